@@ -1,0 +1,17 @@
+PYTHON ?= python
+
+.PHONY: check test core floors protos bench docs soak
+
+check:  ## lint, format and types
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+test:  ## the README's test command
+	$(PYTHON) -m pytest
+
+core:  ## the streaming core alone, also with asyncio's own checks
+	PYTHONASYNCIODEBUG=1 $(PYTHON) -m pytest -m core
+
+protos:  ## generate src/headrace/v2 from protos/ with the pinned, oldest supported tools
+	$(PYTHON) tools/protos.py

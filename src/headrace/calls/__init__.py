@@ -1,0 +1,1 @@
+"""The call shapes, one file each, with their deadline and retry."""

@@ -1,0 +1,1 @@
+"""Which connection a call goes over."""

@@ -1,0 +1,133 @@
+"""Who we are: from arguments, else the environment, else the official tools' named contexts (read, never written)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headrace.errors import ConfigError
+from headrace.target import DEFAULT_BASE, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A personal access token or a session token; neither is ever shown."""
+
+    pat: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for name, value in (("pat", self.pat), ("token", self.token)):
+            if value is not None and not _plain(value):
+                raise ConfigError(f"{name} holds characters that cannot stand in a header; copy it again")
+
+    def __bool__(self) -> bool:
+        return bool(self.pat or self.token)
+
+    @property
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """The header that carries the credential, () when there is none."""
+        if self.pat:
+            return (("authorization", f"Key {self.pat}"),)
+        if self.token:
+            return (("x-clarifai-session-token", self.token),)
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What arguments, environment and context give: where to, who, and the default user and app."""
+
+    target: Target
+    credentials: Credentials
+    user_id: str = ""
+    app_id: str = ""
+    root_certificates_path: str = ""
+
+
+def resolve(
+    base_url: str | None,
+    pat: str | None,
+    token: str | None,
+    root_certificates_path: str | os.PathLike[str] | None = None,
+    *,
+    anonymous: bool = False,
+) -> Account:
+    """Find target and credential: argument, then environment, then context.
+
+    A context is read only when neither argument nor environment gave a credential, and its credential goes only to
+    the context's own base, or to the default one where it names none. `anonymous`: look for no credential at all.
+
+    Raises:
+        ConfigError: both `pat` and `token`, a malformed base URL, or an unreadable context file.
+    """
+    if pat and token:
+        raise ConfigError("give pat= or token=, not both")
+    env = os.environ
+    base = base_url or env.get("CLARIFAI_API_BASE") or None
+    roots = os.fspath(root_certificates_path or env.get("CLARIFAI_ROOT_CERTIFICATES_PATH") or "")
+    user, app = env.get("CLARIFAI_USER_ID", ""), env.get("CLARIFAI_APP_ID", "")
+    if anonymous:
+        return Account(Target.parse(base_url), Credentials(), user, app, roots)
+    credentials = Credentials(_strip(pat), _strip(token))
+    if not credentials:
+        from_env = _strip(env.get("CLARIFAI_PAT"))
+        credentials = Credentials(from_env, None if from_env else _strip(env.get("CLARIFAI_SESSION_TOKEN")))
+    if not credentials:
+        context = _current_context()
+        context_target = Target.parse(str(context.get("CLARIFAI_API_BASE") or DEFAULT_BASE)) if context else None
+        target = Target.parse(base) if base else context_target or Target.parse(None)
+        if context_target is not None and context_target == target:
+            found = _strip(context.get("CLARIFAI_PAT"))
+            credentials = Credentials(found, None if found else _strip(context.get("CLARIFAI_SESSION_TOKEN")))
+            user = user or str(context.get("CLARIFAI_USER_ID") or "")
+            app = app or str(context.get("CLARIFAI_APP_ID") or "")
+        return Account(target, credentials, user, app, roots)
+    return Account(Target.parse(base), credentials, user, app, roots)
+
+
+def context_path() -> Path:
+    """Where the official tools keep their contexts."""
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "clarifai" / "config"
+
+
+def _current_context() -> dict[str, Any]:
+    path = context_path()
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the contexts in {path}: {error}") from error
+    try:
+        import yaml
+    except ImportError:
+        raise ConfigError(
+            f"no credential in arguments or environment, and reading the contexts in {path} needs PyYAML: "
+            "pip install 'headrace[cli]'"
+        ) from None
+    try:
+        config = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"the contexts in {path} are not valid YAML{where}") from None  # never show its content
+    contexts = config.get("contexts") if isinstance(config, dict) else None
+    if not isinstance(contexts, dict):
+        return {}
+    context = contexts.get(config.get("current_context"))
+    if isinstance(context, dict) and isinstance(context.get("env"), dict):  # the official tools nest the variables
+        context = context["env"]
+    return context if isinstance(context, dict) else {}
+
+
+def _strip(value: object) -> str | None:
+    """White space around a credential is a copying slip, never part of it."""
+    return str(value).strip() or None if value is not None else None
+
+
+def _plain(value: str) -> bool:
+    return all(" " < c < "\x7f" for c in value)

@@ -1,0 +1,226 @@
+"""Every error that headrace raises.
+
+::
+
+    HeadraceError
+      ConfigError (ValueError)        wrong arguments, found before anything is sent
+      InputError                      a local check of one input failed: size, type, missing file
+      SourceError                     a source failed: unreachable URL, broken video
+      ClosedError                     used after close
+      TransportError
+        ConnectFailed                 no connection to the target
+        ConnectionLost                the connection or the call broke
+        DeadlineExceeded (TimeoutError)
+      ServerError                     the server answered with a failure
+        AuthError  PermissionDenied  NotFound  InvalidRequest  PayloadTooLarge
+        QuotaExceeded  Throttled  ModelNotReady  ServerCancelled  PredictionFailed
+      PartialFailure                  some inputs of a batch failed
+      StreamBroken                    a stream ended early
+
+Every error has `code`: the Clarifai status code (int), or None where there is none. Messages say what happened, to
+which input, after how many attempts, and what to do; they never hold a credential or a payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+class HeadraceError(Exception):
+    """The root of all errors of headrace; `code` is the Clarifai status code or None."""
+
+    code: int | None = None
+
+    @property
+    def message(self) -> str:
+        """The sentence for people."""
+        return str(self)
+
+
+class ConfigError(HeadraceError, ValueError):
+    """An argument is wrong; nothing was sent."""
+
+
+class InputError(HeadraceError):
+    """A local check of one input failed; it was not sent.
+
+    Attributes:
+        input_id: the input's id, or None when it has none yet.
+    """
+
+    def __init__(self, message: str, *, input_id: str | None = None) -> None:
+        super().__init__(message)
+        self.input_id = input_id
+
+
+class SourceError(HeadraceError):
+    """A source of inputs failed.
+
+    Attributes:
+        source: what failed, such as a URL without its query.
+        position: position of the item in the source, counted from 0, or None.
+    """
+
+    def __init__(self, message: str, *, source: str = "", position: int | None = None) -> None:
+        super().__init__(message)
+        self.source = source
+        self.position = position
+
+
+class ClosedError(HeadraceError):
+    """The client, model or stream is closed."""
+
+
+class TransportError(HeadraceError):
+    """The connection or the call failed underneath the protocol.
+
+    Attributes:
+        target: the server's address.
+        attempt: how many attempts were made (1 for the first).
+        status: the gRPC status name, such as "UNAVAILABLE", or "" where the failure is local.
+        unprocessed: the server surely never saw the call, so sending it again is harmless.
+        retry_after: the server's hint in seconds, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        target: str = "",
+        attempt: int = 1,
+        status: str = "",
+        unprocessed: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.target = target
+        self.attempt = attempt
+        self.status = status
+        self.unprocessed = unprocessed
+        self.retry_after = retry_after
+
+
+class ConnectFailed(TransportError):
+    """No connection to the target could be made."""
+
+
+class ConnectionLost(TransportError):
+    """The connection or the call broke before its end."""
+
+
+class DeadlineExceeded(TransportError, TimeoutError):
+    """A timeout ran out; the message says which one."""
+
+
+class ServerError(HeadraceError):
+    """The server answered with a failure.
+
+    Attributes:
+        code: Clarifai status code, or None when the failure is a gRPC status.
+        name: the code's name, such as "CONN_KEY_INVALID", or its number as text when unknown.
+        description: the server's sentence.
+        details: the server's details, "" when none.
+        request_id: the server's id of the request, for support, "" when none.
+        input_id: the input that failed, or None when the whole call did.
+        attempt: how many attempts were made.
+        retry_after: the server's hint in seconds (`time_remaining`, retry-after), or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | None = None,
+        name: str = "",
+        description: str = "",
+        details: str = "",
+        request_id: str = "",
+        input_id: str | None = None,
+        attempt: int = 1,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.name = name
+        self.description = description
+        self.details = details
+        self.request_id = request_id
+        self.input_id = input_id
+        self.attempt = attempt
+        self.retry_after = retry_after
+
+
+class AuthError(ServerError):
+    """The credential is missing, wrong or not enough."""
+
+
+class PermissionDenied(ServerError):
+    """The credential is known but may not do this."""
+
+
+class NotFound(ServerError):
+    """The model, version, user, app or deployment does not exist."""
+
+
+class InvalidRequest(ServerError):
+    """The server refuses the request as it is; sending it again won't help."""
+
+
+class PayloadTooLarge(ServerError):
+    """An input or the request is over the server's size limit."""
+
+
+class QuotaExceeded(ServerError):
+    """The account's quota is used up."""
+
+
+class Throttled(ServerError):
+    """Too many requests a second, still so after all retries."""
+
+
+class ModelNotReady(ServerError):
+    """The model is not deployed, or did not become ready within the warm-up budget."""
+
+
+class ServerCancelled(ServerError):
+    """The server cancelled the work."""
+
+
+class PredictionFailed(ServerError):
+    """The model failed, or the server answered with a code that headrace does not know."""
+
+
+class PartialFailure(HeadraceError):
+    """Some inputs of a batch failed; the good predictions are kept.
+
+    Attributes:
+        predictions: position in the batch -> prediction.
+        errors: position in the batch -> error.
+    """
+
+    def __init__(self, predictions: Mapping[int, Any], errors: Mapping[int, HeadraceError]) -> None:
+        first = next(iter(errors.items()))
+        super().__init__(
+            f"{len(errors)} of {len(errors) + len(predictions)} inputs failed, the first at position {first[0]}: "
+            f"{first[1]} (the rest is in .predictions and .errors)"
+        )
+        self.code = first[1].code
+        self.predictions = dict(predictions)
+        self.errors = dict(errors)
+
+
+class StreamBroken(HeadraceError):
+    """A stream ended early; its cause is chained (`__cause__`).
+
+    Attributes:
+        text: the pieces received so far, joined ("" when they carry no text).
+        received: how many answers arrived.
+        unanswered: ids of the inputs that were sent and not answered.
+    """
+
+    def __init__(self, message: str, *, text: str = "", received: int = 0, unanswered: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.text = text
+        self.received = received
+        self.unanswered = tuple(unanswered)

@@ -1,0 +1,1 @@
+"""Bounded pipes, windows and rates: backpressure in items, bytes and calls a second."""

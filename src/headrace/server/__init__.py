@@ -1,0 +1,1 @@
+"""The embedded model server; the library never imports it, `Client.local()` starts it as a process."""

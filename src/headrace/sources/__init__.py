@@ -1,0 +1,1 @@
+"""Where inputs come from: iterables, files, URLs."""

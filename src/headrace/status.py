@@ -1,0 +1,209 @@
+"""What the protocol's codes mean for a client, as data: one table, two directions (retry or not, which error).
+
+Source: the protocol's status codes and gRPC's; the classes follow what each code asks a client to do.
+"""
+
+from __future__ import annotations
+
+import enum
+import types
+
+from headrace import errors
+
+
+class Kind(enum.Enum):
+    """What a failure asks of the client."""
+
+    OK = "ok"
+    MIXED = "mixed"  # look at every output's own status
+    MARKER = "marker"  # not a result and not a failure: skip
+    WARMING = "warming"  # wait within the warm-up budget
+    NOT_SERVING = "not serving"
+    THROTTLE = "throttle"  # retry, and send less
+    QUOTA = "quota"
+    AUTH = "auth"
+    PERMISSION = "permission"
+    TRANSIENT = "transient"  # retry
+    AMBIGUOUS = "ambiguous"  # retry once
+    TOO_LARGE = "too large"
+    NOT_FOUND = "not found"
+    INVALID = "invalid"
+    INPUT = "input"  # this one input is bad
+    CANCELLED = "cancelled"
+    CONNECT = "connect"  # no connection: retry
+    CONNECTION = "connection"  # broke underway: retry what may be repeated
+    UNPROCESSED = "unprocessed"  # the server never saw it: retry in milliseconds
+    TIMEOUT = "timeout"
+    UNKNOWN = "unknown"
+
+
+SUCCESS, MIXED_STATUS = 10000, 10010
+
+_CODES: dict[Kind, str] = {
+    Kind.OK: "10000",
+    Kind.MIXED: "10010",
+    Kind.MARKER: "25605 25606 10070",
+    Kind.WARMING: "21351 21352 21354 21355",
+    Kind.NOT_SERVING: "21350 21353 25900 25903",
+    Kind.THROTTLE: "11005",
+    Kind.QUOTA: "11000 11003 11004 11006 60001 60002 60003 60004 60005 60006 69000 69001 99005",
+    Kind.AUTH: "11001 11002 11008 11009 11200 65000",
+    Kind.PERMISSION: "11007 11104 21201 22103 25301 25601 30103 31103 46006 24156",
+    Kind.TRANSIENT: "10030 25604 39996 39997 40011 40012 40013 40014 40015 40016 40030 40031 40032 40034 43040 "
+    "45003 45004 45005 45006 47201 98004 98005 98006 98009 98013 98014",
+    Kind.AMBIGUOUS: "10020 21313 98010 98011 98012 98015 98016 98017 98018 98019 98020 98021 "
+    "99001 99002 99003 99004 99009",
+    Kind.TOO_LARGE: "30105 31105 40033 47103",
+    Kind.NOT_FOUND: "11101 21200 22102 25300 25600 25700 25800 26000 26200 26300 26400 26403",
+    Kind.INVALID: "10040 10050 10060 11100 11102 11103 11105 21202 21203 25602 25603 25609 25701 25702 25801 25802 "
+    "25901 25902 26001 26002 39999 40001 40036",
+    Kind.INPUT: "30002 30004 30101 30102 30104 30106 30210 30300 31002 31101 31102 31104 31106 31300 "
+    "46003 47101 47102 47104 47105 47106 25608",
+    Kind.CANCELLED: "25607 40021 40035 40037 98008",
+}
+KINDS: types.MappingProxyType[int, Kind] = types.MappingProxyType(
+    {int(code): kind for kind, codes in _CODES.items() for code in codes.split()}
+)
+
+ERRORS: types.MappingProxyType[Kind, type[errors.ServerError]] = types.MappingProxyType(
+    {
+        Kind.WARMING: errors.ModelNotReady,
+        Kind.NOT_SERVING: errors.ModelNotReady,
+        Kind.THROTTLE: errors.Throttled,
+        Kind.QUOTA: errors.QuotaExceeded,
+        Kind.AUTH: errors.AuthError,
+        Kind.PERMISSION: errors.PermissionDenied,
+        Kind.TRANSIENT: errors.PredictionFailed,
+        Kind.AMBIGUOUS: errors.PredictionFailed,
+        Kind.TOO_LARGE: errors.PayloadTooLarge,
+        Kind.NOT_FOUND: errors.NotFound,
+        Kind.INVALID: errors.InvalidRequest,
+        Kind.INPUT: errors.InvalidRequest,
+        Kind.CANCELLED: errors.ServerCancelled,
+        Kind.UNKNOWN: errors.PredictionFailed,
+        Kind.MIXED: errors.PredictionFailed,
+        Kind.MARKER: errors.PredictionFailed,
+    }
+)
+
+ADVICE: types.MappingProxyType[Kind, str] = types.MappingProxyType(
+    {
+        Kind.WARMING: "the model did not become ready in time; try again later or raise the warm-up budget",
+        Kind.NOT_SERVING: "deploy the model, or name another deployment",
+        Kind.THROTTLE: "send fewer requests a second (Limits.requests_per_second)",
+        Kind.QUOTA: "see the account's plan and billing",
+        Kind.AUTH: "check the credential (pat=, CLARIFAI_PAT)",
+        Kind.PERMISSION: "check what the credential may do",
+        Kind.NOT_FOUND: "check the ids of user, app, model, version and deployment",
+        Kind.TOO_LARGE: "send less at once",
+    }
+)
+
+#: What ends a whole stream: no other input could fare better.
+FATAL = frozenset({Kind.AUTH, Kind.PERMISSION, Kind.QUOTA, Kind.NOT_FOUND, Kind.NOT_SERVING})
+
+_GRPC: dict[str, Kind] = {
+    "UNAUTHENTICATED": Kind.AUTH,
+    "PERMISSION_DENIED": Kind.PERMISSION,
+    "NOT_FOUND": Kind.NOT_FOUND,
+    "UNIMPLEMENTED": Kind.INVALID,
+    "INVALID_ARGUMENT": Kind.INVALID,
+    "FAILED_PRECONDITION": Kind.INVALID,
+    "OUT_OF_RANGE": Kind.INVALID,
+    "ALREADY_EXISTS": Kind.INVALID,
+    "RESOURCE_EXHAUSTED": Kind.THROTTLE,
+    "ABORTED": Kind.TRANSIENT,
+    "CANCELLED": Kind.CANCELLED,
+    "UNKNOWN": Kind.AMBIGUOUS,
+    "INTERNAL": Kind.AMBIGUOUS,
+}
+
+
+def kind(code: int) -> Kind:
+    """Tell what a Clarifai status code asks for; `Kind.UNKNOWN` for a code that is not in the table."""
+    return KINDS.get(code, Kind.UNKNOWN)
+
+
+def kind_of(error: BaseException) -> Kind:
+    """Tell what a failure asks for."""
+    if isinstance(error, errors.ServerError):
+        if error.code is not None:
+            return kind(error.code)
+        return next((k for k, cls in ERRORS.items() if type(error) is cls), Kind.UNKNOWN)
+    if isinstance(error, errors.DeadlineExceeded):
+        return Kind.TIMEOUT
+    if isinstance(error, errors.TransportError):
+        if error.unprocessed:
+            return Kind.UNPROCESSED
+        return Kind.CONNECT if isinstance(error, errors.ConnectFailed) else Kind.CONNECTION
+    return Kind.UNKNOWN
+
+
+def server_error(
+    code: int,
+    *,
+    name: str = "",
+    description: str = "",
+    details: str = "",
+    request_id: str = "",
+    input_id: str | None = None,
+    retry_after: float | None = None,
+) -> errors.ServerError:
+    """Make the error of a Clarifai status code."""
+    kind_ = kind(code)
+    label = name or str(code)
+    sentence = ": ".join(part for part in (description, details) if part) or "no description"
+    whose = f"input {input_id}: " if input_id else ""
+    advice = f"; {ADVICE[kind_]}" if kind_ in ADVICE else ""
+    request = f" [request {request_id}]" if request_id else ""
+    return ERRORS[kind_](
+        f"{whose}{sentence} ({label} {code}){advice}{request}",
+        code=code,
+        name=label,
+        description=description,
+        details=details,
+        request_id=request_id,
+        input_id=input_id,
+        retry_after=retry_after,
+    )
+
+
+def grpc_error(
+    status: str, details: str, target: str, *, retry_after: float | None = None
+) -> errors.TransportError | errors.ServerError:
+    """Make the error of a gRPC status, by its name and details.
+
+    UNAVAILABLE and broken transports become TransportErrors; what the server or a proxy decided becomes a ServerError
+    without code.
+    """
+    text = details or "no details"
+    low = details.lower()
+    if status == "DEADLINE_EXCEEDED":
+        return errors.DeadlineExceeded(f"{target}: the call's deadline ran out", target=target, status=status)
+    if _broken(status, low):
+        # Connecting failed, the stream was refused, or a GOAWAY came first: in all three the call never ran.
+        connecting = "failed to connect" in low or "name resolution" in low or "dns" in low
+        refused = "refused_stream" in low or "error code 7" in low or "error code: 7" in low
+        cls = errors.ConnectFailed if connecting else errors.ConnectionLost
+        what = "cannot connect" if connecting else "the connection was lost"
+        return cls(
+            f"{target}: {what} ({text})", target=target, status=status, unprocessed=refused, retry_after=retry_after
+        )
+    kind_ = _GRPC.get(status, Kind.UNKNOWN)
+    if status == "RESOURCE_EXHAUSTED" and ("larger than max" in low or "message too large" in low):
+        kind_ = Kind.TOO_LARGE
+    advice = f"; {ADVICE[kind_]}" if kind_ in ADVICE else ""
+    return ERRORS[kind_](
+        f"{target}: {text} (gRPC {status}){advice}", name=status, description=details, retry_after=retry_after
+    )
+
+
+def _broken(status: str, details: str) -> bool:
+    """Whether a gRPC status means that the connection broke; a killed server shows as INTERNAL too."""
+    if status in ("UNAVAILABLE", "DATA_LOSS"):
+        return True
+    if status == "INTERNAL":
+        return any(s in details for s in ("from core", "rst_stream", "connection reset", "socket closed", "goaway"))
+    if status in ("UNKNOWN", "CANCELLED"):
+        return any(s in details for s in ("stream removed", "rst_stream", "connection reset", "socket closed"))
+    return False

@@ -1,0 +1,102 @@
+"""Where the server is: a base URL in any of its forms, taken apart once."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from headrace.errors import ConfigError
+
+DEFAULT_BASE = "https://api.clarifai.com"
+HOSTED = "api.clarifai.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server's address.
+
+    Attributes:
+        url: the address in its full form ("https://host:443", "http://127.0.0.1:8080", "unix:/path").
+        host: host name or address, "" for a socket file.
+        port: TCP port, 0 for a socket file.
+        path: the socket file's path, "" for TCP.
+        tls: whether the connection is encrypted.
+    """
+
+    url: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+    tls: bool = True
+
+    @property
+    def local(self) -> bool:
+        """Whether it is this machine: a socket file or a loopback address."""
+        return bool(self.path) or is_loopback(self.host)
+
+    @property
+    def hosted(self) -> bool:
+        """Whether it is the hosted API."""
+        return self.host == HOSTED
+
+    @property
+    def address(self) -> str:
+        """The address as gRPC takes it: "unix:/path" or "host:port"."""
+        if self.path:
+            return f"unix:{self.path}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return self.url
+
+    @classmethod
+    def parse(cls, base_url: str | None) -> Target:
+        """Take a base URL apart: `https://host[:port]`, `http://host:port`, `host[:port]`, `unix:/path`.
+
+        A bare `host[:port]` means TLS, except on loopback.
+
+        Raises:
+            ConfigError: it is none of these forms.
+        """
+        text = (base_url or DEFAULT_BASE).strip()
+        if text.startswith("unix:"):
+            path = text.removeprefix("unix:")
+            path = path.removeprefix("//") if path.startswith("//") else path
+            if not path or path == "/":
+                raise ConfigError(f"base_url {text!r}: unix: needs the path of a socket file, as in unix:/run/model.sock")
+            path = os.path.abspath(path)
+            return cls(f"unix:{path}", path=path, tls=False)
+        scheme, sep, _ = text.partition("://")
+        try:
+            parts = urlsplit(text if sep else f"//{text}")
+            host, port = parts.hostname or "", parts.port
+        except ValueError as error:
+            raise ConfigError(f"base_url {text!r}: {error}") from error
+        if sep and scheme not in ("http", "https"):
+            raise ConfigError(f"base_url {text!r}: the scheme must be http, https or unix")
+        if not host or any(c.isspace() for c in text) or parts.query or parts.fragment or parts.path.strip("/"):
+            raise ConfigError(
+                f"base_url {_without_userinfo(text)!r}: expected https://host[:port], http://host:port, host:port or unix:/path"
+            )
+        if parts.username is not None or parts.password is not None:
+            raise ConfigError("base_url holds a user or password; give the credential as pat= or token=")
+        tls = scheme == "https" if sep else not is_loopback(host)
+        port = port or (443 if tls else 80)
+        shown = f"[{host}]" if ":" in host else host
+        return cls(f"{'https' if tls else 'http'}://{shown}:{port}", host=host, port=port, tls=tls)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine's loopback; names are not resolved."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _without_userinfo(text: str) -> str:
+    return text.rpartition("@")[2]
