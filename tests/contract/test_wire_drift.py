@@ -13,6 +13,8 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 from headrace import v2
 from headrace.v2 import resources_pb2, service_pb2, status_pb2
 
+pytestmark = pytest.mark.core
+
 ROOT = Path(__file__).resolve().parents[2]
 PROTOS = ROOT / "protos"
 GENERATED = Path(v2.__file__).parent

@@ -7,6 +7,8 @@ import pytest
 from headrace.v2 import resources_pb2, service_pb2, status_pb2
 from headrace.v2.status_pb2 import Status, StatusCode
 
+pytestmark = pytest.mark.core
+
 NEWER = 1_234_567  # not in the list
 
 
