@@ -68,11 +68,16 @@ class Item:
 
 @dataclass(slots=True)
 class Answer:
-    """One answer: the protocol's `Data` and the tokens that it cost (0: not counted)."""
+    """One answer: the protocol's `Data` and the tokens that it cost (0: not counted), a generated piece its own.
+
+    `input_id` is for `stream` methods that do not answer items in the order in which they take them: the id of the
+    item answered ("": none in particular). Left None, it is the item taken last.
+    """
 
     data: pb.Data
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    input_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

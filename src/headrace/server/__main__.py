@@ -1,0 +1,23 @@
+"""`python -m headrace.server`: what `Client.local()` starts; the same options as `headrace serve`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # before grpc is imported; its notes are no news to users
+
+
+def run(prog: str = "python -m headrace.server", argv: Sequence[str] | None = None) -> int:
+    """Start the server; one line and exit code 2 when the extra is missing."""
+    try:
+        from headrace.server.app import main
+    except ImportError as error:
+        sys.stderr.write(f"{prog}: error: {error.name} is not installed; pip install 'headrace[local]'\n")
+        return 2
+    return main(argv, prog)
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,162 @@
+"""The server's life: build, listen, say so, serve until told to stop, let go of everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+import grpc.aio
+from google.protobuf import descriptor_pool
+
+from headrace.server import listen
+from headrace.server.call import Gate
+from headrace.server.catalog import Catalog
+from headrace.server.fetch import Fetcher
+from headrace.server.loading import LoadError
+from headrace.server.options import Options, parse
+from headrace.server.progress import Reporter
+from headrace.server.reflection import official_pool
+from headrace.server.registry import Registry
+from headrace.server.servicer import Predictions
+from headrace.server.wire import SERVICE, handler
+
+log = logging.getLogger(__name__)
+
+GRACE = 0.4  # seconds that running calls get at a stop
+CLOSE = 0.4  # seconds that models get to close
+MAX_MESSAGE_BYTES = (128 << 20) + (1 << 20)  # the protocol's 128 MB and what is around it
+
+
+@dataclass(slots=True)
+class Running:
+    """A server that listens."""
+
+    address: str
+    server: grpc.aio.Server
+    registry: Registry
+
+
+def _with_standard_services(pool: descriptor_pool.DescriptorPool) -> descriptor_pool.DescriptorPool:
+    """Add the health and reflection services' own files, which are listed as well."""
+    from grpc_health.v1 import health_pb2
+    from grpc_reflection.v1alpha import reflection_pb2
+
+    for module in (health_pb2, reflection_pb2):
+        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+    return pool
+
+
+def channel_options(options: Options) -> list[tuple[str, int]]:
+    """Give gRPC's settings for a server."""
+    settings = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.so_reuseport", 0),  # else two servers share one port, and each gets some of the calls
+    ]
+    if options.loopback:  # no latency to hide: without the growing window, a full server is felt by the client at once
+        settings.append(("grpc.http2.bdp_probe", 0))
+    return settings
+
+
+@contextlib.asynccontextmanager
+async def serving(options: Options, reporter: Reporter | None = None) -> AsyncIterator[Running]:
+    """Run a server while the block runs; at its end calls get a short grace, models are closed, the socket removed.
+
+    Raises:
+        LoadError: a model that cannot be had.
+        ListenError: an address that cannot be used.
+    """
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+    from grpc_reflection.v1alpha import reflection
+
+    registry = Registry(options.models, options.targets, reporter)
+    gate = Gate(options.require_pat, options.max_calls)
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(_close_models, registry)
+        fetcher = await stack.enter_async_context(Fetcher(allow_private=options.allow_private_urls))
+        predictions = Predictions(registry, fetcher, gate)
+        behaviours = {
+            "PostModelOutputs": predictions.post_model_outputs,
+            "GenerateModelOutputs": predictions.generate_model_outputs,
+            "StreamModelOutputs": predictions.stream_model_outputs,
+            **Catalog(registry, gate).behaviours(),
+        }
+        server = grpc.aio.server(options=channel_options(options))
+        server.add_generic_rpc_handlers((handler(behaviours),))
+        healthy = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, server, pool=_with_standard_services(official_pool()))
+        address = listen.bind(server, options)
+        socket_file = None if options.unix is None else listen.identity(options.unix)
+        await server.start()
+        for name in ("", SERVICE):
+            await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+        try:
+            yield Running(address, server, registry)
+        finally:
+            await healthy.enter_graceful_shutdown()
+            await server.stop(GRACE)
+            if options.unix is not None and socket_file == listen.identity(options.unix):
+                options.unix.unlink(missing_ok=True)
+
+
+async def _close_models(registry: Registry) -> None:
+    try:
+        await asyncio.wait_for(registry.close(), CLOSE)
+    except TimeoutError:
+        log.warning("some models did not close in time")
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "headrace serve") -> int:
+    """Serve until SIGINT, SIGTERM or, with `--watch-stdin`, the end of stdin.
+
+    Gives the exit code: 0 after a clean stop, 2 when a model or the address cannot be had. Wrong usage raises
+    SystemExit(2), as argparse does.
+    """
+    options = parse(sys.argv[1:] if argv is None else argv, prog)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="headrace: %(message)s")
+    for noisy in ("httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    reporter = Reporter(machine=options.watch_stdin)
+    try:
+        asyncio.run(_serve(options, reporter))
+    except (LoadError, listen.ListenError) as error:
+        sys.stderr.write(f"{prog}: error: {error}\n")
+        return 2
+    finally:
+        reporter.stop()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if any(thread.daemon and thread.name.startswith(("model-", "load-")) for thread in threading.enumerate()):
+        os._exit(0)  # a model is deep in native code: the interpreter would tear it down under its feet
+    return 0
+
+
+async def _serve(options: Options, reporter: Reporter) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(options, reporter) as running:
+        sys.stdout.write(f"listening on {running.address}\n")
+        sys.stdout.flush()
+        if options.watch_stdin:
+            threading.Thread(target=_watch_stdin, args=(loop, stop), name="watch-stdin", daemon=True).start()
+        await stop.wait()
+        reporter.stop()
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Stop the server when the process that holds the other end of stdin is gone."""
+    while os.read(0, 4096):
+        pass
+    with contextlib.suppress(RuntimeError):  # it has stopped already
+        loop.call_soon_threadsafe(stop.set)

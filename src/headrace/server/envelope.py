@@ -1,0 +1,88 @@
+"""Statuses and outputs of responses: how a success, a failure and a mixture are told on the wire.
+
+A failure is a response with a failing status and gRPC OK; a gRPC error would be retried blindly by other clients.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+
+from headrace.server.model import Answer, ModelError
+from headrace.v2 import resources_pb2, service_pb2, status_pb2
+
+SUCCESS, MIXED, FAILURE = 10000, 10010, 10020
+THROTTLED, KEY_INVALID, INVALID_REQUEST = 11005, 11008, 11102
+NO_SUCH_MODEL, PREDICTION_FAILED, NOT_DEPLOYABLE, QUEUE_FULL = 21200, 21313, 21350, 40030
+DOWNLOAD_FAILED, UNSUPPORTED, OVER_LIMIT, INVALID_URL, INVALID_BYTES = 30002, 30101, 30105, 30106, 30300
+
+_SHORT = {SUCCESS: "Ok", MIXED: "Mixed status", FAILURE: "Failure"}
+
+
+def status(code: int, details: str = "", *, req_id: str = "", time_remaining: int = 0) -> status_pb2.Status:
+    """Build a status: `description` is the code's name in words, `details` the sentence for the user."""
+    made = status_pb2.Status(code=code, description=_SHORT.get(code) or _words(code))  # type: ignore[arg-type]
+    if details:
+        made.details = details
+    if req_id:
+        made.req_id = req_id
+    if time_remaining:
+        made.time_remaining = time_remaining
+    return made
+
+
+def _words(code: int) -> str:
+    try:
+        return status_pb2.StatusCode.Name(code).replace("_", " ").capitalize()
+    except ValueError:
+        return f"Status {code}"
+
+
+def failure(error: Exception) -> status_pb2.Status:
+    """Turn what was raised into a status; anything but a `ModelError` is 21313 with the error's own words."""
+    if isinstance(error, ModelError):
+        return status(error.code, error.description)
+    return status(PREDICTION_FAILED, f"{type(error).__name__}: {error}")
+
+
+def output(result: Answer | Exception, input_id: str | None, model_id: str) -> resources_pb2.Output:
+    """Build one output: an answer's data, or a failure's status; the input's id is echoed unless None."""
+    made = resources_pb2.Output(id=uuid.uuid4().hex)
+    made.model.id = model_id
+    made.created_at.FromNanoseconds(time.time_ns())
+    if input_id is not None:
+        made.input.id = input_id
+    if isinstance(result, Answer):
+        made.status.CopyFrom(status(SUCCESS))
+        made.data.CopyFrom(result.data)
+        made.prompt_tokens = result.prompt_tokens
+        made.completion_tokens = result.completion_tokens
+    else:
+        made.status.CopyFrom(failure(result))
+    return made
+
+
+def response(outputs: Sequence[resources_pb2.Output], req_id: str) -> service_pb2.MultiOutputResponse:
+    """Build the response of some outputs: 10000, 10010 when some failed, their own code when all failed alike."""
+    codes = [int(o.status.code) for o in outputs]
+    failed = [c for c in codes if c != SUCCESS]
+    if not failed:
+        whole = status(SUCCESS, req_id=req_id)
+    elif len(failed) < len(codes):
+        whole = status(MIXED, f"{len(failed)} of {len(codes)} inputs failed", req_id=req_id)
+    elif len(set(failed)) == 1:
+        whole = status(failed[0], outputs[0].status.details, req_id=req_id)
+    else:
+        whole = status(FAILURE, f"all {len(codes)} inputs failed, in different ways", req_id=req_id)
+    made = service_pb2.MultiOutputResponse(status=whole)
+    made.outputs.extend(outputs)
+    return made
+
+
+def refusal(error: Exception, input_ids: Iterable[str], model_id: str, req_id: str) -> service_pb2.MultiOutputResponse:
+    """Build the response to a request that failed as a whole: every input's output carries the same status."""
+    made = service_pb2.MultiOutputResponse(status=failure(error))
+    made.status.req_id = req_id
+    made.outputs.extend(output(error, input_id, model_id) for input_id in input_ids)
+    return made

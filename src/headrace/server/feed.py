@@ -1,0 +1,59 @@
+"""The items of one bidirectional stream on their way into a model's own `stream` method."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator
+
+from headrace.server.model import Answer, Item, ModelError, to_answer
+from headrace.server.threads import ToThread
+
+
+class Feed:
+    """A bounded queue of items that remembers which one the model took last.
+
+    An answer belongs to the item taken last, unless it names another one (`Answer.input_id`): that is right for a
+    model which answers each item before it takes the next.
+    """
+
+    def __init__(self, capacity: int, cancelled: threading.Event) -> None:
+        self.capacity = capacity
+        self.cancelled = cancelled
+        self._items: asyncio.Queue[Item | None] = asyncio.Queue(capacity)
+        self._last = ""
+
+    async def put(self, item: Item) -> None:
+        """Add an item; waits while `capacity` items are untaken."""
+        await self._items.put(item)
+
+    async def end(self) -> None:
+        """Tell the model that no item follows."""
+        await self._items.put(None)
+
+    async def on_loop(self) -> AsyncIterator[Item]:
+        """Iterate over the items on the event loop."""
+        while (item := await self._items.get()) is not None:
+            self._last = item.id
+            yield item
+
+    async def pump(self, blocking: ToThread[Item]) -> None:
+        """Carry the items over to a thread."""
+        while (item := await self._items.get()) is not None:
+            await blocking.put(item)
+        blocking.end()
+
+    def in_thread(self, blocking: Iterable[Item]) -> Iterator[Item]:
+        """Iterate over the items in a thread, which waits for the next one."""
+        for item in blocking:
+            if self.cancelled.is_set():
+                return
+            self._last = item.id
+            yield item
+
+    def tag(self, value: object) -> tuple[str, Answer | ModelError]:
+        """Name the input that an answer belongs to; a model may also give back a ModelError for one item."""
+        if isinstance(value, ModelError):
+            return self._last, value
+        answer = to_answer(value)
+        return (self._last if answer.input_id is None else answer.input_id), answer

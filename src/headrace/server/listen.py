@@ -1,0 +1,102 @@
+"""Where the server listens: a loopback port, a socket file that only its owner can open, or TLS."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from pathlib import Path
+
+import grpc
+import grpc.aio
+
+from headrace.server.options import Options
+
+_LONGEST_PATH = 107  # bytes in a socket's address on Linux; 103 on macOS
+
+
+class ListenError(Exception):
+    """The address cannot be used; the message is one line."""
+
+
+def bind(server: grpc.aio.Server, options: Options) -> str:
+    """Bind the server and give its address as clients write it: `http://host:port`, `https://...` or `unix:path`.
+
+    Raises:
+        ListenError: the port or the socket file is in use, or cannot be made.
+    """
+    if options.unix is not None:
+        return _bind_socket_file(server, options.unix)
+    host = f"[{options.host}]" if ":" in options.host and not options.host.startswith("[") else options.host
+    address = f"{host}:{options.port}"
+    try:
+        if options.tls_cert is not None and options.tls_key is not None:
+            pair = (options.tls_key.read_bytes(), options.tls_cert.read_bytes())
+            port = server.add_secure_port(address, grpc.ssl_server_credentials([pair]))
+        else:
+            port = server.add_insecure_port(address)
+    except (RuntimeError, OSError, ValueError) as error:
+        raise ListenError(f"cannot listen on {address}: {_reason(error, options)}") from error
+    if not port:
+        raise ListenError(f"cannot listen on {address}")
+    return f"{'https' if options.tls_cert else 'http'}://{host}:{port}"
+
+
+def _reason(error: Exception, options: Options) -> str:
+    if isinstance(error, OSError):
+        return str(error)
+    if options.port:
+        with socket.socket(socket.AF_INET6 if ":" in options.host else socket.AF_INET) as probe:
+            try:
+                probe.bind((options.host.strip("[]"), options.port))
+            except OSError as reason:
+                return reason.strerror or str(reason)
+    return "the address or the certificate is not usable"
+
+
+def _bind_socket_file(server: grpc.aio.Server, path: Path) -> str:
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ListenError(f"the socket's path is longer than {_LONGEST_PATH} bytes: {path}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _clear(path)
+        before = os.umask(0o177)  # from its first moment only the owner can open it
+        try:
+            bound = server.add_insecure_port(f"unix:{path}")
+        finally:
+            os.umask(before)
+        if not bound:
+            raise ListenError(f"cannot listen on unix:{path}")
+        path.chmod(0o600)
+    except (RuntimeError, OSError) as error:
+        raise ListenError(f"cannot listen on unix:{path}: {error}") from error
+    return f"unix:{path}"
+
+
+def _clear(path: Path) -> None:
+    """Remove the socket file of a server that is gone; refuse anything else that is there."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise ListenError(f"{path} exists and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+        except OSError as error:
+            raise ListenError(f"{path} is in use or not ours: {error.strerror or error}") from error
+    raise ListenError(f"another server listens on unix:{path}")
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Tell which file is at `path` now, so that another server's socket is never removed."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,121 @@
+"""The server's command line: one parser, used by `python -m headrace.server` and by `headrace serve`."""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PAT_VARIABLE = "HEADRACE_SERVER_PAT"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asked for, checked."""
+
+    port: int = 0
+    unix: Path | None = None
+    host: str = "127.0.0.1"
+    models: tuple[str, ...] | None = None  # ids of built-in models; None: all
+    targets: tuple[str, ...] = ()  # users' classes
+    faults: Path | None = None
+    allow_private_urls: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    require_pat: str | None = None
+    max_calls: int = 1024
+    watch_stdin: bool = False
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        return self.unix is not None or is_loopback(self.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address means this machine only."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
+    """Read the command line; wrong usage prints one line on stderr and exits with 2 (SystemExit)."""
+    parser = _parser(prog)
+    given = parser.parse_args(argv)
+    if given.unix is not None and given.port is not None:
+        parser.error("--port and --unix exclude each other")
+    if given.port is not None and not 0 <= given.port <= 65535:
+        parser.error(f"--port {given.port} is not from 0 to 65535")
+    if (given.tls_cert is None) != (given.tls_key is None):
+        parser.error("--tls-cert and --tls-key belong together")
+    if given.unix is not None and given.tls_cert is not None:
+        parser.error("--unix needs no TLS")
+    for path in (given.tls_cert, given.tls_key, given.faults):
+        if path is not None and not path.is_file():
+            parser.error(f"{path} is not a file")
+    names, targets = _split(given.models, given.targets)
+    options = Options(
+        port=given.port or 0,
+        unix=None if given.unix is None else Path(given.unix.removeprefix("unix:")).expanduser().absolute(),
+        host=given.host,
+        models=names,
+        targets=targets,
+        faults=given.faults,
+        allow_private_urls=given.allow_private_urls,
+        tls_cert=given.tls_cert,
+        tls_key=given.tls_key,
+        require_pat=given.require_pat or os.environ.get(PAT_VARIABLE) or None,
+        max_calls=given.max_calls,
+        watch_stdin=given.watch_stdin,
+    )
+    if not (options.loopback or given.insecure or (options.tls_cert and options.require_pat)):
+        parser.error(
+            f"--host {options.host} is reachable from other machines: it needs --tls-cert, --tls-key and"
+            " --require-pat (or --insecure, which lets anybody in)"
+        )
+    if options.max_calls < 1:
+        parser.error("--max-calls must be at least 1")
+    return options
+
+
+def _split(models: list[str] | None, targets: list[str]) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    """Separate built-in names from users' classes, which have a colon, a dot or a slash in them."""
+    if models is None:
+        return None, tuple(targets)
+    named = [name for one in models for name in one.split(",") if name]
+    own = [name for name in named if set(name) & set(":./")]
+    return tuple(name for name in named if name not in own and name != "none"), (*targets, *own)
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Serve models over the Clarifai V2 prediction protocol, on this machine.",
+        epilog="When ready, one line on stdout tells the address: listening on http://127.0.0.1:PORT",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("targets", nargs="*", metavar="CLASS", help="your own models: path/to/module.py:Class or package.module:Class")
+    add("--port", type=int, help="TCP port (default: a free one)")
+    add("--unix", metavar="PATH", help="listen on a socket file instead of a port")
+    add("--host", default="127.0.0.1", help="address to bind to (default: %(default)s)")
+    add(
+        "--models",
+        action="append",
+        metavar="NAMES",
+        help="built-in models, with commas; or 'none' (default: all)",
+    )
+    add("--faults", type=Path, metavar="FILE", help="fault script (TOML): delays, failures, throttling, resets")
+    add("--allow-private-urls", action="store_true", help="let URL inputs point into private networks")
+    add("--tls-cert", type=Path, metavar="FILE", help="certificate chain (PEM)")
+    add("--tls-key", type=Path, metavar="FILE", help="its private key (PEM)")
+    add("--require-pat", metavar="PAT", help=f"the only credential accepted (also: {PAT_VARIABLE} in the environment)")
+    add("--insecure", action="store_true", help="allow a public address without TLS and credential")
+    add("--max-calls", type=int, default=1024, help="prediction calls at a time (default: %(default)s)")
+    add("--watch-stdin", action="store_true", help=argparse.SUPPRESS)  # end when the parent process does
+    return parser

@@ -1,0 +1,106 @@
+"""The models of a server, by id: built-in ones imported when first asked for, users' own from the start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from headrace.server.builtins import ALIASES, BUILTINS
+from headrace.server.envelope import NO_SUCH_MODEL, NOT_DEPLOYABLE
+from headrace.server.hosted import Hosted
+from headrace.server.loading import LoadError, card_of, find
+from headrace.server.model import Card, ModelError
+from headrace.server.shapes import ShapeError
+from headrace.server.threads import in_thread
+
+log = logging.getLogger(__name__)
+
+#: Called as (name, bytes done, bytes in all) while weights are fetched; in the thread that loads.
+Progress = Callable[[str, int, int], None]
+
+
+class Registry:
+    """Models by id; any user and app ids are accepted in front of them, as one server has one owner.
+
+    Args:
+        names: ids of built-in models to serve, all of them when None.
+        targets: users' classes, as `module.py:Class` or `package.module:Class`; imported and checked at once.
+        progress: called while weights are fetched.
+
+    Raises:
+        LoadError: an unknown name, or a class that cannot be a model.
+    """
+
+    def __init__(
+        self, names: Iterable[str] | None = None, targets: Iterable[str] = (), progress: Progress | None = None
+    ) -> None:
+        chosen = list(BUILTINS) if names is None else [ALIASES.get(name, name) for name in names]
+        for name in chosen:
+            if name not in BUILTINS:
+                raise LoadError(f"there is no built-in model {name!r}; built in are: {', '.join(BUILTINS)}")
+        self._progress = progress
+        self._builtin = {name: BUILTINS[name] for name in chosen}
+        self._hosted: dict[str, Hosted] = {}
+        self._failed: dict[str, ModelError] = {}
+        self._importing = asyncio.Lock()
+        for target in targets:
+            hosted = self._host(target)
+            if hosted.id in self._hosted:
+                raise LoadError(f"{target}: another class has the id {hosted.id} already")
+            self._builtin.pop(hosted.id, None)
+            self._hosted[hosted.id] = hosted
+
+    def _host(self, target: str) -> Hosted:
+        cls = find(target)
+        try:
+            return Hosted(cls, cls, card_of(cls), self._prepare)
+        except ShapeError as error:
+            raise LoadError(f"{target}: {error}") from error
+
+    def _prepare(self, card: Card) -> None:
+        if card.weights:
+            from headrace.server import weights
+
+            for name in card.weights:
+                weights.ensure(name, self._progress)
+
+    async def get(self, model_id: str) -> Hosted:
+        """Give the model of an id, its class imported but not yet loaded.
+
+        Raises:
+            ModelError: 21200 no such model here, 21350 it cannot be imported.
+        """
+        if model_id not in self._hosted and model_id not in self._builtin:
+            model_id = ALIASES.get(model_id, model_id)
+        if hosted := self._hosted.get(model_id):
+            return hosted
+        if model_id not in self._builtin:
+            known = ", ".join([*self._hosted, *(n for n in self._builtin if n not in self._hosted)])
+            raise ModelError(NO_SUCH_MODEL, f"there is no model {model_id!r} on this server; it has: {known}")
+        async with self._importing:
+            if model_id in self._failed:
+                raise self._failed[model_id]
+            if model_id not in self._hosted:
+                try:
+                    self._hosted[model_id] = await in_thread(lambda: self._host(self._builtin[model_id]))
+                except LoadError as error:
+                    self._failed[model_id] = ModelError(NOT_DEPLOYABLE, f"model {model_id} is not usable: {error}")
+                    log.error("model %s is not usable: %s", model_id, error)
+                    raise self._failed[model_id] from error
+        return self._hosted[model_id]
+
+    async def all(self) -> list[Hosted]:
+        """Give every usable model: users' own first, then built-in ones in their order."""
+        own = [h for name, h in self._hosted.items() if name not in self._builtin]
+        found = []
+        for name in self._builtin:
+            try:
+                found.append(await self.get(name))
+            except ModelError:
+                continue  # logged when it happened
+        return own + found
+
+    async def close(self) -> None:
+        """Close the models that were loaded."""
+        await asyncio.gather(*(hosted.close() for hosted in self._hosted.values()))

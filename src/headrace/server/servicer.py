@@ -1,0 +1,136 @@
+"""The three prediction methods, over the models of a registry."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+
+import grpc.aio
+
+from headrace.server import envelope
+from headrace.server.call import Call, Gate
+from headrace.server.duplex import run_duplex
+from headrace.server.hosted import Hosted, noted
+from headrace.server.items import Fetcher, Settings, make_item, settings
+from headrace.server.model import Answer, Item, ModelError
+from headrace.server.registry import Registry
+from headrace.v2 import resources_pb2, service_pb2
+
+Request = service_pb2.PostModelOutputsRequest
+Response = service_pb2.MultiOutputResponse
+Context = grpc.aio.ServicerContext[Request, Response]
+
+
+class Predictions:
+    """Answer PostModelOutputs, GenerateModelOutputs and StreamModelOutputs."""
+
+    def __init__(self, registry: Registry, fetcher: Fetcher, gate: Gate) -> None:
+        self._registry = registry
+        self._fetcher = fetcher
+        self._gate = gate
+
+    async def post_model_outputs(self, request: Request, context: Context) -> Response:
+        """Answer all inputs of a request at once."""
+        with self._gate.call(context) as call:
+            if call.refused is not None:
+                return call.refusal(call.refused, request)
+            return await self.answer(request, call)
+
+    async def generate_model_outputs(self, request: Request, context: Context) -> None:
+        """Answer the inputs of a request one after the other, each in pieces."""
+        with self._gate.call(context) as call:
+            if call.refused is not None:
+                await context.write(call.refusal(call.refused, request))
+                return
+            async with contextlib.aclosing(self.pieces(request, call)) as pieces:
+                async for piece in pieces:
+                    await context.write(piece)
+
+    async def stream_model_outputs(self, _: AsyncIterator[Request], context: Context) -> None:
+        """Answer a stream of requests while they arrive."""
+        with self._gate.call(context) as call:
+            await run_duplex(self, call)
+
+    async def model(self, request: Request) -> Hosted:
+        """Find the model that a request names.
+
+        Raises:
+            ModelError: 11102 no id, 21200 unknown, 21350 unusable.
+        """
+        if not request.model_id:
+            raise ModelError(envelope.INVALID_REQUEST, "model_id is empty")
+        return await self._registry.get(request.model_id)
+
+    async def answer(self, request: Request, call: Call) -> Response:
+        """Make the response to one request: every input its own output, in their order."""
+        try:
+            hosted = await self.model(request)
+            shared = settings(request, call.cancelled)
+            await hosted.ready()
+        except ModelError as error:
+            return call.refusal(error, request)
+        results = await self._answers(request.inputs, shared, hosted)
+        outputs = [
+            envelope.output(result, wire.id, hosted.id) for wire, result in zip(request.inputs, results, strict=True)
+        ]
+        return envelope.response(outputs, call.req_id)
+
+    async def _answers(
+        self, inputs: Sequence[resources_pb2.Input], shared: Settings, hosted: Hosted
+    ) -> list[Answer | Exception]:
+        """Answer inputs, as many at a time as the model takes."""
+        if len(inputs) == 1:
+            return [await self._one(inputs[0], shared, hosted)]
+        results: dict[int, Answer | Exception] = {}
+        left = iter(enumerate(inputs))
+
+        async def work() -> None:
+            for position, wire in left:
+                results[position] = await self._one(wire, shared, hosted)
+
+        tasks = [asyncio.create_task(work()) for _ in range(min(len(inputs), hosted.concurrency + 1))]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+        return [results[position] for position in range(len(inputs))]
+
+    async def _one(self, wire: resources_pb2.Input, shared: Settings, hosted: Hosted) -> Answer | Exception:
+        try:
+            item = await make_item(wire, shared, hosted.card.input_fields, hosted.id, self._fetcher)
+            return await hosted.predict(item)
+        except Exception as error:
+            return noted(error, hosted)
+
+    async def pieces(self, request: Request, call: Call) -> AsyncGenerator[Response, None]:
+        """Make the responses of a generated answer; a failure is the last of them, and there is always one."""
+        try:
+            hosted = await self.model(request)
+            shared = settings(request, call.cancelled)
+            await hosted.ready()
+        except ModelError as error:
+            yield call.refusal(error, request)
+            return
+        for wire in request.inputs:
+            given = 0
+            try:
+                item = await make_item(wire, shared, hosted.card.input_fields, hosted.id, self._fetcher)
+                async with contextlib.aclosing(hosted.generate(item)) as answers:
+                    async for answer in answers:
+                        given += 1
+                        yield envelope.response([envelope.output(answer, wire.id, hosted.id)], call.req_id)
+                if not given:  # an empty stream would look like a broken one
+                    nothing = Answer(resources_pb2.Data(text=resources_pb2.Text()))
+                    yield envelope.response([envelope.output(nothing, wire.id, hosted.id)], call.req_id)
+            except Exception as error:
+                failed = envelope.output(noted(error, hosted), wire.id, hosted.id)
+                yield envelope.response([failed], call.req_id)
+
+    async def item(self, wire: resources_pb2.Input, shared: Settings, hosted: Hosted) -> Item | Exception:
+        """Make an item of an input, or give the error that says why not."""
+        try:
+            return await make_item(wire, shared, hosted.card.input_fields, hosted.id, self._fetcher)
+        except Exception as error:
+            return noted(error, hosted)

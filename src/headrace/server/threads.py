@@ -1,0 +1,159 @@
+"""Daemon worker threads for models, and bounded bridges between them and the event loop.
+
+The standard executor joins its threads when the interpreter ends, so one long model call would hold up a shutdown;
+these threads do not. A bridge carries values one way and makes the faster side wait, so nothing piles up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+_Job = tuple["Future[Any]", Callable[[], Any]]
+
+
+class Workers:
+    """A fixed number of daemon threads, started when first needed."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self._name = name
+        self._size = size
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._started = 0
+        self._idle = threading.Semaphore(0)
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """Run `function` in a thread; the future is never cancelled once it runs."""
+        future: Future[T] = Future()
+        self._jobs.put((future, function))
+        if not self._idle.acquire(blocking=False) and self._started < self._size:
+            self._started += 1
+            threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+        return future
+
+    async def run(self, function: Callable[[], T]) -> T:
+        """Run `function` in a thread and wait for it; a cancelled wait leaves the thread to finish."""
+        return await asyncio.wrap_future(self.submit(function))
+
+    def close(self) -> None:
+        """Let the threads end after their present job."""
+        for _ in range(self._started):
+            self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            future, function = job
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(function())
+                except BaseException as error:  # it belongs to whoever waits
+                    future.set_exception(error)
+            del future, function, job
+            self._idle.release()
+
+
+async def in_thread(function: Callable[[], T], name: str = "headrace-once") -> T:
+    """Run one blocking function in a daemon thread of its own."""
+    workers = Workers(name, 1)
+    try:
+        return await workers.run(function)
+    finally:
+        workers.close()
+
+
+class ToLoop(Generic[T]):
+    """Values from a thread to the event loop; `put` blocks the thread while `capacity` values wait."""
+
+    def __init__(self, capacity: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._values: deque[T] = deque()
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._ready = asyncio.Event()
+        self._ended = False  # by the thread
+        self._closed = False  # by the loop
+
+    def put(self, value: T) -> bool:
+        """Hand over a value (thread side); False when nobody takes it any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or len(self._values) < self._capacity)
+            if self._closed:
+                return False
+            self._values.append(value)
+        self._wake()
+        return True
+
+    def end(self) -> None:
+        """Tell that no value follows (thread side)."""
+        self._ended = True
+        self._wake()
+
+    def close(self) -> None:
+        """Stop taking values (loop side); a blocked `put` returns False."""
+        with self._changed:
+            self._closed = True
+            self._values.clear()
+            self._changed.notify_all()
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while True:
+            self._ready.clear()
+            while self._values:
+                with self._changed:
+                    value = self._values.popleft()
+                    self._changed.notify_all()
+                yield value
+            if self._ended and not self._values:
+                return
+            await self._ready.wait()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
+            self._loop.call_soon_threadsafe(self._ready.set)
+
+
+class ToThread(Generic[T]):
+    """Values from the event loop to a thread that iterates; `put` waits while `capacity` values are untaken."""
+
+    def __init__(self, capacity: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._values: deque[T] = deque()
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._room = asyncio.Event()
+        self._ended = False
+
+    async def put(self, value: T) -> None:
+        """Hand over a value (loop side)."""
+        while len(self._values) >= self._capacity:
+            self._room.clear()
+            if len(self._values) >= self._capacity:
+                await self._room.wait()
+        with self._changed:
+            self._values.append(value)
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Tell that no value follows: the thread's iteration stops after those that wait."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._values or self._ended)
+                if not self._values:
+                    return
+                value = self._values.popleft()
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._room.set)
+            yield value
