@@ -6,15 +6,23 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from headrace.server.builtins import ALIASES, BUILTINS
 from headrace.server.envelope import NO_SUCH_MODEL, NOT_DEPLOYABLE
 from headrace.server.hosted import Hosted
 from headrace.server.loading import LoadError, card_of, find
 from headrace.server.model import Card, ModelError
+from headrace.server.models import BUILT_IN
 from headrace.server.shapes import ShapeError
 from headrace.server.threads import in_thread
 
 log = logging.getLogger(__name__)
+
+#: Short names of built-in models, by what they do.
+ALIASES = {
+    "classifier": "efficientnet-lite0",
+    "detector": "yolov3-tiny",
+    "llm": "smollm2-135m-instruct",
+    "sentiment": "vader-sentiment",
+}
 
 #: Called as (name, bytes done, bytes in all) while weights are fetched; in the thread that loads.
 Progress = Callable[[str, int, int], None]
@@ -35,12 +43,12 @@ class Registry:
     def __init__(
         self, names: Iterable[str] | None = None, targets: Iterable[str] = (), progress: Progress | None = None
     ) -> None:
-        chosen = list(BUILTINS) if names is None else [ALIASES.get(name, name) for name in names]
+        chosen = list(BUILT_IN) if names is None else [ALIASES.get(name, name) for name in names]
         for name in chosen:
-            if name not in BUILTINS:
-                raise LoadError(f"there is no built-in model {name!r}; built in are: {', '.join(BUILTINS)}")
+            if name not in BUILT_IN:
+                raise LoadError(f"there is no built-in model {name!r}; built in are: {', '.join(BUILT_IN)}")
         self._progress = progress
-        self._builtin = {name: BUILTINS[name] for name in chosen}
+        self._builtin = {name: BUILT_IN[name] for name in chosen}
         self._hosted: dict[str, Hosted] = {}
         self._failed: dict[str, ModelError] = {}
         self._importing = asyncio.Lock()
