@@ -66,8 +66,13 @@ def channel_options(options: Options) -> list[tuple[str, int]]:
 
 
 @contextlib.asynccontextmanager
-async def serving(options: Options, reporter: Reporter | None = None) -> AsyncIterator[Running]:
+async def serving(
+    options: Options, reporter: Reporter | None = None, classes: Sequence[type] = ()
+) -> AsyncIterator[Running]:
     """Run a server while the block runs; at its end calls get a short grace, models are closed, the socket removed.
+
+    Args:
+        classes: model classes to serve, besides those that the options name.
 
     Raises:
         LoadError: a model that cannot be had.
@@ -77,6 +82,8 @@ async def serving(options: Options, reporter: Reporter | None = None) -> AsyncIt
     from grpc_reflection.v1alpha import reflection
 
     registry = Registry(options.models, options.targets, reporter)
+    for cls in classes:
+        registry.add(cls)
     gate = Gate(options.require_pat, options.max_calls)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(_close_models, registry)

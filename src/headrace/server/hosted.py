@@ -38,7 +38,7 @@ class Hosted:
         self._make = make
         self._prepare = prepare
         self._instance: Any = None
-        self._loading: asyncio.Task[object] | None = None
+        self._loading: asyncio.Task[None] | None = None
         self._slots = asyncio.Semaphore(self.concurrency)
         self._waiting = 0
         self._workers = Workers(f"model-{card.id}", self.concurrency)
@@ -62,9 +62,18 @@ class Hosted:
         if self._instance is not None:
             return
         if self._loading is None:
-            self._loading = asyncio.create_task(in_thread(self._load, f"load-{self.id}"))
-            self._loading.add_done_callback(self._loaded)
+            self._loading = asyncio.create_task(self._load_once())
+            self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())  # even if all left
         await asyncio.shield(self._loading)
+
+    async def _load_once(self) -> None:
+        try:
+            self._instance = await in_thread(self._load, f"load-{self.id}")
+        except ModelError as error:
+            log.error("%s", error)
+            raise
+        finally:
+            self._loading = None
 
     def _load(self) -> object:
         try:
@@ -79,15 +88,6 @@ class Hosted:
             reason = f"{type(error).__name__}: {error}"
             raise ModelError(NOT_DEPLOYABLE, f"model {self.id} cannot be loaded: {reason}") from error
         return instance
-
-    def _loaded(self, task: asyncio.Task[object]) -> None:
-        self._loading = None
-        if task.cancelled():
-            return
-        if error := task.exception():
-            log.error("%s", error)
-        else:
-            self._instance = task.result()
 
     async def predict(self, item: Item) -> Answer:
         """Give the one answer to an item."""

@@ -53,14 +53,22 @@ class Registry:
         self._failed: dict[str, ModelError] = {}
         self._importing = asyncio.Lock()
         for target in targets:
-            hosted = self._host(target)
-            if hosted.id in self._hosted:
-                raise LoadError(f"{target}: another class has the id {hosted.id} already")
-            self._builtin.pop(hosted.id, None)
-            self._hosted[hosted.id] = hosted
+            self.add(find(target), target)
 
-    def _host(self, target: str) -> Hosted:
-        cls = find(target)
+    def add(self, cls: type, target: str = "") -> Hosted:
+        """Serve a model class; it takes the place of a built-in model of the same id.
+
+        Raises:
+            LoadError: it cannot be a model, or another one has its id.
+        """
+        hosted = self._host(cls, target or cls.__name__)
+        if hosted.id in self._hosted:
+            raise LoadError(f"{target or cls.__name__}: another class has the id {hosted.id} already")
+        self._builtin.pop(hosted.id, None)
+        self._hosted[hosted.id] = hosted
+        return hosted
+
+    def _host(self, cls: type, target: str) -> Hosted:
         try:
             return Hosted(cls, cls, card_of(cls), self._prepare)
         except ShapeError as error:
@@ -91,7 +99,8 @@ class Registry:
                 raise self._failed[model_id]
             if model_id not in self._hosted:
                 try:
-                    self._hosted[model_id] = await in_thread(lambda: self._host(self._builtin[model_id]))
+                    target = self._builtin[model_id]
+                    self._hosted[model_id] = self._host(await in_thread(lambda: find(target)), target)
                 except LoadError as error:
                     self._failed[model_id] = ModelError(NOT_DEPLOYABLE, f"model {model_id} is not usable: {error}")
                     log.error("model %s is not usable: %s", model_id, error)

@@ -12,7 +12,6 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
-from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -21,22 +20,27 @@ _Job = tuple["Future[Any]", Callable[[], Any]]
 
 
 class Workers:
-    """A fixed number of daemon threads, started when first needed."""
+    """At most `size` daemon threads, started when first needed."""
 
     def __init__(self, name: str, size: int) -> None:
         self._name = name
         self._size = size
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
         self._started = 0
-        self._idle = threading.Semaphore(0)
+        self._waiting = 0  # threads without a job
+        self._closed = False
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Run `function` in a thread; the future is never cancelled once it runs."""
         future: Future[T] = Future()
-        self._jobs.put((future, function))
-        if not self._idle.acquire(blocking=False) and self._started < self._size:
-            self._started += 1
-            threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+        with self._changed:
+            self._jobs.append((future, function))
+            if len(self._jobs) > self._waiting and self._started < self._size:
+                self._started += 1
+                threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+            else:
+                self._changed.notify()
         return future
 
     async def run(self, function: Callable[[], T]) -> T:
@@ -44,12 +48,20 @@ class Workers:
         return await asyncio.wrap_future(self.submit(function))
 
     def close(self) -> None:
-        """Let the threads end after their present job."""
-        for _ in range(self._started):
-            self._jobs.put(None)
+        """Let the threads end after the jobs that are there."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _next(self) -> _Job | None:
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: self._jobs or self._closed)
+            self._waiting -= 1
+            return self._jobs.popleft() if self._jobs else None
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next()) is not None:
             future, function = job
             if future.set_running_or_notify_cancel():
                 try:
@@ -57,7 +69,6 @@ class Workers:
                 except BaseException as error:  # it belongs to whoever waits
                     future.set_exception(error)
             del future, function, job
-            self._idle.release()
 
 
 async def in_thread(function: Callable[[], T], name: str = "headrace-once") -> T:
