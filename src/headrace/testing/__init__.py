@@ -1,6 +1,28 @@
 """What helps to test code that uses headrace, without a network and without an account; see docs/testing.md."""
 
+from headrace.testing.answers import Answer, Fail, GrpcFail, ReceivedInput
 from headrace.testing.faults import ConnectionFaults, Direction
+from headrace.testing.gate import Gate
+from headrace.testing.handlers import prediction_handlers
+from headrace.testing.model import ModelDouble
 from headrace.testing.proxy import FaultProxy, ProxyStats
+from headrace.transport.memory import CallFailed, Handler, MemoryServer, MemoryTransport, ServerCall
 
-__all__ = ["ConnectionFaults", "Direction", "FaultProxy", "ProxyStats"]
+__all__ = [
+    "Answer",
+    "CallFailed",
+    "ConnectionFaults",
+    "Direction",
+    "Fail",
+    "FaultProxy",
+    "Gate",
+    "GrpcFail",
+    "Handler",
+    "MemoryServer",
+    "MemoryTransport",
+    "ModelDouble",
+    "ProxyStats",
+    "ReceivedInput",
+    "ServerCall",
+    "prediction_handlers",
+]

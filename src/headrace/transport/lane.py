@@ -1,0 +1,144 @@
+"""One direction of an in-memory call: messages in order, limited in bytes by what the reader has not taken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Failure = Callable[[], Exception]
+
+
+PREFIX_BYTES = 5  # what every message costs on the wire besides its own bytes
+
+
+class Lane:
+    """A pipe for one writer and one reader, with a window in bytes; its end can be orderly, failed or sudden.
+
+    Args:
+        window_bytes: `put` waits while more than so many bytes would be unread, the prefix of each message counted;
+            one message always fits alone.
+        started: whether messages may come in already.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_ended",
+        "_failure",
+        "_getter",
+        "_held",
+        "_messages",
+        "_putter",
+        "_started",
+        "_window",
+        "size",
+    )
+
+    def __init__(self, window_bytes: int, *, started: bool) -> None:
+        self.size = 0  # bytes that are unread
+        self._window = window_bytes
+        self._started = started
+        self._held = False
+        self._messages: deque[bytes] = deque()
+        self._ended = False  # no more messages come: what is here can be read, then comes the end
+        self._closed = False  # nobody reads what is written
+        self._failure: Failure | None = None
+        self._getter: asyncio.Future[None] | None = None
+        self._putter: asyncio.Future[None] | None = None
+
+    async def put(self, message: bytes) -> bool:
+        """Write one message when there is room; False when nobody reads any more.
+
+        Cancelling it while it waits means that the message was not sent.
+        """
+        size = PREFIX_BYTES + len(message)
+        while not self._closed and not self._room(size):
+            if self._putter is not None:
+                raise RuntimeError("another task is writing to this call already; one task writes, one task reads")
+            self._putter = asyncio.get_running_loop().create_future()
+            try:
+                await self._putter
+            finally:
+                self._putter = None
+        if self._closed:
+            return False
+        if self._ended:
+            raise RuntimeError("write after half_close: no more messages may follow")
+        self._messages.append(message)
+        self.size += size
+        _wake(self._getter)
+        return True
+
+    async def get(self) -> bytes | None:
+        """Take the next message; None at an orderly end, the failure at another one."""
+        while self._held or not (self._messages or self._ended):
+            if self._getter is not None:
+                raise RuntimeError("another task is reading this call already; one task writes, one task reads")
+            self._getter = asyncio.get_running_loop().create_future()
+            try:
+                await self._getter
+            finally:
+                self._getter = None
+        if not self._messages:
+            if (failure := self.failure) is not None:
+                raise failure
+            return None
+        message = self._messages.popleft()
+        self.size -= PREFIX_BYTES + len(message)
+        _wake(self._putter)
+        return message
+
+    def start(self) -> None:
+        """Let messages in: the call has its place on the connection."""
+        self._started = True
+        _wake(self._putter)
+
+    def hold(self, held: bool) -> None:
+        """Keep what comes from the reader, or let it pass again."""
+        self._held = held
+        _wake(self._getter)
+
+    def end(self, failure: Failure | None = None) -> None:
+        """Say that no more messages come; what is unread can still be read, then comes the end or the failure."""
+        if not self._ended:
+            self._ended = True
+            self._failure = failure
+            _wake(self._getter)
+
+    def close(self) -> None:
+        """Say that nobody reads any more."""
+        self._closed = True
+        _wake(self._putter)
+
+    def break_off(self, failure: Failure) -> None:
+        """End at once: what is unread is lost. The first end counts."""
+        self.close()
+        if self._ended and not self._messages:
+            return
+        self._messages.clear()
+        self.size = 0
+        self._ended = True
+        self._held = False
+        self._failure = failure
+        _wake(self._getter)
+
+    @property
+    def drained(self) -> bool:
+        """Whether it has ended and all of it was read."""
+        return self._ended and not self._messages
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why it ended, or None: it has not, or in order."""
+        return self._failure() if self._failure is not None else None
+
+    def _room(self, size: int) -> bool:
+        return self._started and (not self._messages or self.size + size <= self._window)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
