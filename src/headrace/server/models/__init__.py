@@ -5,6 +5,10 @@ BUILT_IN = {
     "efficientnet-lite0": "headrace.server.models.classifier:Classifier",
     "smollm2-135m-instruct": "headrace.server.models.llm:LanguageModel",
     "yolov3-tiny": "headrace.server.models.detector:Detector",
+    "mtcnn-faces": "headrace.server.models.faces:FaceDetector",
+    "efficientnet-lite0-embedding": "headrace.server.models.embedder:ImageEmbedder",
     "vader-sentiment": "headrace.server.models.text_classifier:Sentiment",
+    "language-lid176": "headrace.server.models.language:Language",
+    "minilm-l6-v2": "headrace.server.models.text_embedder:TextEmbedder",
     "echo": "headrace.server.models.echo:Echo",
 }
