@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # before grpc is imported; its notes are no news to users
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is imported: what it notes, we say in one line
 
 
 def run(prog: str = "python -m headrace.server", argv: Sequence[str] | None = None) -> int:

@@ -251,7 +251,7 @@ class SummingAsync(Summing):
 
 async def test_a_cancelled_stream_is_not_taken_for_a_complete_one(serve: Any) -> None:
     stub = await serve(SummingAsync)
-    for _ in range(20):
+    for _ in range(100):
         for event in (Summing.ended, Summing.stopped, Summing.taken):
             event.clear()
         call = stub.stream()
