@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Protocol
@@ -50,17 +51,27 @@ class Fetcher:
     Args:
         allow_private: fetch from private and local addresses as well.
         resolver: the look-up; the system's own by default.
-        timeout: seconds for one URL as a whole (videos get at least 120).
+        timeout: seconds for one URL as a whole; by default 30, and 120 for videos.
+        tls: how certificates are checked; httpx's own way by default.
     """
 
-    def __init__(self, *, allow_private: bool = False, resolver: Resolve = resolve, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        *,
+        allow_private: bool = False,
+        resolver: Resolve = resolve,
+        timeout: float | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._allow_private = allow_private
         self._resolve = resolver
         self._timeout = timeout
         self._slots = asyncio.Semaphore(AT_ONCE)
         # No kept connections: they are kept by address, and an address may serve many names.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        self._client = httpx.AsyncClient(trust_env=False, follow_redirects=False, limits=limits, timeout=timeout)
+        self._client = httpx.AsyncClient(
+            trust_env=False, follow_redirects=False, limits=limits, timeout=None, verify=tls or True
+        )
 
     async def __aenter__(self) -> Fetcher:
         return self
@@ -77,7 +88,7 @@ class Fetcher:
             ModelError: 30106 not a URL that is fetched, 30002 it cannot be had, 30105 too large, 30101 a web page
                 instead of media; for videos the 31xxx twins.
         """
-        limit = self._timeout if kind != "video" or self._timeout != TIMEOUT else VIDEO_TIMEOUT
+        limit = self._timeout or (VIDEO_TIMEOUT if kind == "video" else TIMEOUT)
         try:
             async with self._slots, asyncio.timeout(limit):
                 return await self._follow(url, kind)
