@@ -10,5 +10,7 @@ BUILT_IN = {
     "vader-sentiment": "headrace.server.models.text_classifier:Sentiment",
     "language-lid176": "headrace.server.models.language:Language",
     "minilm-l6-v2": "headrace.server.models.text_embedder:TextEmbedder",
+    "hibari-tts": "headrace.server.models.text_to_speech:TextToSpeech",
+    "whisper-tiny-en": "headrace.server.models.speech_to_text:SpeechToText",
     "echo": "headrace.server.models.echo:Echo",
 }
