@@ -86,7 +86,7 @@ class RetryPolicy:
     initial: float = 0.1
     multiplier: float = 2.0
     cap: float = 8.0
-    budget: float | None = 10.0
+    budget: float | None = 50.0
     budget_ratio: float = 0.1
     budget_per_second: float = 0.5
     warm_up_cap: float = 5.0

@@ -7,6 +7,7 @@
       InputError                      a local check of one input failed: size, type, missing file
       SourceError                     a source failed: unreachable URL, broken video
       ClosedError                     used after close
+      ConcurrentUse (RuntimeError)    two tasks read one stream at once
       TransportError
         ConnectFailed                 no connection to the target
         ConnectionLost                the connection or the call broke
@@ -70,6 +71,10 @@ class SourceError(HeadraceError):
 
 class ClosedError(HeadraceError):
     """The client, model or stream is closed."""
+
+
+class ConcurrentUse(HeadraceError, RuntimeError):
+    """Two tasks read one stream at once; give each its own stream, or hand the predictions on from one reader."""
 
 
 class TransportError(HeadraceError):

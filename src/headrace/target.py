@@ -65,7 +65,9 @@ class Target:
             path = text.removeprefix("unix:")
             path = path.removeprefix("//") if path.startswith("//") else path
             if not path or path == "/":
-                raise ConfigError(f"base_url {text!r}: unix: needs the path of a socket file, as in unix:/run/model.sock")
+                raise ConfigError(
+                    f"base_url {text!r}: unix: needs the path of a socket file, as in unix:/run/model.sock"
+                )
             path = os.path.abspath(path)
             return cls(f"unix:{path}", path=path, tls=False)
         scheme, sep, _ = text.partition("://")
@@ -78,7 +80,8 @@ class Target:
             raise ConfigError(f"base_url {text!r}: the scheme must be http, https or unix")
         if not host or any(c.isspace() for c in text) or parts.query or parts.fragment or parts.path.strip("/"):
             raise ConfigError(
-                f"base_url {_without_userinfo(text)!r}: expected https://host[:port], http://host:port, host:port or unix:/path"
+                f"base_url {_without_userinfo(text)!r}: expected https://host[:port], http://host:port, host:port "
+                "or unix:/path"
             )
         if parts.username is not None or parts.password is not None:
             raise ConfigError("base_url holds a user or password; give the credential as pat= or token=")

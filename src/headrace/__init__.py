@@ -1,0 +1,82 @@
+"""headrace: an asyncio-first streaming inference client for the Clarifai V2 prediction protocol over gRPC."""
+
+from headrace._version import __version__
+from headrace.calls.server_stream import PredictionStream
+from headrace.calls.streams import DuplexStream, StreamStats
+from headrace.client import Client, ClientStats, ModelInfo
+from headrace.config import TLS, KeepAlive, Limits, RetryPolicy, Timeouts, Window
+from headrace.errors import (
+    AuthError,
+    ClosedError,
+    ConcurrentUse,
+    ConfigError,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    HeadraceError,
+    InputError,
+    InvalidRequest,
+    ModelNotReady,
+    NotFound,
+    PartialFailure,
+    PayloadTooLarge,
+    PermissionDenied,
+    PredictionFailed,
+    QuotaExceeded,
+    ServerCancelled,
+    ServerError,
+    SourceError,
+    StreamBroken,
+    Throttled,
+    TransportError,
+)
+from headrace.inputs import Input
+from headrace.model import Model
+from headrace.results import Concept, Frame, Prediction, Region, Status, Usage
+
+__all__ = [
+    "TLS",
+    "AuthError",
+    "Client",
+    "ClientStats",
+    "ClosedError",
+    "Concept",
+    "ConcurrentUse",
+    "ConfigError",
+    "ConnectFailed",
+    "ConnectionLost",
+    "DeadlineExceeded",
+    "DuplexStream",
+    "Frame",
+    "HeadraceError",
+    "Input",
+    "InputError",
+    "InvalidRequest",
+    "KeepAlive",
+    "Limits",
+    "Model",
+    "ModelInfo",
+    "ModelNotReady",
+    "NotFound",
+    "PartialFailure",
+    "PayloadTooLarge",
+    "PermissionDenied",
+    "Prediction",
+    "PredictionFailed",
+    "PredictionStream",
+    "QuotaExceeded",
+    "Region",
+    "RetryPolicy",
+    "ServerCancelled",
+    "ServerError",
+    "SourceError",
+    "Status",
+    "StreamBroken",
+    "StreamStats",
+    "Throttled",
+    "Timeouts",
+    "TransportError",
+    "Usage",
+    "Window",
+    "__version__",
+]

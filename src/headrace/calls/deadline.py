@@ -1,0 +1,37 @@
+"""A timeout becomes a deadline once, at the door, and is passed down as a point in time."""
+
+from __future__ import annotations
+
+import math
+import time
+
+
+class Deadline:
+    """A point in monotonic time; `seconds` is the timeout that it came from (inf: none)."""
+
+    __slots__ = ("at", "seconds")
+
+    def __init__(self, at: float, seconds: float) -> None:
+        self.at = at
+        self.seconds = seconds
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Deadline:
+        """Make the deadline that is `seconds` away; None: never."""
+        if seconds is None or seconds == math.inf:
+            return cls(math.inf, math.inf)
+        return cls(time.monotonic() + seconds, seconds)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, at least 0; inf when there is no deadline."""
+        return max(0.0, self.at - time.monotonic()) if self.at != math.inf else math.inf
+
+    @property
+    def or_none(self) -> float | None:
+        """Seconds left, or None when there is no deadline."""
+        return None if self.at == math.inf else self.remaining
+
+    def extend(self, seconds: float) -> None:
+        """Move it away: waiting that has a budget of its own does not count."""
+        self.at += seconds

@@ -1,0 +1,593 @@
+"""Duplex calls: inputs out, predictions in, both at once, over one RPC that is opened again when it breaks.
+
+Three plain tasks a stream, owned by it: the feeder pulls the user's source into the pipe, the pump writes from the pipe
+to the call within the window, and the driver opens the call and reads it. None of them touches the user's stream
+object, so a forgotten stream is noticed. The books are in `ledger.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from headrace import codec, events
+from headrace.calls import envelope
+from headrace.calls.ledger import Entry, Ledger, Matching, Mismatch
+from headrace.calls.retry import RETRIED, Attempts
+from headrace.calls.session import Session
+from headrace.config import Window
+from headrace.errors import (
+    ClosedError,
+    ConnectFailed,
+    ConnectionLost,
+    DeadlineExceeded,
+    HeadraceError,
+    InputError,
+    ServerError,
+    StreamBroken,
+    TransportError,
+)
+from headrace.flow.pipe import Overflow, Pipe
+from headrace.flow.window import Gate
+from headrace.inputs import Input
+from headrace.results import Prediction
+from headrace.sources.iterables import Source
+from headrace.status import FATAL, Kind, kind_of
+from headrace.transport.base import Buffer, Call, Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class DuplexOptions:
+    """How a matched duplex stream behaves; see `Model.stream`."""
+
+    window: Window
+    prefetch: int
+    ordered: bool
+    overflow: Overflow
+    max_age: float | None
+    resume: bool
+    batch: int
+    timeout: float  # seconds an input may take; inf: any
+    warm_up: float | None  # None: the configured budget, on top of the timeout
+    metadata: Metadata = ()
+
+
+@dataclass(slots=True)
+class Tally:
+    """The running counts of a stream."""
+
+    pulled: int = 0
+    sent: int = 0
+    received: int = 0
+    errors: int = 0
+    resumed: int = 0
+    retries: int = 0
+    drops: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pulled:
+    """One item of the source: an input, or why there is none."""
+
+    position: int
+    item: Input
+    error: HeadraceError | None = None
+
+
+class Signal:
+    """Wakes the one task that waits; a set signal is not lost."""
+
+    __slots__ = ("_set", "_waiter")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        self._set = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self) -> None:
+        if not self._set:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._set = False
+
+
+#: Turns an item of the source into a checked input with an id. It may do I/O.
+Convert = Callable[[object], Awaitable[Input]]
+#: Gives the request's template; it may do I/O once.
+Template = Callable[[], Awaitable[bytes]]
+
+
+class Duplex:
+    """The working parts of a matched duplex stream; `DuplexStream` is what the user holds."""
+
+    def __init__(
+        self, session: Session, source: Source[object], convert: Convert, template: Template, options: DuplexOptions
+    ) -> None:
+        self.options = options
+        self.tally = Tally()
+        self.gate = Gate(options.window)
+        self.ledger = Ledger(options.ordered, self._free)
+        self.pipe: Pipe[_Pulled] = Pipe(
+            options.prefetch,
+            size_bytes=options.window.bytes,
+            size=lambda pulled: pulled.item.size_bytes,
+            overflow=options.overflow,
+            max_age=options.max_age,
+            on_drop=self._dropped,
+        )
+        self.failure: BaseException | None = None
+        self.ready = Signal()  # for the consumer
+        self._session = session
+        self._source = source
+        self._convert = convert
+        self._template = template
+        self._head: bytes | None = None
+        self._work = Signal()  # for pump and driver
+        self._again: deque[Entry] = deque()  # to be sent again before anything new
+        self._tasks: list[asyncio.Task[None]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._resting: dict[int, asyncio.TimerHandle] = {}
+        self._call: Call | None = None
+        self._in_hand = 0  # pulled, not yet in the pipe
+        self._stopped = False
+        self._window_full_since: float | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether `start` was called."""
+        return bool(self._tasks)
+
+    @property
+    def running(self) -> bool:
+        """Whether a task still runs."""
+        return any(not task.done() for task in self._tasks)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every input has entered, was answered, and was taken."""
+        return self.pipe.ended and not len(self.ledger)
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """Inputs in flight, and the most at once."""
+        return self.gate.items, self.gate.peak
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop it runs in."""
+        return self._tasks[0].get_loop()
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the oldest unanswered input left the pipe; 0 when none is unanswered."""
+        oldest = next(iter(self.ledger.unanswered), None)
+        return time.monotonic() - oldest.left if oldest is not None else 0.0
+
+    def start(self) -> None:
+        """Start pulling and sending."""
+        self._session.counts.calls += 1
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._guard(self._feed()), name="headrace-feeder"),
+            loop.create_task(self._guard(self._drive()), name="headrace-driver"),
+        ]
+
+    def take(self) -> Prediction | None:
+        """Take the next prediction that can be delivered, or None."""
+        entry = self.ledger.take()
+        if entry is None:
+            return None
+        assert entry.answer is not None
+        return entry.answer
+
+    async def stop(self) -> None:
+        """End everything: idempotent, flag first; waits for the tasks at most `Timeouts.close`, then lets them be."""
+        if not self._stopped:
+            self.halt()
+        if not self._tasks:
+            with contextlib.suppress(Exception):
+                await self._source.close()
+        tasks = [task for task in self._tasks if not task.done()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._session.timeouts.close)
+
+    async def finish(self) -> None:
+        """Let a stream whose inputs are all answered end by itself, then stop it."""
+        tasks = [task for task in self._tasks if not task.done()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._session.timeouts.close)
+        await self.stop()
+
+    def halt(self) -> None:
+        """Cancel the call and the tasks without waiting; what has no answer yet is counted."""
+        if self._stopped:
+            return
+        self._stopped = True
+        if self.failure is not None:
+            self.tally.errors += self.ledger.open_count
+        else:
+            self._count_drop("closed", self.ledger.open_count)
+        self._count_drop("closed", self._in_hand)
+        self.gate.close()
+        if self._call is not None:
+            self._call.cancel()
+        for task in self._tasks:
+            task.cancel()
+        for handle in (self._timer, self._stall_timer, *self._resting.values()):
+            if handle is not None:
+                handle.cancel()
+        self.pipe.close_receiver()
+        self.ready.set()
+
+    def fail(self, error: BaseException) -> None:
+        """End the stream with a failure, which the consumer gets after what can be delivered."""
+        if self.failure is None and not self._stopped:
+            self.failure = error
+            if isinstance(error, HeadraceError):
+                self._session.counts.failures += 1
+            self.halt()
+
+    async def _guard(self, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self.fail(error)
+
+    # --- feeder: source -> pipe
+
+    async def _feed(self) -> None:
+        source, pipe = self._source, self.pipe
+        try:
+            while True:
+                await pipe.ready()
+                try:
+                    raw = await source.next()
+                except StopAsyncIteration:
+                    break
+                position = self.tally.pulled
+                self.tally.pulled += 1
+                self._in_hand = 1
+                await pipe.send(await self._pull(raw, position))
+                self._in_hand = 0
+                self._work.set()
+        except ClosedError:
+            if not self._stopped:
+                raise
+        finally:
+            with contextlib.suppress(Exception):  # the user's iterator failed while closing; the stream is over
+                await source.close()
+        pipe.close_sender()
+        self._work.set()
+        self.ready.set()
+
+    async def _pull(self, raw: object, position: int) -> _Pulled:
+        try:
+            return _Pulled(position, await self._convert(raw))
+        except InputError as error:
+            return _Pulled(position, Input((), error.input_id or f"item-{position}"), error)
+
+    def _count_drop(self, cause: str, number: int = 1) -> None:
+        if number:
+            self.tally.drops[cause] = self.tally.drops.get(cause, 0) + number
+
+    def _dropped(self, pulled: _Pulled, cause: str) -> None:
+        self._count_drop(cause)
+        self._session.emit(events.Dropped(pulled.item.id, pulled.position, cause))
+        self._work.set()
+
+    # --- driver: opens the call, reads it, opens it again
+
+    async def _drive(self) -> None:
+        session = self._session
+        attempts, down_since = session.attempts(warm_up=self.options.warm_up), None
+        while await self._something_to_send():
+            before = self.ledger.received
+            try:
+                await self._one_call()
+                if not self.ledger.on_wire:
+                    continue  # ended well; what is still open is to be sent again on another call
+                raise ConnectionLost(
+                    f"{session.channels.target}: the server ended the stream, {self.ledger.on_wire} inputs unanswered",
+                    target=str(session.channels.target),
+                )
+            except (TransportError, ServerError) as error:
+                failure: TransportError | ServerError = error
+            session.failed(failure)
+            progress = self.ledger.received > before
+            if progress:
+                attempts, down_since = session.attempts(warm_up=self.options.warm_up), None
+            down_since = time.monotonic() if down_since is None else down_since
+            delay = self._delay(failure, attempts, progress, time.monotonic() - down_since)
+            if delay is None:
+                raise self._final(failure)
+            self._prepare_resume(failure)
+            await asyncio.sleep(delay)
+
+    def _delay(
+        self, failure: TransportError | ServerError, attempts: Attempts, progress: bool, down: float
+    ) -> float | None:
+        """How long to wait before opening the call again, or None to give up."""
+        kind = kind_of(failure)
+        if kind is Kind.CONNECTION and progress:
+            return 0.02 * attempts.unit()  # one break of a working stream is no server in trouble
+        if kind is Kind.CONNECT and self.tally.sent:  # an outage: quick, cheap looks until it has lasted too long
+            outage = self._session.timeouts.outage
+            return None if outage is not None and down > outage else 0.05 + 0.2 * attempts.unit()
+        return attempts.after(failure)
+
+    def _prepare_resume(self, failure: TransportError | ServerError) -> None:
+        """Put what was sent and not answered in front, to be sent again.
+
+        Raises:
+            StreamBroken: that is off, or would not be safe.
+        """
+        on_wire = self.ledger.on_wire
+        if on_wire and not self.options.resume:
+            raise self._broken(failure, "resume is off") from failure
+        if on_wire and not self.options.ordered and self.ledger.matching is Matching.BY_ORDER:
+            raise self._broken(failure, "answers by order can be resumed with ordered=True only") from failure
+        self._again = deque(self.ledger.broken())
+        if self.tally.sent:
+            self.tally.resumed += 1
+            self._session.counts.resumes += 1
+            self._session.emit(events.Resumed(on_wire, self.tally.resumed, str(failure)))
+
+    def _final(self, failure: TransportError | ServerError) -> HeadraceError:
+        if not self.tally.sent or kind_of(failure) in FATAL:
+            return failure
+        broken = self._broken(failure, "it could not be resumed")
+        broken.__cause__ = failure
+        return broken
+
+    def _broken(self, failure: BaseException, why: str) -> StreamBroken:
+        unanswered = [entry.item.id for entry in self.ledger.unanswered]
+        error = StreamBroken(
+            f"the stream broke after {self.ledger.received} answers, {len(unanswered)} inputs unanswered; "
+            f"{why}: {failure}",
+            received=self.ledger.received,
+            unanswered=unanswered,
+        )
+        error.code = getattr(failure, "code", None)
+        return error
+
+    async def _something_to_send(self) -> bool:
+        """Wait until there is an input to send; False when there will be none."""
+        while True:
+            if self._again or len(self.pipe) or any(not e.resting for e in self.ledger.unanswered):
+                return True
+            if self.pipe.ended and not self.ledger.open_count:
+                return False
+            await self._work.wait()
+
+    async def _one_call(self) -> None:
+        session = self._session
+        if self._head is None:
+            self._head = await self._template()
+        await session.turn()
+        connection = await session.channels.acquire()
+        call: Call | None = None
+        pump: asyncio.Task[None] | None = None
+        try:
+            await connection.connect()
+            session.counts.attempts += 1
+            call = self._call = connection.transport.open(codec.STREAM, (*session.metadata, *self.options.metadata))
+            pump = asyncio.get_running_loop().create_task(self._pump(call, self._head), name="headrace-pump")
+            pump.add_done_callback(self._pumped)
+            while (raw := await call.read()) is not None:
+                connection.answered()
+                self._answered(raw)
+        except TransportError as error:
+            if error.unprocessed and not isinstance(error, ConnectFailed):
+                connection.refused()
+            raise
+        finally:
+            self._call = None
+            if call is not None:
+                call.cancel()
+            if pump is not None:
+                pump.cancel()
+                await asyncio.wait([pump])
+            connection.release()
+
+    def _pumped(self, pump: asyncio.Task[None]) -> None:
+        if not pump.cancelled() and (error := pump.exception()) is not None:
+            self.fail(error)
+
+    # --- pump: pipe -> call
+
+    async def _pump(self, call: Call, head: bytes) -> None:
+        """Write what is to be sent again, then what is new; ends when the call does (the reader tells how)."""
+        try:
+            while not self._stopped:
+                entries = self._next_entries()
+                if entries:
+                    self._window_full_since = None
+                    self.ledger.sent(entries)
+                    self.tally.sent += len(entries)
+                    parts: list[Buffer] = [head]
+                    for entry in entries:
+                        parts += entry.item.encode()
+                    await call.write(parts)
+                elif self._finished_sending():
+                    await call.half_close()
+                    return  # what is to be sent again after this goes over another call
+                else:
+                    self._note_stall()
+                    await self._work.wait()
+        except TransportError:
+            return
+
+    def _finished_sending(self) -> bool:
+        return self.pipe.ended and not self._again and not self._resting
+
+    def _next_entries(self) -> list[Entry]:
+        """The inputs of the next request: one, or up to `batch` of those that are there."""
+        entries: list[Entry] = []
+        while len(entries) < self.options.batch:
+            if self._again:
+                entry = self._again.popleft()
+                if entry.answer is None:  # it may have timed out while waiting
+                    entries.append(entry)
+                continue
+            size = self.pipe.peek()
+            if size is None or not self.gate.fits(size):
+                break
+            fresh = self._enter(size)
+            if fresh is not None:
+                entries.append(fresh)
+        return entries
+
+    def _enter(self, size: int) -> Entry | None:
+        """Take one item out of the pipe into the window; None where it ends there because it is bad."""
+        pulled = self.pipe.receive_nowait()
+        assert pulled is not None
+        item, error = pulled.item, pulled.error
+        if error is None and self.ledger.knows(item.id):
+            error = InputError(f"input {item.id}: another input with this id is still in flight", input_id=item.id)
+        self.gate.take(size)
+        entry = self.ledger.enter(pulled.position, item, size, time.monotonic(), self.options.timeout)
+        if error is not None:
+            self._settle(entry, error)
+            return None
+        self._arm()
+        return entry
+
+    def _free(self, entry: Entry) -> None:
+        self.gate.free(entry.size)
+        self._work.set()
+
+    # --- answers
+
+    def _answered(self, raw: bytes) -> None:
+        response = envelope.read(raw)
+        if response.marker:
+            return
+        self._window_full_since = None
+        fatal = response.failure or next((a for a in response.answers if isinstance(a, ServerError)), None)
+        if fatal is not None and kind_of(fatal) in FATAL:
+            raise fatal
+        try:
+            answers = self.ledger.match(response)
+        except Mismatch as error:
+            if isinstance(error.__cause__, ServerError) and kind_of(error.__cause__) in RETRIED:
+                raise error.__cause__ from None  # a failure of nobody in particular: the whole call is made again
+            raise self._broken(error, "answers cannot be matched to inputs") from error
+        for entry, answer in answers:
+            if isinstance(answer, ServerError):
+                self._failed(entry, answer)
+            else:
+                self._session.succeeded()
+                self._settle(entry, answer)
+
+    def _settle(self, entry: Entry, answer: Prediction | HeadraceError) -> None:
+        if isinstance(answer, Prediction):
+            self.tally.received += 1
+        else:
+            self.tally.errors += 1
+            answer = Prediction.failed(answer, input_id=entry.item.id, position=entry.position)
+        self.ledger.settle(entry, answer)
+        self.ready.set()
+        self._work.set()
+
+    def _failed(self, entry: Entry, error: ServerError) -> None:
+        """Send an input again later where its failure allows it, else settle it."""
+        self._session.failed(error)
+        if entry.attempts is None:
+            entry.attempts = self._session.attempts(warm_up=self.options.warm_up)
+        delay = entry.attempts.after(error)
+        if delay is None:
+            error.input_id = error.input_id or entry.item.id
+            self._settle(entry, error)
+            return
+        self.tally.retries += 1
+        self._session.counts.retries += 1
+        if kind_of(error) is Kind.WARMING and self.options.warm_up is None:
+            self.ledger.extend(entry, delay)
+            self._arm()
+        entry.resting = True
+        loop = asyncio.get_running_loop()
+        self._resting[entry.seq] = loop.call_later(delay, self._rested, entry)
+
+    def _rested(self, entry: Entry) -> None:
+        self._resting.pop(entry.seq, None)
+        entry.resting = False
+        if entry.answer is None:
+            self._again.append(entry)
+        self._work.set()
+
+    # --- time
+
+    def _arm(self) -> None:
+        """Set the one timer to the next deadline."""
+        when = self.ledger.next_deadline()
+        if when is None or when == float("inf"):
+            return
+        if self._timer is not None:
+            if self._timer_at <= when:
+                return
+            self._timer.cancel()
+        self._timer_at = when
+        delay = max(0.0, when - time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(delay, self._time_out)
+
+    def _time_out(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        expired = self.ledger.expired(now)
+        if expired and self._stalled():
+            self.fail(self._stall_error(now - expired[0].left))
+            return
+        for entry in expired:
+            self.tally.errors += 1
+            error = DeadlineExceeded(
+                f"input {entry.item.id}: no answer within {self.options.timeout:g} s",
+                target=str(self._session.channels.target),
+                attempt=entry.attempts.made if entry.attempts is not None else 1,
+            )
+            self.ledger.time_out(entry, error)
+        if expired:
+            self.ready.set()
+            self._work.set()
+        self._arm()
+
+    def _stalled(self) -> bool:
+        """Whether the window has kept inputs back and the server has never answered."""
+        return not self.ledger.received and self._window_full_since is not None
+
+    def _note_stall(self) -> None:
+        """Watch a window that is full before any answer: some servers answer only after the last input."""
+        limit, waiting = self._session.timeouts.first_answer, self.pipe.peek()
+        if self.ledger.received or waiting is None or self.gate.fits(waiting) or self._window_full_since is not None:
+            return
+        self._window_full_since = time.monotonic()
+        if limit is not None:
+            self._stall_timer = asyncio.get_running_loop().call_later(limit, self._check_stall, self._window_full_since)
+
+    def _check_stall(self, since: float) -> None:
+        if self._window_full_since == since and self._stalled():
+            self.fail(self._stall_error(time.monotonic() - since))
+
+    def _stall_error(self, seconds: float) -> StreamBroken:
+        unanswered = [entry.item.id for entry in self.ledger.unanswered]
+        return StreamBroken(
+            f"the window is full with {len(unanswered)} inputs and the server has not answered any of them for "
+            f"{seconds:.3g} s: it may answer only after the last input. Use window=None (only the bytes limit), "
+            "or model.map (concurrent unary calls)",
+            unanswered=unanswered,
+        )
+
+
+__all__ = ["Convert", "Duplex", "DuplexOptions", "Signal", "Tally", "Template"]

@@ -1,0 +1,283 @@
+"""The books of a matched duplex stream: which input awaits which answer. Pure; no I/O, no clock of its own.
+
+Every input that enters is in exactly one state until the consumer has taken its one answer:
+waiting to be sent -> on the wire -> (waiting to be sent again ->) answered -> taken.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from headrace.calls.envelope import Envelope
+from headrace.calls.retry import Attempts
+from headrace.errors import HeadraceError, ServerError
+from headrace.inputs import Input
+from headrace.results import Prediction
+from headrace.v2 import resources_pb2 as pb
+
+LATE_MOST = 65536  # ids of timed-out inputs whose answers may still come
+
+
+class Matching(enum.Enum):
+    """How answers find their inputs."""
+
+    OPEN = "open"  # no answer yet
+    BY_ID = "by id"
+    BY_ORDER = "by order"
+
+
+class Mismatch(Exception):
+    """The answers cannot be matched to the inputs; the text says why."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One input on its way."""
+
+    seq: int  # order of leaving the pipe; answers are delivered in it when ordered
+    position: int  # in the source
+    item: Input
+    size: int  # bytes it counts in the window
+    left: float  # when it left the pipe
+    deadline: float
+    request: int = -1  # number of the request it went with, -1: not on the wire
+    answer: Prediction | None = None
+    attempts: Attempts | None = None
+    taken: bool = False
+    resting: bool = False  # waits before it is sent again
+
+
+Answer = tuple[Entry, Prediction]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The entries of one stream.
+
+    Args:
+        ordered: deliver answers in the order of the inputs.
+        free: called once per entry when its place in the window is free: its answer was taken, and no late answer can
+            still come in its place.
+    """
+
+    ordered: bool
+    free: Callable[[Entry], None]
+    matching: Matching = Matching.OPEN
+    received: int = 0
+    _next_seq: int = 0
+    _next_taken: int = 0
+    _request: int = 0
+    _open: dict[int, Entry] = field(default_factory=dict)  # seq -> not yet answered
+    _by_id: dict[str, Entry] = field(default_factory=dict)  # id -> not yet answered
+    _wire: deque[Entry] = field(default_factory=deque)  # sent and not answered, in order (timed-out ones stay)
+    _done: dict[int, Entry] = field(default_factory=dict)  # seq -> answered, not taken
+    _ready: deque[Entry] = field(default_factory=deque)  # answered, not taken, in order of answers
+    _deadlines: list[tuple[float, int]] = field(default_factory=list)
+    _late: dict[str, Entry] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Inputs that have entered and whose answer is not taken."""
+        return len(self._open) + len(self._done) + len(self._ready)
+
+    @property
+    def unanswered(self) -> list[Entry]:
+        """Entries without an answer, in the order of leaving the pipe."""
+        return list(self._open.values())
+
+    @property
+    def open_count(self) -> int:
+        """How many entries have no answer yet."""
+        return len(self._open)
+
+    @property
+    def on_wire(self) -> int:
+        """How many entries are sent and not answered, those that timed out meanwhile aside."""
+        return sum(entry.answer is None for entry in self._wire)
+
+    def knows(self, input_id: str) -> bool:
+        """Whether an input with this id awaits its answer, or a late one of it may still come."""
+        return input_id in self._by_id or input_id in self._late
+
+    def enter(self, position: int, item: Input, size: int, now: float, timeout: float) -> Entry:
+        """Take in an input that leaves the pipe."""
+        entry = Entry(self._next_seq, position, item, size, now, now + timeout)
+        self._next_seq += 1
+        self._open[entry.seq] = entry
+        self._by_id.setdefault(item.id, entry)
+        heapq.heappush(self._deadlines, (entry.deadline, entry.seq))
+        return entry
+
+    def sent(self, entries: Sequence[Entry]) -> None:
+        """Note that entries go out in one request."""
+        self._request += 1
+        for entry in entries:
+            entry.request = self._request
+            self._wire.append(entry)
+
+    def extend(self, entry: Entry, seconds: float) -> None:
+        """Give an entry more time."""
+        entry.deadline += seconds
+        heapq.heappush(self._deadlines, (entry.deadline, entry.seq))
+
+    def match(self, response: Envelope) -> list[tuple[Entry, Prediction | ServerError]]:
+        """Find the inputs that a response answers; they leave the wire but stay open until `settle` or `again`.
+
+        Timed-out inputs among them are left out: their answer is discarded.
+
+        Raises:
+            Mismatch: an unknown id, a mix of answers with and without ids, or a wrong number of answers.
+        """
+        self.received += 1
+        return list(self._by_ids(response) if self._has_ids(response) else self._in_order(response))
+
+    def _has_ids(self, response: Envelope) -> bool:
+        ids = [_id_of(answer) for answer in response.answers]
+        with_ids = any(ids)
+        if with_ids and not all(ids):
+            raise Mismatch("a response has outputs with and without input ids")
+        if not response.answers:
+            return False
+        mode = Matching.BY_ID if with_ids else Matching.BY_ORDER
+        if self.matching is Matching.OPEN:
+            self.matching = mode
+            if mode is Matching.BY_ID:
+                for entry in [e for e in self._wire if e.answer is not None]:
+                    self._off_wire(entry)  # timed out before the first answer: known by id from now on
+                    self._late[entry.item.id] = entry
+        elif self.matching is not mode:
+            raise Mismatch(
+                f"answers were matched {self.matching.value}, and one came that can only be matched {mode.value}"
+            )
+        return with_ids
+
+    def _by_ids(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
+        found: dict[str, list[pb.Output | ServerError]] = {}
+        for answer in response.answers:
+            found.setdefault(_id_of(answer), []).append(answer)
+        for input_id, answers in found.items():
+            entry = self._by_id.get(input_id)
+            if entry is None or entry.request < 0:
+                late = self._late.pop(input_id, None)
+                if late is None:
+                    raise Mismatch(f"an answer came for input {input_id!r}, which awaits none")
+                continue
+            self._off_wire(entry)
+            yield entry, _result(entry, answers, response)
+
+    def _in_order(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
+        if not self._wire:
+            raise Mismatch("an answer came although every input sent was answered")
+        if self.matching is Matching.BY_ID and len(self._wire) > 1:
+            raise Mismatch("an answer came without input id, and several inputs await one") from response.failure
+        request = self._wire[0].request
+        group: list[Entry] = []
+        while self._wire and self._wire[0].request == request:
+            group.append(self._wire.popleft())
+        single = len(group) == 1
+        if response.failure is None and not single and len(response.answers) != len(group):
+            raise Mismatch(f"{len(response.answers)} answers came for a request with {len(group)} inputs")
+        for index, entry in enumerate(group):
+            self._left_wire(entry)
+            if entry.answer is not None:
+                continue  # timed out meanwhile
+            if response.failure is not None:
+                yield entry, response.failure
+            else:
+                yield (
+                    entry,
+                    _result(entry, response.answers if single else response.answers[index : index + 1], response),
+                )
+
+    def settle(self, entry: Entry, answer: Prediction) -> None:
+        """Give an open entry its one answer."""
+        del self._open[entry.seq]
+        if self._by_id.get(entry.item.id) is entry:
+            del self._by_id[entry.item.id]
+        entry.answer = answer
+        if self.ordered:
+            self._done[entry.seq] = entry
+        else:
+            self._ready.append(entry)
+
+    def take(self) -> Entry | None:
+        """Take the next entry whose answer can be delivered, or None."""
+        if self.ordered:
+            entry = self._done.pop(self._next_taken, None)
+        else:
+            entry = self._ready.popleft() if self._ready else None
+        if entry is None:
+            return None
+        self._next_taken += 1
+        entry.taken = True
+        if entry.request < 0:
+            self.free(entry)
+        return entry
+
+    def next_deadline(self) -> float | None:
+        """When the next open entry times out, or None."""
+        while self._deadlines:
+            when, seq = self._deadlines[0]
+            entry = self._open.get(seq)
+            if entry is not None and entry.deadline == when:
+                return when
+            heapq.heappop(self._deadlines)
+        return None
+
+    def expired(self, now: float) -> list[Entry]:
+        """Entries that have timed out; `time_out` settles each."""
+        found: list[Entry] = []
+        while (when := self.next_deadline()) is not None and when <= now:
+            found.append(self._open[heapq.heappop(self._deadlines)[1]])
+        return found
+
+    def time_out(self, entry: Entry, error: HeadraceError) -> None:
+        """Settle an entry with its timeout; its late answer will be discarded.
+
+        Where matching is by order, its place on the wire (and its slot) stays taken until that answer comes.
+        """
+        on_wire = entry.request >= 0
+        if on_wire and self.matching is Matching.BY_ID:
+            self._off_wire(entry)
+            self._late[entry.item.id] = entry
+            if len(self._late) > LATE_MOST:
+                self._late.pop(next(iter(self._late)))
+        self.settle(entry, Prediction.failed(error, input_id=entry.item.id, position=entry.position))
+
+    def broken(self) -> list[Entry]:
+        """Note that the call is gone: nothing is on the wire, no late answer can come.
+
+        Returns:
+            The entries to send again, in order; those that rest come back by themselves.
+        """
+        while self._wire:
+            self._left_wire(self._wire.popleft())
+        self._late.clear()
+        return [entry for entry in self._open.values() if not entry.resting]
+
+    def _off_wire(self, entry: Entry) -> None:
+        self._wire.remove(entry)
+        self._left_wire(entry)
+
+    def _left_wire(self, entry: Entry) -> None:
+        entry.request = -1
+        if entry.taken:
+            self.free(entry)
+
+
+def _id_of(answer: pb.Output | ServerError) -> str:
+    if isinstance(answer, ServerError):
+        return answer.input_id or ""
+    return answer.input.id
+
+
+def _result(entry: Entry, answers: Sequence[pb.Output | ServerError], response: Envelope) -> Prediction | ServerError:
+    outputs: list[pb.Output] = []
+    for answer in answers:
+        if isinstance(answer, ServerError):
+            return answer
+        outputs.append(answer)
+    return Prediction(response.raw, outputs, status=response.status, input_id=entry.item.id, position=entry.position)

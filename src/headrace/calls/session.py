@@ -1,0 +1,88 @@
+"""What the calls of a client share: connections, policy, rate, budget, and who hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+from headrace import events
+from headrace.calls.deadline import Deadline
+from headrace.calls.retry import Attempts
+from headrace.channels.manager import ChannelManager
+from headrace.config import RetryPolicy, Timeouts
+from headrace.errors import DeadlineExceeded, HeadraceError
+from headrace.flow.rate import Budget, Rate
+from headrace.status import Kind, kind_of
+
+
+@dataclass(slots=True)
+class Counts:
+    """How often things happened in a client since it was made."""
+
+    calls: int = 0  # public calls: predict, generate, stream
+    attempts: int = 0  # RPCs started
+    retries: int = 0
+    resumes: int = 0
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What the calls of a client share.
+
+    `metadata` is sent along with every call: credential and request id prefix.
+    """
+
+    channels: ChannelManager
+    policy: RetryPolicy
+    timeouts: Timeouts
+    rate: Rate
+    budget: Budget
+    metadata: tuple[tuple[str, str], ...]
+    emit: events.Emitter
+    counts: Counts = field(default_factory=Counts)
+
+    def attempts(self, *, warm_up: float | None = None) -> Attempts:
+        """Start the attempts of one call; `warm_up`: seconds to wait for a deploying model."""
+        self.budget.called()
+        return Attempts(self.policy, self.budget, self.timeouts.warm_up if warm_up is None else warm_up, self.emit)
+
+    async def turn(self) -> None:
+        """Wait until the client's rate lets another call start."""
+        wait = self.rate.reserve()
+        if wait > 0:
+            self.emit(events.Throttled(wait))
+            await asyncio.sleep(wait)
+
+    def succeeded(self) -> None:
+        """Note that the server let a call through."""
+        self.rate.succeeded()
+        self.channels.home().concurrency.succeeded()
+
+    def failed(self, error: HeadraceError) -> None:
+        """Note a failed attempt: throttles lower the rate and the number of calls at once."""
+        if kind_of(error) is Kind.THROTTLE:
+            self.rate.throttled()
+            self.channels.home().concurrency.throttled()
+
+
+@dataclass(slots=True)
+class Phase:
+    """What a call is doing and what went wrong before, so that a timeout can say so."""
+
+    doing: str = "waiting for its turn"
+    last: BaseException | None = None
+    attempt: int = 1
+    since: float = field(default_factory=time.monotonic)
+
+    def deadline_exceeded(self, what: str, deadline: Deadline, target: object) -> DeadlineExceeded:
+        """Make the error of a total deadline."""
+        before = f"; the last failure was: {self.last}" if self.last is not None else ""
+        error = DeadlineExceeded(
+            f"{what} took longer than {deadline.seconds:g} s ({self.doing}, attempt {self.attempt}){before}",
+            target=str(target),
+            attempt=self.attempt,
+        )
+        error.__cause__ = self.last
+        return error

@@ -1,0 +1,200 @@
+"""What the user holds of a duplex call: an async context manager and iterator with statistics."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType, TracebackType
+from typing import Literal, Protocol, Self, TypeAlias
+
+from headrace.calls.duplex import Signal, Tally
+from headrace.errors import ClosedError, ConcurrentUse
+from headrace.results import Prediction
+
+OnError: TypeAlias = Literal["yield", "raise"]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStats:
+    """A snapshot of a duplex stream.
+
+    Attributes:
+        pulled: inputs taken from the source; each ends as one of `received`, `errors` and `dropped`.
+        sent: inputs written, those sent again counted again.
+        received: predictions that arrived.
+        dropped: inputs dropped, the sum of `drops`.
+        drops: cause ("drop_oldest", "drop_newest", "latest", "max_age", "closed") -> inputs.
+        errors: inputs that ended as an error.
+        in_flight: inputs sent whose answer the consumer has not taken.
+        peak_in_flight: most of them at once.
+        resumed: how often the call was opened again.
+        retries: inputs sent again because their answer asked for it.
+        lag: seconds since the oldest unanswered input left the pipe.
+    """
+
+    pulled: int = 0
+    sent: int = 0
+    received: int = 0
+    dropped: int = 0
+    drops: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    errors: int = 0
+    in_flight: int = 0
+    peak_in_flight: int = 0
+    resumed: int = 0
+    retries: int = 0
+    lag: float = 0.0
+
+
+class Work(Protocol):
+    """The working parts behind a stream; they never refer to the stream object."""
+
+    tally: Tally
+    failure: BaseException | None
+    ready: Signal
+
+    @property
+    def started(self) -> bool:
+        """Whether it was started."""
+
+    @property
+    def running(self) -> bool:
+        """Whether one of its tasks still runs."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more can be taken."""
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """Inputs in flight, and the most at once."""
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the oldest unanswered input left the pipe."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop it runs in."""
+
+    def start(self) -> None:
+        """Start the tasks."""
+
+    def take(self) -> Prediction | None:
+        """Take a prediction that is there."""
+
+    def halt(self) -> None:
+        """End without waiting."""
+
+    async def finish(self) -> None:
+        """End after all was taken."""
+
+    async def stop(self) -> None:
+        """End now."""
+
+
+class DuplexStream:
+    """The predictions of a stream of inputs; nothing is pulled or sent before it is entered or read.
+
+    `async with` (leaving it early ends the call on the server and closes the source) or plain `async for`. Reading
+    raises what the source raised, or the error that ended the stream, after all that can be delivered.
+
+    Raises (from reading):
+        ServerError: the server refuses the whole stream (credential, permission, quota, unknown model).
+        StreamBroken: it broke and could not be resumed; `.received`, `.unanswered`.
+        ConnectFailed: the server was never reached.
+        ConcurrentUse: two tasks read at once.
+    """
+
+    def __init__(self, work: Work, on_error: OnError) -> None:
+        self._work = work
+        self._on_error = on_error
+        self._reading = False
+        self._closed = False
+
+    def __repr__(self) -> str:
+        stats = self.stats
+        state = "closed" if self._closed else "open" if self._work.started else "new"
+        return (
+            f"<DuplexStream {state}: {stats.sent} sent, {stats.received} received, {stats.errors} errors, "
+            f"{stats.dropped} dropped, {stats.in_flight} in flight>"
+        )
+
+    @property
+    def stats(self) -> StreamStats:
+        """A snapshot of the counts."""
+        tally, (in_flight, peak) = self._work.tally, self._work.in_flight
+        return StreamStats(
+            tally.pulled,
+            tally.sent,
+            tally.received,
+            sum(tally.drops.values()),
+            MappingProxyType(dict(tally.drops)),
+            tally.errors,
+            in_flight,
+            peak,
+            tally.resumed,
+            tally.retries,
+            self._work.lag,
+        )
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Prediction:
+        if self._reading:
+            raise ConcurrentUse("another task is reading this stream")
+        if self._closed:
+            raise StopAsyncIteration
+        work = self._work
+        if not work.started:
+            work.start()
+        self._reading = True
+        try:
+            while True:
+                prediction = work.take()
+                if prediction is not None:
+                    break
+                if work.failure is not None:
+                    failure = work.failure
+                    await self.aclose()
+                    raise failure
+                if work.finished:
+                    self._closed = True
+                    await work.finish()
+                    raise StopAsyncIteration
+                await work.ready.wait()
+                if self._closed:
+                    raise StopAsyncIteration
+        finally:
+            self._reading = False
+        if prediction.error is not None and self._on_error == "raise":
+            raise prediction.error
+        return prediction
+
+    async def __aenter__(self) -> Self:
+        if self._closed:
+            raise ClosedError("the stream is closed")
+        if not self._work.started:
+            self._work.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the call and close the source; idempotent, time-boxed by `Timeouts.close`."""
+        self._closed = True
+        await self._work.stop()
+
+    def __del__(self) -> None:
+        work = getattr(self, "_work", None)
+        if work is None or self._closed or not work.started or not work.running:
+            return
+        warnings.warn(f"unclosed {self!r}: use `async with`, or read it to its end", ResourceWarning, stacklevel=2)
+        loop = work.loop
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(work.halt)

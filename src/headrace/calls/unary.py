@@ -1,0 +1,166 @@
+"""Unary calls: one message each way, with queueing, attempts and waits under one deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from headrace.calls.deadline import Deadline
+from headrace.calls.hedge import hedged
+from headrace.calls.session import Phase, Session
+from headrace.channels.manager import Connection
+from headrace.errors import ConnectFailed, DeadlineExceeded, HeadraceError, TransportError
+from headrace.status import Kind, kind_of
+from headrace.transport.base import Buffer, Metadata
+
+T = TypeVar("T")
+
+
+async def unary(
+    session: Session,
+    method: str,
+    parts: Sequence[Buffer],
+    judge: Callable[[bytes], T],
+    *,
+    metadata: Metadata = (),
+    timeout: float | None,
+    warm_up: float | None = None,
+    what: str = "the call",
+) -> T:
+    """Make a call until it succeeds, fails for good, or its deadline is over.
+
+    Args:
+        parts: the request message, in parts.
+        judge: turns the response into the result, or raises a `ServerError`, which may be retried.
+        timeout: seconds for everything: waiting for a turn, attempts, waits between them. None: no limit, but for
+            the transport's own.
+        warm_up: seconds that waiting for a deploying model may take, within the timeout; None: the configured budget,
+            on top of the timeout.
+        what: the call's name in messages.
+
+    Raises:
+        DeadlineExceeded: the timeout is over; the message says what it was doing, the cause is the last failure.
+        HeadraceError: the failure that was final.
+    """
+    deadline = Deadline.after(timeout)
+    phase = Phase()
+    session.counts.calls += 1
+    try:
+        async with asyncio.timeout(deadline.or_none) as scope:
+
+            def warming(delay: float) -> None:
+                if warm_up is None:  # waiting for a deploying model has a budget of its own
+                    deadline.extend(delay)
+                    if (left := deadline.or_none) is not None:
+                        scope.reschedule(asyncio.get_running_loop().time() + left)
+
+            return await _attempt_until_done(session, method, parts, judge, metadata, deadline, warm_up, phase, warming)
+    except TimeoutError as error:
+        session.counts.failures += 1
+        if isinstance(error, HeadraceError) and deadline.remaining > 0:
+            raise  # an attempt's own timeout, final
+        raise phase.deadline_exceeded(what, deadline, session.channels.target) from phase.last
+    except HeadraceError:
+        session.counts.failures += 1
+        raise
+
+
+async def _attempt_until_done(
+    session: Session,
+    method: str,
+    parts: Sequence[Buffer],
+    judge: Callable[[bytes], T],
+    metadata: Metadata,
+    deadline: Deadline,
+    warm_up: float | None,
+    phase: Phase,
+    warming: Callable[[float], None],
+) -> T:
+    attempts = session.attempts(warm_up=warm_up)
+    headers = (*session.metadata, *metadata)
+    hedge_after = session.policy.hedge_after
+    while True:
+        phase.attempt = attempts.made
+        try:
+            if hedge_after is None:
+                return await _attempt(session, method, parts, judge, headers, deadline, phase)
+            return await hedged(
+                lambda: _attempt(session, method, parts, judge, headers, deadline, phase), hedge_after, session
+            )
+        except HeadraceError as error:
+            session.failed(error)
+            delay = attempts.after(_retryable(error, deadline))
+            if delay is None:
+                raise
+            phase.last = error
+            if kind_of(error) is Kind.WARMING:
+                warming(delay)
+        session.counts.retries += 1
+        phase.doing = f"waiting {delay:.3g} s to try again"
+        await asyncio.sleep(delay)
+
+
+async def _attempt(
+    session: Session,
+    method: str,
+    parts: Sequence[Buffer],
+    judge: Callable[[bytes], T],
+    headers: Metadata,
+    deadline: Deadline,
+    phase: Phase,
+) -> T:
+    phase.doing = "waiting for its turn"
+    concurrency = session.channels.home().concurrency
+    await concurrency.acquire()
+    try:
+        await session.turn()
+        connection = await session.channels.acquire()
+        try:
+            phase.doing = "connecting"
+            await connection.connect()
+            phase.doing = "waiting for the answer"
+            return await _send(session, connection, method, parts, judge, headers, deadline)
+        finally:
+            connection.release()
+    finally:
+        concurrency.release()
+
+
+async def _send(
+    session: Session,
+    connection: Connection,
+    method: str,
+    parts: Sequence[Buffer],
+    judge: Callable[[bytes], T],
+    headers: Metadata,
+    deadline: Deadline,
+) -> T:
+    session.counts.attempts += 1
+    limit = session.timeouts.attempt
+    remaining = deadline.remaining
+    attempt_timeout = min(limit if limit is not None else math.inf, remaining)
+    try:
+        raw = await connection.transport.unary(
+            method, parts, headers, None if attempt_timeout == math.inf else attempt_timeout
+        )
+    except TransportError as error:
+        if error.unprocessed and not isinstance(error, ConnectFailed):
+            connection.refused()
+        if isinstance(error, DeadlineExceeded) and limit is not None and limit < remaining:
+            raise DeadlineExceeded(
+                f"{session.channels.target}: one attempt took longer than {limit:g} s", target=error.target
+            ) from None
+        raise
+    connection.answered()
+    result = judge(raw)
+    session.succeeded()
+    return result
+
+
+def _retryable(error: HeadraceError, deadline: Deadline) -> HeadraceError:
+    """An attempt's own timeout, with total time left, is a lost attempt: it may be made again."""
+    if isinstance(error, DeadlineExceeded) and deadline.remaining > 0:
+        return TransportError(str(error), target=error.target, status=error.status)
+    return error

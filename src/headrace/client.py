@@ -1,0 +1,451 @@
+"""The client: credentials, limits and connections, shared by the models made from it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self, TypeVar, cast
+
+from google.protobuf.message import Message
+
+from headrace import codec, credentials, status
+from headrace._version import __version__
+from headrace.calls.session import Counts, Session
+from headrace.calls.unary import unary
+from headrace.channels.manager import ChannelManager
+from headrace.config import (
+    TLS,
+    UNSET,
+    KeepAlive,
+    Limits,
+    Pem,
+    RetryPolicy,
+    Target,
+    Timeouts,
+    Transmission,
+    Unset,
+)
+from headrace.errors import ConfigError, NotFound, ServerError
+from headrace.events import Emitter, OnEvent
+from headrace.flow.rate import Budget, Rate
+from headrace.local import APP_ID, USER_ID, LocalServer
+from headrace.model import Model
+from headrace.reference import ModelRef
+from headrace.transport.base import Transport, TransportFactory
+from headrace.v2 import resources_pb2 as pb
+from headrace.v2 import service_pb2 as rpc
+from headrace.v2 import status_pb2
+
+M = TypeVar("M", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a server says of one of its models. Source: rpc ListModels, GetModelType."""
+
+    user_id: str
+    app_id: str
+    id: str
+    model_type_id: str
+    task: str
+    url: str
+    description: str = ""
+    input_fields: tuple[str, ...] = ()
+    output_fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStats:
+    """A snapshot of a client: what happened since it was made, and what goes on now."""
+
+    calls: int
+    attempts: int
+    retries: int
+    resumes: int
+    failures: int
+    connections: int
+    connected: int
+    running: int
+    waiting: int
+    requests_per_second: float | None
+    retry_budget: float
+
+
+class Client:
+    """An asyncio client of one server; nothing is sent before the first call, connections are made when needed.
+
+    Args:
+        base_url: `https://host[:port]`, `http://host:port`, `host:port` (TLS, but not on loopback), `unix:/path`;
+            else CLARIFAI_API_BASE, a context's base, or the hosted API.
+        pat: personal access token; else CLARIFAI_PAT, else the current context's.
+        token: session token, instead of `pat`; else CLARIFAI_SESSION_TOKEN.
+        root_certificates_path: PEM of the authorities to trust; else CLARIFAI_ROOT_CERTIFICATES_PATH.
+        root_certificates: the same as bytes, or "system" for those of the operating system.
+        certificate: our certificate chain for mTLS (PEM bytes or path), with `key`.
+        timeout: seconds for every call that gives none; None: no limit. See `Timeouts` for what it bounds.
+        timeouts: all timeouts, where the defaults don't fit.
+        retry: what is tried again.
+        limits: sizes, rates and connections.
+        keepalive: pings on connections with calls.
+        transport: "auto" (gRPC), or something that makes transports, such as the in-memory one of `headrace.testing`.
+        on_event: called with each event of `headrace.events`, synchronously.
+        allow_insecure_credentials: send a credential without TLS to another machine; refused otherwise.
+
+    Raises:
+        ConfigError: a malformed base URL, both `pat` and `token`, a credential over plaintext, half of mTLS.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        pat: str | None = None,
+        token: str | None = None,
+        root_certificates_path: str | os.PathLike[str] | None = None,
+        root_certificates: bytes | Literal["system"] | None = None,
+        certificate: Pem | None = None,
+        key: Pem | None = None,
+        timeout: float | Unset | None = UNSET,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        limits: Limits | None = None,
+        keepalive: KeepAlive | None = None,
+        transport: Literal["auto", "grpc"] | TransportFactory = "auto",
+        on_event: OnEvent | None = None,
+        allow_insecure_credentials: bool = False,
+        _local: LocalServer | None = None,
+    ) -> None:
+        self._local = _local
+        self._account = (
+            credentials.Account(_local.target, credentials.Credentials(), USER_ID, APP_ID)
+            if _local is not None
+            else credentials.resolve(base_url, pat, token, root_certificates_path)
+        )
+        target = self._account.target
+        if self._account.credentials and not (target.tls or target.local or allow_insecure_credentials):
+            raise ConfigError(
+                f"{target} is not encrypted: the credential would be readable on its way. Use https://, "
+                "or allow_insecure_credentials=True if that is really meant"
+            )
+        if isinstance(timeout, int | float) and not timeout > 0:
+            raise ConfigError(f"timeout must be positive seconds, not {timeout}")
+        self._timeout: float | Unset | None = timeout
+        self.timeouts = timeouts or Timeouts()
+        self.limits = limits or Limits()
+        self._emit = Emitter(on_event)
+        roots = root_certificates if root_certificates is not None else self._account.root_certificates_path or None
+        transmission = Transmission(TLS(roots, certificate, key), keepalive or KeepAlive(), self.timeouts.connect)
+        channels = ChannelManager(target, transmission, _factory(transport), self.limits, self._emit)
+        policy = retry or RetryPolicy()
+        prefix = ("x-clarifai-request-id-prefix", f"headrace-python-{__version__}")
+        self._calls = Session(
+            channels,
+            policy,
+            self.timeouts,
+            Rate(self.limits.rate(target)),
+            Budget(policy.budget, policy.budget_ratio, policy.budget_per_second),
+            (*self._account.credentials.metadata, prefix),
+            self._emit,
+        )
+        self._shared = False
+        self._ids = _Ids()
+        self._fields: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._own_user = ""
+
+    @classmethod
+    def local(
+        cls,
+        models: Sequence[str] | None = None,
+        *,
+        serve: Sequence[str] = (),
+        timeout: float | Unset | None = UNSET,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        limits: Limits | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Client:
+        """Make a client with an embedded server of its own: a child process on a private socket file.
+
+        Use it with `async with`: entering starts the server, leaving ends it. It never sends a credential. Needs the
+        `local` extra.
+
+        Args:
+            models: ids of the built-in models to serve; None: all. Each is loaded on first use.
+            serve: the user's own model classes, as "path/to/module.py:Class".
+
+        Raises (on entering):
+            ConnectFailed: the server did not start; the message has its last lines.
+        """
+        server = LocalServer(models, serve)
+        return cls(timeout=timeout, timeouts=timeouts, retry=retry, limits=limits, on_event=on_event, _local=server)
+
+    def __repr__(self) -> str:
+        stats = self.stats
+        state = "closed" if self._calls.channels.closed else "open"
+        return (
+            f"<Client {self.target} {state}: {stats.connected} of {stats.connections} connections ready, "
+            f"{stats.running} calls, {stats.waiting} waiting>"
+        )
+
+    @property
+    def target(self) -> Target:
+        """The server's address."""
+        return self._account.target
+
+    @property
+    def stats(self) -> ClientStats:
+        """A snapshot of the counts."""
+        counts: Counts = self._calls.counts
+        connections = self._calls.channels.connections
+        return ClientStats(
+            counts.calls,
+            counts.attempts,
+            counts.retries,
+            counts.resumes,
+            counts.failures,
+            len(connections),
+            sum(connection.ready for connection in connections),
+            sum(connection.calls for connection in connections),
+            self._calls.channels.waiting,
+            self._calls.rate.per_second,
+            self._calls.budget.tokens,
+        )
+
+    async def __aenter__(self) -> Self:
+        if self._local is not None and not self._shared:
+            await self._local.start(self._emit)
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; calls still running get `Timeouts.close` seconds. Idempotent, shielded.
+
+        A client made by `with_options` shares its connections and leaves them open.
+        """
+        if self._shared:
+            return
+        await asyncio.shield(asyncio.ensure_future(self._close()))
+
+    async def _close(self) -> None:
+        await self._calls.channels.close(self.timeouts.close if self._local is None else 0.0)
+        if self._local is not None:
+            await self._local.stop()
+
+    def with_options(
+        self,
+        *,
+        timeout: float | Unset | None = UNSET,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        on_event: OnEvent | None = None,
+    ) -> Client:
+        """Make a client with other options that shares connections, rate and budget; closing it leaves them open."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._shared = True
+        if not isinstance(timeout, Unset):
+            if timeout is not None and not timeout > 0:
+                raise ConfigError(f"timeout must be positive seconds, not {timeout}")
+            other._timeout = timeout
+        other.timeouts = timeouts or self.timeouts
+        other._emit = Emitter(on_event) if on_event is not None else self._emit
+        calls = self._calls
+        other._calls = Session(
+            calls.channels,
+            retry or calls.policy,
+            other.timeouts,
+            calls.rate,
+            calls.budget,
+            calls.metadata,
+            other._emit,
+            calls.counts,
+        )
+        return other
+
+    def model(
+        self,
+        url: str | None = None,
+        *,
+        user_id: str | None = None,
+        app_id: str | None = None,
+        model_id: str | None = None,
+        model_version: Mapping[str, str] | str | None = None,
+        deployment_id: str | None = None,
+        compute_cluster_id: str | None = None,
+        nodepool_id: str | None = None,
+        deployment_user_id: str | None = None,
+    ) -> Model:
+        """Name a model; no I/O. See `Model` for the arguments.
+
+        With `Client.local()`, `model_id=` alone suffices.
+
+        Raises:
+            ConfigError: a malformed URL, missing ids, both kinds of routing or half of one.
+        """
+        return Model(
+            url,
+            user_id=user_id,
+            app_id=app_id,
+            model_id=model_id,
+            model_version=model_version,
+            deployment_id=deployment_id,
+            compute_cluster_id=compute_cluster_id,
+            nodepool_id=nodepool_id,
+            deployment_user_id=deployment_user_id,
+            client=self,
+        )
+
+    async def models(self, *, input_field: str | None = None) -> list[ModelInfo]:
+        """List the server's models of the default user and app, all pages.
+
+        Args:
+            input_field: only those that take this type.
+
+        Raises:
+            HeadraceError: the server cannot be reached, or refuses.
+        """
+        types = await self._model_types()
+        found: list[ModelInfo] = []
+        for page in itertools.count(1):
+            request = rpc.ListModelsRequest(
+                user_app_id=pb.UserAppIDSet(user_id=self._account.user_id, app_id=self._account.app_id),
+                page=page,
+                per_page=100,
+            )
+            response = await self._get("ListModels", request, rpc.MultiModelResponse)
+            found += [_info(model, types.get(model.model_type_id)) for model in response.models]
+            if len(response.models) < 100:
+                break
+        return [info for info in found if input_field is None or input_field in info.input_fields]
+
+    async def default_model(self, input_type: str) -> Model:
+        """Name the server's first model that takes this type and nothing else, else the first that takes it.
+
+        Raises:
+            NotFound: it has none.
+        """
+        models = await self.models(input_field=input_type)
+        for info in sorted(models, key=lambda info: len(info.input_fields) > 1):
+            return self.model(user_id=info.user_id, app_id=info.app_id, model_id=info.id)
+        raise NotFound(f"{self.target} has no model that takes {input_type}; name one with model_id")
+
+    @property
+    def _session(self) -> Session:
+        if self._local is not None and not self._local.started:
+            raise ConfigError("Client.local() starts its server when it is entered: use `async with`")
+        return self._calls
+
+    def _next_id(self) -> str:
+        return self._ids.next()
+
+    async def _input_fields(self, ref: ModelRef) -> tuple[str, ...]:
+        """What a model takes; remembered. Source: rpc GetModel, GetModelType."""
+        key = (ref.user_id, ref.app_id, ref.model_id)
+        if key not in self._fields:
+            ids = pb.UserAppIDSet(user_id=ref.user_id, app_id=ref.app_id)
+            model_request = rpc.GetModelRequest(user_app_id=ids, model_id=ref.model_id, version_id=ref.version_id)
+            model = (await self._get("GetModel", model_request, rpc.SingleModelResponse)).model
+            type_request = rpc.GetModelTypeRequest(user_app_id=ids, model_type_id=model.model_type_id)
+            type_ = (await self._get("GetModelType", type_request, rpc.SingleModelTypeResponse)).model_type
+            self._fields[key] = tuple(type_.input_fields)
+        return self._fields[key]
+
+    async def _own_user_id(self) -> str:
+        """Whose deployments are meant where nobody says: the environment's user, else the credential's; remembered."""
+        if not self._own_user:
+            self._own_user = os.environ.get("CLARIFAI_USER_ID", "")
+        if not self._own_user:
+            request = rpc.GetUserRequest(user_app_id=pb.UserAppIDSet(user_id="me"))
+            self._own_user = (await self._get("GetUser", request, rpc.SingleUserResponse)).user.id
+        return self._own_user
+
+    async def _model_types(self) -> dict[str, pb.ModelType]:
+        request = rpc.ListModelTypesRequest(page=1, per_page=500)
+        response = await self._get("ListModelTypes", request, rpc.MultiModelTypeResponse)
+        return {type_.id: type_ for type_ in response.model_types}
+
+    async def _get(self, method: str, request: Message, response: type[M]) -> M:
+        def judge(raw: bytes) -> M:
+            message = codec.decode_as(response, raw)
+            error = _refusal(message.status)  # type: ignore[attr-defined]
+            if error is not None:
+                raise error
+            return message
+
+        timeout = self.timeouts.total if isinstance(self._timeout, Unset) else self._timeout
+        return await unary(
+            self._session,
+            codec.SERVICE + method,
+            [request.SerializeToString()],
+            judge,
+            timeout=timeout,
+            what=method,
+        )
+
+
+class _Ids:
+    """Ids for inputs: unique in a client, and most likely among all."""
+
+    def __init__(self) -> None:
+        self._prefix = f"h{secrets.token_hex(4)}-"
+        self._count = itertools.count()
+
+    def next(self) -> str:
+        """Make the next one: lower-case letters, digits and '-'."""
+        return f"{self._prefix}{next(self._count):x}"
+
+
+def _refusal(message: status_pb2.Status) -> ServerError | None:
+    code = int(message.code)
+    if code == status.SUCCESS:
+        return None
+    try:
+        name = status_pb2.StatusCode.Name(message.code)
+    except ValueError:
+        name = ""
+    return status.server_error(
+        code,
+        name=name,
+        description=message.description,
+        details=message.details,
+        request_id=message.req_id,
+        retry_after=float(message.time_remaining) if message.time_remaining else None,
+    )
+
+
+def _info(model: pb.Model, type_: pb.ModelType | None) -> ModelInfo:
+    ref = ModelRef(model.user_id, model.app_id, model.id)
+    return ModelInfo(
+        model.user_id,
+        model.app_id,
+        model.id,
+        model.model_type_id,
+        (type_.title if type_ is not None else "") or model.model_type_id,
+        ref.url,
+        model.description,
+        tuple(type_.input_fields) if type_ is not None else (),
+        tuple(type_.output_fields) if type_ is not None else (),
+    )
+
+
+def _factory(transport: object) -> TransportFactory:
+    if transport in ("auto", "grpc"):
+
+        def grpc_transport(target: Target, options: Transmission) -> Transport:
+            from headrace.transport.grpc import GrpcTransport
+
+            return GrpcTransport(target, options)
+
+        return grpc_transport
+    if callable(transport):
+        return cast("TransportFactory", transport)
+    raise ConfigError(f'transport must be "auto", "grpc" or something that makes transports, not {transport!r}')

@@ -1,0 +1,280 @@
+"""The bounded pipe between a producer and a consumer, with two ends and a policy for when it is full.
+
+Plain asyncio on purpose (a deque and futures): a hop costs a microsecond. Both ends live in one event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+from headrace.errors import ClosedError, ConfigError
+
+T = TypeVar("T")
+
+Overflow: TypeAlias = Literal["block", "drop_oldest", "drop_newest", "latest"]
+OVERFLOWS: tuple[Overflow, ...] = ("block", "drop_oldest", "drop_newest", "latest")
+
+
+class EndOfPipe(Exception):
+    """All was received and the sender has closed its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class PipeStats:
+    """A snapshot: items and bytes inside, their peaks, and what went in, out and was dropped."""
+
+    items: int
+    bytes: int
+    peak_items: int
+    peak_bytes: int
+    sent: int
+    received: int
+    dropped: int
+
+
+class Pipe(Generic[T]):
+    """A queue of at most `items` items and `size_bytes` bytes; an item is always admitted when the pipe is empty.
+
+    Args:
+        items: most items inside (at least 1).
+        size_bytes: most bytes inside, as `size` counts them; inf: any.
+        size: tells an item's bytes; None: items count nothing.
+        overflow: what a full pipe does: `block` makes the sender wait, `drop_oldest` and `drop_newest` drop one,
+            `latest` keeps only the newest item (and holds one at most).
+        max_age: seconds after which an item is dropped instead of received.
+        on_drop: called with the item and the cause: "drop_oldest", "drop_newest", "latest", "max_age" or "closed".
+        clock: seconds, for tests.
+
+    The sender uses `send`, `close_sender` and `fail`; the receiver `receive` and `close_receiver`.
+    """
+
+    def __init__(
+        self,
+        items: int,
+        *,
+        size_bytes: float = math.inf,
+        size: Callable[[T], int] | None = None,
+        overflow: Overflow = "block",
+        max_age: float | None = None,
+        on_drop: Callable[[T, str], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if items < 1:
+            raise ConfigError(f"a pipe holds at least 1 item, not {items}")
+        if overflow not in OVERFLOWS:
+            raise ConfigError(f"overflow={overflow!r}: known are {', '.join(OVERFLOWS)}")
+        if max_age is not None and not max_age > 0:
+            raise ConfigError(f"max_age must be positive seconds, not {max_age}")
+        self._limit = 1 if overflow == "latest" else items
+        self._limit_bytes = size_bytes
+        self._size = size
+        self._overflow = overflow
+        self._max_age = max_age
+        self._on_drop = on_drop
+        self._clock = clock
+        self._queue: deque[tuple[T, int, float]] = deque()
+        self._bytes = 0
+        self._peak_items = self._peak_bytes = self._sent = self._received = self._dropped = 0
+        self._senders: deque[asyncio.Future[None]] = deque()
+        self._receivers: deque[asyncio.Future[None]] = deque()
+        self._sender_closed = False
+        self._receiver_closed = False
+        self._failure: BaseException | None = None
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._receiver_closed else "ended" if self._sender_closed else "open"
+        return (
+            f"<Pipe {state}: {len(self._queue)} of {self._limit} items, {self._bytes} bytes, {self._dropped} dropped>"
+        )
+
+    @property
+    def stats(self) -> PipeStats:
+        """A snapshot of the counts."""
+        return PipeStats(
+            len(self._queue), self._bytes, self._peak_items, self._peak_bytes, self._sent, self._received, self._dropped
+        )
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be received."""
+        return self._sender_closed and not self._queue
+
+    async def send(self, item: T) -> None:
+        """Put an item in; with `block`, wait for room. A cancelled send put nothing in.
+
+        Raises:
+            ClosedError: either end is closed.
+        """
+        size = self._size(item) if self._size is not None else 0
+        if self._overflow == "block":
+            while not self._fits(size):
+                await self._wait(self._senders)
+        self._check_sender()
+        self._make_room(item, size)
+
+    def send_nowait(self, item: T) -> bool:
+        """Put an item in if there is room or the policy makes some; False where a `block` pipe is full."""
+        size = self._size(item) if self._size is not None else 0
+        self._check_sender()
+        if self._overflow == "block" and not self._fits(size):
+            return False
+        self._make_room(item, size)
+        return True
+
+    async def ready(self) -> None:
+        """Wait until an item can be sent without waiting (at once for the policies that drop).
+
+        For producers that should not even make an item before there is room for it.
+        """
+        while self._overflow == "block" and not self._fits(0):
+            await self._wait(self._senders)
+        self._check_sender()
+        self._wake(self._senders)  # `ready` takes no room: hand the turn on
+
+    async def receive(self) -> T:
+        """Take the oldest item out, waiting for one. A cancelled receive lost nothing.
+
+        Raises:
+            EndOfPipe: the sender has closed and all was received.
+            ClosedError: the receiving end is closed.
+            BaseException: what the sender gave to `fail`.
+        """
+        while True:
+            found = self._take()
+            if found is not None:
+                return found[0]
+            self._check_receiver()
+            await self._wait(self._receivers)
+
+    def receive_nowait(self) -> T | None:
+        """Take the oldest item out, or None when there is none now."""
+        found = self._take()
+        return found[0] if found is not None else None
+
+    def peek(self) -> int | None:
+        """Tell the bytes of the item that `receive_nowait` would take now, or None when there is none."""
+        self._purge()
+        return self._queue[0][1] if self._queue else None
+
+    def close_sender(self) -> None:
+        """Say that nothing more comes; what is inside can still be received."""
+        self._sender_closed = True
+        self._wake_all()
+
+    def fail(self, error: BaseException) -> None:
+        """Close the sending end with a failure, which `receive` raises after what is inside."""
+        self._failure = error
+        self.close_sender()
+
+    def close_receiver(self) -> None:
+        """Stop receiving; what is inside is dropped with the cause "closed"."""
+        self._receiver_closed = True
+        while self._queue:
+            item, size, _ = self._queue.popleft()
+            self._bytes -= size
+            self._drop(item, "closed")
+        self._wake_all()
+
+    def _fits(self, size: int) -> bool:
+        if self._sender_closed or self._receiver_closed:
+            return True  # no use in waiting; the check after says so
+        if not self._queue:
+            return True
+        return len(self._queue) < self._limit and self._bytes + size <= self._limit_bytes
+
+    def _make_room(self, item: T, size: int) -> None:
+        if self._overflow == "latest":
+            while self._queue:
+                self._drop_first("latest")
+        elif not self._fits(size):
+            if self._overflow == "drop_newest":
+                self._sent += 1
+                self._drop(item, "drop_newest")
+                return
+            while not self._fits(size):
+                self._drop_first("drop_oldest")
+        self._queue.append((item, size, self._clock() if self._max_age is not None else 0.0))
+        self._bytes += size
+        self._sent += 1
+        self._peak_items = max(self._peak_items, len(self._queue))
+        self._peak_bytes = max(self._peak_bytes, self._bytes)
+        self._wake(self._receivers)
+
+    def _take(self) -> tuple[T] | None:
+        self._purge()
+        if not self._queue:
+            return None
+        item, size, _ = self._queue.popleft()
+        self._bytes -= size
+        self._received += 1
+        self._wake(self._senders)
+        if self._queue:
+            self._wake(self._receivers)
+        return (item,)
+
+    def _purge(self) -> None:
+        """Drop what is too old."""
+        if self._max_age is None:
+            return
+        oldest_allowed = self._clock() - self._max_age
+        while self._queue and self._queue[0][2] < oldest_allowed:
+            self._drop_first("max_age")
+            self._wake(self._senders)
+
+    def _drop_first(self, cause: str) -> None:
+        item, size, _ = self._queue.popleft()
+        self._bytes -= size
+        self._drop(item, cause)
+
+    def _drop(self, item: T, cause: str) -> None:
+        self._dropped += 1
+        if self._on_drop is not None:
+            self._on_drop(item, cause)
+
+    def _check_sender(self) -> None:
+        if self._sender_closed:
+            raise ClosedError("the pipe's sending end is closed")
+        if self._receiver_closed:
+            raise ClosedError("nobody receives from this pipe any more")
+
+    def _check_receiver(self) -> None:
+        if self._receiver_closed:
+            raise ClosedError("the pipe's receiving end is closed")
+        if self._sender_closed:
+            if self._failure is not None:
+                raise self._failure
+            raise EndOfPipe
+
+    async def _wait(self, waiters: deque[asyncio.Future[None]]) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        waiters.append(waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._wake(waiters)  # the turn came together with the cancellation: hand it on
+            elif waiter in waiters:
+                waiters.remove(waiter)
+            raise
+
+    @staticmethod
+    def _wake(waiters: deque[asyncio.Future[None]]) -> None:
+        while waiters:
+            waiter = waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
+
+    def _wake_all(self) -> None:
+        for waiters in (self._senders, self._receivers):
+            while waiters:
+                self._wake(waiters)

@@ -1,0 +1,88 @@
+"""The window: how many inputs and bytes are in flight, and waiting for room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from headrace.config import Window
+
+
+class Gate:
+    """Admits inputs while their number and bytes in flight stay within a window; one is always admitted when none is.
+
+    In flight is what was sent and whose answer the consumer has not taken: the consumer's taking calls `free`.
+    """
+
+    __slots__ = ("_bytes", "_closed", "_items", "_peak", "_waiters", "_window")
+
+    def __init__(self, window: Window) -> None:
+        self._window = window
+        self._items = self._bytes = self._peak = 0
+        self._closed = False
+        self._waiters: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def items(self) -> int:
+        """Inputs in flight now."""
+        return self._items
+
+    @property
+    def peak(self) -> int:
+        """Most inputs that were in flight at once."""
+        return self._peak
+
+    @property
+    def full(self) -> bool:
+        """Whether someone waits for room."""
+        return bool(self._waiters)
+
+    def fits(self, size: int) -> bool:
+        """Whether an input of `size` bytes would be admitted now."""
+        if not self._items or self._closed:
+            return True
+        most = self._window.inputs
+        return (most is None or self._items < most) and self._bytes + size <= self._window.bytes
+
+    async def admit(self, size: int) -> None:
+        """Wait for room for one input of `size` bytes and take it. One task at a time; a cancelled wait took none."""
+        while not self.fits(size):
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+        self.take(size)
+
+    def take(self, size: int) -> None:
+        """Take room for one input of `size` bytes without asking."""
+        self._items += 1
+        self._bytes += size
+        self._peak = max(self._peak, self._items)
+
+    def grow(self, size: int) -> None:
+        """Count more bytes for an input that was admitted before its size was known."""
+        self._bytes += size
+
+    def free(self, size: int) -> None:
+        """Give the room of one input back."""
+        self._items -= 1
+        self._bytes -= size
+        self._wake()
+
+    def resize(self, inputs: int | None) -> None:
+        """Change the number of inputs that are admitted; what is in flight stays."""
+        self._window = Window(inputs, self._window.bytes)
+        self._wake()
+
+    def close(self) -> None:
+        """Let everybody through: the stream ends."""
+        self._closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)

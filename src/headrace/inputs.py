@@ -1,0 +1,392 @@
+"""What goes into a model: `Input`, its builders, and the local checks against the limits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeAlias, cast
+
+from headrace import codec
+from headrace.config import Limits
+from headrace.errors import ConfigError, InputError
+from headrace.transport.base import Buffer
+
+InputType: TypeAlias = Literal["image", "video", "text", "audio"]
+INPUT_TYPES: tuple[InputType, ...] = ("image", "video", "text", "audio")
+
+#: What stands for one input: bytes of any kind, text, a path, an open binary file, a PIL image, a numpy array, an
+#: `Input`, or the official package's `Input` message.
+InputLike: TypeAlias = Any
+
+#: How a field's payload is held: sent as it is ("bytes", "url"), or read and encoded first.
+Form: TypeAlias = Literal["bytes", "url", "path", "file", "picture"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One part of an input: its type ("" until it is looked up), the form of its payload, the payload."""
+
+    type: str
+    form: Form
+    payload: Any
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be sent as it is."""
+        return self.form in ("bytes", "url")
+
+    @property
+    def size(self) -> int:
+        """Bytes of the payload; 0 where it isn't read yet."""
+        if self.form != "bytes":
+            return len(self.payload) if self.form == "url" else 0
+        return self.payload.nbytes if isinstance(self.payload, memoryview) else len(self.payload)
+
+
+class Input:
+    """One input of a model: an image, a video, a text, an audio, or several of them (multimodal).
+
+    Made by `from_bytes`, `from_text`, `from_url`, `from_filepath` and `multimodal`; the constructor is for them.
+    Payloads are kept by reference and never copied. Immutable.
+
+    Attributes:
+        id: the input's id, or "" when the client is to give one. Lower-case letters, digits, `-` and `_`, at most
+            32 characters, are understood by every server.
+        fields: the parts.
+    """
+
+    __slots__ = ("_raw", "fields", "id")
+
+    def __init__(self, fields: Sequence[Field], id: str | None = None, *, raw: bytes | None = None) -> None:
+        self.id = _checked_id(id)
+        self.fields = tuple(fields)
+        self._raw = raw
+
+    def __repr__(self) -> str:
+        parts = ", ".join(
+            f"{f.type or 'any'} {f.form}" + (f" {f.size} B" if f.form == "bytes" else "") for f in self.fields
+        )
+        return f"<Input {self.id or '(no id)'}: {parts or 'message'}>"
+
+    @classmethod
+    def from_bytes(cls, data: InputLike, input_type: str | None = None, id: str | None = None) -> Input:
+        """Make an input of bytes.
+
+        Args:
+            data: bytes, bytearray or memoryview of an encoded file; str (text); an open binary file; a PIL image or a
+                numpy array of shape (height, width[, 1, 3 or 4]), uint8, which is encoded as PNG.
+            input_type: "image", "video", "text" or "audio"; None: looked up, or known from the data.
+
+        Raises:
+            ConfigError: an unknown type, or data of a kind that cannot be sent.
+        """
+        return cls([_field(data, _checked_type(input_type))], id)
+
+    @classmethod
+    def from_text(cls, text: str, id: str | None = None) -> Input:
+        """Make an input of text."""
+        return cls([Field("text", "bytes", text.encode())], id)
+
+    @classmethod
+    def from_url(cls, url: str, input_type: str | None = None, id: str | None = None) -> Input:
+        """Make an input that the server fetches from a public http(s) URL.
+
+        Raises:
+            ConfigError: not an http(s) URL, or an unknown type.
+        """
+        return cls([_url_field(url, _checked_type(input_type))], id)
+
+    @classmethod
+    def from_filepath(cls, path: str | os.PathLike[str], input_type: str | None = None, id: str | None = None) -> Input:
+        """Make an input of a file, read when it is sent (in a worker thread)."""
+        return cls([Field(_checked_type(input_type), "path", Path(path))], id)
+
+    @classmethod
+    def multimodal(
+        cls,
+        *,
+        text: str | None = None,
+        image_bytes: InputLike | None = None,
+        image_url: str | None = None,
+        video_bytes: InputLike | None = None,
+        video_url: str | None = None,
+        audio_bytes: InputLike | None = None,
+        audio_url: str | None = None,
+        id: str | None = None,
+    ) -> Input:
+        """Make one input with several parts, such as a picture and a question about it.
+
+        Raises:
+            ConfigError: nothing given, or bytes and URL of the same type.
+        """
+        fields: list[Field] = []
+        media = (
+            ("image", image_bytes, image_url),
+            ("video", video_bytes, video_url),
+            ("audio", audio_bytes, audio_url),
+        )
+        for type_, data, url in media:
+            if data is not None and url is not None:
+                raise ConfigError(f"give {type_}_bytes or {type_}_url, not both")
+            if data is not None:
+                fields.append(_field(data, type_))
+            elif url is not None:
+                fields.append(_url_field(url, type_))
+        if text is not None:
+            fields.append(Field("text", "bytes", text.encode()))
+        if not fields:
+            raise ConfigError("a multimodal input needs at least one part: text, image, video or audio")
+        return cls(fields, id)
+
+    @classmethod
+    def of(cls, value: InputLike, input_type: str | None = None) -> Input:
+        """Make an input of anything that stands for one; an `Input` is returned as it is.
+
+        Raises:
+            ConfigError: it is of a kind that cannot be sent.
+        """
+        if isinstance(value, cls):
+            return value.with_type(input_type) if input_type else value
+        descriptor = getattr(value, "DESCRIPTOR", None)
+        if getattr(descriptor, "full_name", None) in ("clarifai.api.Input", "headrace.v2.Input"):
+            return cls((), value.id or None, raw=value.SerializeToString())
+        if isinstance(value, os.PathLike):
+            return cls.from_filepath(cast("os.PathLike[str]", value), input_type)
+        return cls.from_bytes(value, input_type)
+
+    @property
+    def type(self) -> str:
+        """The type of its only part; "multimodal" with several; "" when unknown."""
+        if len(self.fields) == 1:
+            return self.fields[0].type
+        return "multimodal" if self.fields else ""
+
+    @property
+    def typed(self) -> bool:
+        """Whether every part's type is known."""
+        return all(field.type for field in self.fields)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be sent without reading or encoding anything first."""
+        return all(field.ready for field in self.fields)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all payloads that are in memory."""
+        return len(self._raw) if self._raw is not None else sum(field.size for field in self.fields)
+
+    def with_type(self, input_type: str) -> Input:
+        """Make the same input with the type of its untyped parts set."""
+        if self.typed:
+            return self
+        _checked_type(input_type)
+        return Input([field if field.type else replace(field, type=input_type) for field in self.fields], self.id)
+
+    def with_id(self, id: str) -> Input:
+        """Make the same input with another id."""
+        return Input(self.fields, id, raw=self._raw)
+
+    def encode(self) -> list[Buffer]:
+        """Encode it for a request, in parts; it must be typed and ready."""
+        if self._raw is not None:
+            return codec.encode_raw_input(self._raw, self.id)
+        return codec.encode_input(self.id, ((field.type, field.form, field.payload) for field in self.fields))
+
+
+async def load(item: Input, limits: Limits) -> Input:
+    """Read files and encode pictures in worker threads, then check the limits.
+
+    Raises:
+        InputError: missing or unreadable file, empty, over a limit.
+    """
+    if not item.ready:
+        item = Input([f if f.ready else await _loaded(f, item, limits) for f in item.fields], item.id)
+    if _pillow_wanted(item) and "PIL.Image" not in sys.modules:
+        from anyio import to_thread
+
+        await to_thread.run_sync(_import_pillow)
+    check(item, limits)
+    return item
+
+
+def check(item: Input, limits: Limits) -> None:
+    """Check an input that is in memory against the limits.
+
+    Raises:
+        InputError: empty, or over a limit; the message has the limit, the size and the id.
+    """
+    for field in item.fields:
+        if field.form != "bytes":
+            continue
+        if not field.size:
+            raise InputError(f"{_name(item)}: the {field.type or 'input'} is empty", input_id=item.id or None)
+        most = limits.input_bytes.get(field.type)
+        if most is not None and field.size > most:
+            raise InputError(
+                f"{_name(item)}: the {field.type} has {field.size:,} bytes, the limit is {most:,}",
+                input_id=item.id or None,
+            )
+        if field.type == "image":
+            pixels = _pixels(field.payload)
+            if pixels > limits.image_pixels:
+                raise InputError(
+                    f"{_name(item)}: the image has {pixels:,} pixels, the limit is {limits.image_pixels:,}",
+                    input_id=item.id or None,
+                )
+
+
+async def _loaded(field: Field, item: Input, limits: Limits) -> Field:
+    from anyio import to_thread
+
+    if field.form == "path":
+        return replace(field, form="bytes", payload=await _read(field, item, limits))
+    if field.form == "file":
+        data = await to_thread.run_sync(field.payload.read)
+        if isinstance(data, str):
+            data = data.encode()
+        return replace(field, form="bytes", payload=data)
+    return replace(field, form="bytes", payload=await to_thread.run_sync(_encode_picture, field.payload))
+
+
+async def _read(field: Field, item: Input, limits: Limits) -> bytes:
+    import aiofiles
+    import aiofiles.os
+
+    path: Path = field.payload
+    try:
+        size = (await aiofiles.os.stat(path)).st_size
+        most = limits.input_bytes.get(field.type, limits.request_bytes)
+        if size > most:
+            raise InputError(
+                f"{_name(item)}: {path} has {size:,} bytes, the limit is {most:,}", input_id=item.id or None
+            )
+        async with aiofiles.open(path, "rb") as file:
+            data = await file.read()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{_name(item)}: cannot read {path}: {reason}", input_id=item.id or None) from error
+    if not data:
+        raise InputError(f"{_name(item)}: {path} is empty", input_id=item.id or None)
+    return data
+
+
+def _field(data: Any, input_type: str) -> Field:
+    if isinstance(data, str):
+        if input_type not in ("", "text"):
+            raise ConfigError(f"a str is text, not {input_type}; give bytes, or use the _by_url or _by_filepath method")
+        return Field("text", "bytes", data.encode())
+    if isinstance(data, bytes | bytearray | memoryview):
+        return Field(input_type, "bytes", data)
+    if isinstance(data, os.PathLike):
+        return Field(input_type, "path", Path(data))
+    if hasattr(data, "__array_interface__") or hasattr(data, "save"):
+        if input_type not in ("", "image"):
+            raise ConfigError(f"a picture in memory is an image, not {input_type}")
+        return Field("image", "picture", data)
+    if hasattr(data, "read"):
+        return Field(input_type, "file", cast("BinaryIO", data))
+    raise ConfigError(
+        f"cannot send {type(data).__name__}: give bytes, str, a path, an open binary file, a PIL image, a numpy array "
+        "or an Input"
+    )
+
+
+def _url_field(url: str, input_type: str) -> Field:
+    if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")) or any(c.isspace() for c in url):
+        raise ConfigError(f"not an http(s) URL: {str(url)[:80]!r}")
+    return Field(input_type, "url", url.encode())
+
+
+def _encode_picture(picture: Any) -> bytes:
+    import io
+
+    try:
+        from PIL import Image
+    except ImportError:
+        raise ConfigError("sending a picture or an array needs Pillow: pip install 'headrace[images]'") from None
+    try:
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG", compress_level=1)
+    except (TypeError, ValueError, OSError) as error:
+        raise InputError(f"the picture cannot be encoded: {error}") from error
+    return buffer.getvalue()
+
+
+def _pillow_wanted(item: Input) -> bool:
+    return any(f.type == "image" and f.form == "bytes" and f.size >= _SMALL_IMAGE for f in item.fields)
+
+
+_SMALL_IMAGE = 4096  # bytes below which a picture's pixels aren't worth looking at
+
+
+def _import_pillow() -> None:
+    try:
+        import PIL.Image  # noqa: F401
+    except ImportError:
+        pass
+
+
+def _pixels(data: Buffer) -> int:
+    """Count a picture's pixels from its header; 0 where Pillow isn't there or doesn't know the format."""
+    if len(data) < _SMALL_IMAGE or "PIL.Image" not in sys.modules:
+        return 0
+    import io
+    import warnings
+
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as image:
+                return image.width * image.height
+    except Image.DecompressionBombError:
+        return sys.maxsize
+    except Exception:  # an unreadable picture is the server's to refuse
+        return 0
+
+
+def _checked_type(input_type: str | None) -> str:
+    if input_type is None or input_type == "":
+        return ""
+    if input_type not in INPUT_TYPES:
+        raise ConfigError(f"unknown input_type {input_type!r}: known are {', '.join(INPUT_TYPES)}")
+    return input_type
+
+
+def _checked_id(id: str | None) -> str:
+    if id is None:
+        return ""
+    if not isinstance(id, str) or not id or len(id) > 256 or not id.isprintable():
+        raise ConfigError(f"an input's id must be 1 to 256 printable characters, not {id!r:.60}")
+    return id
+
+
+def _name(item: Input) -> str:
+    return f"input {item.id}" if item.id else "the input"
+
+
+def split(items: Sequence[Input], limits: Limits, sizes: Iterable[int], request_bytes: int) -> list[list[int]]:
+    """Split a list into requests within the limits: indexes, in order, by count, bytes and videos."""
+    groups: list[list[int]] = []
+    room_bytes = room_videos = 0
+    for position, (item, size) in enumerate(zip(items, sizes, strict=True)):
+        videos = sum(field.type == "video" for field in item.fields)
+        fits = (
+            groups
+            and len(groups[-1]) < limits.inputs_per_request
+            and size <= room_bytes
+            and (videos <= room_videos or not videos)
+        )
+        if not fits:
+            groups.append([])
+            room_bytes, room_videos = request_bytes, limits.videos_per_request
+        groups[-1].append(position)
+        room_bytes -= size
+        room_videos -= videos
+    return groups

@@ -1,0 +1,527 @@
+"""A model and its calls: predict (one answer), generate (a stream of pieces), stream (many inputs, both ways), map."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+
+from headrace import codec, reference
+from headrace.calls.deadline import Deadline
+from headrace.calls.duplex import Duplex, DuplexOptions
+from headrace.calls.free import FreeDuplex
+from headrace.calls.map import MapWork
+from headrace.calls.pack import join, predict_many
+from headrace.calls.server_stream import PredictionStream
+from headrace.calls.streams import DuplexStream, OnError
+from headrace.config import MiB, Unset, Window
+from headrace.errors import ConfigError, HeadraceError, PartialFailure
+from headrace.flow.pipe import Overflow
+from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, load
+from headrace.results import Prediction
+from headrace.sources.iterables import source
+from headrace.transport.base import Buffer, Metadata
+
+if TYPE_CHECKING:
+    from headrace.client import Client
+    from headrace.reference import ModelRef
+
+#: What is one input although it can be iterated over.
+SINGLE: tuple[type, ...] = (str, bytes, bytearray, memoryview, Path, Input)
+
+
+class CallOptions(TypedDict, total=False):
+    """What every call takes.
+
+    `inference_params` (any JSON values), `output_config`, `timeout` (seconds; see `Timeouts`), the routing arguments,
+    `user_id` (the deployment's user, as the documents use it) and `metadata` (pairs of strings sent as gRPC metadata).
+    """
+
+    inference_params: Mapping[str, Any] | None
+    output_config: Mapping[str, Any] | None
+    timeout: float | None
+    deployment_id: str | None
+    compute_cluster_id: str | None
+    nodepool_id: str | None
+    deployment_user_id: str | None
+    user_id: str | None
+    metadata: Sequence[tuple[str, str]] | None
+
+
+class StreamOptions(CallOptions, total=False):
+    """What `stream` takes besides.
+
+    Attributes:
+        window: most inputs in flight (sent, answer not taken), 16 by default; None: only the bytes count.
+        window_bytes: most bytes in flight, 64 MiB by default.
+        prefetch: inputs that wait in the pipe before the window, 4 by default.
+        ordered: predictions come in the order of the inputs (default), or as they are ready.
+        overflow: what a full pipe does: "block" (default), "drop_oldest", "drop_newest" or "latest".
+        max_age: seconds after which an input that still waits is dropped.
+        resume: open a broken stream again and send the unanswered inputs once more (default).
+        matched: one answer an input (default); False: any number of answers, no resume, no window of items.
+        on_error: "yield" predictions with `.error` (default) or "raise" them.
+        batch: most inputs in a request, of those that are waiting; None: 1.
+    """
+
+    window: int | None
+    window_bytes: int
+    prefetch: int
+    ordered: bool
+    overflow: Overflow
+    max_age: float | None
+    resume: bool
+    matched: bool
+    on_error: OnError
+    batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A call's options, checked."""
+
+    timeout: float | Unset | None
+    params: Mapping[str, Any] | None
+    config: Mapping[str, Any] | None
+    routing: Mapping[str, str]
+    metadata: Metadata
+
+    @property
+    def warm_up(self) -> float | None:
+        """Seconds to wait for a deploying model: no limit but the timeout where the user gave one."""
+        return None if isinstance(self.timeout, Unset) else float("inf")
+
+    def seconds(self, default: float | None) -> float | None:
+        """The timeout in seconds."""
+        return default if isinstance(self.timeout, Unset) else self.timeout
+
+
+class Model:
+    """A model on a server. Made by `client.model(...)` (no I/O), or alone: `Model(url=..., pat=...)` owns a client.
+
+    Args:
+        url: the model's URL, full or short; or `user_id`, `app_id`, `model_id` [, `model_version={"id": ...}`].
+        deployment_id: route to this deployment; or `compute_cluster_id` with `nodepool_id`; with `deployment_user_id`.
+        client: the client to use; without one, the other arguments (`pat`, `token`, `base_url`, ...) make one, which
+            `async with` or `await close()` closes.
+
+    Raises:
+        ConfigError: a malformed URL, missing ids, both kinds of routing or half of one.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        *,
+        user_id: str | None = None,
+        app_id: str | None = None,
+        model_id: str | None = None,
+        model_version: Mapping[str, str] | str | None = None,
+        deployment_id: str | None = None,
+        compute_cluster_id: str | None = None,
+        nodepool_id: str | None = None,
+        deployment_user_id: str | None = None,
+        client: Client | None = None,
+        **client_options: Any,
+    ) -> None:
+        self._routing = reference.routing(deployment_id, compute_cluster_id, nodepool_id, deployment_user_id)
+        self._owned = client is None
+        if client is None:
+            from headrace.client import Client
+
+            client = Client(**client_options)
+        elif client_options:
+            raise ConfigError(f"unknown arguments: {', '.join(sorted(client_options))}")
+        self._client = client
+        account = client._account
+        self.ref: ModelRef = reference.ModelRef.of(
+            url, user_id, app_id, model_id, model_version, account.user_id, account.app_id
+        )
+
+    def __repr__(self) -> str:
+        return f"<Model {self.ref}{' ' + self.ref.version_id if self.ref.version_id else ''}>"
+
+    @property
+    def id(self) -> str:
+        """The model's id."""
+        return self.ref.model_id
+
+    @property
+    def client(self) -> Client:
+        """The client whose connections it uses."""
+        return self._client
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the client that the model owns; nothing where it uses another's. Idempotent."""
+        if self._owned:
+            await self._client.close()
+
+    # --- predict: unary-unary
+
+    async def predict(
+        self,
+        inputs: InputLike | Sequence[InputLike],
+        input_type: InputType | None = None,
+        **options: Unpack[CallOptions],
+    ) -> Prediction:
+        """Send one input or a list, and wait for all answers.
+
+        Lists over the limits are split and put together again. Source: rpc PostModelOutputs.
+
+        Args:
+            inputs: `Input`s, or what stands for one (bytes, str, Path, PIL image, numpy array).
+            input_type: "image", "video", "text" or "audio" for inputs that don't know theirs; None: looked up when
+                the model has exactly one input field.
+
+        Returns:
+            The prediction; with a list, `len(p)` and `p[i]` are one per input.
+
+        Raises:
+            PartialFailure: some inputs of several failed; it keeps the rest.
+            HeadraceError: all failed: the first one's error.
+        """
+        given = self._given(options)
+        deadline = Deadline.after(given.seconds(self._client.timeouts.total))
+        items = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        if not items:
+            raise ConfigError("no inputs")
+        found = await self._predict_items(dict(enumerate(items)), input_type, given, deadline)
+        failed = {position: p.error for position, p in found.items() if p.error is not None}
+        if failed:
+            if len(failed) == len(found):
+                raise failed[min(failed)]
+            raise PartialFailure({p: found[p] for p in sorted(found) if p not in failed}, dict(sorted(failed.items())))
+        return join([found[position] for position in sorted(found)])
+
+    async def predict_by_url(
+        self, url: str, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> Prediction:
+        """Send the URL of an image, video, audio or text file; the server fetches it."""
+        return await self.predict(Input.from_url(url, input_type), **options)
+
+    async def predict_by_bytes(
+        self, data: InputLike, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> Prediction:
+        """Send bytes of an encoded file, or text as str or bytes."""
+        return await self.predict(Input.from_bytes(data, input_type), **options)
+
+    async def predict_by_filepath(
+        self, path: str | os.PathLike[str], input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> Prediction:
+        """Send a file, read without blocking the loop."""
+        return await self.predict(Input.from_filepath(path, input_type), **options)
+
+    # --- generate: unary-stream
+
+    def generate(
+        self,
+        inputs: InputLike | Sequence[InputLike],
+        input_type: InputType | None = None,
+        **options: Unpack[CallOptions],
+    ) -> PredictionStream:
+        """Send one input and read the answer in pieces as they are made.
+
+        Nothing is sent before the stream is entered or read. `timeout` bounds the wait for the first piece; the idle
+        timeout each one after. Source: rpc GenerateModelOutputs.
+        """
+        given = self._given(options)
+        items = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        if len(items) != 1:
+            raise ConfigError(f"generate takes one input, not {len(items)}; use stream or map for several")
+        item = Input.of(items[0], input_type)
+
+        async def prepare() -> tuple[Sequence[Buffer], str]:
+            head = await self._template(given)
+            ready = await self._prepared(item, None)
+            return [head, *ready.encode()], ready.id
+
+        timeouts = self._client.timeouts
+        return PredictionStream(
+            self._client._session,
+            prepare,
+            metadata=given.metadata,
+            timeout=given.seconds(timeouts.first_answer),
+            idle=timeouts.idle,
+            warm_up=given.warm_up,
+        )
+
+    def generate_by_url(
+        self, url: str, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> PredictionStream:
+        """Send a URL that the server fetches, and read the answer in pieces."""
+        return self.generate(Input.from_url(url, input_type), **options)
+
+    def generate_by_bytes(
+        self, data: InputLike, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> PredictionStream:
+        """Send bytes or text, and read the answer in pieces."""
+        return self.generate(Input.from_bytes(data, input_type), **options)
+
+    def generate_by_filepath(
+        self, path: str | os.PathLike[str], input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> PredictionStream:
+        """Send a file, and read the answer in pieces."""
+        return self.generate(Input.from_filepath(path, input_type), **options)
+
+    # --- stream: stream-stream
+
+    def stream(
+        self, inputs: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+    ) -> DuplexStream:
+        """Send inputs as they come and read predictions as they come, both at once.
+
+        Args:
+            inputs: an async iterator, any iterator (pulled in a thread of its own), a list, or a single input.
+            input_type: as for `predict`.
+
+        Returns:
+            The stream; see `StreamOptions` for how it behaves. Source: rpc StreamModelOutputs.
+        """
+        return self._stream(inputs, lambda raw: Input.of(raw, input_type), input_type, options)
+
+    def stream_by_url(
+        self, urls: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+    ) -> DuplexStream:
+        """Stream URLs that the server fetches: an iterator of them, a list, or one."""
+        return self._stream(urls, lambda url: Input.from_url(url, input_type), input_type, options)
+
+    def stream_by_bytes(
+        self, items: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+    ) -> DuplexStream:
+        """Stream bytes or texts: an iterator of them, a list, or one."""
+        return self._stream(items, lambda raw: Input.of(raw, input_type), input_type, options)
+
+    def stream_by_filepath(
+        self, paths: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+    ) -> DuplexStream:
+        """Stream files: an iterator of paths, a list, or one."""
+        return self._stream(paths, lambda path: Input.from_filepath(path, input_type), input_type, options)
+
+    # --- map: concurrent unary calls
+
+    def map(
+        self,
+        inputs: Any,
+        *,
+        concurrency: int = 32,
+        ordered: bool = True,
+        on_error: OnError = "raise",
+        batch: int | None = None,
+        input_type: InputType | None = None,
+        **options: Unpack[CallOptions],
+    ) -> DuplexStream:
+        """Put any number of inputs through concurrent unary calls, with constant memory.
+
+        Args:
+            inputs: an async iterator, any iterator, or a list.
+            concurrency: calls at once.
+            ordered: predictions come in the order of the inputs, or as they are ready.
+            on_error: "raise" the first error, or "yield" predictions with `.error`.
+            batch: inputs a call; None: 1.
+        """
+        given = self._given(options)
+        if concurrency < 1:
+            raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
+        most = _batch(batch, self._client.limits.inputs_per_request)
+
+        async def convert(raw: object) -> Input:
+            return await self._prepared(Input.of(raw, input_type), input_type)
+
+        async def predict(group: Sequence[tuple[int, Input]]) -> Sequence[Prediction]:
+            deadline = Deadline.after(given.seconds(self._client.timeouts.total))
+            head = await self._template(given)
+            found = await predict_many(
+                self._client._session,
+                head,
+                dict(group),
+                self._client.limits,
+                deadline=deadline,
+                warm_up=given.warm_up,
+                metadata=given.metadata,
+            )
+            return list(found.values())
+
+        work = MapWork(
+            self._client._session,
+            source(inputs, SINGLE),
+            convert,
+            predict,
+            concurrency=concurrency,
+            ordered=ordered,
+            batch=most,
+        )
+        return DuplexStream(work, _on_error(on_error))
+
+    # --- shared
+
+    def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> DuplexStream:
+        given = self._given(options)
+        client = self._client
+        seconds = given.seconds(client.timeouts.input)
+        settings = DuplexOptions(
+            window=Window(options.get("window", 16), options.get("window_bytes", 64 * MiB)),
+            prefetch=options.get("prefetch", 4),
+            ordered=options.get("ordered", True),
+            overflow=options.get("overflow", "block"),
+            max_age=options.get("max_age"),
+            resume=options.get("resume", True),
+            batch=_batch(options.get("batch"), client.limits.inputs_per_request),
+            timeout=float("inf") if seconds is None else seconds,
+            warm_up=given.warm_up,
+            metadata=given.metadata,
+        )
+        on_error = _on_error(options.get("on_error", "yield"))
+
+        async def convert(raw: object) -> Input:
+            return await self._prepared(make(raw), input_type)
+
+        async def template() -> bytes:
+            return await self._template(given)
+
+        pulled = source(items, SINGLE)
+        if options.get("matched", True):
+            return DuplexStream(Duplex(client._session, pulled, convert, template, settings), on_error)
+        idle = given.seconds(client.timeouts.idle)
+        return DuplexStream(FreeDuplex(client._session, pulled, convert, template, settings, idle), on_error)
+
+    async def _predict_items(
+        self, items: Mapping[int, InputLike], input_type: InputType | None, given: _Given, deadline: Deadline
+    ) -> dict[int, Prediction]:
+        found: dict[int, Prediction] = {}
+        ready: dict[int, Input] = {}
+        for position, raw in items.items():
+            item = Input.of(raw, input_type)
+            try:
+                ready[position] = await self._prepared(item, input_type)
+            except HeadraceError as error:
+                if len(items) == 1 or isinstance(error, ConfigError):
+                    raise
+                found[position] = Prediction.failed(error, input_id=item.id, position=position)
+        head = await self._template(given)
+        if ready:
+            found |= await predict_many(
+                self._client._session,
+                head,
+                ready,
+                self._client.limits,
+                deadline=deadline,
+                warm_up=given.warm_up,
+                metadata=given.metadata,
+            )
+        return found
+
+    async def _prepared(self, item: Input, input_type: InputType | None) -> Input:
+        """Give an input its type and id, read its files, check it."""
+        if not item.typed:
+            item = item.with_type(input_type or await self.input_type())
+        if not item.id:
+            item = item.with_id(self._client._next_id())
+        return await load(item, self._client.limits)
+
+    async def input_type(self) -> InputType:
+        """Look up what the model takes; remembered.
+
+        Raises:
+            ConfigError: it takes several types, or none that is known: give `input_type=`.
+        """
+        fields = await self._client._input_fields(self.ref)
+        known: list[InputType] = [type_ for type_ in INPUT_TYPES if type_ in fields]
+        if len(known) != 1:
+            raise ConfigError(
+                f"{self.ref} takes {', '.join(fields) or 'no known input'}: say which with input_type= "
+                f"({', '.join(INPUT_TYPES)}), or use Input.multimodal"
+            )
+        return known[0]
+
+    async def _template(self, given: _Given) -> bytes:
+        routing = dict(given.routing)
+        if routing and "user_id" not in routing:
+            routing["user_id"] = await self._client._own_user_id()
+        return self._encoded(given, routing)
+
+    def _encoded(self, given: _Given, routing: Mapping[str, str]) -> bytes:
+        return codec.template(
+            user_id=self.ref.user_id,
+            app_id=self.ref.app_id,
+            model_id=self.ref.model_id,
+            version_id=self.ref.version_id,
+            params=given.params,
+            output_config=given.config,
+            routing=routing,
+        )
+
+    def _given(self, options: CallOptions | StreamOptions) -> _Given:
+        """Check a call's options before anything is sent."""
+        unknown = set(options) - StreamOptions.__optional_keys__
+        if unknown:
+            raise ConfigError(f"unknown arguments: {', '.join(sorted(unknown))}")
+        timeout: float | Unset | None = options.get("timeout", self._client._timeout)
+        if isinstance(timeout, int | float) and not timeout > 0:
+            raise ConfigError(f"timeout must be positive seconds, not {timeout}")
+        user_id, deployment_user_id = options.get("user_id"), options.get("deployment_user_id")
+        if user_id and deployment_user_id and user_id != deployment_user_id:
+            raise ConfigError("user_id and deployment_user_id of a call both name the deployment's user: give one")
+        route = reference.routing(
+            options.get("deployment_id"),
+            options.get("compute_cluster_id"),
+            options.get("nodepool_id"),
+            deployment_user_id,
+        )
+        if not route:
+            route = dict(self._routing)
+        if user_id and route:
+            route["user_id"] = user_id
+        given = _Given(
+            timeout,
+            options.get("inference_params"),
+            options.get("output_config"),
+            route,
+            checked_metadata(options.get("metadata")),
+        )
+        self._encoded(given, route)  # a wrong parameter is found now, not when the stream starts
+        return given
+
+
+def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
+    """Check metadata that a user adds to a call.
+
+    Raises:
+        ConfigError: not pairs of strings, reserved, or characters that could forge another header.
+    """
+    pairs = tuple(metadata or ())
+    for pair in pairs:
+        if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise ConfigError("metadata must be (name, value) pairs of str")
+        name, value = pair
+        if not name or not all(c.islower() or c.isdigit() or c in "-_." for c in name) or not name.isascii():
+            raise ConfigError(f"metadata name {name!r:.60}: lower-case letters, digits, '-', '_' and '.' only")
+        if name.startswith("grpc-") or name in ("authorization", "x-clarifai-session-token") or name.endswith("-bin"):
+            raise ConfigError(f"metadata name {name!r} is reserved; credentials go in as pat= or token=")
+        if not value.isascii() or not value.isprintable():
+            raise ConfigError(f"the value of metadata {name!r} holds characters that cannot stand in a header")
+    return pairs
+
+
+def _batch(batch: int | None, most: int) -> int:
+    if batch is None:
+        return 1
+    if not isinstance(batch, int) or not 1 <= batch <= most:
+        raise ConfigError(f"batch must be from 1 to {most} inputs a request, or None, not {batch!r}")
+    return batch
+
+
+def _on_error(on_error: OnError) -> OnError:
+    if on_error not in ("yield", "raise"):
+        raise ConfigError(f'on_error must be "yield" or "raise", not {on_error!r}')
+    return on_error

@@ -1,0 +1,302 @@
+"""What comes out of a model: `Prediction` and its typed views.
+
+The protocol's own paths work (`p.outputs[0].data.text.raw`) next to short ones (`p.text`, `p.concepts`, ...).
+"""
+
+from __future__ import annotations
+
+import array
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from headrace import codec
+from headrace.errors import HeadraceError, PredictionFailed, ServerError
+from headrace.v2 import resources_pb2 as pb
+from headrace.v2 import service_pb2 as rpc
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """A label with its value (0..1). Source: `data.concepts`."""
+
+    name: str
+    value: float
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A part of a picture: corners as fractions (0..1, rows downwards), its concepts, its mask as PNG bytes or None.
+
+    Source: `data.regions`, `region_info.bounding_box`, `region_info.mask`.
+    """
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    value: float
+    concepts: tuple[Concept, ...] = ()
+    mask: bytes | None = None
+    text: str = ""
+    track_id: str = ""
+
+    @property
+    def name(self) -> str:
+        """The best concept's name, "" when there is none."""
+        return self.concepts[0].name if self.concepts else ""
+
+    def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """The box as (left, top, right, bottom) in pixels of a picture of `width` x `height`."""
+        return (
+            round(self.left * width),
+            round(self.top * height),
+            round(self.right * width),
+            round(self.bottom * height),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame of a video: its index, its time in milliseconds, what was found. Source: `data.frames`."""
+
+    index: int
+    time_ms: int
+    concepts: tuple[Concept, ...] = ()
+    regions: tuple[Region, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that an answer cost, as the server counts them. Source: `outputs[].prompt_tokens` and siblings."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the server says it went."""
+
+    code: int
+    description: str = ""
+    details: str = ""
+    request_id: str = ""
+
+
+class Prediction:
+    """One answer of a model, or the answers of a batch: `len(p)`, `p[i]` and iteration give one per input.
+
+    The short views (`text`, `concepts`, ...) are those of the first output. Where the input failed, `error` is set and
+    reading data raises it.
+
+    Attributes:
+        input_id: the input's id; "" for a batch.
+        position: the input's position in its list or source, counted from 0.
+        error: None, or why the input failed.
+        raw: the response as received; of a batch that was split, the responses joined, which is one protobuf message.
+    """
+
+    def __init__(
+        self,
+        raw: bytes,
+        outputs: Sequence[pb.Output],
+        *,
+        status: Status | None = None,
+        input_id: str = "",
+        position: int = 0,
+        error: HeadraceError | None = None,
+        input_ids: Sequence[str] = (),
+    ) -> None:
+        self.raw = raw
+        self.input_id = input_id
+        self.position = position
+        self.error = error
+        self._outputs = outputs
+        self._status = status
+        self._input_ids = tuple(input_ids)
+
+    @classmethod
+    def failed(cls, error: HeadraceError, *, input_id: str = "", position: int = 0, raw: bytes = b"") -> Prediction:
+        """Make the prediction of an input that failed."""
+        return cls(raw, (), input_id=input_id, position=position, error=error)
+
+    def __repr__(self) -> str:
+        if self.error is not None:
+            return f"<Prediction {self.input_id or self.position}: {type(self.error).__name__}>"
+        return f"<Prediction {self.input_id or self.position}: {len(self._outputs)} outputs, {len(self.raw)} bytes>"
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    def __getitem__(self, index: int) -> Prediction:
+        output = self.outputs[index]
+        index = index % len(self._outputs)
+        given = self._input_ids[index] if index < len(self._input_ids) else output.input.id
+        return Prediction(self.raw, (output,), status=self._status, input_id=given, position=index)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return (self[index] for index in range(len(self.outputs)))
+
+    def __bool__(self) -> bool:
+        return self.error is None
+
+    @property
+    def outputs(self) -> Sequence[pb.Output]:
+        """The protocol's outputs, one per input.
+
+        Raises:
+            HeadraceError: the input's error.
+        """
+        if self.error is not None:
+            raise self.error
+        return self._outputs
+
+    @property
+    def data(self) -> pb.Data:
+        """The first output's data.
+
+        Raises:
+            HeadraceError: the input's error; PredictionFailed where the response has no output.
+        """
+        outputs = self.outputs
+        if not outputs:
+            raise PredictionFailed("the response has no output")
+        return outputs[0].data
+
+    @property
+    def status(self) -> Status:
+        """How the server says it went."""
+        if self._status is not None:
+            return self._status
+        if isinstance(self.error, ServerError):
+            return Status(self.error.code or 0, self.error.description, self.error.details, self.error.request_id)
+        return Status(0, str(self.error or ""))
+
+    @property
+    def request_id(self) -> str:
+        """The server's id of the request, for support."""
+        return self.status.request_id
+
+    @property
+    def text(self) -> str:
+        """The text, "" when there is none. Source: `data.text.raw`, else `data.string_value`."""
+        data = self.data
+        return data.text.raw or data.string_value
+
+    @cached_property
+    def concepts(self) -> tuple[Concept, ...]:
+        """The concepts as the server orders them (best first)."""
+        return _concepts(self.data)
+
+    @cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions of the picture."""
+        return _regions(self.data)
+
+    @cached_property
+    def frames(self) -> tuple[Frame, ...]:
+        """The frames of the video."""
+        return tuple(
+            Frame(f.frame_info.index, f.frame_info.time, _concepts(f.data), _regions(f.data)) for f in self.data.frames
+        )
+
+    @cached_property
+    def embedding(self) -> array.array[float]:
+        """The first embedding's vector of 32-bit floats, empty when there is none; numpy wraps it without copying."""
+        embeddings = self.data.embeddings
+        return array.array("f", embeddings[0].vector if embeddings else ())
+
+    @property
+    def image(self) -> bytes | None:
+        """The encoded picture (PNG or JPEG), or None. Source: `data.image.base64`, raw bytes on this protocol."""
+        return self.data.image.base64 or None
+
+    @property
+    def audio(self) -> bytes | None:
+        """The encoded sound (WAV), or None. Source: `data.audio.base64`."""
+        return self.data.audio.base64 or None
+
+    @property
+    def usage(self) -> Usage:
+        """The tokens of all outputs."""
+        outputs = self.outputs
+        return Usage(
+            sum(o.prompt_tokens for o in outputs),
+            sum(o.completion_tokens for o in outputs),
+            sum(o.cached_tokens for o in outputs),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Turn it into plain JSON values with the protocol's field names; a failed one has `error`, no outputs."""
+        head: dict[str, Any] = {"input_id": self.input_id, "position": self.position}
+        if self.error is not None:
+            return {
+                **head,
+                "error": {"type": type(self.error).__name__, "code": self.error.code, "message": str(self.error)},
+            }
+        return {**head, "request_id": self.request_id, "outputs": [codec.to_dict(output) for output in self._outputs]}
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the result to a file: the picture, the sound, the first mask, else the text, else JSON. Blocking.
+
+        Returns:
+            The path written.
+
+        Raises:
+            HeadraceError: the input's error.
+            OSError: the file cannot be written.
+        """
+        target = Path(path)
+        masks = [region.mask for region in self.regions if region.mask]
+        content = self.image or self.audio or (masks[0] if masks else None) or self.text.encode()
+        if not content:
+            content = json.dumps(self.to_dict(), ensure_ascii=False).encode()
+        target.write_bytes(content)
+        return target
+
+
+def _concepts(data: pb.Data) -> tuple[Concept, ...]:
+    return tuple(Concept(c.name, c.value, c.id) for c in data.concepts)
+
+
+def _regions(data: pb.Data) -> tuple[Region, ...]:
+    found = []
+    for region in data.regions:
+        info = region.region_info
+        box = info.bounding_box
+        concepts = _concepts(region.data)
+        found.append(
+            Region(
+                box.top_row,
+                box.left_col,
+                box.bottom_row,
+                box.right_col,
+                region.value or (concepts[0].value if concepts else 0.0),
+                concepts,
+                info.mask.image.base64 or None,
+                region.data.text.raw,
+                region.track_id,
+            )
+        )
+    return tuple(found)
+
+
+def status_of(response: rpc.MultiOutputResponse) -> Status:
+    """Read a response's envelope."""
+    status = response.status
+    return Status(int(status.code), status.description, status.details, status.req_id)
+
+
+__all__ = ["Concept", "Frame", "Prediction", "Region", "Status", "Usage", "status_of"]

@@ -1,0 +1,254 @@
+"""A connection over grpc.aio: the only client file that imports grpc, and the one that knows its traps.
+
+- A `CancelledError` out of grpc while nobody cancelled our task means that the call ended locally (channel closed, call
+  cancelled by us): it becomes a `ConnectionLost`, never a cancellation.
+- Equal channels share connections unless each has a subchannel pool of its own.
+- gRPC's own retries are off: a second retry layer multiplies the first.
+- `min_reconnect_backoff_ms` is how long one connection attempt may take, not a pause; the pauses are the other two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+from grpc import ChannelConnectivity as State
+from grpc import aio
+
+from headrace import status
+from headrace._version import __version__
+from headrace.errors import ClosedError, ConfigError, ConnectFailed, ConnectionLost, HeadraceError
+
+if TYPE_CHECKING:
+    from headrace.config import Pem, Target, Transmission
+    from headrace.transport.base import Buffer, Metadata
+
+
+class GrpcTransport:
+    """One HTTP/2 connection by grpc.aio, made on first use."""
+
+    def __init__(self, target: Target, options: Transmission) -> None:
+        self._target = target
+        self._options = options
+        self._channel: aio.Channel | None = None
+        self._unary: dict[str, Any] = {}
+        self._streams: dict[str, Any] = {}
+        self._closed = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the connection is ready."""
+        return self._channel is not None and not self._closed and self._channel.get_state() is State.READY
+
+    async def connect(self, timeout: float) -> None:
+        """Connect unless connected; where connecting fails at once, the next call tells why."""
+        channel = self._open_channel()
+        deadline = time.monotonic() + timeout
+        while (state := channel.get_state(try_to_connect=True)) not in (State.READY, State.TRANSIENT_FAILURE):
+            if state is State.SHUTDOWN:
+                raise ClosedError("the connection is closed")
+            try:
+                async with asyncio.timeout(max(0.0, deadline - time.monotonic())):
+                    await channel.wait_for_state_change(state)
+            except TimeoutError:
+                raise ConnectFailed(
+                    f"{self._target}: no connection within {timeout:g} s", target=str(self._target)
+                ) from None
+            except (asyncio.CancelledError, aio.UsageError) as error:
+                raise self._lost(error) from None
+
+    async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
+        """Make one unary call; see `Transport.unary`."""
+        multicallable = self._unary.get(method)
+        if multicallable is None:
+            multicallable = self._unary[method] = self._open_channel().unary_unary(method)
+        try:
+            return cast("bytes", await multicallable(_joined(parts), metadata=metadata, timeout=timeout))
+        except aio.AioRpcError as error:
+            raise self._failure(error) from None
+        except (asyncio.CancelledError, aio.UsageError, aio.InternalError) as error:
+            raise self._lost(error) from None
+
+    def open(self, method: str, metadata: Metadata) -> GrpcCall:
+        """Open a call that streams; see `Transport.open`."""
+        multicallable = self._streams.get(method)
+        if multicallable is None:
+            multicallable = self._streams[method] = self._open_channel().stream_stream(method)
+        try:
+            return GrpcCall(self, multicallable(metadata=metadata))
+        except (aio.UsageError, aio.InternalError) as error:
+            raise self._lost(error) from None
+
+    async def close(self, grace: float) -> None:
+        """Close the connection; see `Transport.close`."""
+        self._closed = True
+        channel, self._channel = self._channel, None
+        self._unary.clear()
+        self._streams.clear()
+        if channel is not None:
+            await channel.close(grace)
+
+    def abandon(self) -> None:
+        """Let go of the channel without closing it: its loop is closed, or this is another process after a fork."""
+        self._closed = True
+        self._channel = None
+        self._unary.clear()
+        self._streams.clear()
+
+    def _open_channel(self) -> aio.Channel:
+        if self._closed:
+            raise ClosedError("the connection is closed")
+        if self._channel is None:
+            target, options = self._target, _channel_options(self._target, self._options)
+            if target.tls:
+                self._channel = aio.secure_channel(target.address, _tls_credentials(self._options), options)
+            else:
+                self._channel = aio.insecure_channel(target.address, options)
+        return self._channel
+
+    def _failure(self, error: aio.AioRpcError) -> HeadraceError:
+        return status.grpc_error(
+            error.code().name,
+            error.details() or "",
+            str(self._target),
+            retry_after=_pushback(error.trailing_metadata()),
+        )
+
+    def _lost(self, error: BaseException) -> BaseException:
+        """Tell a real cancellation from a call that ended locally."""
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                return error
+        if self._closed:
+            return ClosedError("the connection was closed during the call")
+        return ConnectionLost(f"{self._target}: the call ended on this side ({error})", target=str(self._target))
+
+
+class GrpcCall:
+    """One streaming call; see `Call`."""
+
+    def __init__(self, transport: GrpcTransport, call: Any) -> None:
+        self._transport = transport
+        self._call = call
+
+    async def write(self, parts: Sequence[Buffer]) -> None:
+        """Send one message."""
+        try:
+            await self._call.write(_joined(parts))
+        except aio.AioRpcError as error:
+            raise self._transport._failure(error) from None
+        except (asyncio.CancelledError, aio.UsageError, aio.InternalError, asyncio.InvalidStateError) as error:
+            raise self._transport._lost(error) from None
+
+    async def half_close(self) -> None:
+        """Say that no more messages come."""
+        try:
+            await self._call.done_writing()
+        except aio.AioRpcError:
+            pass  # the call has ended; `read` tells how
+        except (asyncio.CancelledError, aio.UsageError, aio.InternalError, asyncio.InvalidStateError) as error:
+            lost = self._transport._lost(error)
+            if isinstance(lost, asyncio.CancelledError):
+                raise lost from None
+
+    async def read(self) -> bytes | None:
+        """Receive one message, None at the end."""
+        try:
+            message = await self._call.read()
+        except aio.AioRpcError as error:
+            raise self._transport._failure(error) from None
+        except (asyncio.CancelledError, aio.UsageError, aio.InternalError, asyncio.InvalidStateError) as error:
+            raise self._transport._lost(error) from None
+        return None if message is aio.EOF else cast("bytes", message)
+
+    def cancel(self) -> None:
+        """End the call now."""
+        self._call.cancel()
+
+
+def _joined(parts: Sequence[Buffer]) -> bytes:
+    """Join a message's parts; grpc.aio takes one bytes object, so this is the one copy."""
+    if len(parts) == 1 and isinstance(parts[0], bytes):
+        return parts[0]
+    return b"".join(parts)
+
+
+def _channel_options(target: Target, options: Transmission) -> list[tuple[str, Any]]:
+    connect_ms = max(1, int(options.connect_timeout * 1000))
+    settings: list[tuple[str, Any]] = [
+        ("grpc.primary_user_agent", f"headrace-python/{__version__}"),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_retries", 0),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", connect_ms),
+        ("grpc.max_reconnect_backoff_ms", 500),
+        ("grpc.max_receive_message_length", options.message_bytes),
+        ("grpc.max_send_message_length", -1),
+    ]
+    if options.keepalive.interval is not None:
+        settings += [
+            ("grpc.keepalive_time_ms", int(options.keepalive.interval * 1000)),
+            ("grpc.keepalive_timeout_ms", int(options.keepalive.timeout * 1000)),
+        ]
+    if target.local:
+        settings.append(("grpc.enable_http_proxy", 0))
+    if target.path:
+        settings.append(("grpc.default_authority", "localhost"))
+    if options.tls.server_name:
+        settings.append(("grpc.ssl_target_name_override", options.tls.server_name))
+    return settings
+
+
+def _tls_credentials(options: Transmission) -> grpc.ChannelCredentials:
+    tls = options.tls
+    roots = _system_roots() if tls.root_certificates == "system" else _pem(tls.root_certificates, "root_certificates")
+    return grpc.ssl_channel_credentials(
+        root_certificates=roots,
+        private_key=_pem(tls.key, "key"),
+        certificate_chain=_pem(tls.certificate, "certificate"),
+    )
+
+
+def _pem(pem: Pem | None, name: str) -> bytes | None:
+    if pem is None or isinstance(pem, bytes):
+        return pem
+    try:
+        content = Path(pem).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"TLS: cannot read {name} from {os.fspath(pem)}: {error.strerror}") from error
+    if b"-----BEGIN" not in content:
+        raise ConfigError(f"TLS: {os.fspath(pem)} holds no PEM block")
+    return content
+
+
+def _system_roots() -> bytes:
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    content = b""
+    if paths.cafile:
+        content = Path(paths.cafile).read_bytes()
+    elif paths.capath:
+        files = sorted(Path(paths.capath).glob("*"))
+        content = b"\n".join(file.read_bytes() for file in files if file.is_file())
+    if b"-----BEGIN" not in content:
+        raise ConfigError("TLS: the system's certificate authorities were not found; set SSL_CERT_FILE")
+    return content
+
+
+def _pushback(trailing: Any) -> float | None:
+    """Read the server's hint when to come back, in seconds."""
+    for key, value in trailing or ():
+        with contextlib.suppress(ValueError):
+            if key == "grpc-retry-pushback-ms":
+                return float(value) / 1000
+            if key == "retry-after":
+                return float(value)
+    return None
