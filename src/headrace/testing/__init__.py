@@ -1,10 +1,10 @@
 """What helps to test code that uses headrace, without a network and without an account; see docs/testing.md."""
 
 from headrace.testing.answers import Answer, Fail, GrpcFail, ReceivedInput
+from headrace.testing.double import ModelDouble
 from headrace.testing.faults import ConnectionFaults, Direction
 from headrace.testing.gate import Gate
 from headrace.testing.handlers import prediction_handlers
-from headrace.testing.model import ModelDouble
 from headrace.testing.proxy import FaultProxy, ProxyStats
 from headrace.transport.memory import CallFailed, Handler, MemoryServer, MemoryTransport, ServerCall
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast
@@ -94,9 +94,10 @@ class GrpcFail:
 
 #: One answer: text, concepts as (name, value) pairs, the protocol's messages, or a failure (an int is `Fail(code)`).
 Answer: TypeAlias = str | Sequence[tuple[str, float]] | pb.Data | pb.Output | int | Fail | GrpcFail
-#: What a model function gives back: an answer, or for `generate` several (pieces of text, mostly); also awaited.
+#: What a model function gives back: an answer, or for `generate` several (pieces of text, mostly).
 Answers: TypeAlias = Answer | Iterable[Answer] | AsyncIterable[Answer]
-ModelFunction: TypeAlias = Callable[[ReceivedInput], Answers | Awaitable[Answers]]
+#: Gives back `Answers`, or an awaitable of them; `Any`, so that a lambda with a mixed list needs no annotation.
+ModelFunction: TypeAlias = Callable[[ReceivedInput], Any]
 
 
 def is_one(answers: Answers) -> bool:
@@ -117,9 +118,11 @@ async def one_by_one(answers: Answers) -> AsyncGenerator[Answer, None]:
         finally:
             if isinstance(answers, AsyncGenerator):
                 await answers.aclose()
-    else:
+    elif isinstance(answers, Iterable):
         for answer in cast("Iterable[Answer]", answers):
             yield answer
+    else:
+        raise TypeError(f"a model function gave back {type(answers).__name__}, which is no answer")
 
 
 def joined(several: Sequence[Answer]) -> Answer:
@@ -152,6 +155,8 @@ def to_output(answer: Answer, input_id: str | None) -> pb.Output:
         output.status.CopyFrom(to_status(answer))
     elif isinstance(answer, GrpcFail):
         raise TypeError("a gRPC failure ends the call; it has no output")
+    elif not isinstance(answer, list | tuple):
+        raise TypeError(f"{type(answer).__name__} is no answer of a model")
     else:
         output.data.concepts.extend(pb.Concept(id=name, name=name, value=value) for name, value in answer)
     if input_id is not None:

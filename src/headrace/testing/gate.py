@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Gate:
-    """Lets everything pass until `hold`; then each waits until it is released, by name or by turn."""
+    """Lets everything pass until `hold`; then each waits until it is released, by name or by turn.
 
-    def __init__(self) -> None:
+    Args:
+        on_arrival: called whenever somebody has begun to wait.
+    """
+
+    def __init__(self, on_arrival: Callable[[], object] = lambda: None) -> None:
+        self._on_arrival = on_arrival
         self._holding = False
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
         self._passes: Counter[str] = Counter()  # released by name before they came
@@ -56,6 +65,7 @@ class Gate:
             return
         entry = (name, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
+        self._on_arrival()
         try:
             await entry[1]
         finally:

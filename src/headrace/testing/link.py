@@ -89,6 +89,7 @@ class Flow:
         taken = self._scanner.feed(piece, at_message)
         if at_message is not None and not self._scanner.readable:
             self._link.warn_unreadable()
+        await self._pace(taken, faults)
         writer.write(piece[:taken])
         await writer.drain()
         self.passed_bytes += taken
@@ -96,7 +97,6 @@ class Flow:
         at_byte = faults.reset_after_bytes if counted else None
         if taken < len(piece) or (at_byte is not None and self.passed_bytes >= at_byte):
             raise Cut
-        await self._pace(taken, faults)
         return taken
 
     def _silent(self, faults: ConnectionFaults) -> bool:

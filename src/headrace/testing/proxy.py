@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import socket
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from headrace.errors import ConfigError
 from headrace.target import Target
@@ -39,6 +40,25 @@ class ProxyStats:
     bytes_to_client: int
     messages_to_server: int
     messages_to_client: int
+
+
+#: The last five of `ProxyStats`, of one connection.
+Seen: TypeAlias = tuple[int, int, int, int, int]
+
+
+def _seen(link: Link) -> Seen:
+    to_server, to_client = link.to_server, link.to_client
+    return (
+        int(link.was_reset),
+        to_server.passed_bytes,
+        to_client.passed_bytes,
+        to_server.messages,
+        to_client.messages,
+    )
+
+
+def _added(one: Seen, other: Seen) -> Seen:
+    return (one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3], one[4] + other[4])
 
 
 class FaultProxy:
@@ -78,7 +98,7 @@ class FaultProxy:
         self._acceptor: asyncio.Task[None] | None = None
         self._links: dict[asyncio.Task[None], Link] = {}
         self._connections = 0
-        self._past = ProxyStats(0, 0, 0, 0, 0, 0, 0)  # of links that have ended
+        self._past: Seen = (0, 0, 0, 0, 0)  # on links that have ended
         self._settings_changed = Changes()
         self._traffic = Changes()
 
@@ -116,16 +136,8 @@ class FaultProxy:
     @property
     def stats(self) -> ProxyStats:
         """What the proxy has seen so far."""
-        live, past = self._links.values(), self._past
-        return ProxyStats(
-            connections=self._connections,
-            open=len(live),
-            resets=past.resets + sum(link.was_reset for link in live),
-            bytes_to_server=past.bytes_to_server + sum(link.to_server.passed_bytes for link in live),
-            bytes_to_client=past.bytes_to_client + sum(link.to_client.passed_bytes for link in live),
-            messages_to_server=past.messages_to_server + sum(link.to_server.messages for link in live),
-            messages_to_client=past.messages_to_client + sum(link.to_client.messages for link in live),
-        )
+        seen = functools.reduce(_added, (_seen(link) for link in self._links.values()), self._past)
+        return ProxyStats(self._connections, len(self._links), *seen)
 
     async def until(self, condition: Callable[[ProxyStats], object], timeout: float = 10.0) -> None:
         """Wait until a condition on the stats is true, such as `lambda stats: stats.messages_to_client >= 5`.
@@ -188,6 +200,7 @@ class FaultProxy:
         listener = self._listen()
         listener.setblocking(False)
         self._acceptor = asyncio.get_running_loop().create_task(self._accept_all(listener))
+        self._acceptor.add_done_callback(lambda _: self._stop_listening(listener))
 
     def _listen(self) -> socket.socket:
         if not self._path:
@@ -218,16 +231,16 @@ class FaultProxy:
     async def _accept_all(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         accepted = 0
-        try:
-            while (limit := self._faults.max_connections) is None or accepted < limit:
-                client, _ = await loop.sock_accept(listener)
-                accepted += 1
-                self._add(client)
-        finally:
-            listener.close()
-            if self._path:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self._path)
+        while (limit := self._faults.max_connections) is None or accepted < limit:
+            client, _ = await loop.sock_accept(listener)
+            accepted += 1
+            self._add(client)
+
+    def _stop_listening(self, listener: socket.socket) -> None:
+        listener.close()
+        if self._path:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._path)
 
     def _add(self, client: socket.socket) -> None:
         number = self._connections
@@ -243,9 +256,7 @@ class FaultProxy:
 
     def _ended(self, task: asyncio.Task[None], client: socket.socket) -> None:
         client.close()  # where the task was cancelled before it began
-        stats = self.stats
-        del self._links[task]
-        self._past = replace(stats, open=0)
+        self._past = _added(self._past, _seen(self._links.pop(task)))
         if not task.cancelled() and (error := task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "the fault proxy failed", "exception": error, "task": task}

@@ -90,7 +90,7 @@ class ModelDouble:
         self.inputs: list[ReceivedInput] = []
         self.attempts: Counter[str] = Counter()
         self.answered = 0
-        self._gate = Gate()
+        self._gate = Gate(self.server.changes.notify)
         self._request_ids = itertools.count(1)
         self._replies: dict[str, Reply | Callable[[Message], Reply]] = {}
         self.server.handlers[SERVICE + "PostModelOutputs"] = self._predict
@@ -161,7 +161,7 @@ class ModelDouble:
                     await _send(call, answer if isinstance(answer, GrpcFail) else self._response([answer], [item]))
                     if isinstance(answer, int | Fail):
                         return
-            self.answered += 1
+            self._count_answered(1)
 
     async def _stream(self, call: ServerCall) -> None:
         ready: asyncio.Queue[asyncio.Task[Response] | None] = asyncio.Queue()
@@ -206,7 +206,7 @@ class ModelDouble:
             if isinstance(answer, GrpcFail):
                 return answer
             found.append(answer)
-        self.answered += len(items)
+        self._count_answered(len(items))
         return self._response(found, items)
 
     async def _ask(self, item: ReceivedInput) -> AsyncGenerator[Answer, None]:
@@ -227,6 +227,10 @@ class ModelDouble:
             self.inputs.extend(items)
         self.server.changes.notify()
         return items
+
+    def _count_answered(self, count: int) -> None:
+        self.answered += count
+        self.server.changes.notify()
 
     def _response(self, found: Sequence[Answer], items: Sequence[ReceivedInput]) -> service.MultiOutputResponse:
         ids = [item.id if self.echo_ids else None for item in items]
