@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from headrace import codec, reference
 from headrace.calls.deadline import Deadline
 from headrace.calls.duplex import Duplex, DuplexOptions
 from headrace.calls.free import FreeDuplex
 from headrace.calls.map import MapWork
+from headrace.calls.options import CallOptions, Given, StreamOptions, check, checked_batch, checked_on_error
 from headrace.calls.pack import join, predict_many
 from headrace.calls.server_stream import PredictionStream
 from headrace.calls.streams import DuplexStream, OnError
-from headrace.config import MiB, Unset, Window
+from headrace.config import MiB, Window
 from headrace.errors import ConfigError, HeadraceError, PartialFailure
-from headrace.flow.pipe import Overflow
 from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, load
 from headrace.results import Prediction
 from headrace.sources.iterables import source
-from headrace.transport.base import Buffer, Metadata
+from headrace.transport.base import Buffer
 
 if TYPE_CHECKING:
     from headrace.client import Client
@@ -31,72 +30,6 @@ if TYPE_CHECKING:
 
 #: What is one input although it can be iterated over.
 SINGLE: tuple[type, ...] = (str, bytes, bytearray, memoryview, Path, Input)
-
-
-class CallOptions(TypedDict, total=False):
-    """What every call takes.
-
-    `inference_params` (any JSON values), `output_config`, `timeout` (seconds; see `Timeouts`), the routing arguments,
-    `user_id` (the deployment's user, as the documents use it) and `metadata` (pairs of strings sent as gRPC metadata).
-    """
-
-    inference_params: Mapping[str, Any] | None
-    output_config: Mapping[str, Any] | None
-    timeout: float | None
-    deployment_id: str | None
-    compute_cluster_id: str | None
-    nodepool_id: str | None
-    deployment_user_id: str | None
-    user_id: str | None
-    metadata: Sequence[tuple[str, str]] | None
-
-
-class StreamOptions(CallOptions, total=False):
-    """What `stream` takes besides.
-
-    Attributes:
-        window: most inputs in flight (sent, answer not taken), 16 by default; None: only the bytes count.
-        window_bytes: most bytes in flight, 64 MiB by default.
-        prefetch: inputs that wait in the pipe before the window, 4 by default.
-        ordered: predictions come in the order of the inputs (default), or as they are ready.
-        overflow: what a full pipe does: "block" (default), "drop_oldest", "drop_newest" or "latest".
-        max_age: seconds after which an input that still waits is dropped.
-        resume: open a broken stream again and send the unanswered inputs once more (default).
-        matched: one answer an input (default); False: any number of answers, no resume, no window of items.
-        on_error: "yield" predictions with `.error` (default) or "raise" them.
-        batch: most inputs in a request, of those that are waiting; None: 1.
-    """
-
-    window: int | None
-    window_bytes: int
-    prefetch: int
-    ordered: bool
-    overflow: Overflow
-    max_age: float | None
-    resume: bool
-    matched: bool
-    on_error: OnError
-    batch: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Given:
-    """A call's options, checked."""
-
-    timeout: float | Unset | None
-    params: Mapping[str, Any] | None
-    config: Mapping[str, Any] | None
-    routing: Mapping[str, str]
-    metadata: Metadata
-
-    @property
-    def warm_up(self) -> float | None:
-        """Seconds to wait for a deploying model: no limit but the timeout where the user gave one."""
-        return None if isinstance(self.timeout, Unset) else float("inf")
-
-    def seconds(self, default: float | None) -> float | None:
-        """The timeout in seconds."""
-        return default if isinstance(self.timeout, Unset) else self.timeout
 
 
 class Model:
@@ -333,7 +266,7 @@ class Model:
         given = self._given(options)
         if concurrency < 1:
             raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
-        most = _batch(batch, self._client.limits.inputs_per_request)
+        most = checked_batch(batch, self._client.limits.inputs_per_request)
 
         async def convert(raw: object) -> Input:
             return await self._prepared(Input.of(raw, input_type), input_type)
@@ -361,7 +294,7 @@ class Model:
             ordered=ordered,
             batch=most,
         )
-        return DuplexStream(work, _on_error(on_error))
+        return DuplexStream(work, checked_on_error(on_error))
 
     # --- shared
 
@@ -376,12 +309,12 @@ class Model:
             overflow=options.get("overflow", "block"),
             max_age=options.get("max_age"),
             resume=options.get("resume", True),
-            batch=_batch(options.get("batch"), client.limits.inputs_per_request),
+            batch=checked_batch(options.get("batch"), client.limits.inputs_per_request),
             timeout=float("inf") if seconds is None else seconds,
             warm_up=given.warm_up,
             metadata=given.metadata,
         )
-        on_error = _on_error(options.get("on_error", "yield"))
+        on_error = checked_on_error(options.get("on_error", "yield"))
 
         async def convert(raw: object) -> Input:
             return await self._prepared(make(raw), input_type)
@@ -396,7 +329,7 @@ class Model:
         return DuplexStream(FreeDuplex(client._session, pulled, convert, template, settings, idle), on_error)
 
     async def _predict_items(
-        self, items: Mapping[int, InputLike], input_type: InputType | None, given: _Given, deadline: Deadline
+        self, items: Mapping[int, InputLike], input_type: InputType | None, given: Given, deadline: Deadline
     ) -> dict[int, Prediction]:
         found: dict[int, Prediction] = {}
         ready: dict[int, Input] = {}
@@ -444,13 +377,13 @@ class Model:
             )
         return known[0]
 
-    async def _template(self, given: _Given) -> bytes:
+    async def _template(self, given: Given) -> bytes:
         routing = dict(given.routing)
         if routing and "user_id" not in routing:
             routing["user_id"] = await self._client._own_user_id()
         return self._encoded(given, routing)
 
-    def _encoded(self, given: _Given, routing: Mapping[str, str]) -> bytes:
+    def _encoded(self, given: Given, routing: Mapping[str, str]) -> bytes:
         return codec.template(
             user_id=self.ref.user_id,
             app_id=self.ref.app_id,
@@ -461,67 +394,7 @@ class Model:
             routing=routing,
         )
 
-    def _given(self, options: CallOptions | StreamOptions) -> _Given:
-        """Check a call's options before anything is sent."""
-        unknown = set(options) - StreamOptions.__optional_keys__
-        if unknown:
-            raise ConfigError(f"unknown arguments: {', '.join(sorted(unknown))}")
-        timeout: float | Unset | None = options.get("timeout", self._client._timeout)
-        if isinstance(timeout, int | float) and not timeout > 0:
-            raise ConfigError(f"timeout must be positive seconds, not {timeout}")
-        user_id, deployment_user_id = options.get("user_id"), options.get("deployment_user_id")
-        if user_id and deployment_user_id and user_id != deployment_user_id:
-            raise ConfigError("user_id and deployment_user_id of a call both name the deployment's user: give one")
-        route = reference.routing(
-            options.get("deployment_id"),
-            options.get("compute_cluster_id"),
-            options.get("nodepool_id"),
-            deployment_user_id,
-        )
-        if not route:
-            route = dict(self._routing)
-        if user_id and route:
-            route["user_id"] = user_id
-        given = _Given(
-            timeout,
-            options.get("inference_params"),
-            options.get("output_config"),
-            route,
-            checked_metadata(options.get("metadata")),
-        )
-        self._encoded(given, route)  # a wrong parameter is found now, not when the stream starts
+    def _given(self, options: CallOptions | StreamOptions) -> Given:
+        given = check(options, self._routing, self._client._timeout)
+        self._encoded(given, given.routing)  # a wrong parameter is found now, not when the stream starts
         return given
-
-
-def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
-    """Check metadata that a user adds to a call.
-
-    Raises:
-        ConfigError: not pairs of strings, reserved, or characters that could forge another header.
-    """
-    pairs = tuple(metadata or ())
-    for pair in pairs:
-        if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
-            raise ConfigError("metadata must be (name, value) pairs of str")
-        name, value = pair
-        if not name or not all(c.islower() or c.isdigit() or c in "-_." for c in name) or not name.isascii():
-            raise ConfigError(f"metadata name {name!r:.60}: lower-case letters, digits, '-', '_' and '.' only")
-        if name.startswith("grpc-") or name in ("authorization", "x-clarifai-session-token") or name.endswith("-bin"):
-            raise ConfigError(f"metadata name {name!r} is reserved; credentials go in as pat= or token=")
-        if not value.isascii() or not value.isprintable():
-            raise ConfigError(f"the value of metadata {name!r} holds characters that cannot stand in a header")
-    return pairs
-
-
-def _batch(batch: int | None, most: int) -> int:
-    if batch is None:
-        return 1
-    if not isinstance(batch, int) or not 1 <= batch <= most:
-        raise ConfigError(f"batch must be from 1 to {most} inputs a request, or None, not {batch!r}")
-    return batch
-
-
-def _on_error(on_error: OnError) -> OnError:
-    if on_error not in ("yield", "raise"):
-        raise ConfigError(f'on_error must be "yield" or "raise", not {on_error!r}')
-    return on_error

@@ -8,20 +8,17 @@ object, so a forgotten stream is noticed. The books are in `ledger.py`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable
 
 from headrace import codec, events
 from headrace.calls import envelope
 from headrace.calls.ledger import Entry, Ledger, Matching, Mismatch
+from headrace.calls.parts import Convert, DuplexOptions, Feeder, Pulled, Signal, Tally, Template
 from headrace.calls.retry import RETRIED, Attempts
 from headrace.calls.session import Session
-from headrace.config import Window
 from headrace.errors import (
-    ClosedError,
     ConnectFailed,
     ConnectionLost,
     DeadlineExceeded,
@@ -31,81 +28,12 @@ from headrace.errors import (
     StreamBroken,
     TransportError,
 )
-from headrace.flow.pipe import Overflow, Pipe
+from headrace.flow.pipe import Pipe
 from headrace.flow.window import Gate
-from headrace.inputs import Input
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
 from headrace.status import FATAL, Kind, kind_of
-from headrace.transport.base import Buffer, Call, Metadata
-
-
-@dataclass(frozen=True, slots=True)
-class DuplexOptions:
-    """How a matched duplex stream behaves; see `Model.stream`."""
-
-    window: Window
-    prefetch: int
-    ordered: bool
-    overflow: Overflow
-    max_age: float | None
-    resume: bool
-    batch: int
-    timeout: float  # seconds an input may take; inf: any
-    warm_up: float | None  # None: the configured budget, on top of the timeout
-    metadata: Metadata = ()
-
-
-@dataclass(slots=True)
-class Tally:
-    """The running counts of a stream."""
-
-    pulled: int = 0
-    sent: int = 0
-    received: int = 0
-    errors: int = 0
-    resumed: int = 0
-    retries: int = 0
-    drops: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pulled:
-    """One item of the source: an input, or why there is none."""
-
-    position: int
-    item: Input
-    error: HeadraceError | None = None
-
-
-class Signal:
-    """Wakes the one task that waits; a set signal is not lost."""
-
-    __slots__ = ("_set", "_waiter")
-
-    def __init__(self) -> None:
-        self._set = False
-        self._waiter: asyncio.Future[None] | None = None
-
-    def set(self) -> None:
-        self._set = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    async def wait(self) -> None:
-        if not self._set:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        self._set = False
-
-
-#: Turns an item of the source into a checked input with an id. It may do I/O.
-Convert = Callable[[object], Awaitable[Input]]
-#: Gives the request's template; it may do I/O once.
-Template = Callable[[], Awaitable[bytes]]
+from headrace.transport.base import Buffer, Call
 
 
 class Duplex:
@@ -118,7 +46,7 @@ class Duplex:
         self.tally = Tally()
         self.gate = Gate(options.window)
         self.ledger = Ledger(options.ordered, self._free)
-        self.pipe: Pipe[_Pulled] = Pipe(
+        self.pipe: Pipe[Pulled] = Pipe(
             options.prefetch,
             size_bytes=options.window.bytes,
             size=lambda pulled: pulled.item.size_bytes,
@@ -129,8 +57,7 @@ class Duplex:
         self.failure: BaseException | None = None
         self.ready = Signal()  # for the consumer
         self._session = session
-        self._source = source
-        self._convert = convert
+        self._feeder = Feeder(source, convert, self.pipe, self.tally, self._fed)
         self._template = template
         self._head: bytes | None = None
         self._work = Signal()  # for pump and driver
@@ -140,7 +67,6 @@ class Duplex:
         self._timer_at = 0.0
         self._resting: dict[int, asyncio.TimerHandle] = {}
         self._call: Call | None = None
-        self._in_hand = 0  # pulled, not yet in the pipe
         self._stopped = False
         self._window_full_since: float | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
@@ -181,7 +107,7 @@ class Duplex:
         self._session.counts.calls += 1
         loop = asyncio.get_running_loop()
         self._tasks = [
-            loop.create_task(self._guard(self._feed()), name="headrace-feeder"),
+            loop.create_task(self._guard(self._feeder.run()), name="headrace-feeder"),
             loop.create_task(self._guard(self._drive()), name="headrace-driver"),
         ]
 
@@ -198,8 +124,7 @@ class Duplex:
         if not self._stopped:
             self.halt()
         if not self._tasks:
-            with contextlib.suppress(Exception):
-                await self._source.close()
+            await self._feeder.close()
         tasks = [task for task in self._tasks if not task.done()]
         if tasks:
             await asyncio.wait(tasks, timeout=self._session.timeouts.close)
@@ -219,8 +144,8 @@ class Duplex:
         if self.failure is not None:
             self.tally.errors += self.ledger.open_count
         else:
-            self._count_drop("closed", self.ledger.open_count)
-        self._count_drop("closed", self._in_hand)
+            self.tally.drop("closed", self.ledger.open_count)
+        self.tally.drop("closed", self._feeder.in_hand)
         self.gate.close()
         if self._call is not None:
             self._call.cancel()
@@ -246,47 +171,15 @@ class Duplex:
         except Exception as error:
             self.fail(error)
 
-    # --- feeder: source -> pipe
-
-    async def _feed(self) -> None:
-        source, pipe = self._source, self.pipe
-        try:
-            while True:
-                await pipe.ready()
-                try:
-                    raw = await source.next()
-                except StopAsyncIteration:
-                    break
-                position = self.tally.pulled
-                self.tally.pulled += 1
-                self._in_hand = 1
-                await pipe.send(await self._pull(raw, position))
-                self._in_hand = 0
-                self._work.set()
-        except ClosedError:
-            if not self._stopped:
-                raise
-        finally:
-            with contextlib.suppress(Exception):  # the user's iterator failed while closing; the stream is over
-                await source.close()
-        pipe.close_sender()
-        self._work.set()
-        self.ready.set()
-
-    async def _pull(self, raw: object, position: int) -> _Pulled:
-        try:
-            return _Pulled(position, await self._convert(raw))
-        except InputError as error:
-            return _Pulled(position, Input((), error.input_id or f"item-{position}"), error)
-
-    def _count_drop(self, cause: str, number: int = 1) -> None:
-        if number:
-            self.tally.drops[cause] = self.tally.drops.get(cause, 0) + number
-
-    def _dropped(self, pulled: _Pulled, cause: str) -> None:
-        self._count_drop(cause)
+    def _dropped(self, pulled: Pulled, cause: str) -> None:
+        self.tally.drop(cause)
         self._session.emit(events.Dropped(pulled.item.id, pulled.position, cause))
         self._work.set()
+
+    def _fed(self) -> None:
+        self._work.set()
+        if self.pipe.ended:
+            self.ready.set()
 
     # --- driver: opens the call, reads it, opens it again
 
@@ -588,6 +481,3 @@ class Duplex:
             "or model.map (concurrent unary calls)",
             unanswered=unanswered,
         )
-
-
-__all__ = ["Convert", "Duplex", "DuplexOptions", "Signal", "Tally", "Template"]

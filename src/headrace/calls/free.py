@@ -11,7 +11,7 @@ import contextlib
 
 from headrace import codec
 from headrace.calls import envelope
-from headrace.calls.duplex import Convert, DuplexOptions, Signal, Tally, Template
+from headrace.calls.parts import Convert, DuplexOptions, Signal, Tally, Template
 from headrace.calls.session import Session
 from headrace.errors import DeadlineExceeded, HeadraceError, StreamBroken, TransportError
 from headrace.flow.pipe import Pipe

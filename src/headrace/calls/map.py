@@ -7,7 +7,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
-from headrace.calls.duplex import Signal, Tally
+from headrace.calls.parts import Signal, Tally
 from headrace.calls.session import Session
 from headrace.config import MiB, Window
 from headrace.errors import InputError

@@ -53,7 +53,7 @@ async def predict_many(
         answers = await _round(session, head, left, limits, deadline, warm_up, metadata)
         found.update(answers)
         passing = [p for p in answers.values() if p.error is not None and kind_of(p.error) in RETRIED]
-        # A request that failed as a whole has been tried again already; what is left are outputs with their own failure.
+        # A request that failed as a whole was tried again already; what is left are outputs with their own failure.
         again = [p for p in passing if isinstance(p.error, ServerError) and p.error.input_id and len(items) > 1]
         if not again:
             break

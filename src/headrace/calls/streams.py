@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType, TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
-from headrace.calls.duplex import Signal, Tally
+from headrace.calls.parts import Signal, Tally
 from headrace.errors import ClosedError, ConcurrentUse
 from headrace.results import Prediction
 

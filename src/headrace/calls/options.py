@@ -1,0 +1,150 @@
+"""The options of calls: what they are, and checking them before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from headrace import reference
+from headrace.calls.streams import OnError
+from headrace.config import Unset
+from headrace.errors import ConfigError
+from headrace.flow.pipe import Overflow
+from headrace.transport.base import Metadata
+
+
+class CallOptions(TypedDict, total=False):
+    """What every call takes.
+
+    `inference_params` (any JSON values), `output_config`, `timeout` (seconds; see `Timeouts`), the routing arguments,
+    `user_id` (the deployment's user, as the documents use it) and `metadata` (pairs of strings sent as gRPC metadata).
+    """
+
+    inference_params: Mapping[str, Any] | None
+    output_config: Mapping[str, Any] | None
+    timeout: float | None
+    deployment_id: str | None
+    compute_cluster_id: str | None
+    nodepool_id: str | None
+    deployment_user_id: str | None
+    user_id: str | None
+    metadata: Sequence[tuple[str, str]] | None
+
+
+class StreamOptions(CallOptions, total=False):
+    """What `stream` takes besides.
+
+    Attributes:
+        window: most inputs in flight (sent, answer not taken), 16 by default; None: only the bytes count.
+        window_bytes: most bytes in flight, 64 MiB by default.
+        prefetch: inputs that wait in the pipe before the window, 4 by default.
+        ordered: predictions come in the order of the inputs (default), or as they are ready.
+        overflow: what a full pipe does: "block" (default), "drop_oldest", "drop_newest" or "latest".
+        max_age: seconds after which an input that still waits is dropped.
+        resume: open a broken stream again and send the unanswered inputs once more (default).
+        matched: one answer an input (default); False: any number of answers, no resume, no window of items.
+        on_error: "yield" predictions with `.error` (default) or "raise" them.
+        batch: most inputs in a request, of those that are waiting; None: 1.
+    """
+
+    window: int | None
+    window_bytes: int
+    prefetch: int
+    ordered: bool
+    overflow: Overflow
+    max_age: float | None
+    resume: bool
+    matched: bool
+    on_error: OnError
+    batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A call's options, checked; `params` and `config` are checked when the template is encoded."""
+
+    timeout: float | Unset | None
+    params: Mapping[str, Any] | None
+    config: Mapping[str, Any] | None
+    routing: Mapping[str, str]
+    metadata: Metadata
+
+    @property
+    def warm_up(self) -> float | None:
+        """Seconds to wait for a deploying model: no limit but the timeout where the user gave one."""
+        return None if isinstance(self.timeout, Unset) else float("inf")
+
+    def seconds(self, default: float | None) -> float | None:
+        """The timeout in seconds."""
+        return default if isinstance(self.timeout, Unset) else self.timeout
+
+
+def check(
+    options: CallOptions | StreamOptions, model_routing: Mapping[str, str], client_timeout: float | Unset | None
+) -> Given:
+    """Check a call's options; routing given on the call replaces the model's.
+
+    Raises:
+        ConfigError: an unknown name, a bad timeout, both kinds of routing or half of one, forged metadata.
+    """
+    unknown = set(options) - StreamOptions.__optional_keys__
+    if unknown:
+        raise ConfigError(f"unknown arguments: {', '.join(sorted(unknown))}")
+    timeout: float | Unset | None = options.get("timeout", client_timeout)
+    if isinstance(timeout, int | float) and not timeout > 0:
+        raise ConfigError(f"timeout must be positive seconds, not {timeout}")
+    user_id, deployment_user_id = options.get("user_id"), options.get("deployment_user_id")
+    if user_id and deployment_user_id and user_id != deployment_user_id:
+        raise ConfigError("user_id and deployment_user_id of a call both name the deployment's user: give one")
+    route = reference.routing(
+        options.get("deployment_id"),
+        options.get("compute_cluster_id"),
+        options.get("nodepool_id"),
+        deployment_user_id,
+    ) or dict(model_routing)
+    if user_id and route:
+        route["user_id"] = user_id
+    return Given(
+        timeout,
+        options.get("inference_params"),
+        options.get("output_config"),
+        route,
+        checked_metadata(options.get("metadata")),
+    )
+
+
+def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
+    """Check metadata that a user adds to a call.
+
+    Raises:
+        ConfigError: not pairs of strings, reserved, or characters that could forge another header.
+    """
+    pairs = tuple(metadata or ())
+    for pair in pairs:
+        if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise ConfigError("metadata must be (name, value) pairs of str")
+        name, value = pair
+        if not name or not all(c.islower() or c.isdigit() or c in "-_." for c in name) or not name.isascii():
+            raise ConfigError(f"metadata name {name!r:.60}: lower-case letters, digits, '-', '_' and '.' only")
+        if name.startswith("grpc-") or name in ("authorization", "x-clarifai-session-token") or name.endswith("-bin"):
+            raise ConfigError(f"metadata name {name!r} is reserved; credentials go in as pat= or token=")
+        if not value.isascii() or not value.isprintable():
+            raise ConfigError(f"the value of metadata {name!r} holds characters that cannot stand in a header")
+    return pairs
+
+
+def checked_batch(batch: int | None, most: int) -> int:
+    """Check a number of inputs a request; None: 1."""
+    if batch is None:
+        return 1
+    if not isinstance(batch, int) or not 1 <= batch <= most:
+        raise ConfigError(f"batch must be from 1 to {most} inputs a request, or None, not {batch!r}")
+    return batch
+
+
+def checked_on_error(on_error: OnError) -> OnError:
+    """Check what to do with an input that failed."""
+    if on_error not in ("yield", "raise"):
+        raise ConfigError(f'on_error must be "yield" or "raise", not {on_error!r}')
+    return on_error
