@@ -1,0 +1,27 @@
+"""The command line. Only this file may be imported without the `cli` extra."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `headrace ARGV` and give back the exit code.
+
+    Args:
+        argv: arguments without the program's name; None: those of this process.
+    """
+    try:
+        import click  # noqa: F401
+    except ModuleNotFoundError:
+        print("headrace: the command line needs the extra 'cli': pip install 'headrace[cli]'", file=sys.stderr)  # noqa: T201
+        return 2
+    from headrace.cli.run import main as run
+
+    return run(argv)

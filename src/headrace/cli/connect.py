@@ -1,0 +1,121 @@
+"""From options to a client and a model, with what happens meanwhile shown on stderr."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from headrace.cli.run import say
+from headrace.cli.terminal import Status, in_bytes
+from headrace.events import Event, ServerLog, WarmUp
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from headrace import Client, Model
+    from headrace.cli.options import Options
+
+
+class Watcher:
+    """Turns events into a status line on a terminal, and into a few plain lines elsewhere."""
+
+    def __init__(self, status: Status | None = None) -> None:
+        self.status = status or Status()
+        self._told: set[str] = set()
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, ServerLog):
+            self._weights(event)
+        elif isinstance(event, WarmUp):
+            self.status.show(f"the model is still deploying, waiting ({event.waited:.0f} s of {event.budget:.0f} s)")
+
+    def _weights(self, event: ServerLog) -> None:
+        finished = 0 < event.total <= event.done
+        if self.status.on:
+            sizes = f"{in_bytes(event.done)} of {in_bytes(event.total)}" if event.total else in_bytes(event.done)
+            self.status.progress(f"fetching {event.name}", event.done, event.total, sizes)
+        elif event.name not in self._told:
+            self._told.add(event.name)
+            say(
+                f"fetching {event.name} ({in_bytes(event.total)}), once"
+                if event.total
+                else f"fetching {event.name}, once"
+            )
+        if finished:
+            self.status.clear()
+
+
+@asynccontextmanager
+async def connect(options: Options, watcher: Watcher | None = None) -> AsyncIterator[Client]:
+    """Open the client that the options ask for: the embedded server's with `--local`, else a server's.
+
+    Raises:
+        click.UsageError: `--local` together with another server or a credential; no credential for a remote server.
+        ConfigError: a malformed address, an unreadable context.
+    """
+    from headrace import Client
+    from headrace.credentials import resolve
+
+    watcher = watcher or Watcher()
+    if options.local:
+        if options.base_url or options.pat:
+            other = "--base-url" if options.base_url else "--pat"
+            raise click.UsageError(f"--local starts its own server and sends no credential; leave out {other}")
+        client = Client.local(on_event=watcher)
+    else:
+        account = resolve(options.base_url, options.pat, None, options.root_certificates)
+        if account.target.tls and not account.target.local and not account.credentials:
+            raise click.UsageError(
+                f"no credential for {account.target}: set CLARIFAI_PAT (or give --pat); --local needs none"
+            )
+        client = Client(
+            base_url=options.base_url,
+            pat=options.pat,
+            root_certificates_path=options.root_certificates,
+            on_event=watcher,
+        )
+    try:
+        async with client:
+            yield client
+    finally:
+        watcher.status.clear()
+
+
+async def choose_model(client: Client, options: Options, ref: str | None, input_type: str | None) -> Model:
+    """Make the model that the options or `ref` name; with `--local` and no name, the input type's default.
+
+    Args:
+        client: an open client.
+        options: which model, and where it runs.
+        ref: a model given as a positional argument: a URL, USER/APP/models/MODEL, or a bare id.
+        input_type: what the default model is to take.
+
+    Raises:
+        ConfigError: a malformed URL, a URL and an id, both kinds of routing or half of one.
+    """
+    url, model_id = options.model_url, options.model_id
+    if ref is not None:
+        url, model_id = (ref, None) if "/" in ref else (None, ref)
+    places = {
+        "deployment_id": options.deployment_id,
+        "compute_cluster_id": options.compute_cluster_id,
+        "nodepool_id": options.nodepool_id,
+        "deployment_user_id": options.deployment_user_id,
+    }
+    routing = {name: value for name, value in places.items() if value is not None}
+    if options.local and not url and not model_id:
+        return await _default_model(client, input_type, routing)
+    ids = {"user_id": options.user_id, "app_id": options.app_id, "model_id": model_id}
+    given = {name: value for name, value in ids.items() if value is not None}
+    version = {"id": options.model_version_id} if options.model_version_id else None
+    return client.model(url, model_version=version, **given, **routing)
+
+
+async def _default_model(client: Client, input_type: str | None, routing: dict[str, str]) -> Model:
+    if input_type is None:
+        raise click.UsageError("cannot tell what the input is; give --input-type, or the model with --model-id")
+    model = await client.default_model(input_type)
+    say(f"using {model.id}, the default for {input_type}")
+    return client.model(model_id=model.id, **routing) if routing else model

@@ -1,0 +1,271 @@
+"""`headrace demo`: the three call shapes on this machine, on inputs that ship with headrace."""
+
+from __future__ import annotations
+
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from headrace.cli import render
+from headrace.cli.connect import Watcher
+from headrace.cli.run import DONE, SOME_FAILED, run, say
+from headrace.cli.terminal import Status, escape, in_seconds, line, short, styled, width
+from headrace.errors import HeadraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from headrace import Client
+
+NEXT = (
+    ("headrace predict --local YOUR-PHOTO.jpg", "a photo of yours"),
+    ('headrace generate --local "Why is the sky blue?"', "tokens as they come"),
+    ("headrace stream --local A-FOLDER/ -o jsonl", "many, for a program to read"),
+    ("headrace models", "what else is there"),
+)
+
+
+@click.command()
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("headrace-demo"),
+    show_default=True,
+    help="Where the annotated picture goes.",
+)
+def demo(folder: Path) -> int:
+    """See all three call shapes at work on this machine: predict, generate, stream.
+
+    Needs no account. The first run fetches the weights of a small language model (93 MB), once.
+    """
+    return run(Demo(folder).all())
+
+
+class Demo:
+    """The sections of the demonstration, one after the other; one that fails does not keep the next from running."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._samples = Path(str(resources.files("headrace") / "data" / "samples"))
+        self._status = Status()
+        self._number = 0
+
+    async def all(self) -> int:
+        """Run everything and give the exit code."""
+        from headrace import Client
+
+        self._print(
+            styled("headrace demo", "bold") + ": three ways to call a model, on this machine, without an account"
+        )
+        begun = time.monotonic()
+        self._status.show("starting the embedded server", now=True)
+        failed = 0
+        with self._status:
+            async with Client.local(on_event=Watcher(self._status)) as client:
+                self._note(f"embedded server up in {in_seconds(time.monotonic() - begun)}")
+                for title, section in self._sections():
+                    failed += await self._section(title, section, client)
+        self._print()
+        self._print(styled("Next", "bold"))
+        for command, what in NEXT:
+            self._print(f"   {command:<51}{styled(what, 'dim')}")
+        self._note(f"\nall of it took {in_seconds(time.monotonic() - begun)}")
+        return SOME_FAILED if failed else DONE
+
+    def _sections(self) -> list[tuple[str, Callable[[Client], Awaitable[None]]]]:
+        return [
+            ("predict: what is in a photo?", self.classify),
+            ("predict: what is where?", self.detect),
+            ("predict: how does a text sound?", self.sentiment),
+            ("generate: tokens as they are made", self.generate),
+            ("stream: a folder of photos, both directions at once", self.stream),
+        ]
+
+    async def _section(self, title: str, section: Callable[[Client], Awaitable[None]], client: Client) -> int:
+        self._number += 1
+        self._print()
+        self._print(styled(f"{self._number}  {title}", "bold"))
+        try:
+            await section(client)
+        except HeadraceError as error:
+            self._status.clear()
+            say(str(error))
+            return 1
+        return 0
+
+    async def classify(self, client: Client) -> None:
+        """One photo, one answer: what it shows."""
+        photo = self._photo("cat.jpg")
+        start = self._begin(f"classifying {photo.name}")
+        model = client.model(model_id="classifier")
+        prediction = await model.predict_by_filepath(str(photo), input_type="image", output_config={"max_concepts": 4})
+        self._print(f"   {photo.name}")
+        self._lines(render.pretty_concepts(prediction.concepts, indent="   "))
+        self._took(start, "the model's loading included")
+
+    async def detect(self, client: Client) -> None:
+        """One photo, boxes: what is where, drawn on the photo."""
+        from headrace.draw import draw_on_bytes
+
+        photo = self._photo("coffee.jpg")
+        data = photo.read_bytes()
+        start = self._begin(f"finding objects in {photo.name}")
+        model = client.model(model_id="detector")
+        prediction = await model.predict_by_bytes(data, input_type="image")
+        seconds = time.monotonic() - start
+        self._print(f"   {photo.name}")
+        self._lines(render.pretty_regions(prediction.regions, indent="   "))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._folder / f"{photo.stem}-boxes.png"
+        path.write_bytes(draw_on_bytes(data, prediction.regions))
+        self._print(f"   drawn on the photo: {styled(line(str(path)), 'green')}")
+        self._note(f"   {in_seconds(seconds)}, the model's loading included")
+
+    async def sentiment(self, client: Client) -> None:
+        """Two texts in one request."""
+        from headrace import Input
+
+        texts = [self._text("good-review.txt"), self._text("bad-review.txt")]
+        start = self._begin("reading two reviews")
+        model = client.model(model_id="sentiment")
+        predictions = await model.predict(inputs=[Input.from_text(text) for text in texts])
+        seconds = time.monotonic() - start
+        for text, prediction in zip(texts, predictions, strict=True):
+            self._print(f"   “{short(line(text), width() - 6)}”")
+            self._lines(render.pretty_concepts(prediction.concepts[:1], indent="   "))
+        self._note(f"   {in_seconds(seconds)} for both in one request")
+
+    async def generate(self, client: Client) -> None:
+        """One prompt, its answer token by token."""
+        prompt = self._text("question.txt")
+        self._print(f"   {styled(line(prompt), 'cyan')}")
+        start = self._begin("loading the language model")
+        model = client.model(model_id="llm")
+        first: float | None = None
+        pieces = 0
+        wrap = Wrapped("   ", width())
+        params = {"temperature": 0.0, "max_tokens": 90}
+        try:
+            async with model.generate_by_bytes(prompt, input_type="text", inference_params=params) as stream:
+                async for chunk in stream:
+                    if first is None:
+                        self._status.clear()
+                        first = time.monotonic()
+                    pieces += 1
+                    wrap.write(chunk.text)
+        finally:
+            wrap.end()
+        if first is not None:
+            rate = (pieces - 1) / max(time.monotonic() - first, 1e-6)
+            self._note(
+                f"   {pieces} pieces, {rate:.0f} a second; the first after {in_seconds(first - start)},"
+                " the model's loading included"
+            )
+
+    async def stream(self, client: Client) -> None:
+        """A folder of photos through one call: answers arrive while inputs still leave."""
+        photos = sorted((self._samples / "photos").glob("*.jpg"))
+        model = client.model(model_id="classifier")
+        start = self._begin(f"{len(photos)} photos")
+        first: float | None = None
+        sent = 0
+        async with model.stream_by_filepath([str(p) for p in photos], input_type="image", window=2) as stream:
+            async for prediction in stream:
+                if first is None:
+                    first, sent = time.monotonic(), stream.stats.sent
+                self._status.clear()
+                at = in_seconds(time.monotonic() - start)
+                if prediction.error is not None:
+                    self._print(f"   {at:>7}  {photos[prediction.position].name:<18} {line(str(prediction.error))}")
+                    continue
+                best = ", ".join(f"{line(c.name)} {c.value:.0%}" for c in prediction.concepts[:2])
+                room = width() - 31
+                self._print(f"   {at:>7}  {photos[prediction.position].name:<18} {short(best, room)}")
+        seconds = time.monotonic() - start
+        if first is not None:
+            self._note(
+                f"   {len(photos)} answers in {in_seconds(seconds)} ({len(photos) / seconds:.0f} a second);"
+                f" the first after {in_seconds(first - start)}, when {sent} were sent"
+            )
+
+    def _photo(self, name: str) -> Path:
+        return self._samples / "photos" / name
+
+    def _text(self, name: str) -> str:
+        return (self._samples / "texts" / name).read_text(encoding="utf-8").strip()
+
+    def _begin(self, what: str) -> float:
+        self._status.show(f"   {what} …", now=True)
+        return time.monotonic()
+
+    def _took(self, start: float, note: str) -> None:
+        self._note(f"   {in_seconds(time.monotonic() - start)}, {note}")
+
+    def _note(self, text: str) -> None:
+        self._print(styled(text, "dim"))
+
+    def _lines(self, lines: list[str]) -> None:
+        for text in lines or ["   nothing found"]:
+            self._print(text)
+
+    def _print(self, text: str = "") -> None:
+        self._status.clear()
+        render.emit(text)
+
+
+class Wrapped:
+    """Writes pieces of text as they come, broken into lines at spaces.
+
+    Args:
+        indent: in front of each line.
+        columns: the terminal's width.
+    """
+
+    def __init__(self, indent: str, columns: int) -> None:
+        self._indent = indent
+        self._columns = columns
+        self._at = 0  # characters on the current line, 0 before its indent
+        self._word = ""
+
+    def write(self, text: str) -> None:
+        """Write a piece; a word waits until its end is known."""
+        for c in escape(text):
+            if c in " \n":
+                self._flush()
+                if c == "\n" and self._at:
+                    self._out("\n")
+                    self._at = 0
+                elif self._at > len(self._indent):
+                    self._out(" ")
+                    self._at += 1
+            else:
+                self._word += c
+        sys.stdout.flush()
+
+    def end(self) -> None:
+        """Write what waits and end the line."""
+        self._flush()
+        if self._at:
+            self._out("\n")
+            self._at = 0
+        sys.stdout.flush()
+
+    def _flush(self) -> None:
+        if not self._word:
+            return
+        if self._at and self._at + len(self._word) > self._columns:
+            self._out("\n")
+            self._at = 0
+        if not self._at:
+            self._out(self._indent)
+            self._at = len(self._indent)
+        self._out(self._word)
+        self._at += len(self._word)
+        self._word = ""
+
+    def _out(self, text: str) -> None:
+        sys.stdout.write(render.encodable(text, sys.stdout))

@@ -1,0 +1,113 @@
+"""Collect the inputs of a command line, and turn them into the library's."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headrace.cli import given as g
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from headrace import Input
+    from headrace.cli.given import Given
+    from headrace.cli.options import Options
+
+_TEXT_KEYS = ("prompt", "text")
+_MEDIA_KEYS = ("image", "video", "audio")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What a command line gives: the model's reference (None: by options), the inputs, more parameters.
+
+    An input has several parts when it is multimodal.
+    """
+
+    ref: str | None
+    inputs: tuple[tuple[Given, ...], ...]
+    params: dict[str, Any]
+
+    @property
+    def input_type(self) -> str | None:
+        """The type by which a default model is chosen: the picture's, where a picture and a text go together."""
+        return self.inputs[0][0].kind if self.inputs else None
+
+
+def gather(options: Options, words: Sequence[str], fields: Mapping[str, Any]) -> Gathered:
+    """Collect inputs from options, positional arguments, `-i`/`--inputs` fields and stdin.
+
+    stdin is read for `-`, and when nothing else is given and it is not a terminal. One picture, video or sound
+    together with one text, given in different ways, is one multimodal input.
+
+    Raises:
+        click.UsageError: no input, a missing file, no model.
+    """
+    kind = options.input_type
+    by_option = [
+        *(g.from_file(path, kind) for path in options.file_path),
+        *(g.from_url(url, kind) for url in options.url),
+        *(g.from_text(text, kind, n) for n, text in enumerate(options.data)),
+    ]
+    named, params = _from_fields(fields)
+    by_option += named
+    ref, rest = g.split_model(words, model_known=options.names_model, local=options.local, other_inputs=bool(by_option))
+    if rest.count("-") > 1:
+        raise click.UsageError("stdin (-) can be given once")
+    by_word = [g.from_stdin(kind) if word == "-" else g.from_word(word, kind, n) for n, word in enumerate(rest)]
+    found = [*by_option, *by_word]
+    if not found:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise click.UsageError("no input: give a file, a URL, a text, or - for stdin")
+        found = [g.from_stdin(kind)]
+    pair = _pair(found)
+    return Gathered(ref, (pair,) if pair else tuple((one,) for one in found), params)
+
+
+def to_input(parts: Sequence[Given]) -> Input:
+    """Make the library's input of the parts; files are read when they are sent.
+
+    Raises:
+        ConfigError: a URL that is none.
+    """
+    from headrace import Input
+
+    made = [_one(part, Input) for part in parts]
+    return made[0] if len(made) == 1 else Input([field for item in made for field in item.fields])
+
+
+def _one(part: Given, kind: type[Input]) -> Input:
+    if part.source == "file":
+        return kind.from_filepath(str(part.path), part.kind)
+    if part.source == "url":
+        return kind.from_url(str(part.value), part.kind)
+    return kind.from_bytes(part.value, part.kind)
+
+
+def _pair(found: Sequence[Given]) -> tuple[Given, ...]:
+    """Give the parts of one multimodal input, media first, or () where the inputs stand alone."""
+    if len(found) != 2:
+        return ()
+    media = [one for one in found if one.kind in _MEDIA_KEYS]
+    texts = [one for one in found if one.kind == "text" and one.source == "data"]
+    return (media[0], texts[0]) if len(media) == 1 and len(texts) == 1 else ()
+
+
+def _from_fields(fields: Mapping[str, Any]) -> tuple[list[Given], dict[str, Any]]:
+    """Tell inputs (prompt, text, image, video, audio) from parameters (everything else)."""
+    found: list[Given] = []
+    params: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in _TEXT_KEYS:
+            found.append(replace(g.from_text(value if isinstance(value, str) else str(value), "text"), name=name))
+        elif name in _MEDIA_KEYS:
+            if not isinstance(value, str):
+                raise click.UsageError(f"{name} must be a URL or the path of a file")
+            found.append(g.from_url(value, name) if g.is_url(value) else g.from_file(value, name))
+        else:
+            params[name] = value
+    return found, params

@@ -1,0 +1,196 @@
+"""What the user means by an argument: a file, a URL, a text, or a model. Of files only the first bytes are read."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Extension -> input type. Also what makes a word look like a file's name rather than like text.
+EXTENSIONS = {
+    **dict.fromkeys(("jpg", "jpeg", "png", "gif", "bmp", "webp", "tif", "tiff"), "image"),
+    **dict.fromkeys(("mp4", "mov", "avi", "wmv", "3gp", "3gpp", "mkv", "webm", "m4v"), "video"),
+    **dict.fromkeys(("wav", "mp3", "flac", "ogg", "m4a"), "audio"),
+    **dict.fromkeys(("txt", "md", "rst", "csv", "json", "html"), "text"),
+}
+_MODEL_REF = re.compile(r"(https?://[^/\s]+/)?[^/\s:]+/[^/\s]+/models/[^/\s]+(/(versions|model_version_id)/[^/\s]+)?/?")
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """One input as the user gave it; `kind` None: the type is not known yet."""
+
+    source: Literal["file", "url", "data"]
+    value: str | bytes
+    kind: str | None
+    name: str  # what to call it in messages
+
+    @property
+    def path(self) -> Path | None:
+        """The file, None where the input is none."""
+        return Path(os.fsdecode(self.value)) if self.source == "file" else None
+
+
+def from_word(word: str, kind: str | None, position: int = 0) -> Given:
+    """Read one positional argument: an existing file, a URL, else text.
+
+    Raises:
+        click.UsageError: it looks like a file's name, but there is no such file; or it is a folder.
+    """
+    if is_url(word):
+        return from_url(word, kind)
+    if exists(word) or looks_like_file(word):
+        return from_file(word, kind)
+    return from_text(word, kind, position)
+
+
+def from_file(path: str, kind: str | None) -> Given:
+    """Take a file; its type by its first bytes, else by its extension.
+
+    Raises:
+        click.UsageError: missing, unreadable, or a folder.
+    """
+    found = Path(path).expanduser()
+    try:
+        if found.is_dir():
+            raise click.UsageError(f"{path} is a folder; `headrace stream` takes folders")
+        with found.open("rb") as file:
+            head = file.read(64)
+    except FileNotFoundError:
+        raise click.UsageError(f"missing file: {path}") from None
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
+    return Given("file", str(found), kind or sniff(head) or by_extension(path), path)
+
+
+def from_url(url: str, kind: str | None) -> Given:
+    """Take a URL; its type by the extension of its path."""
+    name = urlsplit(url).path.rpartition("/")[2] or urlsplit(url).hostname or "url"
+    return Given("url", url, kind or by_extension(urlsplit(url).path), name)
+
+
+def from_text(text: str, kind: str | None, position: int = 0) -> Given:
+    """Take an argument's own bytes, by default as text.
+
+    Raises:
+        click.UsageError: there are none.
+    """
+    if not text:
+        raise click.UsageError("an input is empty: nothing between the quotes")
+    return Given("data", os.fsencode(text), kind or "text", f"text {position + 1}")
+
+
+def from_stdin(kind: str | None) -> Given:
+    """Read all of stdin as one input; its type by its first bytes, text where it is valid UTF-8.
+
+    Raises:
+        click.UsageError: stdin is empty.
+    """
+    data = sys.stdin.buffer.read()
+    if not data:
+        raise click.UsageError("no input: stdin is empty")
+    kind = kind or sniff(data[:64])
+    if kind is None and _is_text(data):
+        kind = "text"
+    if kind == "text":
+        data = data.removesuffix(b"\n").removesuffix(b"\r")
+        if not data.strip():
+            raise click.UsageError("no input: stdin holds an empty line")
+    return Given("data", data, kind, "stdin")
+
+
+def is_url(word: str) -> bool:
+    """Tell whether a word is an http(s) URL."""
+    return word.startswith(("http://", "https://")) and not any(c.isspace() for c in word)
+
+
+def is_model_ref(word: str) -> bool:
+    """Tell whether a word names a model by URL, or by user/app/models/model."""
+    return _MODEL_REF.fullmatch(word) is not None
+
+
+def is_model_name(word: str) -> bool:
+    """Tell whether a word can be a model's id and is not a file."""
+    return _MODEL_NAME.fullmatch(word) is not None and not exists(word)
+
+
+def looks_like_file(word: str) -> bool:
+    """Tell whether a word is meant as a file's name: a known extension, or a path."""
+    if any(c.isspace() for c in word) or not word:
+        return False
+    return by_extension(word) is not None or word.startswith(("./", "../", "/", "~/"))
+
+
+def by_extension(path: str) -> str | None:
+    """Give the input type that a file's extension stands for."""
+    stem, dot, extension = path.rpartition("/")[2].rpartition(".")
+    return EXTENSIONS.get(extension.lower()) if dot and stem else None
+
+
+def sniff(head: bytes) -> str | None:
+    """Give the input type that a file's first bytes show, None where they show none."""
+    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")):
+        return "image"
+    if head.startswith(b"BM") and len(head) > 14 and head[6:10] == b"\0\0\0\0":
+        return "image"
+    if head.startswith(b"RIFF"):
+        return {b"WEBP": "image", b"WAVE": "audio", b"AVI ": "video"}.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        return "audio" if head[8:11] == b"M4A" else "video"
+    if head.startswith((b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")):  # Matroska, ASF
+        return "video"
+    if head.startswith((b"ID3", b"fLaC", b"OggS", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")):
+        return "audio"
+    return None
+
+
+def split_model(
+    words: Sequence[str], *, model_known: bool, local: bool, other_inputs: bool
+) -> tuple[str | None, list[str]]:
+    """Tell the model from the inputs among the positional arguments.
+
+    The first one names the model where no option does: a URL or user/app/models/model; with `--local` also a bare
+    name, when an input comes besides it.
+
+    Raises:
+        click.UsageError: no model is named and the server has no default.
+    """
+    rest = list(words)
+    if model_known:
+        return None, rest
+    if rest and is_model_ref(rest[0]) and not exists(rest[0]):
+        return rest[0], rest[1:]
+    if local:
+        if rest and (len(rest) > 1 or other_inputs) and is_model_name(rest[0]):
+            return rest[0], rest[1:]
+        return None, rest
+    if rest and is_url(rest[0]) and "/models" in rest[0]:
+        return rest[0], rest[1:]  # malformed: the library says in what way
+    raise click.UsageError(
+        "which model? Give --model_url, or --model_id with --user_id and --app_id, or --local for the embedded server"
+    )
+
+
+def exists(word: str) -> bool:
+    """Tell whether a word is the name of something in the file system."""
+    try:
+        return bool(word) and Path(word).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long for a name, a NUL in it, an unknown ~user
+        return False
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        return b"\0" not in data and bool(data.decode())
+    except UnicodeDecodeError:
+        return False

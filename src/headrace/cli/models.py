@@ -1,0 +1,185 @@
+"""`headrace models`: what a server has, what a model is, weights ahead of time."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headrace.cli import given as g
+from headrace.cli import render
+from headrace.cli.connect import Watcher, choose_model, connect
+from headrace.cli.options import Grouped, Options, shared
+from headrace.cli.run import DONE, run, say
+from headrace.cli.terminal import in_bytes, line, short, styled, width
+from headrace.errors import NotFound
+from headrace.events import ServerLog
+
+if TYPE_CHECKING:
+    from headrace import ModelInfo
+    from headrace.server.model import Card
+
+_FIELDS = ("user_id", "app_id", "id", "model_type_id", "task", "url", "description", "input_fields", "output_fields")
+
+
+@click.group(cls=Grouped, invoke_without_command=True)
+@shared("server", "form")
+@click.pass_context
+def models(ctx: click.Context, options: Options) -> int:
+    """List the models of a server; without a server or credential, those of the embedded one.
+
+    \b
+    headrace models
+    headrace models show yolov3-tiny
+    headrace models pull
+    """
+    if ctx.invoked_subcommand is not None:
+        return DONE
+    return run(_list(options))
+
+
+@models.command()
+@click.argument("name")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the card.")
+def show(name: str, output: str) -> int:
+    """Show the card of a model of the embedded server: what it is, how good, licence, size."""
+    card = _card(name)
+    facts: dict[str, Any] = {
+        "id": card.id,
+        "title": card.title,
+        "task": card.task,
+        "description": card.description,
+        "takes": list(card.input_fields),
+        "gives": list(card.output_fields),
+        "licence": card.licence,
+        "comes from": card.provenance,
+        "size": card.size_bytes,
+        "bad at": card.weak_at,
+        "try": card.sample,
+    }
+    if output == "json":
+        render.emit(render.as_json({key.replace(" ", "_"): value for key, value in facts.items()}))
+        return DONE
+    if card.weights:
+        facts["weights"] = _weights_state(card)
+    for key, value in facts.items():
+        if value:
+            shown = in_bytes(value) if key == "size" else ", ".join(value) if isinstance(value, list) else str(value)
+            render.emit(f"{key + ':':<12} {line(shown)}")
+    return DONE
+
+
+@models.command()
+@click.argument("names", nargs=-1)
+def pull(names: tuple[str, ...]) -> int:
+    """Fetch the weights of models (all by default) into the cache, so that they work offline."""
+    from headrace.server import weights
+
+    wanted: list[str] = []
+    for name in names or weights.WEIGHTS:
+        found = [name] if name in weights.WEIGHTS else list(_card(name).weights)
+        if not found:
+            say(f"{name} needs no download: its weights are part of headrace")
+        wanted += [one for one in found if one not in wanted]
+    watcher = Watcher()
+    for name in wanted:
+        try:
+            path = weights.ensure(name, lambda label, done, total: watcher(ServerLog(label, done, total)))
+        except weights.WeightsError as error:
+            watcher.status.clear()
+            raise click.ClickException(str(error)) from error
+        watcher.status.clear()
+        render.emit(f"{name}\t{line(os.fspath(path))}")
+    return DONE
+
+
+async def _list(options: Options) -> int:
+    options = _somewhere(options)
+    async with connect(options) as client:
+        found = await client.models()
+    if options.output == "text":
+        _table(found)
+        return DONE
+    records = [_record(info) for info in found]
+    if options.output == "json":
+        render.emit(render.as_json(records))
+    else:
+        for record in records:
+            render.emit(render.as_json(record, indent=None))
+    return DONE
+
+
+def _somewhere(options: Options) -> Options:
+    """Choose the embedded server where neither options, environment nor context know another one."""
+    from dataclasses import replace
+
+    from headrace.credentials import resolve
+
+    if options.local or options.base_url or os.environ.get("CLARIFAI_API_BASE"):
+        return options
+    if resolve(None, options.pat, None).credentials:
+        return options
+    say("no server and no credential given: these are the models of the embedded server")
+    return replace(options, local=True)
+
+
+def _record(info: ModelInfo) -> dict[str, Any]:
+    values = {name: getattr(info, name) for name in _FIELDS}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def _table(found: list[ModelInfo]) -> None:
+    rows = [(line(info.id), line(info.model_type_id), line(info.description)) for info in found]
+    if not render.on_terminal():
+        for row in rows:
+            render.emit("\t".join(row))
+        return
+    first, second = (max((len(row[n]) for row in rows), default=0) for n in (0, 1))
+    for name, kind, description in rows:
+        room = max(width() - first - second - 4, 12)
+        render.emit(f"{styled(name.ljust(first), 'bold')}  {kind:<{second}}  {short(description, room)}".rstrip())
+
+
+async def show_info(options: Options, words: tuple[str, ...]) -> int:
+    """Tell what the named model is (`predict --info`)."""
+    ref = words[0] if words and (g.is_model_ref(words[0]) or (options.local and g.is_model_name(words[0]))) else None
+    if ref is None and not options.names_model:
+        raise click.UsageError("--info needs a model: give --model-url, --model-id, or USER/APP/models/MODEL")
+    async with connect(options) as client:
+        model = await choose_model(client, options, ref, options.input_type)
+        info = next((info for info in await client.models() if info.id == model.id), None)
+    if info is None:
+        raise NotFound(f"{client.target} does not list {model.ref}")
+    record = _record(info)
+    if options.output != "text":
+        render.emit(render.as_json(record, indent=2 if options.output == "json" else None))
+        return DONE
+    for key, value in record.items():
+        shown = ", ".join(value) if isinstance(value, list) else str(value)
+        if shown:
+            render.emit(f"{key + ':':<14} {line(shown)}")
+    return DONE
+
+
+def _card(name: str) -> Card:
+    """Find a built-in model's card by id or short name."""
+    from headrace.server.loading import card_of, find
+    from headrace.server.models import BUILT_IN
+    from headrace.server.registry import ALIASES
+
+    target = BUILT_IN.get(ALIASES.get(name, name))
+    if target is None:
+        raise click.UsageError(
+            f"there is no model {json.dumps(name)} in the embedded server; it has: {', '.join(BUILT_IN)}"
+        )
+    return card_of(find(target))
+
+
+def _weights_state(card: Card) -> str:
+    from headrace.server import weights
+
+    there = {state.weight.name for state in weights.status() if state.path is not None}
+    missing = [name for name in card.weights if name not in there]
+    return f"not fetched yet (headrace models pull {card.id})" if missing else "in the cache"

@@ -1,0 +1,220 @@
+"""Predictions as text: tables and bars on a terminal, plain lines elsewhere. Results only, and only to stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+from headrace.cli.terminal import bar, escape, in_bytes, is_terminal, line, short, styled, width
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from headrace import Prediction
+    from headrace.errors import HeadraceError
+    from headrace.results import Concept, Frame, Region
+
+_BAR_CELLS = 20
+_NAME_CELLS = 32
+_LINES = 40  # of a table on a terminal; plain output is never cut
+
+
+def emit(text: str, *, out: TextIO | None = None) -> None:
+    """Write one result to stdout and flush it, so that the next program in a pipe gets it now."""
+    out = out or sys.stdout
+    out.write(f"{encodable(text, out)}\n")
+    out.flush()
+
+
+def encodable(text: str, out: TextIO) -> str:
+    """Replace what the stream's encoding does not have; JSON is ASCII where it must be."""
+    encoding = out.encoding or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+def as_json(value: object, *, indent: int | None = 2) -> str:
+    """Write JSON whose text cannot steer a terminal: C0 is escaped by JSON itself, the rest here."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False, default=str)
+    return "".join(c if c in "\n" or (c.isprintable() and c != "\x7f") or c == " " else _json_code(c) for c in text)
+
+
+def _json_code(c: str) -> str:
+    number = ord(c)
+    if number < 0x10000:
+        return f"\\u{number:04x}"
+    number -= 0x10000
+    return f"\\u{0xD800 + (number >> 10):04x}\\u{0xDC00 + (number & 0x3FF):04x}"
+
+
+def record(prediction: Prediction, source: str) -> dict[str, Any]:
+    """Give a prediction as a JSON object, with the input's name as the user gave it."""
+    found = prediction.to_dict()
+    return {"input_id": found.pop("input_id", ""), "position": found.pop("position", 0), "source": source, **found}
+
+
+def failure(error: HeadraceError, position: int, source: str) -> dict[str, Any]:
+    """Give an input's error as a JSON object, beside the records of those that went well."""
+    from headrace.results import Prediction
+
+    input_id = getattr(error, "input_id", None) or ""
+    return record(Prediction.failed(error, input_id=input_id, position=position), source)
+
+
+def heading(name: str, *, pretty: bool) -> str:
+    """Give the line above one input's result, where there are several."""
+    return styled(line(name), "bold") if pretty else f"== {line(name)}"
+
+
+def show(prediction: Prediction, *, pretty: bool) -> str:
+    """Write one good prediction for people (`pretty`) or as plain lines with tabs; "" when it holds nothing."""
+    if pretty:
+        return "\n".join(_pretty(prediction))
+    return "\n".join(_plain(prediction))
+
+
+def summary(prediction: Prediction) -> str:
+    """Write one good prediction on one line, for a list of many."""
+    if prediction.regions:
+        found = [f"{line(r.name or r.text)} {r.value:.2f}" for r in prediction.regions]
+    elif prediction.frames:
+        found = [f"{len(prediction.frames)} frames", *_in_frames(prediction.frames)]
+    elif prediction.concepts:
+        found = [f"{line(c.name)} {c.value:.2f}" for c in prediction.concepts[:3]]
+    elif prediction.text:
+        found = [line(prediction.text)]
+    else:
+        found = [text.strip() for text in _plain(prediction)] or ["nothing found"]
+    return ", ".join(found)
+
+
+def row(name: str, prediction: Prediction, *, pretty: bool) -> str:
+    """Give one prediction among many on one line: the input's name and the summary, in columns or with a tab."""
+    if not pretty:
+        return f"{line(name)}\t{summary(prediction)}"
+    columns = width()
+    shown = _name(_tail(line(name), 30), 30)
+    return f"{shown}  {short(summary(prediction), max(columns - 33, 20))}"
+
+
+def _tail(name: str, cells: int) -> str:
+    return name if len(name) <= cells else f"…{name[-(cells - 1) :]}"
+
+
+def on_terminal() -> bool:
+    """Tell whether results are read by a person."""
+    return is_terminal(sys.stdout)
+
+
+def _pretty(prediction: Prediction) -> Iterable[str]:
+    if prediction.frames:
+        yield from _cut([text for frame in prediction.frames for text in _pretty_frame(frame)])
+    if prediction.regions:
+        yield from _cut(pretty_regions(prediction.regions))
+    if prediction.concepts:
+        yield from _cut(pretty_concepts(prediction.concepts))
+    if prediction.text:
+        yield escape(prediction.text)
+    yield from media(prediction)
+    if is_empty(prediction):
+        yield "nothing found"
+
+
+def pretty_concepts(concepts: Sequence[Concept], indent: str = "  ") -> list[str]:
+    """Give a line a concept: name, a bar of its value, the value."""
+    cells = min(max((len(line(c.name)) for c in concepts), default=0), _NAME_CELLS, max(width() - 36, 8))
+    return [f"{indent}{_name(c.name, cells)}  {_bar(c.value, _BAR_CELLS)} {c.value:6.1%}" for c in concepts]
+
+
+def pretty_regions(regions: Sequence[Region], indent: str = "  ") -> list[str]:
+    """Give a line a box: name, score, where, how large (fractions of the picture)."""
+    cells = min(max((len(_label(r)) for r in regions), default=0), _NAME_CELLS, max(width() - 60, 8))
+    return [f"{indent}{_name(_label(r), cells)}  {_bar(r.value, 10)} {r.value:6.1%}  {_where(r)}" for r in regions]
+
+
+def _where(region: Region) -> str:
+    wide, high = region.right - region.left, region.bottom - region.top
+    mask = "  mask" if region.mask else ""
+    return f"at {region.left:.0%}, {region.top:.0%}, size {wide:.0%} x {high:.0%}{mask}"
+
+
+def _pretty_frame(frame: Frame) -> list[str]:
+    found = [f"{line(r.name)} {r.value:.0%}" for r in frame.regions] + [
+        f"{line(c.name)} {c.value:.0%}" for c in frame.concepts
+    ]
+    return [f"  {frame.time_ms / 1000:8.2f} s  {', '.join(found) or '-'}"]
+
+
+def _plain(prediction: Prediction) -> Iterable[str]:
+    for frame in prediction.frames:
+        head = f"{frame.time_ms}\t"
+        yield from (f"{head}{text}" for text in _plain_regions(frame.regions))
+        yield from (f"{head}{text}" for text in _plain_concepts(frame.concepts))
+    yield from _plain_regions(prediction.regions)
+    yield from _plain_concepts(prediction.concepts)
+    if prediction.text:
+        yield escape(prediction.text)
+    yield from media(prediction)
+
+
+def _plain_concepts(concepts: Iterable[Concept]) -> Iterable[str]:
+    return (f"{line(c.name)}\t{c.value:.4f}" for c in concepts)
+
+
+def _plain_regions(regions: Iterable[Region]) -> Iterable[str]:
+    return (
+        f"{line(_label(r))}\t{r.value:.4f}\t{r.top:.4f}\t{r.left:.4f}\t{r.bottom:.4f}\t{r.right:.4f}" for r in regions
+    )
+
+
+def media(prediction: Prediction) -> Iterable[str]:
+    """Describe vectors, pictures and sounds, a line each."""
+    embedding = prediction.embedding
+    if embedding:
+        start = ", ".join(f"{x:.4f}" for x in embedding[:6])
+        yield f"vector of {len(embedding)} numbers: {start}{', ...' if len(embedding) > 6 else ''}"
+    if prediction.image:
+        yield f"picture of {in_bytes(len(prediction.image))} (--save DIR keeps it)"
+    if prediction.audio:
+        yield f"sound of {in_bytes(len(prediction.audio))} (--save DIR keeps it)"
+
+
+def is_empty(prediction: Prediction) -> bool:
+    """Tell whether an answer holds nothing that can be shown."""
+    p = prediction
+    return not any((p.frames, p.regions, p.concepts, p.text, p.embedding, p.image, p.audio))
+
+
+def _in_frames(frames: Iterable[Frame]) -> list[str]:
+    best: dict[str, int] = {}
+    for frame in frames:
+        for name in {r.name for r in frame.regions} | {c.name for c in frame.concepts}:
+            best[name] = best.get(name, 0) + 1
+    return [f"{line(name)} in {count}" for name, count in sorted(best.items(), key=lambda pair: -pair[1])[:3]]
+
+
+def _bar(share: float, cells: int) -> str:
+    return styled(bar(share, cells), "cyan")
+
+
+def _label(region: Region) -> str:
+    return line(region.name or region.text or "region")
+
+
+def _name(name: str, cells: int) -> str:
+    return short(line(name), cells).ljust(cells)
+
+
+def _cut(lines: Sequence[str]) -> Iterable[str]:
+    yield from lines[:_LINES]
+    if len(lines) > _LINES:
+        yield f"  … and {len(lines) - _LINES} more (all of them with -o json, or in a pipe)"
+
+
+def model_rows(models: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """Give (id, type, description) of models, on one line each."""
+    return [(line(str(m["id"])), line(str(m["model_type_id"])), line(str(m.get("description", "")))) for m in models]

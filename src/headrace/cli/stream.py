@@ -1,0 +1,234 @@
+"""`headrace stream`: many inputs through one bidirectional stream, answers as they come."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headrace.cli import feed, render
+from headrace.cli import given as g
+from headrace.cli.connect import Watcher, choose_model, connect
+from headrace.cli.gather import to_input
+from headrace.cli.options import Command, Options, shared
+from headrace.cli.run import DONE, SOME_FAILED, run, say, warn_input
+from headrace.cli.saving import Saver
+from headrace.cli.terminal import Status, in_seconds
+from headrace.errors import HeadraceError
+
+if TYPE_CHECKING:
+    from headrace import Input, Prediction
+    from headrace.cli.given import Given
+
+
+@click.command(cls=Command)
+@click.argument("words", nargs=-1, metavar="[MODEL] [INPUT]...")
+@shared("server", "model", "input", "output")
+@click.option("--from", "lists", multiple=True, metavar="FILE", help="A list of inputs, one a line; - for stdin.")
+@click.option("--window", type=click.IntRange(min=1), default=16, show_default=True, help="Most inputs in flight.")
+@click.option("--unordered", is_flag=True, help="Print answers as they come, not in the inputs' order.")
+@click.option(
+    "--on_error", type=click.Choice(["yield", "raise"]), default="yield", help="Go on after a bad input, or stop."
+)
+def stream(
+    options: Options, words: tuple[str, ...], lists: tuple[str, ...], window: int, unordered: bool, on_error: str
+) -> int:
+    """Send many inputs through one stream and print the answers as they come.
+
+    An INPUT is a file, a folder, a glob, an http(s) URL, a text, or - for lines on stdin. A line is a URL, a file,
+    or a text. One bad input never ends the stream: it is told on stderr, and the exit code is 1.
+
+    \b
+    headrace stream --local photos/
+    headrace stream --local --model_id detector 'shots/*.jpg' --draw --save out
+    tail -f comments.txt | headrace stream --local --input_type text -o jsonl
+    """
+    ref, rest = g.split_model(
+        words,
+        model_known=options.names_model,
+        local=options.local,
+        other_inputs=bool(lists or options.url or options.data or options.file_path),
+    )
+    source, total = _source(options, rest, lists)
+    settings = {"window": window, "ordered": not unordered, "on_error": on_error}
+    return run(Run(options, ref, total).all(source, settings))
+
+
+def _source(
+    options: Options, words: list[str], lists: tuple[str, ...]
+) -> tuple[Iterable[Given] | AsyncIterator[Given], int]:
+    """Give all inputs in order, and how many, 0 where that is not known before the end.
+
+    Raises:
+        click.UsageError: no input, a missing file or folder.
+    """
+    kind = options.input_type
+    piped = [word for word in [*lists, *words] if word == "-"]
+    if not (words or lists or options.url or options.data or options.file_path):
+        if sys.stdin is None or sys.stdin.isatty():
+            raise click.UsageError("no input: give files, a folder, URLs, texts, or - for lines on stdin")
+        piped = ["-"]
+    if len(piped) > 1:
+        raise click.UsageError("stdin (-) can be given once")
+    for path in lists:
+        if path != "-" and not Path(path).is_file():
+            raise click.UsageError(f"missing file: {path}")
+    plain: list[Given] = [
+        *(g.from_file(path, kind) for path in options.file_path),
+        *(g.from_url(url, kind) for url in options.url),
+        *(g.from_text(text, kind, n) for n, text in enumerate(options.data)),
+    ]
+    expanded = feed.expand([word for word in words if word != "-"], kind)
+    simple = not (lists or piped or any(feed.is_glob(word) or feed.is_folder(word) for word in words))
+    total = len(plain) + len(words) if simple else 0
+    before = _chain(plain, expanded, (path for path in lists if path != "-"), kind)
+    return (_then_stdin(before, kind), 0) if piped else (before, total)
+
+
+def _chain(plain: list[Given], expanded: Iterator[Given], lists: Iterable[str], kind: str | None) -> Iterator[Given]:
+    yield from plain
+    yield from expanded
+    for path in lists:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            for n, text in enumerate(file):
+                if text.strip():
+                    yield feed.from_line(text.rstrip("\r\n"), kind, n)
+
+
+async def _then_stdin(before: Iterable[Given], kind: str | None) -> AsyncIterator[Given]:
+    for item in before:
+        yield item
+    n = 0
+    async for text in feed.lines(0):
+        yield feed.from_line(text, kind, n)
+        n += 1
+
+
+class Run:
+    """One run of the command: names of what is in flight, counts, the line at the bottom.
+
+    Args:
+        options: the shared options.
+        ref: the model's name among the positional arguments, or None.
+        total: how many inputs there are, 0 when unknown.
+    """
+
+    def __init__(self, options: Options, ref: str | None, total: int) -> None:
+        self._options = options
+        self._ref = ref
+        self._total = total
+        self._names: dict[int, Given] = {}
+        self._status = Status()
+        self._watcher = Watcher(self._status)
+        self._pretty = render.on_terminal()
+        self._saver = Saver(options.save, force=options.force, draw=options.draw)
+        self._done = self._failed = 0
+        self._start = time.monotonic()
+        self._first: float | None = None
+        self._records: list[dict[str, Any]] = []
+
+    async def all(self, source: Iterable[Given] | AsyncIterator[Given], settings: dict[str, Any]) -> int:
+        """Stream everything, print, and give the exit code."""
+        first, source = await _peek(source)
+        if first is None:
+            raise click.UsageError("no input: the list is empty")
+        options = self._options
+        with self._status:
+            async with connect(options, self._watcher) as client:
+                model = await choose_model(client, options, self._ref, first.kind)
+                self._start = time.monotonic()
+                inputs = self._named(source) if isinstance(source, AsyncIterator) else self._named_sync(source)
+                try:
+                    async with model.stream(inputs=inputs, **settings, **options.call) as predictions:
+                        async for prediction in predictions:
+                            self._take(prediction)
+                finally:
+                    self._finish()
+        return SOME_FAILED if self._failed else DONE
+
+    async def _named(self, source: AsyncIterator[Given]) -> AsyncIterator[Input]:
+        position = 0
+        async for item in source:
+            self._names[position] = item
+            position += 1
+            yield to_input([item])
+
+    def _named_sync(self, source: Iterable[Given]) -> Iterator[Input]:
+        for position, item in enumerate(source):
+            self._names[position] = item
+            yield to_input([item])
+
+    def _take(self, prediction: Prediction) -> None:
+        """Print one answer, save what it holds, count it."""
+        given = self._names.pop(prediction.position, None)
+        name = given.name if given is not None else prediction.input_id
+        if self._first is None:
+            self._first = time.monotonic()
+        self._done += 1
+        self._status.clear()
+        form = self._options.output
+        if form == "jsonl":
+            render.emit(render.as_json(render.record(prediction, name), indent=None))
+        elif form == "json":
+            self._records.append(render.record(prediction, name))
+        if prediction.error is not None:
+            self._failed += 1
+            warn_input(name, prediction.error)
+        elif form == "text":
+            render.emit(render.row(name, prediction, pretty=self._pretty))
+        if prediction.error is None and given is not None:
+            self._save(prediction, given)
+        self._progress()
+
+    def _save(self, prediction: Prediction, given: Given) -> None:
+        try:
+            self._saver.save(prediction, (given,), prediction.position)
+        except (HeadraceError, OSError) as error:
+            self._failed += 1
+            warn_input(given.name, error)
+
+    def _progress(self) -> None:
+        rate = self._done / max(time.monotonic() - self._start, 1e-6)
+        counted = f"{self._done} of {self._total}" if self._total else f"{self._done} done"
+        failed = f", {self._failed} failed" if self._failed else ""
+        self._status.progress("", self._done, self._total, f"{counted}, {rate:.1f}/s{failed}")
+
+    def _finish(self) -> None:
+        """Print the list of JSON and the summary; also when interrupted."""
+        self._status.clear()
+        if self._options.output == "json":
+            render.emit(render.as_json(self._records))
+        seconds = time.monotonic() - self._start
+        failed = f", {self._failed} failed" if self._failed else ""
+        first = f", the first after {in_seconds(self._first - self._start)}" if self._first is not None else ""
+        rate = f" ({self._done / seconds:.1f}/s)" if self._done and seconds > 0 else ""
+        say(f"{self._done} answers{failed} in {in_seconds(seconds)}{rate}{first}")
+
+
+async def _peek(
+    source: Iterable[Given] | AsyncIterator[Given],
+) -> tuple[Given | None, Iterable[Given] | AsyncIterator[Given]]:
+    """Look at the first input, which decides on a default model; the source given back still has it."""
+    if isinstance(source, AsyncIterator):
+        first = await anext(source, None)
+        return first, _with_first(first, source)
+    iterator = iter(source)
+    item = next(iterator, None)
+    return item, _with_first_sync(item, iterator)
+
+
+async def _with_first(first: Given | None, rest: AsyncIterator[Given]) -> AsyncIterator[Given]:
+    if first is not None:
+        yield first
+    async for item in rest:
+        yield item
+
+
+def _with_first_sync(first: Given | None, rest: Iterator[Given]) -> Iterator[Given]:
+    if first is not None:
+        yield first
+    yield from rest

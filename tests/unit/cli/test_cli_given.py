@@ -1,0 +1,139 @@
+"""What a word means: a file, a URL, a text, a model."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import click
+import pytest
+
+from headrace.cli import given as g
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\xff\xd8\xff\xe0", "image"),
+        (PNG, "image"),
+        (b"GIF89a", "image"),
+        (b"II*\0", "image"),
+        (b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28", "image"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "image"),
+        (b"RIFF\0\0\0\0WAVEfmt ", "audio"),
+        (b"RIFF\0\0\0\0AVI LIST", "video"),
+        (b"\0\0\0\x18ftypmp42", "video"),
+        (b"\0\0\0\x18ftypM4A ", "audio"),
+        (b"ID3\x03", "audio"),
+        (b"BMW is a car maker", None),
+        (b"hello", None),
+        (b"", None),
+    ],
+)
+def test_sniff_by_first_bytes(head: bytes, kind: str | None) -> None:
+    assert g.sniff(head) == kind
+
+
+def test_an_existing_file_is_a_file_and_its_bytes_beat_its_name(folder: Path) -> None:
+    (folder / "picture.txt").write_bytes(PNG)
+    (folder / "word").write_bytes(b"just text")
+    assert g.from_word("picture.txt", None) == g.Given("file", "picture.txt", "image", "picture.txt")
+    assert g.from_word("word", None).kind is None
+    assert g.from_word("word", "text").kind == "text"
+
+
+@pytest.mark.parametrize("word", ["cta.jpg", "./photo", "../a", "/no/such/thing", "Clip.MP4", "notes.txt"])
+def test_a_mistyped_file_name_is_a_missing_file(folder: Path, word: str) -> None:
+    with pytest.raises(click.UsageError, match="missing file"):
+        g.from_word(word, None)
+
+
+@pytest.mark.parametrize(
+    "word", ["Hello!", "What is node.js?", "and/or", "3.14", "look at cat.jpg", "x" * 5000, "a\0b"]
+)
+def test_other_words_are_text(folder: Path, word: str) -> None:
+    found = g.from_word(word, None)
+    assert (found.source, found.kind, found.value) == ("data", "text", word.encode())
+
+
+def test_urls_know_their_type_by_their_path() -> None:
+    assert g.from_word("https://example.com/a/cat.JPG?size=1", None) == g.Given(
+        "url", "https://example.com/a/cat.JPG?size=1", "image", "cat.JPG"
+    )
+    assert g.from_word("https://example.com/", None).kind is None
+    assert g.from_word("https://example.com/x", "video").kind == "video"
+
+
+def test_a_folder_is_for_stream(folder: Path) -> None:
+    with pytest.raises(click.UsageError, match="headrace stream"):
+        g.from_word(str(folder), None)
+
+
+def test_nothing_is_no_input() -> None:
+    with pytest.raises(click.UsageError, match="empty"):
+        g.from_text("", None)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "value"),
+    [(b"a question\n", "text", b"a question"), (PNG, "image", PNG), ("ü".encode(), "text", "ü".encode())],
+)
+def test_stdin_is_one_input(monkeypatch: pytest.MonkeyPatch, data: bytes, kind: str, value: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    found = g.from_stdin(None)
+    assert (found.kind, found.value) == (kind, value)
+
+
+@pytest.mark.parametrize("data", [b"", b"\n", b"  \n"])
+def test_an_empty_stdin_is_no_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
+    with pytest.raises(click.UsageError, match="no input"):
+        g.from_stdin(None)
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "u/a/models/m",
+        "https://clarifai.com/u/a/models/m",
+        "https://clarifai.com/u/a/models/m/versions/v",
+        "https://clarifai.com/u/a/models/m/model_version_id/v",
+        "http://127.0.0.1:8000/u/a/models/m",
+    ],
+)
+def test_a_model_reference_comes_first(ref: str) -> None:
+    split = g.split_model([ref, "Hello"], model_known=False, local=False, other_inputs=False)
+    assert split == (ref, ["Hello"])
+
+
+def test_with_the_model_given_by_options_all_words_are_inputs() -> None:
+    assert g.split_model(["u/a/models/m"], model_known=True, local=False, other_inputs=False) == (
+        None,
+        ["u/a/models/m"],
+    )
+
+
+def test_local_takes_a_bare_name_when_an_input_comes_besides(folder: Path) -> None:
+    (folder / "cat").write_bytes(PNG)
+
+    def split(*words: str, other: bool = False) -> tuple[str | None, list[str]]:
+        return g.split_model(words, model_known=False, local=True, other_inputs=other)
+
+    assert split("detector", "cat.jpg") == ("detector", ["cat.jpg"])
+    assert split("detector", other=True) == ("detector", [])
+    assert split("detector") == (None, ["detector"])
+    assert split("cat", "dog.jpg") == (None, ["cat", "dog.jpg"])
+    assert split("Hello there") == (None, ["Hello there"])
+
+
+def test_without_local_a_model_must_be_named() -> None:
+    with pytest.raises(click.UsageError, match="which model"):
+        g.split_model(["cat.jpg"], model_known=False, local=False, other_inputs=False)

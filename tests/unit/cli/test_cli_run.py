@@ -1,0 +1,79 @@
+"""Errors become one line on stderr and the documented exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+
+import click
+import pytest
+
+from headrace import errors as e
+from headrace.cli import run as r
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (e.ConfigError("wrong"), 2),
+        (e.InputError("empty", input_id="a"), 2),
+        (e.PartialFailure({0: "good"}, {1: e.InputError("empty")}), 1),
+        (e.SourceError("unreachable"), 1),
+        (e.AuthError("no", code=11008), 3),
+        (e.NotFound("no such model", code=21200), 3),
+        (e.NotFound("no such model", code=21200, input_id="a"), 3),
+        (e.ModelNotReady("deploying", code=21351), 3),
+        (e.InvalidRequest("bad picture", code=30300, input_id="a"), 1),
+        (e.ConnectFailed("refused"), 4),
+        (e.ConnectionLost("reset"), 4),
+        (e.DeadlineExceeded("60 s"), 4),
+        (KeyboardInterrupt(), 130),
+        (asyncio.CancelledError(), 130),
+        (click.UsageError("no input"), 2),
+        (OSError(errno.ENOSPC, "No space left on device", "x.png"), 2),
+        (ModuleNotFoundError("No module named 'PIL'", name="PIL"), 2),
+        (RuntimeError("a bug"), 70),
+    ],
+)
+def test_exit_codes(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    assert r.report(error) == code
+    out, said = capsys.readouterr()
+    assert out == ""
+    assert said.startswith("headrace: ")
+    assert said.count("\n") == 1
+    assert "Traceback" not in said
+
+
+def test_a_broken_stream_has_the_code_of_its_cause(capsys: pytest.CaptureFixture[str]) -> None:
+    lost = e.StreamBroken("ended early")
+    lost.__cause__ = e.ConnectionLost("reset")
+    assert r.report(lost) == 4
+    refused = e.StreamBroken("ended early")
+    refused.__cause__ = e.QuotaExceeded("used up", code=11004)
+    assert r.report(refused) == 3
+
+
+def test_a_missing_package_is_told_with_its_extra(capsys: pytest.CaptureFixture[str]) -> None:
+    r.report(ModuleNotFoundError("No module named 'PIL'", name="PIL"))
+    assert "pip install 'headrace[images]'" in capsys.readouterr().err
+
+
+def test_messages_are_one_escaped_line_without_credentials(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(r, "_secrets", set())
+    r.keep_secret("canary-0123456789", "", None)
+    r.say("bad\x1b[2J\nanswer for canary-0123456789")
+    assert capsys.readouterr().err == "headrace: bad\\x1b[2J answer for ***\n"
+
+
+def test_a_traceback_only_when_asked_for(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_DEBUG", "1")
+    monkeypatch.setattr(r, "_secrets", {"canary-0123456789"})
+    try:
+        raise RuntimeError("with canary-0123456789")
+    except RuntimeError as error:
+        r.report(error)
+    said = capsys.readouterr().err
+    assert "Traceback" in said
+    assert "canary" not in said
