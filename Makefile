@@ -15,3 +15,6 @@ core:  ## the streaming core alone, also with asyncio's own checks
 
 protos:  ## generate src/headrace/v2 from protos/ with the pinned, oldest supported tools
 	$(PYTHON) tools/protos.py
+
+floors:  ## the streaming core on the oldest supported versions of the core dependencies
+	sh tools/floors.sh

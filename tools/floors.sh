@@ -1,0 +1,13 @@
+#!/bin/sh
+# Run the streaming core's tests on exactly the floors that pyproject.toml states, in a throw-away environment.
+set -eu
+cd "$(dirname "$0")/.."
+environment=$(mktemp -d)
+trap 'rm -rf "$environment"' EXIT
+"${PYTHON:-python}" -m venv "$environment"
+"$environment/bin/pip" install --quiet --upgrade pip
+"$environment/bin/pip" install --quiet \
+    grpcio==1.62.0 protobuf==4.25.1 anyio==4.4.0 aiofiles==23.2.1 \
+    pytest pytest-asyncio pytest-timeout hypothesis trustme psutil
+"$environment/bin/pip" install --quiet --no-deps .
+"$environment/bin/python" -m pytest -m core
