@@ -269,8 +269,8 @@ class Duplex:
         session = self._session
         if self._head is None:
             self._head = await self._template()
-        await session.turn()
-        connection = await session.channels.acquire()
+        timeout = self.options.timeout
+        connection = await session.place(None if timeout == math.inf else timeout)
         call: Call | None = None
         pump: asyncio.Task[None] | None = None
         try:
@@ -426,7 +426,7 @@ class Duplex:
     def _arm(self) -> None:
         """Set the one timer to the next deadline."""
         when = self.ledger.next_deadline()
-        if when is None or when == float("inf"):
+        if when is None or when == math.inf:
             return
         if self._timer is not None:
             if self._timer_at <= when:

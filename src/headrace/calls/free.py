@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 
 from headrace import codec
 from headrace.calls import envelope
@@ -127,8 +128,8 @@ class FreeDuplex:
     async def _one_call(self) -> None:
         session, loop = self._session, asyncio.get_running_loop()
         head = await self._template()
-        await session.turn()
-        connection = await session.channels.acquire()
+        timeout = self._options.timeout
+        connection = await session.place(None if timeout == math.inf else timeout)
         pump: asyncio.Task[None] | None = None
         try:
             await connection.connect()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from headrace import events
 from headrace.calls.deadline import Deadline
 from headrace.calls.retry import Attempts
-from headrace.channels.manager import ChannelManager
+from headrace.channels.manager import ChannelManager, Connection
 from headrace.config import RetryPolicy, Timeouts
 from headrace.errors import DeadlineExceeded, HeadraceError
 from headrace.flow.rate import Budget, Rate
@@ -54,6 +54,23 @@ class Session:
         if wait > 0:
             self.emit(events.Throttled(wait))
             await asyncio.sleep(wait)
+
+    async def place(self, timeout: float | None) -> Connection:
+        """Wait for a turn and for a place on a connection, at most `timeout` seconds.
+
+        Raises:
+            DeadlineExceeded: every connection was full for so long.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                await self.turn()
+                return await self.channels.acquire()
+        except TimeoutError:
+            raise DeadlineExceeded(
+                f"{self.channels.target}: no place on {len(self.channels.connections)} connections within {timeout:g} s "
+                "(Limits.connections, Limits.streams_per_connection)",
+                target=str(self.channels.target),
+            ) from None
 
     def succeeded(self) -> None:
         """Note that the server let a call through."""
