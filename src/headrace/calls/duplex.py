@@ -8,6 +8,7 @@ object, so a forgotten stream is noticed. The books are in `ledger.py`.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Awaitable

@@ -67,7 +67,7 @@ class Session:
                 return await self.channels.acquire()
         except TimeoutError:
             raise DeadlineExceeded(
-                f"{self.channels.target}: no place on {len(self.channels.connections)} connections within {timeout:g} s "
+                f"{self.channels.target}: no place on {len(self.channels.connections)} connections for {timeout:g} s "
                 "(Limits.connections, Limits.streams_per_connection)",
                 target=str(self.channels.target),
             ) from None
