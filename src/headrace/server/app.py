@@ -15,9 +15,12 @@ from dataclasses import dataclass
 import grpc.aio
 from google.protobuf import descriptor_pool
 
-from headrace.server import listen
+from headrace.server import fault_file, listen
 from headrace.server.call import Gate
 from headrace.server.catalog import Catalog
+from headrace.server.fault_file import Script
+from headrace.server.fault_proxy import proxied
+from headrace.server.faults import Faults, guarded
 from headrace.server.fetch import Fetcher
 from headrace.server.loading import LoadError
 from headrace.server.options import Options, parse
@@ -53,9 +56,10 @@ def _with_standard_services(pool: descriptor_pool.DescriptorPool) -> descriptor_
     return pool
 
 
-def channel_options(options: Options) -> list[tuple[str, int]]:
+def channel_options(options: Options, script: Script) -> list[tuple[str, int]]:
     """Give gRPC's settings for a server."""
     settings = [
+        *script.server.channel_options(),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),  # else two servers share one port, and each gets some of the calls
@@ -67,24 +71,28 @@ def channel_options(options: Options) -> list[tuple[str, int]]:
 
 @contextlib.asynccontextmanager
 async def serving(
-    options: Options, reporter: Reporter | None = None, classes: Sequence[type] = ()
+    options: Options, reporter: Reporter | None = None, classes: Sequence[type] = (), script: Script | None = None
 ) -> AsyncIterator[Running]:
     """Run a server while the block runs; at its end calls get a short grace, models are closed, the socket removed.
 
     Args:
         classes: model classes to serve, besides those that the options name.
+        script: faults; by default those of the file that the options name.
 
     Raises:
+        FaultFileError: a fault script that cannot be used.
         LoadError: a model that cannot be had.
         ListenError: an address that cannot be used.
     """
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from grpc_reflection.v1alpha import reflection
 
+    if script is None:
+        script = Script() if options.faults is None else fault_file.read(options.faults)
     registry = Registry(options.models, options.targets, reporter)
     for cls in classes:
         registry.add(cls)
-    gate = Gate(options.require_pat, options.max_calls)
+    gate = Gate(options.require_pat, options.max_calls, Faults(script))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(_close_models, registry)
         fetcher = await stack.enter_async_context(Fetcher(allow_private=options.allow_private_urls))
@@ -95,14 +103,16 @@ async def serving(
             "StreamModelOutputs": predictions.stream_model_outputs,
             **Catalog(registry, gate).behaviours(),
         }
-        server = grpc.aio.server(options=channel_options(options))
-        server.add_generic_rpc_handlers((handler(behaviours),))
+        server = grpc.aio.server(options=channel_options(options, script))
+        server.add_generic_rpc_handlers((handler({name: guarded(one) for name, one in behaviours.items()}),))
         healthy = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, server, pool=_with_standard_services(official_pool()))
-        address = listen.bind(server, options)
-        socket_file = None if options.unix is None else listen.identity(options.unix)
+        if script.connection or script.connections:
+            address = await stack.enter_async_context(proxied(server, options, script))
+        else:
+            address = stack.enter_context(listen.listening(server, options))
         await server.start()
         for name in ("", SERVICE):
             await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -111,8 +121,6 @@ async def serving(
         finally:
             await healthy.enter_graceful_shutdown()
             await server.stop(GRACE)
-            if options.unix is not None and socket_file == listen.identity(options.unix):
-                options.unix.unlink(missing_ok=True)
 
 
 async def _close_models(registry: Registry) -> None:
@@ -135,7 +143,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "headrace serve") -> int
     reporter = Reporter(machine=options.watch_stdin)
     try:
         asyncio.run(_serve(options, reporter))
-    except (LoadError, listen.ListenError) as error:
+    except (LoadError, listen.ListenError, fault_file.FaultFileError) as error:
         sys.stderr.write(f"{prog}: error: {error}\n")
         return 2
     finally:

@@ -44,12 +44,14 @@ class Catalog:
         }
 
     def _guarded(self, behaviour: Any, response: type[Message]) -> Any:
+        name = "".join(word.capitalize() for word in behaviour.__name__.split("_"))
+
         async def method(request: Any, context: Any) -> Any:
-            call = self._gate.open(context)
+            call = self._gate.open(context, name)
             made: Any
             try:
-                if call.refused is not None:
-                    raise call.refused
+                if (refused := await call.admit(getattr(request, "model_id", ""))) is not None:
+                    raise refused
                 made = await behaviour(request)
                 made.status.CopyFrom(envelope.status(envelope.SUCCESS))
             except ModelError as error:

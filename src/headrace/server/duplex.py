@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 
 from headrace.server import envelope
 from headrace.server.call import Call
+from headrace.server.faults import Abort, Ended, Stalled
 from headrace.server.feed import Feed
 from headrace.server.hosted import Hosted, noted
-from headrace.server.items import settings
+from headrace.server.items import Settings, settings
 from headrace.server.model import Item, ModelError
 from headrace.v2 import service_pb2
 
@@ -29,11 +31,12 @@ Response = service_pb2.MultiOutputResponse
 
 async def run_duplex(predictions: Predictions, call: Call) -> None:
     """Answer a stream until the caller has sent all and got all, or has gone."""
+    await call.faults.before_reading()
     first = await call.context.read()
     if first is grpc.aio.EOF:
         return
     hosted: Hosted | None = None
-    if call.refused is None:
+    if await call.admit(first.model_id) is None:
         with contextlib.suppress(ModelError):  # each request's own answer says what is wrong
             hosted = await predictions.model(first)
     if hosted is not None and hosted.shapes.stream is not None:
@@ -45,8 +48,9 @@ async def run_duplex(predictions: Predictions, call: Call) -> None:
 class _Room:
     """The bound on what was read and is not yet answered, in requests and in bytes."""
 
-    def __init__(self, requests: int) -> None:
+    def __init__(self, requests: float) -> None:
         self._requests = requests
+        self._most_bytes = requests if requests == math.inf else MAX_READ_BYTES
         self._count = 0
         self._bytes = 0
         self._freed = asyncio.Event()
@@ -54,7 +58,7 @@ class _Room:
     async def take(self, size: int) -> None:
         self._count += 1
         self._bytes += size
-        while self._count >= self._requests or self._bytes >= MAX_READ_BYTES:
+        while self._count >= self._requests or self._bytes >= self._most_bytes:
             self._freed.clear()
             await self._freed.wait()
 
@@ -72,16 +76,20 @@ class _Matched:
         self._call = call
         self._default_id = hosted.id if hosted else ""
         self._ordered = hosted.ordered if hosted else True
-        self._room = _Room(max(MIN_READ, 2 * hosted.concurrency if hosted else 0))
-        self._turn: asyncio.Queue[asyncio.Task[tuple[Response, int]] | None] = asyncio.Queue()
+        bound = max(MIN_READ, 2 * hosted.concurrency if hosted else 0)
+        self._room = _Room(math.inf if call.faults.answers_after_last_input else bound)
+        self._turn: asyncio.Queue[asyncio.Task[tuple[Response | None, int]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def run(self, first: Request) -> None:
         reader = self._spawn(self._read(first))
         try:
+            if self._call.faults.answers_after_last_input:
+                await reader
             while (task := await self._turn.get()) is not None:
                 response, size = await task
-                await self._call.context.write(response)
+                if response is not None:
+                    await self._call.write(response)
                 self._room.give(size)
             await reader
         finally:
@@ -104,10 +112,13 @@ class _Matched:
         finally:
             self._turn.put_nowait(None)
 
-    async def _answer(self, request: Request, size: int) -> tuple[Response, int]:
+    async def _answer(self, request: Request, size: int) -> tuple[Response | None, int]:
         if self._call.refused is not None:
             return self._call.refusal(self._call.refused, request), size
-        return await self._predictions.answer(request, self._call), size
+        try:
+            return await self._predictions.answer(request, self._call), size
+        except Stalled:
+            return None, size
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
@@ -128,14 +139,24 @@ class _Free:
 
     async def run(self, first: Request) -> None:
         reader = asyncio.create_task(self._read(first))
+        writer = asyncio.create_task(self._answer())
+        try:
+            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+            if reader.done():
+                reader.result()
+            await writer
+        finally:
+            await _cancel({reader, writer})
+
+    async def _answer(self) -> None:
         try:
             async with contextlib.aclosing(self._hosted.stream(self._feed)) as answers:
                 async for input_id, answer in answers:
                     await self._write(answer, input_id)
+        except (Abort, Ended):
+            raise
         except Exception as error:
             await self._write(noted(error, self._hosted), "")
-        finally:
-            await _cancel({reader})
 
     async def _read(self, request: Any) -> None:
         while request is not grpc.aio.EOF:
@@ -145,18 +166,24 @@ class _Free:
                 for wire in request.inputs:
                     await self._write(error, wire.id)
             else:
-                for wire in request.inputs:
-                    item = await self._predictions.item(wire, shared, self._hosted)
-                    await (self._feed.put(item) if isinstance(item, Item) else self._write(item, wire.id))
+                with contextlib.suppress(Stalled):
+                    await self._take(request, shared)
             request = await self._call.context.read()
         # A caller that goes away may first look like one that has sent all: the model must not take it for that.
         await asyncio.sleep(CANCEL_GRACE)
         await self._feed.end()
 
+    async def _take(self, request: Request, shared: Settings) -> None:
+        struck = self._call.faults.inputs(len(request.inputs))
+        for wire, fault in zip(request.inputs, struck, strict=True):
+            item = await self._predictions.item(wire, fault, shared, self._hosted)
+            await (self._feed.put(item) if isinstance(item, Item) else self._write(item, wire.id))
+
     async def _write(self, result: Any, input_id: str) -> None:
-        made = envelope.output(result, input_id or None, self._hosted.id)
+        echoed = input_id if input_id and self._call.faults.echo_input_ids else None
+        made = envelope.output(result, echoed, self._hosted.id)
         async with self._writing:
-            await self._call.context.write(envelope.response([made], self._call.req_id))
+            await self._call.write(envelope.response([made], self._call.req_id))
 
 
 async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:

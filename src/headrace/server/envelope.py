@@ -42,7 +42,7 @@ def _words(code: int) -> str:
 def failure(error: Exception) -> status_pb2.Status:
     """Turn what was raised into a status; anything but a `ModelError` is 21313 with the error's own words."""
     if isinstance(error, ModelError):
-        return status(error.code, error.description)
+        return status(error.code, error.description, time_remaining=getattr(error, "time_remaining", 0))
     return status(PREDICTION_FAILED, f"{type(error).__name__}: {error}")
 
 
@@ -80,7 +80,9 @@ def response(outputs: Sequence[resources_pb2.Output], req_id: str) -> service_pb
     return made
 
 
-def refusal(error: Exception, input_ids: Iterable[str], model_id: str, req_id: str) -> service_pb2.MultiOutputResponse:
+def refusal(
+    error: Exception, input_ids: Iterable[str | None], model_id: str, req_id: str
+) -> service_pb2.MultiOutputResponse:
     """Build the response to a request that failed as a whole: every input's output carries the same status."""
     made = service_pb2.MultiOutputResponse(status=failure(error))
     made.status.req_id = req_id

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -19,14 +21,28 @@ class ListenError(Exception):
     """The address cannot be used; the message is one line."""
 
 
-def bind(server: grpc.aio.Server, options: Options) -> str:
-    """Bind the server and give its address as clients write it: `http://host:port`, `https://...` or `unix:path`.
+@contextlib.contextmanager
+def listening(server: grpc.aio.Server, options: Options) -> Iterator[str]:
+    """Bind the server; gives its address as clients write it: `http://host:port`, `https://...` or `unix:path`.
+
+    A socket file is removed at the end, unless it is another server's by then.
 
     Raises:
         ListenError: the port or the socket file is in use, or cannot be made.
     """
-    if options.unix is not None:
-        return _bind_socket_file(server, options.unix)
+    if options.unix is None:
+        yield _bind_port(server, options)
+        return
+    address = _bind_socket_file(server, options.unix)
+    ours = _identity(options.unix)
+    try:
+        yield address
+    finally:
+        if ours == _identity(options.unix):
+            options.unix.unlink(missing_ok=True)
+
+
+def _bind_port(server: grpc.aio.Server, options: Options) -> str:
     host = f"[{options.host}]" if ":" in options.host and not options.host.startswith("[") else options.host
     address = f"{host}:{options.port}"
     try:
@@ -55,11 +71,8 @@ def _reason(error: Exception, options: Options) -> str:
 
 
 def _bind_socket_file(server: grpc.aio.Server, path: Path) -> str:
-    if len(os.fsencode(path)) > _LONGEST_PATH:
-        raise ListenError(f"the socket's path is longer than {_LONGEST_PATH} bytes: {path}")
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _clear(path)
+        claim(path)
         before = os.umask(0o177)  # from its first moment only the owner can open it
         try:
             bound = server.add_insecure_port(f"unix:{path}")
@@ -73,8 +86,15 @@ def _bind_socket_file(server: grpc.aio.Server, path: Path) -> str:
     return f"unix:{path}"
 
 
-def _clear(path: Path) -> None:
-    """Remove the socket file of a server that is gone; refuse anything else that is there."""
+def claim(path: Path) -> None:
+    """Make the folder of a socket file, and remove the file of a server that is gone.
+
+    Raises:
+        ListenError: something else is there, or the path is too long for a socket.
+    """
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise ListenError(f"the socket's path is longer than {_LONGEST_PATH} bytes: {path}")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:
@@ -93,8 +113,8 @@ def _clear(path: Path) -> None:
     raise ListenError(f"another server listens on unix:{path}")
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """Tell which file is at `path` now, so that another server's socket is never removed."""
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell which file is at `path` now."""
     try:
         found = path.lstat()
     except FileNotFoundError:

@@ -11,6 +11,8 @@ import grpc.aio
 from headrace.server import envelope
 from headrace.server.call import Call, Gate
 from headrace.server.duplex import run_duplex
+from headrace.server.fault_file import Rule
+from headrace.server.faults import Stalled, never, on_input
 from headrace.server.hosted import Hosted, noted
 from headrace.server.items import Fetcher, Settings, make_item, settings
 from headrace.server.model import Answer, Item, ModelError
@@ -32,24 +34,30 @@ class Predictions:
 
     async def post_model_outputs(self, request: Request, context: Context) -> Response:
         """Answer all inputs of a request at once."""
-        with self._gate.call(context) as call:
-            if call.refused is not None:
-                return call.refusal(call.refused, request)
-            return await self.answer(request, call)
+        with self._gate.call(context, "PostModelOutputs") as call:
+            if (refused := await call.admit(request.model_id)) is not None:
+                return call.refusal(refused, request)
+            try:
+                return await self.answer(request, call)
+            except Stalled:
+                await never()
 
     async def generate_model_outputs(self, request: Request, context: Context) -> None:
         """Answer the inputs of a request one after the other, each in pieces."""
-        with self._gate.call(context) as call:
-            if call.refused is not None:
-                await context.write(call.refusal(call.refused, request))
+        with self._gate.call(context, "GenerateModelOutputs") as call:
+            if (refused := await call.admit(request.model_id)) is not None:
+                await context.write(call.refusal(refused, request))
                 return
-            async with contextlib.aclosing(self.pieces(request, call)) as pieces:
-                async for piece in pieces:
-                    await context.write(piece)
+            try:
+                async with contextlib.aclosing(self.pieces(request, call)) as pieces:
+                    async for piece in pieces:
+                        await call.write(piece)
+            except Stalled:
+                await never()
 
     async def stream_model_outputs(self, _: AsyncIterator[Request], context: Context) -> None:
         """Answer a stream of requests while they arrive."""
-        with self._gate.call(context) as call:
+        with self._gate.call(context, "StreamModelOutputs") as call:
             await run_duplex(self, call)
 
     async def model(self, request: Request) -> Hosted:
@@ -64,30 +72,32 @@ class Predictions:
 
     async def answer(self, request: Request, call: Call) -> Response:
         """Make the response to one request: every input its own output, in their order."""
+        struck = call.faults.inputs(len(request.inputs))
         try:
             hosted = await self.model(request)
             shared = settings(request, call.cancelled)
             await hosted.ready()
         except ModelError as error:
             return call.refusal(error, request)
-        results = await self._answers(request.inputs, shared, hosted)
+        results = await self._answers(request.inputs, struck, shared, hosted)
         outputs = [
-            envelope.output(result, wire.id, hosted.id) for wire, result in zip(request.inputs, results, strict=True)
+            envelope.output(result, call.echoed(wire), hosted.id)
+            for wire, result in zip(request.inputs, results, strict=True)
         ]
         return envelope.response(outputs, call.req_id)
 
     async def _answers(
-        self, inputs: Sequence[resources_pb2.Input], shared: Settings, hosted: Hosted
+        self, inputs: Sequence[resources_pb2.Input], struck: Sequence[Rule | None], shared: Settings, hosted: Hosted
     ) -> list[Answer | Exception]:
         """Answer inputs, as many at a time as the model takes."""
         if len(inputs) == 1:
-            return [await self._one(inputs[0], shared, hosted)]
+            return [await self._one(inputs[0], struck[0], shared, hosted)]
         results: dict[int, Answer | Exception] = {}
         left = iter(enumerate(inputs))
 
         async def work() -> None:
             for position, wire in left:
-                results[position] = await self._one(wire, shared, hosted)
+                results[position] = await self._one(wire, struck[position], shared, hosted)
 
         tasks = [asyncio.create_task(work()) for _ in range(min(len(inputs), hosted.concurrency + 1))]
         try:
@@ -97,8 +107,11 @@ class Predictions:
                 task.cancel()
         return [results[position] for position in range(len(inputs))]
 
-    async def _one(self, wire: resources_pb2.Input, shared: Settings, hosted: Hosted) -> Answer | Exception:
+    async def _one(
+        self, wire: resources_pb2.Input, fault: Rule | None, shared: Settings, hosted: Hosted
+    ) -> Answer | Exception:
         try:
+            await on_input(fault)
             item = await make_item(wire, shared, hosted.card.input_fields, hosted.id, self._fetcher)
             return await hosted.predict(item)
         except Exception as error:
@@ -106,6 +119,7 @@ class Predictions:
 
     async def pieces(self, request: Request, call: Call) -> AsyncGenerator[Response, None]:
         """Make the responses of a generated answer; a failure is the last of them, and there is always one."""
+        struck = call.faults.inputs(len(request.inputs))
         try:
             hosted = await self.model(request)
             shared = settings(request, call.cancelled)
@@ -113,24 +127,28 @@ class Predictions:
         except ModelError as error:
             yield call.refusal(error, request)
             return
-        for wire in request.inputs:
+        for wire, fault in zip(request.inputs, struck, strict=True):
             given = 0
             try:
+                await on_input(fault)
                 item = await make_item(wire, shared, hosted.card.input_fields, hosted.id, self._fetcher)
                 async with contextlib.aclosing(hosted.generate(item)) as answers:
                     async for answer in answers:
                         given += 1
-                        yield envelope.response([envelope.output(answer, wire.id, hosted.id)], call.req_id)
+                        yield envelope.response([envelope.output(answer, call.echoed(wire), hosted.id)], call.req_id)
                 if not given:  # an empty stream would look like a broken one
                     nothing = Answer(resources_pb2.Data(text=resources_pb2.Text()))
-                    yield envelope.response([envelope.output(nothing, wire.id, hosted.id)], call.req_id)
+                    yield envelope.response([envelope.output(nothing, call.echoed(wire), hosted.id)], call.req_id)
             except Exception as error:
-                failed = envelope.output(noted(error, hosted), wire.id, hosted.id)
+                failed = envelope.output(noted(error, hosted), call.echoed(wire), hosted.id)
                 yield envelope.response([failed], call.req_id)
 
-    async def item(self, wire: resources_pb2.Input, shared: Settings, hosted: Hosted) -> Item | Exception:
+    async def item(
+        self, wire: resources_pb2.Input, fault: Rule | None, shared: Settings, hosted: Hosted
+    ) -> Item | Exception:
         """Make an item of an input, or give the error that says why not."""
         try:
+            await on_input(fault)
             return await make_item(wire, shared, hosted.card.input_fields, hosted.id, self._fetcher)
         except Exception as error:
             return noted(error, hosted)
