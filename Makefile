@@ -18,3 +18,6 @@ protos:  ## generate src/headrace/v2 from protos/ with the pinned, oldest suppor
 
 floors:  ## the streaming core on the oldest supported versions of the core dependencies
 	sh tools/floors.sh
+
+bench:  ## what our layers cost over a raw stub, as ratios
+	$(PYTHON) -m benchmarks

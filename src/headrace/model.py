@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from headrace import codec, reference
 from headrace.calls.deadline import Deadline
-from headrace.calls.duplex import Duplex, DuplexOptions
+from headrace.calls.duplex import Duplex
 from headrace.calls.free import FreeDuplex
 from headrace.calls.map import MapWork
 from headrace.calls.options import CallOptions, Given, StreamOptions, check, checked_batch, checked_on_error
 from headrace.calls.pack import join, predict_many
+from headrace.calls.parts import DuplexOptions
 from headrace.calls.server_stream import PredictionStream
 from headrace.calls.streams import DuplexStream, OnError
 from headrace.config import MiB, Window

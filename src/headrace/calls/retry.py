@@ -51,25 +51,25 @@ class Attempts:
         """Tell how many seconds to wait before the next attempt, or None to give up. Emits the event."""
         kind = kind_of(error)
         if kind not in RETRIED or self.policy.attempts == 1:
-            return self._give_up(error)
+            return self._given_up(error)
         if kind is Kind.WARMING:
             return self._wait_for_model(error)
         if kind is Kind.UNPROCESSED:
             self._unprocessed += 1
             if self._unprocessed > self.policy.unprocessed:
-                return self._give_up(error)
+                return self._given_up(error)
             return 0.001 + 0.009 * self.unit()
         if kind is Kind.THROTTLE:
             self._throttles += 1
             if self._throttles > self.policy.throttled_attempts:
-                return self._give_up(error)
+                return self._given_up(error)
         else:
             if kind is Kind.AMBIGUOUS:
                 self._ambiguous += 1
             exhausted = self._failures + 2 > self.policy.attempts or self._ambiguous > self.policy.ambiguous_attempts
             # A server that can't be reached isn't burdened by another try: the budget is for those that can.
             if exhausted or (kind is not Kind.CONNECT and not self.budget.spend()):
-                return self._give_up(error)
+                return self._given_up(error)
         delay = self._backoff(self._failures, error)
         self._failures += 1
         if kind is Kind.THROTTLE:
@@ -85,7 +85,7 @@ class Attempts:
         waited = now - self._warming_since
         left = self.warm_up - waited
         if left <= 0:
-            return self._give_up(error)
+            return self._given_up(error)
         bound = min(self.policy.warm_up_cap, 0.5 * 1.5**self._polls)
         self._polls += 1
         delay = bound * (0.5 + 0.5 * self.unit())
@@ -104,9 +104,10 @@ class Attempts:
         hint = _hint(error)
         return max(delay, min(hint, self.policy.hint_cap)) if hint is not None else delay
 
-    def _give_up(self, error: HeadraceError) -> None:
+    def _given_up(self, error: HeadraceError) -> float | None:
         if isinstance(error, TransportError | ServerError):
             error.attempt = self.made
+        return None
 
 
 def _hint(error: HeadraceError) -> float | None:

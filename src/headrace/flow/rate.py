@@ -47,8 +47,6 @@ class Rate:
             return 0.0
         now = self._clock()
         self._creep(now)
-        if self._now is None:
-            return 0.0
         self._next = max(self._next, now - self.BURST_SECONDS)
         wait = self._next - now
         self._next += 1.0 / self._now

@@ -103,7 +103,7 @@ class _Threaded(Source[T]):
         def gone() -> None:
             thread.join()
             try:
-                loop.call_soon_threadsafe(lambda: closed.done() or closed.set_result(None))
+                loop.call_soon_threadsafe(_settle, closed, None, None)
             except RuntimeError:
                 pass
 
@@ -131,7 +131,7 @@ class _Threaded(Source[T]):
                 pass  # the user's generator failed while closing; the stream is over
 
 
-def _settle(answer: asyncio.Future[object], item: object, error: BaseException | None) -> None:
+def _settle(answer: asyncio.Future[Any], item: object, error: BaseException | None) -> None:
     if answer.done():
         return  # the puller was cancelled
     if error is not None:
