@@ -44,7 +44,6 @@ class Flow:
         self._link = link
         self._scanner = MessageScanner(from_client=direction == "to_server")
         self._line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_LINE_CHUNKS)
-        self._last_due = 0.0
         self._free_at = 0.0
 
     @property
@@ -60,8 +59,7 @@ class Flow:
             data = await reader.read(_CHUNK_BYTES)
             faults = self._link.faults()
             due = clock() + faults.latency + self._link.random.uniform(0.0, faults.jitter)
-            self._last_due = max(self._last_due, due)
-            await self._line.put((self._last_due, data))
+            await self._line.put((due, data))
 
     async def write(self, writer: asyncio.StreamWriter) -> None:
         """Pass bytes on when their time has come."""

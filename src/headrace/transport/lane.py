@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from headrace.errors import ConcurrentUse
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,7 +59,7 @@ class Lane:
         size = PREFIX_BYTES + len(message)
         while not self._closed and not self._room(size):
             if self._putter is not None:
-                raise RuntimeError("another task is writing to this call already; one task writes, one task reads")
+                raise ConcurrentUse("another task is writing to this call already; one task writes, one task reads")
             self._putter = asyncio.get_running_loop().create_future()
             try:
                 await self._putter
@@ -76,7 +78,7 @@ class Lane:
         """Take the next message; None at an orderly end, the failure at another one."""
         while self._held or not (self._messages or self._ended):
             if self._getter is not None:
-                raise RuntimeError("another task is reading this call already; one task writes, one task reads")
+                raise ConcurrentUse("another task is reading this call already; one task writes, one task reads")
             self._getter = asyncio.get_running_loop().create_future()
             try:
                 await self._getter

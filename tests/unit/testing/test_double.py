@@ -222,6 +222,17 @@ async def test_answers_are_held_and_released(double: ModelDouble, transport: Mem
     await tasks[2]
 
 
+async def test_held_answers_end_with_their_call(double: ModelDouble, transport: MemoryTransport) -> None:
+    double.hold()
+    call = transport.open(STREAM, ())
+    for input_id in "abc":
+        await call.write([request(input_id)])
+    await double.server.until(lambda: double.held == ["a", "b", "c"])
+    call.cancel()
+    await double.server.until(lambda: double.server.calls[0].finished)
+    assert double.held == []
+
+
 async def look_up(transport: MemoryTransport, method: str, request: Message, response: type[Message]) -> Any:
     answer = await transport.unary(SERVICE + method, [request.SerializeToString()], (), 5.0)
     return response.FromString(answer)

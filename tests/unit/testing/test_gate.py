@@ -77,3 +77,16 @@ async def test_who_is_cancelled_leaves_the_line() -> None:
     assert gate.waiting == ["b"]
     gate.release_next()
     assert await passed(tasks) == ["a", "b"]
+
+
+async def test_what_was_released_in_advance_does_not_outlive_the_hold() -> None:
+    gate = Gate()
+    gate.hold()
+    gate.release("a")
+    gate.release_next()
+    gate.release()
+    gate.hold()
+    tasks = await arrive(gate, "a", "b")
+    assert await passed(tasks) == []
+    gate.release()
+    assert await passed(tasks) == ["a", "b"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -383,6 +384,16 @@ async def test_the_address_follows_the_target_and_is_there_once_started() -> Non
         assert "example.invalid" in repr(proxy)
     with pytest.raises(ConfigError, match="listen"):
         FaultProxy("127.0.0.1:1", listen="nowhere")
+
+
+async def test_a_connection_that_ends_before_it_began_is_closed(echo_server: str) -> None:
+    near, far = socket.socketpair()
+    async with FaultProxy(echo_server) as proxy:
+        proxy._add(far)
+        proxy.reset()
+        await proxy.until(lambda stats: stats.open == 0)
+    near.close()
+    assert far.fileno() == -1
 
 
 # -- gRPC through it

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from headrace.errors import ConcurrentUse
 from headrace.transport.lane import PREFIX_BYTES, Lane
 
 
@@ -186,7 +187,7 @@ async def test_misuse_has_a_sentence() -> None:
     lane = lane_of()
     first = asyncio.create_task(lane.get())
     await turns()
-    with pytest.raises(RuntimeError, match="another task is reading"):
+    with pytest.raises(ConcurrentUse, match="another task is reading"):
         await lane.get()
     lane.end()
     assert await first is None
@@ -196,7 +197,7 @@ async def test_misuse_has_a_sentence() -> None:
     await full.put(b"a")
     waiting = asyncio.create_task(full.put(b"b"))
     await turns()
-    with pytest.raises(RuntimeError, match="another task is writing"):
+    with pytest.raises(ConcurrentUse, match="another task is writing"):
         await full.put(b"c")
     full.close()
     assert await waiting is False

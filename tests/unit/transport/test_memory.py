@@ -345,3 +345,60 @@ async def test_a_cancelled_close_goes_on_closing(server: MemoryServer) -> None:
     await transport.close(0)
     assert server.calls[0].finished
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_whatever_a_handler_waits_for_a_cancel_reaches_it(
+    server: MemoryServer, transport: MemoryTransport
+) -> None:
+    cleaned_up = asyncio.Event()
+
+    @server.on("/test.T/Wait")
+    async def wait(call: ServerCall) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned_up.set()
+
+    call = transport.open("/test.T/Wait", ())
+    await server.until(lambda: server.running)
+    await turns()
+    call.cancel()
+    await server.until(lambda: server.calls[0].finished)
+    assert cleaned_up.is_set()
+
+
+async def test_closing_waits_for_the_handlers_to_clean_up(server: MemoryServer) -> None:
+    transport = connect_to(server)
+    cleaned_up = False
+
+    @server.on("/test.T/Wait")
+    async def wait(call: ServerCall) -> None:
+        nonlocal cleaned_up
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await turns()
+            cleaned_up = True
+
+    transport.open("/test.T/Wait", ())
+    await turns()
+    await transport.close(0)
+    assert cleaned_up
+
+
+async def test_nothing_is_kept_of_calls_that_are_over(server: MemoryServer, transport: MemoryTransport) -> None:
+    await transport.connect(5.0)
+    connection = transport._connection
+    assert connection is not None
+    for cancelled in (False, True):
+        call = transport.open(ECHO, ())
+        await call.write([b"a"])
+        await call.half_close()
+        await server.until(lambda: server.calls[-1].finished)
+        assert len(connection.undelivered) == 1
+        if cancelled:
+            call.cancel()
+        else:
+            assert await read_all(call) == [b"a"]
+        assert not connection.undelivered
+    assert not connection.running
