@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 NEXT = (
     ("headrace predict --local YOUR-PHOTO.jpg", "a photo of yours"),
     ('headrace generate --local "Why is the sky blue?"', "tokens as they come"),
-    ("headrace stream --local A-FOLDER/ -o jsonl", "many, for a program to read"),
+    ("headrace stream --local A-FOLDER/ -o jsonl", "for programs"),
     ("headrace models", "what else is there"),
 )
 
@@ -105,7 +105,7 @@ class Demo:
         prediction = await model.predict_by_filepath(str(photo), input_type="image", output_config={"max_concepts": 4})
         self._print(f"   {photo.name}")
         self._lines(render.pretty_concepts(prediction.concepts, indent="   "))
-        self._took(start, "the model's loading included")
+        self._took(start, "loading included")
 
     async def detect(self, client: Client) -> None:
         """One photo, boxes: what is where, drawn on the photo."""
@@ -123,7 +123,7 @@ class Demo:
         path = self._folder / f"{photo.stem}-boxes.png"
         path.write_bytes(draw_on_bytes(data, prediction.regions))
         self._print(f"   drawn on the photo: {styled(line(str(path)), 'green')}")
-        self._note(f"   {in_seconds(seconds)}, the model's loading included")
+        self._note(f"   {in_seconds(seconds)}, loading included")
 
     async def sentiment(self, client: Client) -> None:
         """Two texts in one request."""
@@ -141,14 +141,14 @@ class Demo:
 
     async def generate(self, client: Client) -> None:
         """One prompt, its answer token by token."""
-        prompt = self._text("question.txt")
+        prompt = "Tell me about rivers in three sentences."
         self._print(f"   {styled(line(prompt), 'cyan')}")
         start = self._begin("loading the language model")
         model = client.model(model_id="llm")
         first: float | None = None
         pieces = 0
         wrap = Wrapped("   ", width())
-        params = {"temperature": 0.0, "max_tokens": 90}
+        params = {"temperature": 0.0, "max_tokens": 60}
         try:
             async with model.generate_by_bytes(prompt, input_type="text", inference_params=params) as stream:
                 async for chunk in stream:
@@ -163,7 +163,7 @@ class Demo:
             rate = (pieces - 1) / max(time.monotonic() - first, 1e-6)
             self._note(
                 f"   {pieces} pieces, {rate:.0f} a second; the first after {in_seconds(first - start)},"
-                " the model's loading included"
+                " loading included"
             )
 
     async def stream(self, client: Client) -> None:
@@ -230,42 +230,42 @@ class Wrapped:
         self._columns = columns
         self._at = 0  # characters on the current line, 0 before its indent
         self._word = ""
+        self._spaces = ""
 
     def write(self, text: str) -> None:
         """Write a piece; a word waits until its end is known."""
         for c in escape(text):
-            if c in " \n":
-                self._flush()
-                if c == "\n" and self._at:
-                    self._out("\n")
-                    self._at = 0
-                elif self._at > len(self._indent):
-                    self._out(" ")
-                    self._at += 1
-            else:
+            if c not in " \n":
                 self._word += c
+                continue
+            self._flush()
+            if c == "\n":
+                self._break()
+            elif self._at:
+                self._spaces += " "
         sys.stdout.flush()
 
     def end(self) -> None:
         """Write what waits and end the line."""
         self._flush()
-        if self._at:
-            self._out("\n")
-            self._at = 0
+        self._break()
         sys.stdout.flush()
 
     def _flush(self) -> None:
         if not self._word:
             return
-        if self._at and self._at + len(self._word) > self._columns:
-            self._out("\n")
-            self._at = 0
-        if not self._at:
-            self._out(self._indent)
-            self._at = len(self._indent)
+        if self._at and self._at + len(self._spaces) + len(self._word) > self._columns:
+            self._break()
+        self._out(self._spaces if self._at else self._indent)
         self._out(self._word)
-        self._at += len(self._word)
-        self._word = ""
+        self._word = self._spaces = ""
+
+    def _break(self) -> None:
+        if self._at:
+            sys.stdout.write("\n")
+        self._at = 0
+        self._spaces = ""
 
     def _out(self, text: str) -> None:
         sys.stdout.write(render.encodable(text, sys.stdout))
+        self._at += len(text)

@@ -121,7 +121,7 @@ def _somewhere(options: Options) -> Options:
         return options
     if resolve(None, options.pat, None).credentials:
         return options
-    say("no server and no credential given: these are the models of the embedded server")
+    say("models of the embedded server (no other server or credential given)")
     return replace(options, local=True)
 
 

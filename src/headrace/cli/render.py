@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _BAR_CELLS = 20
 _NAME_CELLS = 32
+_FEW = 6  # concepts that are all shown
 _LINES = 40  # of a table on a terminal; plain output is never cut
 
 
@@ -116,12 +117,20 @@ def _pretty(prediction: Prediction) -> Iterable[str]:
     if prediction.regions:
         yield from _cut(pretty_regions(prediction.regions))
     if prediction.concepts:
-        yield from _cut(pretty_concepts(prediction.concepts))
+        yield from _worth_reading(prediction.concepts)
     if prediction.text:
         yield escape(prediction.text)
     yield from media(prediction)
     if is_empty(prediction):
         yield "nothing found"
+
+
+def _worth_reading(concepts: Sequence[Concept]) -> Iterable[str]:
+    """Give the lines of a person's interest: a few as they are, of many those of 1% or more (at least three)."""
+    kept = [c for n, c in enumerate(concepts) if len(concepts) <= _FEW or n < 3 or c.value >= 0.01]
+    yield from _cut(pretty_concepts(kept))
+    if len(kept) < len(concepts):
+        yield f"  … and {len(concepts) - len(kept)} below 1% (all of them with -o json, or in a pipe)"
 
 
 def pretty_concepts(concepts: Sequence[Concept], indent: str = "  ") -> list[str]:

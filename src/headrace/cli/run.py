@@ -99,7 +99,7 @@ def report(error: BaseException) -> int:
         say(_usage(error))
         return USAGE
     if isinstance(error, HeadraceError):
-        say(str(error))
+        say(_without_traceback(str(error)))
         return exit_code(error)
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         say(f"this needs {error.name}: pip install 'headrace[{_EXTRAS[error.name]}]'")
@@ -151,6 +151,12 @@ def _usage(error: click.ClickException) -> str:
     ):
         return message
     return f"{message} ({error.ctx.command_path} --help shows what there is)"
+
+
+def _without_traceback(message: str) -> str:
+    """Shorten a message that quotes another process's traceback to what it says first and last."""
+    lines = [text for text in message.splitlines() if text.strip()]
+    return f"{lines[0]} {lines[-1].strip()}" if any("Traceback (most" in text for text in lines) else message
 
 
 def _reader_left() -> int:

@@ -36,6 +36,14 @@ def test_concepts_for_people_have_bars() -> None:
     assert len(tabby) == len(tiger)
 
 
+def test_people_are_spared_a_long_tail() -> None:
+    found = prediction(concepts=concepts(("cat", 0.9), *((f"thing {n}", 0.001) for n in range(19))))
+    shown = render.show(found, pretty=True).splitlines()
+    assert len(shown) == 4
+    assert "17 below 1%" in shown[-1]
+    assert len(render.show(found, pretty=False).splitlines()) == 20
+
+
 def test_concepts_for_pipes_have_tabs() -> None:
     assert render.show(CLASSES, pretty=False) == "tabby\t0.5000\ntiger cat\t0.2500"
 

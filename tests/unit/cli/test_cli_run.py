@@ -77,3 +77,8 @@ def test_a_traceback_only_when_asked_for(capsys: pytest.CaptureFixture[str], mon
     said = capsys.readouterr().err
     assert "Traceback" in said
     assert "canary" not in said
+
+
+def test_another_process_s_traceback_is_cut_to_its_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    r.report(e.ConnectFailed("the server ended:\nTraceback (most recent call last):\n  File x\nOSError: no space\n"))
+    assert capsys.readouterr().err == "headrace: the server ended: OSError: no space\n"

@@ -1,0 +1,88 @@
+"""The demo and the examples, run as their users run them, on real models."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headrace.server import weights
+
+ROOT = Path(__file__).parents[2]
+PHOTOS = ROOT / "src/headrace/data/samples/photos"
+LLM = "smollm2-135m-instruct"
+
+
+def need_llm() -> None:
+    """Skip where the language model's weights are not in the cache; tests use no network."""
+    there = {state.weight.name for state in weights.status() if state.path is not None}
+    if LLM not in there:
+        if "weights" in os.environ.get("HEADRACE_REQUIRE", "").split(","):
+            pytest.fail(f"HEADRACE_REQUIRE wants the weights; run: headrace models pull {LLM}")
+        pytest.skip(f"the weights are not in the cache; run: headrace models pull {LLM}")
+
+
+def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        [sys.executable, *argv],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=cwd,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        timeout=110,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.mark.models
+def test_demo(tmp_path: Path) -> None:
+    need_llm()
+    done = run("-m", "headrace.cli", "demo", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\x1b" not in done.stdout  # plain where nobody looks
+    for expected in (
+        "tiger cat",
+        "cup  ",
+        "positive",
+        "negative",
+        r"\d+ pieces, \d+ a second; the first after",
+        r"astronaut\.jpg",
+        r"6 answers in .*; the first after .*, when [2-5] were sent",
+        "headrace predict --local YOUR-PHOTO.jpg",
+    ):
+        assert re.search(expected, done.stdout), expected
+    picture = tmp_path / "headrace-demo" / "coffee-boxes.png"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in tmp_path.iterdir()] == ["headrace-demo"]
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_example_predict(tmp_path: Path) -> None:
+    done = run(str(ROOT / "examples/predict.py"), str(PHOTOS / "coffee.jpg"), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "espresso" in done.stdout.splitlines()[0]
+    assert len(done.stdout.splitlines()) == 5
+
+
+@pytest.mark.models
+def test_example_generate(tmp_path: Path) -> None:
+    need_llm()
+    done = run(str(ROOT / "examples/generate.py"), "What is the capital of France?", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Paris" in done.stdout
+
+
+def test_example_stream(tmp_path: Path) -> None:
+    photos = sorted(str(path) for path in PHOTOS.glob("*.jpg"))
+    done = run(str(ROOT / "examples/stream.py"), *photos, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"coffee\.jpg: espresso \d\d%", done.stdout)
+    assert re.search(rf"{len(photos)} answers, at most [1-6] in flight", done.stdout)
