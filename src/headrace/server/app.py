@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 GRACE = 0.4  # seconds that running calls get at a stop
 CLOSE = 0.4  # seconds that models get to close
+LAST_RESORT = 10.0  # seconds after which a server without a parent ends, even when a model blocks everything
 MAX_MESSAGE_BYTES = (128 << 20) + (1 << 20)  # the protocol's 128 MB and what is around it
 
 
@@ -175,3 +177,5 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
         pass
     with contextlib.suppress(RuntimeError):  # it has stopped already
         loop.call_soon_threadsafe(stop.set)
+    time.sleep(LAST_RESORT)  # a daemon thread: an ordinary stop ends the process before this does
+    os._exit(1)

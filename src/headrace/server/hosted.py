@@ -12,6 +12,7 @@ import contextlib
 import functools
 import inspect
 import logging
+import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -224,5 +225,6 @@ def _closable(pieces: Any) -> Any:
 def noted(error: Exception, hosted: Hosted) -> Exception:
     """Log a failure that is the model's own; bad inputs are the caller's."""
     if not isinstance(error, ModelError):
-        log.error("model %s failed: %s: %s", hosted.id, type(error).__name__, error, exc_info=error)
+        told = "".join(traceback.format_exception(error)).rstrip()  # as text: a record would keep the frames alive
+        log.error("model %s failed: %s: %s\n%s", hosted.id, type(error).__name__, error, told)
     return error

@@ -14,6 +14,7 @@ from headrace.server.envelope import INVALID_BYTES, INVALID_REQUEST, OVER_LIMIT,
 from headrace.server.model import Item, ModelError, OutputConfig
 from headrace.v2 import resources_pb2, service_pb2
 
+KINDS = ("text", "image", "video", "audio")
 MAX_INPUTS = 128
 MAX_BYTES = {"image": 20_000_000, "text": 20_000_000, "audio": 20_000_000, "video": 128_000_000}
 VIDEO_OVER_LIMIT = 31105
@@ -94,11 +95,12 @@ async def make_item(
             the fetcher raises.
     """
     item = Item(wire.id, params=shared.params, config=shared.config, data=wire.data, cancelled=shared.cancelled)
-    present = [kind for kind in ("text", "image", "video", "audio") if _present(wire.data, kind)]
-    if not present and not wire.data.parts:
+    present = [kind for kind in KINDS if _present(wire.data, kind)]
+    more = any(descriptor.name not in (*KINDS, "metadata") for descriptor, _ in wire.data.ListFields())
+    if not present and not more:
         raise ModelError(INVALID_BYTES, "the input is empty")
     taken = [kind for kind in present if kind in kinds]
-    if not taken and not wire.data.parts:
+    if not taken and not more:  # what else there is, such as an array, the model finds in `data`
         raise ModelError(UNSUPPORTED, f"the input holds {_and(present)}; model {model_id} takes {_and(kinds)}")
     if "text" in taken:
         item.text = await _text(wire.data.text, fetcher)

@@ -19,6 +19,8 @@ from headrace.server.model import Answer, Item, ModelError
 from headrace.server.registry import Registry
 from headrace.v2 import resources_pb2, service_pb2
 
+MIN_AT_ONCE = 8  # inputs of a batch under way at least: while one is in the model, URLs of others are fetched
+
 Request = service_pb2.PostModelOutputsRequest
 Response = service_pb2.MultiOutputResponse
 Context = grpc.aio.ServicerContext[Request, Response]
@@ -99,7 +101,8 @@ class Predictions:
             for position, wire in left:
                 results[position] = await self._one(wire, struck[position], shared, hosted)
 
-        tasks = [asyncio.create_task(work()) for _ in range(min(len(inputs), hosted.concurrency + 1))]
+        workers = min(len(inputs), max(MIN_AT_ONCE, hosted.concurrency + 1))
+        tasks = [asyncio.create_task(work()) for _ in range(workers)]
         try:
             await asyncio.gather(*tasks)
         finally:

@@ -142,6 +142,22 @@ async def test_an_oversized_input_is_refused_by_its_size(serve: Any) -> None:
     assert "20,000,001" in response.status.details
 
 
+class Arrays:
+    """Takes what has no field of its own in an item."""
+
+    def predict(self, item: Item) -> str:
+        return f"{list(item.data.ndarray.shape)}"
+
+
+async def test_other_data_than_the_four_kinds_reach_the_model(serve: Any) -> None:
+    stub = await serve(Arrays)
+    request = pb.PostModelOutputsRequest(model_id="arrays")
+    request.inputs.add().data.ndarray.shape.extend([2, 3])
+    request.inputs.add().data.metadata.update({"only": "metadata"})
+    response = await stub.predict(request)
+    assert [(o.status.code, o.data.text.raw) for o in response.outputs] == [(10000, "[2, 3]"), (30300, "")]
+
+
 class Broken:
     """Raises what no model should."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,14 @@ def test_a_mistake_is_told_with_its_place_in_one_line(text: str) -> None:
         parse(text)
     assert MISTAKES[text] in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_examples_of_the_documentation_are_understood() -> None:
+    page = Path(__file__).parents[3].joinpath("docs", "faults.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == 4
+    for example in examples:
+        assert parse(example) != Script()
 
 
 def test_a_files_mistakes_name_the_file(tmp_path: Path) -> None:
