@@ -71,7 +71,7 @@ class Hosted:
         try:
             self._instance = await in_thread(self._load, f"load-{self.id}")
         except ModelError as error:
-            log.error("%s", error)
+            log.error("%s", error.description)
             raise
         finally:
             self._loading = None
@@ -158,7 +158,7 @@ class Hosted:
                 if inspect.isawaitable(result):
                     await result
             except Exception as error:
-                log.error("closing model %s failed: %s: %s", self.id, type(error).__name__, error)
+                log.error("closing model %s failed: %s: %s", self.id, type(error).__name__, str(error))
         self._workers.close()
 
     @contextlib.asynccontextmanager
@@ -226,5 +226,5 @@ def noted(error: Exception, hosted: Hosted) -> Exception:
     """Log a failure that is the model's own; bad inputs are the caller's."""
     if not isinstance(error, ModelError):
         told = "".join(traceback.format_exception(error)).rstrip()  # as text: a record would keep the frames alive
-        log.error("model %s failed: %s: %s\n%s", hosted.id, type(error).__name__, error, told)
+        log.error("model %s failed: %s: %s\n%s", hosted.id, type(error).__name__, str(error), told)
     return error

@@ -50,7 +50,7 @@ class Registry:
         self._progress = progress
         self._builtin = {name: BUILT_IN[name] for name in chosen}
         self._hosted: dict[str, Hosted] = {}
-        self._failed: dict[str, ModelError] = {}
+        self._unusable: dict[str, str] = {}  # id -> why
         self._importing = asyncio.Lock()
         for target in targets:
             self.add(find(target), target)
@@ -95,16 +95,15 @@ class Registry:
             known = ", ".join([*self._hosted, *(n for n in self._builtin if n not in self._hosted)])
             raise ModelError(NO_SUCH_MODEL, f"there is no model {model_id!r} on this server; it has: {known}")
         async with self._importing:
-            if model_id in self._failed:
-                raise self._failed[model_id]
-            if model_id not in self._hosted:
+            if model_id not in self._hosted and model_id not in self._unusable:
+                target = self._builtin[model_id]
                 try:
-                    target = self._builtin[model_id]
                     self._hosted[model_id] = self._host(await in_thread(lambda: find(target)), target)
                 except LoadError as error:
-                    self._failed[model_id] = ModelError(NOT_DEPLOYABLE, f"model {model_id} is not usable: {error}")
-                    log.error("model %s is not usable: %s", model_id, error)
-                    raise self._failed[model_id] from error
+                    self._unusable[model_id] = str(error)
+                    log.error("model %s is not usable: %s", model_id, str(error))
+        if reason := self._unusable.get(model_id):
+            raise ModelError(NOT_DEPLOYABLE, f"model {model_id} is not usable: {reason}")
         return self._hosted[model_id]
 
     async def all(self) -> list[Hosted]:
