@@ -1,0 +1,1 @@
+"""The tests of headrace; `tests.support` is what they share."""

@@ -1,0 +1,1 @@
+"""What tests share: servers in and out of this process, clients for them, and clocks."""
