@@ -7,6 +7,8 @@ import pytest
 from headrace.errors import ConcurrentUse
 from headrace.transport.lane import PREFIX_BYTES, Lane
 
+pytestmark = pytest.mark.core
+
 
 def lane_of(window_bytes: int = 1000, *, started: bool = True) -> Lane:
     return Lane(window_bytes, started=started)

@@ -10,6 +10,8 @@ from headrace.config import Target, Transmission
 from headrace.transport.base import Call, Transport, TransportFactory
 from headrace.transport.memory import MemoryServer, MemoryTransport, ServerCall
 
+pytestmark = pytest.mark.core
+
 ECHO, SUM, HANG = "/test.T/Echo", "/test.T/Sum", "/test.T/Hang"
 
 

@@ -9,6 +9,8 @@ from headrace.config import Target, Transmission
 from headrace.status import Kind, kind_of
 from headrace.transport.memory import MemoryServer, MemoryTransport, ServerCall
 
+pytestmark = pytest.mark.core
+
 ECHO, HANG = "/test.T/Echo", "/test.T/Hang"
 
 
