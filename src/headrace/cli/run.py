@@ -57,7 +57,7 @@ def run(coroutine: Coroutine[object, object, int]) -> int:
     """Run a command's coroutine; Ctrl-C cancels it and lets it close what it opened."""
     try:
         return asyncio.run(coroutine)
-    except KeyboardInterrupt as error:  # click would answer it with an empty line
+    except (KeyboardInterrupt, BrokenPipeError) as error:  # click has answers of its own to these
         return report(error)
 
 

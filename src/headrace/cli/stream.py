@@ -146,8 +146,13 @@ class Run:
                     async with model.stream(inputs=inputs, **settings, **options.call) as predictions:
                         async for prediction in predictions:
                             self._take(prediction)
-                finally:
+                except BrokenPipeError:  # nobody reads: quietly
+                    self._status.clear()
+                    raise
+                except BaseException:
                     self._finish()
+                    raise
+                self._finish()
         return SOME_FAILED if self._failed else DONE
 
     async def _named(self, source: AsyncIterator[Given]) -> AsyncIterator[Input]:
