@@ -111,7 +111,9 @@ class Detector:
 
     def load(self) -> None:
         """Open the network."""
-        self._yolo = Yolo()
+        from headrace.server.models._shared import yolo
+
+        self._yolo = yolo()
 
     def predict(self, item: Item) -> Answer:
         """Find the objects in one picture."""

@@ -1,0 +1,37 @@
+"""Loaded once for all models that use it: the language model, the detector, the readers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from headrace.server import weights
+from headrace.server.models._llama import Llama
+from headrace.server.models.detector import Yolo
+from headrace.server.models.ocr import Reader
+
+T = TypeVar("T")
+
+SMOLLM2 = "smollm2-135m-instruct"
+
+
+class Once(Generic[T]):
+    """Something that is made when first asked for and kept for the life of the process."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: list[T] = []
+
+    def __call__(self) -> T:
+        """Give it; the first caller makes it, others wait for that. A failure is tried again by the next caller."""
+        with self._lock:
+            if not self._made:
+                self._made.append(self._make())
+            return self._made[0]
+
+
+smollm2 = Once(lambda: Llama(weights.ensure(SMOLLM2)))
+yolo = Once(Yolo)
+reader = Once(Reader)

@@ -1,0 +1,54 @@
+"""Objects in videos: YOLOv3-tiny on frames at equal distances."""
+
+from __future__ import annotations
+
+from headrace.server import model
+from headrace.server.model import Answer, Card, Item, ModelError
+from headrace.server.models._media import frames
+from headrace.server.models.detector import DEFAULT_SCORE, SIDE, Detector
+from headrace.v2 import resources_pb2 as pb
+
+DEFAULT_STEP_MS = 1000
+_INVALID_ARGUMENT = 31104
+
+
+class VideoDetector:
+    """Find everyday objects in a video: a frame a second, or one every `sample_ms` milliseconds.
+
+    `data.frames`: each with its number in the sample (`index`), its time in ms and its regions.
+    `output_config`: `sample_ms` (100..60000), and `min_value`, `max_concepts`, `select_concepts` as for pictures,
+    for each frame. Videos last 10 minutes at most; at most 1200 frames are looked at.
+    """
+
+    card = Card(
+        id="yolov3-tiny-video",
+        task="visual-detector",
+        title="YOLOv3-tiny on videos, COCO objects",
+        description="Finds objects of 80 everyday kinds in frames of a video and says where and when they are.",
+        input_fields=("video",),
+        output_fields=("frames",),
+        licence=Detector.card.licence,
+        provenance=Detector.card.provenance,
+        size_bytes=Detector.card.size_bytes,
+        weak_at=f"{Detector.card.weak_at}; frames are looked at one by one, objects are not followed",
+        sample="headrace predict --local --model_id yolov3-tiny-video --file_path street.mp4",
+    )
+    concurrency = 2
+
+    def load(self) -> None:
+        """Open the network."""
+        from headrace.server.models._shared import yolo
+
+        self._yolo = yolo()
+
+    def predict(self, item: Item) -> Answer:
+        """Find the objects in one video."""
+        if item.video is None:
+            raise ModelError(_INVALID_ARGUMENT, "the input holds no video")
+        found = []
+        step_ms = item.config.sample_ms or DEFAULT_STEP_MS
+        for number, time_ms, image in frames(item.video, step_ms, 2 * SIDE, item.cancelled):
+            boxes = self._yolo.find(image, item.config.min_value or DEFAULT_SCORE)
+            info = pb.FrameInfo(index=len(found), time=time_ms, number=number)
+            found.append(pb.Frame(frame_info=info, data=model.regions(boxes, item.config).data))
+        return Answer(pb.Data(frames=found))
