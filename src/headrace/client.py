@@ -30,12 +30,13 @@ from headrace.config import (
     Transmission,
     Unset,
 )
-from headrace.errors import ConfigError, NotFound, ServerError
+from headrace.errors import ConfigError, InvalidRequest, NotFound, ServerError
 from headrace.events import Emitter, OnEvent
 from headrace.flow.rate import Budget, Rate
 from headrace.local import APP_ID, USER_ID, LocalServer
 from headrace.model import Model
 from headrace.reference import ModelRef
+from headrace.signatures import Method
 from headrace.transport.base import Transport, TransportFactory
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
@@ -155,6 +156,7 @@ class Client:
         self._shared = False
         self._ids = _Ids()
         self._fields: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._methods: dict[ModelRef, tuple[Method, ...]] = {}
         self._own_user = ""
 
     @classmethod
@@ -342,6 +344,11 @@ class Client:
     def _session(self) -> Session:
         if self._local is not None and not self._local.started:
             raise ConfigError("Client.local() starts its server when it is entered: use `async with`")
+        if self.target.hosted and not self._account.credentials:
+            raise ConfigError(
+                f"no credential for {self.target}: give pat= or token=, set CLARIFAI_PAT, or log in with the official "
+                "command line (a context)"
+            )
         return self._calls
 
     def _next_id(self) -> str:
@@ -358,6 +365,30 @@ class Client:
             type_ = (await self._get("GetModelType", type_request, rpc.SingleModelTypeResponse)).model_type
             self._fields[key] = tuple(type_.input_fields)
         return self._fields[key]
+
+    async def _signatures(self, ref: ModelRef) -> tuple[Method, ...] | None:
+        """A model's method signatures; remembered; None where this server doesn't know them.
+
+        Source: rpc GetModelVersion (version "" is the latest).
+        """
+        if ref not in self._methods:
+            request = rpc.GetModelVersionRequest(
+                user_app_id=pb.UserAppIDSet(user_id=ref.user_id, app_id=ref.app_id),
+                model_id=ref.model_id,
+                version_id=ref.version_id,
+            )
+            try:
+                response = await self._get("GetModelVersion", request, rpc.SingleModelVersionResponse)
+            except InvalidRequest:  # not implemented there: a bare model runner
+                return None
+            found = tuple(Method.of(message) for message in response.model_version.method_signatures)
+            if not found:
+                return None
+            self._methods[ref] = found
+        return self._methods[ref]
+
+    def _remember_signatures(self, ref: ModelRef, methods: tuple[Method, ...]) -> None:
+        self._methods[ref] = methods
 
     async def _own_user_id(self) -> str:
         """Whose deployments are meant where nobody says: the environment's user, else the credential's; remembered."""

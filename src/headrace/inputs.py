@@ -249,7 +249,7 @@ async def _loaded(field: Field, item: Input, limits: Limits) -> Field:
         if isinstance(data, str):
             data = data.encode()
         return replace(field, form="bytes", payload=data)
-    return replace(field, form="bytes", payload=await to_thread.run_sync(_encode_picture, field.payload))
+    return replace(field, form="bytes", payload=await to_thread.run_sync(encode_picture, field.payload))
 
 
 async def _read(field: Field, item: Input, limits: Limits) -> bytes:
@@ -301,7 +301,13 @@ def _url_field(url: str, input_type: str) -> Field:
     return Field(input_type, "url", url.encode())
 
 
-def _encode_picture(picture: Any) -> bytes:
+def encode_picture(picture: Any) -> bytes:
+    """Encode a PIL picture or an array as PNG.
+
+    Raises:
+        ConfigError: Pillow isn't installed.
+        InputError: it is no picture.
+    """
     import io
 
     try:

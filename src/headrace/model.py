@@ -18,16 +18,20 @@ from headrace.calls.pack import join, predict_many
 from headrace.calls.parts import DuplexOptions
 from headrace.calls.server_stream import PredictionStream
 from headrace.calls.streams import DuplexStream, OnError
+from headrace.calls.typed import MethodCall, signatures_request
 from headrace.config import MiB, Window
-from headrace.errors import ConfigError, HeadraceError, PartialFailure
+from headrace.errors import ConfigError, HeadraceError, PartialFailure, ServerError
 from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, load
 from headrace.results import Prediction
-from headrace.sources.iterables import source
+from headrace.signatures import Method, from_json
+from headrace.sources.iterables import Source, source
 from headrace.transport.base import Buffer
 
 if TYPE_CHECKING:
     from headrace.client import Client
     from headrace.reference import ModelRef
+
+UNSUPPORTED_FORMAT = 30101  # what models without signatures answer to the question for them
 
 #: What is one input although it can be iterated over.
 SINGLE: tuple[type, ...] = (str, bytes, bytearray, memoryview, Path, Input)
@@ -297,6 +301,42 @@ class Model:
         )
         return DuplexStream(work, checked_on_error(on_error))
 
+    # --- methods with signatures
+
+    async def methods(self) -> tuple[Method, ...]:
+        """List the methods that the model publishes, with types and docs; remembered by the client.
+
+        Empty where it publishes none: use `predict`, `generate` and `stream`. Source: rpc GetModelVersion; a server
+        that doesn't know asks the model itself.
+        """
+        return tuple((await self._methods()).values())
+
+    def call(self, method: str, /, *args: Any, **kwargs: Any) -> MethodCall:
+        """Call a method by name with typed arguments: `await` it for one answer, `async for` for a stream of them.
+
+        A streamed argument may be an async iterator, any iterator, or a list. The calls' usual timeouts apply.
+
+        Raises (when awaited or read):
+            ConfigError: no such method, or wrong arguments; the message has the signature.
+        """
+        return MethodCall(_Shapes(self), method, args, kwargs)
+
+    async def _methods(self) -> Mapping[str, Method]:
+        known = await self._client._signatures(self.ref)
+        if known is None:
+            known = await self._ask_for_methods()
+            self._client._remember_signatures(self.ref, known)
+        return {method.name: method for method in known}
+
+    async def _ask_for_methods(self) -> tuple[Method, ...]:
+        try:
+            answer = await self.predict(signatures_request())
+        except ServerError as error:
+            if error.code == UNSUPPORTED_FORMAT:
+                return ()
+            raise
+        return from_json(answer.text) if answer.text else ()
+
     # --- shared
 
     def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> DuplexStream:
@@ -399,3 +439,22 @@ class Model:
         given = check(options, self._routing, self._client._timeout)
         self._encoded(given, given.routing)  # a wrong parameter is found now, not when the stream starts
         return given
+
+
+class _Shapes:
+    """The shapes of a model as a typed call needs them."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    async def methods(self) -> Mapping[str, Method]:
+        return await self._model._methods()
+
+    async def unary(self, item: Input) -> Prediction:
+        return await self._model.predict(item)
+
+    def server_stream(self, item: Input) -> PredictionStream:
+        return self._model.generate(item)
+
+    def duplex(self, items: Source[object]) -> DuplexStream:
+        return self._model.stream(items, matched=False, on_error="raise")

@@ -198,19 +198,17 @@ class Prediction:
     @cached_property
     def concepts(self) -> tuple[Concept, ...]:
         """The concepts as the server orders them (best first)."""
-        return _concepts(self.data)
+        return concepts_of(self.data)
 
     @cached_property
     def regions(self) -> tuple[Region, ...]:
         """The regions of the picture."""
-        return _regions(self.data)
+        return regions_of(self.data)
 
     @cached_property
     def frames(self) -> tuple[Frame, ...]:
         """The frames of the video."""
-        return tuple(
-            Frame(f.frame_info.index, f.frame_info.time, _concepts(f.data), _regions(f.data)) for f in self.data.frames
-        )
+        return frames_of(self.data)
 
     @cached_property
     def embedding(self) -> array.array[float]:
@@ -267,16 +265,25 @@ class Prediction:
         return target
 
 
-def _concepts(data: pb.Data) -> tuple[Concept, ...]:
+def concepts_of(data: pb.Data) -> tuple[Concept, ...]:
+    """Read the concepts of a part of the protocol's data."""
     return tuple(Concept(c.name, c.value, c.id) for c in data.concepts)
 
 
-def _regions(data: pb.Data) -> tuple[Region, ...]:
+def frames_of(data: pb.Data) -> tuple[Frame, ...]:
+    """Read the frames of a part of the protocol's data."""
+    return tuple(
+        Frame(f.frame_info.index, f.frame_info.time, concepts_of(f.data), regions_of(f.data)) for f in data.frames
+    )
+
+
+def regions_of(data: pb.Data) -> tuple[Region, ...]:
+    """Read the regions of a part of the protocol's data."""
     found = []
     for region in data.regions:
         info = region.region_info
         box = info.bounding_box
-        concepts = _concepts(region.data)
+        concepts = concepts_of(region.data)
         found.append(
             Region(
                 box.top_row,
@@ -297,6 +304,3 @@ def status_of(response: rpc.MultiOutputResponse) -> Status:
     """Read a response's envelope."""
     status = response.status
     return Status(int(status.code), status.description, status.details, status.req_id)
-
-
-__all__ = ["Concept", "Frame", "Prediction", "Region", "Status", "Usage", "status_of"]

@@ -131,9 +131,9 @@ class Duplex:
             await asyncio.wait(tasks, timeout=self._session.timeouts.close)
 
     async def finish(self) -> None:
-        """Let a stream whose inputs are all answered end by itself, then stop it."""
+        """Let a stream whose inputs are all answered end by itself, then stop it; one with late answers at once."""
         tasks = [task for task in self._tasks if not task.done()]
-        if tasks:
+        if tasks and not self.ledger.late:
             await asyncio.wait(tasks, timeout=self._session.timeouts.close)
         await self.stop()
 

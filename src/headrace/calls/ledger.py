@@ -98,6 +98,11 @@ class Ledger:
         """How many entries are sent and not answered, those that timed out meanwhile aside."""
         return sum(entry.answer is None for entry in self._wire)
 
+    @property
+    def late(self) -> bool:
+        """Whether the answer of an input that timed out may still come."""
+        return bool(self._late) or any(entry.answer is not None for entry in self._wire)
+
     def knows(self, input_id: str) -> bool:
         """Whether an input with this id awaits its answer, or a late one of it may still come."""
         return input_id in self._by_id or input_id in self._late

@@ -1,0 +1,159 @@
+"""Calls of methods with signatures: `await model.call("predict", ...)`, `async for` over "generate" and "stream"."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from headrace.errors import ClosedError, ConfigError
+from headrace.inputs import Input
+from headrace.results import Prediction
+from headrace.signatures import GET_SIGNATURES, METHOD_KEY, Method
+from headrace.sources.iterables import Source, source
+from headrace.v2 import resources_pb2 as pb
+
+
+class Pieces(Protocol):
+    """What the streams of predictions have in common."""
+
+    async def __anext__(self) -> Prediction:
+        """Give the next one."""
+
+    async def aclose(self) -> None:
+        """End the call."""
+
+
+class Opener(Protocol):
+    """How a typed call reaches the shapes; `Model` gives these."""
+
+    async def methods(self) -> Mapping[str, Method]:
+        """Look the signatures up."""
+
+    async def unary(self, item: Input) -> Prediction:
+        """Make a unary call."""
+
+    def server_stream(self, item: Input) -> Pieces:
+        """Open a server stream."""
+
+    def duplex(self, items: Source[object]) -> Pieces:
+        """Open a free duplex stream of inputs."""
+
+
+class MethodCall:
+    """A call of a method, not yet made: `await` it for one answer, `async for` over it for a stream of them.
+
+    Wrong arguments raise `ConfigError` with the signature, when the call is made (signatures are looked up then).
+    """
+
+    def __init__(self, opener: Opener, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self._opener = opener
+        self._name = name
+        self._args = args
+        self._kwargs = kwargs
+        self._pieces: Pieces | None = None
+        self._method: Method | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<MethodCall {self._name}>"
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return self._answer().__await__()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._closed:
+            raise StopAsyncIteration
+        await self._open()
+        assert self._pieces is not None
+        assert self._method is not None
+        try:
+            prediction = await self._pieces.__anext__()
+        except StopAsyncIteration:
+            self._closed = True
+            raise
+        return self._method.decode(prediction.data)
+
+    async def __aenter__(self) -> Self:
+        await self._open()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the call; idempotent."""
+        self._closed = True
+        if self._pieces is not None:
+            await self._pieces.aclose()
+
+    async def _answer(self) -> Any:
+        method = await self._find()
+        if method.shape != "unary":
+            raise ConfigError(f"{method.name} gives a stream of answers: use `async for`: {method}")
+        bound = method.bind(self._args, self._kwargs)
+        prediction = await self._opener.unary(_input(method.encode(bound)))
+        return method.decode(prediction.data)
+
+    async def _open(self) -> None:
+        if self._closed:
+            raise ClosedError("the call is closed")
+        if self._pieces is not None:
+            return
+        method = self._method = await self._find()
+        if method.shape == "unary":
+            raise ConfigError(f"{method.name} gives one answer: `await` it: {method}")
+        bound = method.bind(self._args, self._kwargs)
+        if method.shape == "server stream":
+            self._pieces = self._opener.server_stream(_input(method.encode(bound)))
+        else:
+            self._pieces = self._opener.duplex(_Requests(method, bound))
+
+    async def _find(self) -> Method:
+        methods = await self._opener.methods()
+        if self._name not in methods:
+            known = "; ".join(str(method) for method in methods.values()) or "none: use predict, generate or stream"
+            raise ConfigError(f"the model has no method {self._name!r}; it has {known}")
+        return methods[self._name]
+
+
+class _Requests(Source[object]):
+    """The requests of a streamed method: the first has all arguments, the others only the streamed one."""
+
+    def __init__(self, method: Method, bound: Mapping[str, Any]) -> None:
+        streamed = method.streamed
+        if streamed is None:
+            raise ConfigError(f"{method.name} has no streamed argument: {method}")
+        self._method = method
+        self._name = streamed.name
+        self._rest: dict[str, Any] = {name: value for name, value in bound.items() if name != streamed.name}
+        self._values = source(bound[streamed.name], (str, bytes, bytearray, memoryview))
+
+    async def next(self) -> object:
+        """Give the next request's input."""
+        value = await self._values.next()
+        arguments, self._rest = {**self._rest, self._name: value}, {}
+        return _input(self._method.encode(arguments))
+
+    async def close(self) -> None:
+        """Close the user's iterator."""
+        await self._values.close()
+
+
+def _input(data: pb.Data) -> Input:
+    return Input((), raw=pb.Input(data=data).SerializeToString())
+
+
+def signatures_request() -> Input:
+    """Make the input that asks a model itself for its signatures, where the server doesn't know them."""
+    data = pb.Data(parts=[pb.Part()])
+    data.metadata[METHOD_KEY] = GET_SIGNATURES
+    return _input(data)
+
+
+__all__ = ["MethodCall", "Opener", "Pieces", "signatures_request"]
