@@ -211,7 +211,7 @@ def encode_value(data: pb.Data, field: pb.ModelTypeField, value: Any) -> None:
         name, allowed = _PLAIN[kind]
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             raise TypeError(f"expected {_NAMES[kind]}, got {type(value).__name__}")
-        setattr(data, name, bytes(value) if name == "bytes_value" else value)
+        setattr(data, name, bytes(value) if isinstance(value, bytearray | memoryview) else value)
     elif kind == pb.ModelTypeField.TEXT:
         if not isinstance(value, str):
             raise TypeError(f"expected str, got {type(value).__name__}")
