@@ -13,6 +13,7 @@ from typing import Any, Literal
 from headrace import Client
 from headrace.events import Event
 from headrace.model import Model
+from headrace.results import Prediction
 from headrace.testing import MemoryServer, ModelDouble
 from tests.support.bridge import GrpcServer
 
@@ -93,3 +94,9 @@ def timed() -> Iterator[list[float]]:
 def quiet_server(**settings: Any) -> MemoryServer:
     """Make a server that keeps no messages."""
     return MemoryServer(keep=False, **settings)
+
+
+async def read(stream: AsyncIterator[Prediction], texts: list[str]) -> None:
+    """Read a stream to its end; `texts` keeps what came before a failure."""
+    async for prediction in stream:
+        texts.append(prediction.text)  # noqa: PERF401

@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from headrace import codec, events
 from headrace.calls import envelope
@@ -108,8 +108,8 @@ class Duplex:
         self._session.counts.calls += 1
         loop = asyncio.get_running_loop()
         self._tasks = [
-            loop.create_task(self._guard(self._feeder.run()), name="headrace-feeder"),
-            loop.create_task(self._guard(self._drive()), name="headrace-driver"),
+            loop.create_task(self._guard(self._feeder.run), name="headrace-feeder"),
+            loop.create_task(self._guard(self._drive), name="headrace-driver"),
         ]
 
     def take(self) -> Prediction | None:
@@ -124,11 +124,10 @@ class Duplex:
         """End everything: idempotent, flag first; waits for the tasks at most `Timeouts.close`, then lets them be."""
         if not self._stopped:
             self.halt()
-        if not self._tasks:
-            await self._feeder.close()
         tasks = [task for task in self._tasks if not task.done()]
         if tasks:
             await asyncio.wait(tasks, timeout=self._session.timeouts.close)
+        await self._feeder.close()  # where the feeder has not even begun
 
     async def finish(self) -> None:
         """Let a stream whose inputs are all answered end by itself, then stop it; one with late answers at once."""
@@ -166,11 +165,13 @@ class Duplex:
                 self._session.counts.failures += 1
             self.halt()
 
-    async def _guard(self, work: Awaitable[None]) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await work
+            await work()
         except Exception as error:
             self.fail(error)
+        finally:
+            self.ready.set()  # the consumer may have waited for nothing but the end
 
     def _dropped(self, pulled: Pulled, cause: str) -> None:
         self.tally.drop(cause)
@@ -291,10 +292,10 @@ class Duplex:
             self._call = None
             if call is not None:
                 call.cancel()
+            connection.release()
             if pump is not None:
                 pump.cancel()
                 await asyncio.wait([pump])
-            connection.release()
 
     def _pumped(self, pump: asyncio.Task[None]) -> None:
         if not pump.cancelled() and (error := pump.exception()) is not None:
@@ -321,7 +322,7 @@ class Duplex:
                 else:
                     self._note_stall()
                     await self._work.wait()
-        except TransportError:
+        except (TransportError, ServerError):
             return
 
     def _finished_sending(self) -> bool:

@@ -14,10 +14,10 @@ from headrace import codec
 from headrace.calls import envelope
 from headrace.calls.parts import Convert, DuplexOptions, Signal, Tally, Template
 from headrace.calls.session import Session
-from headrace.errors import DeadlineExceeded, HeadraceError, StreamBroken, TransportError
+from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, StreamBroken, TransportError
 from headrace.flow.pipe import Pipe
 from headrace.results import Prediction
-from headrace.sources.iterables import Source
+from headrace.sources.iterables import Source, pull
 from headrace.transport.base import Buffer, Call
 from headrace.v2 import resources_pb2 as pb
 
@@ -118,7 +118,8 @@ class FreeDuplex:
         try:
             await self._one_call()
         except Exception as error:
-            self.failure = self._broken(error) if self.tally.sent and isinstance(error, HeadraceError) else error
+            wire = isinstance(error, TransportError | ServerError)
+            self.failure = self._broken(error) if self.tally.sent and wire else error
         finally:
             with contextlib.suppress(Exception):
                 await self._source.close()
@@ -152,10 +153,10 @@ class FreeDuplex:
             self._touch(None)
             if self._call is not None:
                 self._call.cancel()
+            connection.release()
             if pump is not None:
                 pump.cancel()
                 await asyncio.wait([pump])
-            connection.release()
 
     def _raise_own_failure(self, pump: asyncio.Task[None]) -> None:
         """The producer's error, or the idle timeout, beats the broken call that it caused."""
@@ -170,14 +171,14 @@ class FreeDuplex:
     async def _pump(self, call: Call, head: bytes) -> None:
         while True:
             try:
-                raw = await self._source.next()
+                raw = await pull(self._source)
             except StopAsyncIteration:
                 break
             self.tally.pulled += 1
             parts: list[Buffer] = [head, *(await self._convert(raw)).encode()]
             try:
                 await call.write(parts)
-            except TransportError:
+            except (TransportError, ServerError):
                 return  # the reader tells how the call ended
             self.tally.sent += 1
         await call.half_close()
@@ -219,10 +220,10 @@ class FreeDuplex:
         if self._call is not None:
             self._call.cancel()
 
-    def _broken(self, cause: HeadraceError) -> StreamBroken:
+    def _broken(self, cause: Exception) -> StreamBroken:
         error = StreamBroken(
             f"the stream broke after {self.tally.received} answers: {cause}", received=self.tally.received
         )
-        error.code = cause.code
+        error.code = getattr(cause, "code", None)
         error.__cause__ = cause
         return error

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from headrace.calls.parts import Signal, Tally
 from headrace.calls.session import Session
 from headrace.config import MiB, Window
-from headrace.errors import InputError
+from headrace.errors import InputError, SourceError
 from headrace.flow.window import Gate
 from headrace.inputs import Input
 from headrace.results import Prediction
-from headrace.sources.iterables import Source
+from headrace.sources.iterables import Source, pull
 from headrace.status import FATAL, kind_of
 
 #: Turns an item of the source into a checked input with an id.
@@ -166,7 +166,7 @@ class MapWork:
         while len(group) < self._batch and not self._ended:
             await self._gate.admit(0)
             try:
-                raw = await self._source.next()
+                raw = await pull(self._source)
             except BaseException as error:
                 self._gate.free(0)
                 if not isinstance(error, StopAsyncIteration):
@@ -180,8 +180,9 @@ class MapWork:
             self._sizes[position] = 0
             try:
                 item = await self._convert(raw)
-            except InputError as error:
-                self._settle(Prediction.failed(error, input_id=error.input_id or f"item-{position}", position=position))
+            except (InputError, SourceError) as error:
+                input_id = getattr(error, "input_id", None) or f"item-{position}"
+                self._settle(Prediction.failed(error, input_id=input_id, position=position))
             else:
                 self._gate.grow(item.size_bytes)
                 self._sizes[position] = item.size_bytes

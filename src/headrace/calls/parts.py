@@ -11,7 +11,7 @@ from headrace.config import Window
 from headrace.errors import ClosedError, HeadraceError, InputError, SourceError
 from headrace.flow.pipe import Overflow, Pipe
 from headrace.inputs import Input
-from headrace.sources.iterables import Source
+from headrace.sources.iterables import Source, pull
 from headrace.transport.base import Metadata
 
 
@@ -109,6 +109,7 @@ class Feeder:
         self._tally = tally
         self._wake = wake
         self.in_hand = 0  # pulled, not yet in the pipe
+        self._closed = False
 
     async def run(self) -> None:
         """Pull until the source ends or the pipe's receiver is closed.
@@ -121,7 +122,7 @@ class Feeder:
             while True:
                 await pipe.ready()
                 try:
-                    raw = await self._source.next()
+                    raw = await pull(self._source)
                 except StopAsyncIteration:
                     break
                 position = self._tally.pulled
@@ -130,6 +131,8 @@ class Feeder:
                 await pipe.send(await self._pull(raw, position))
                 self.in_hand = 0
                 self._wake()
+                if not pipe.blocks:
+                    await asyncio.sleep(0)  # a source that never waits would fill a pipe that never makes it wait
         except ClosedError:
             return  # the stream was stopped; what is in hand is counted there
         finally:
@@ -138,7 +141,10 @@ class Feeder:
         self._wake()
 
     async def close(self) -> None:
-        """Close the source."""
+        """Close the source, once."""
+        if self._closed:
+            return
+        self._closed = True
         with contextlib.suppress(Exception):  # the user's iterator failed while closing; the stream is over
             await self._source.close()
 

@@ -98,13 +98,15 @@ class DuplexStream:
     """The predictions of a stream of inputs; nothing is pulled or sent before it is entered or read.
 
     `async with` (leaving it early ends the call on the server and closes the source) or plain `async for`. Reading
-    raises what the source raised, or the error that ended the stream, after all that can be delivered.
+    raises what the source raised, or the error that ended the stream, after all that can be delivered; where nobody
+    read it, leaving does.
 
     Raises (from reading):
         ServerError: the server refuses the whole stream (credential, permission, quota, unknown model).
         StreamBroken: it broke and could not be resumed; `.received`, `.unanswered`.
         ConnectFailed: the server was never reached.
         ConcurrentUse: two tasks read at once.
+        ClosedError: another task closed it meanwhile.
     """
 
     def __init__(self, work: Work, on_error: OnError) -> None:
@@ -112,6 +114,8 @@ class DuplexStream:
         self._on_error = on_error
         self._reading = False
         self._closed = False
+        self._told = False  # the failure was raised
+        self._item_raised = False
 
     def __repr__(self) -> str:
         stats = self.stats
@@ -145,9 +149,10 @@ class DuplexStream:
     async def __anext__(self) -> Prediction:
         if self._reading:
             raise ConcurrentUse("another task is reading this stream")
-        if self._closed:
-            raise StopAsyncIteration
         work = self._work
+        if self._closed:
+            self._raise_untold()
+            raise StopAsyncIteration
         if not work.started:
             work.start()
         self._reading = True
@@ -157,19 +162,19 @@ class DuplexStream:
                 if prediction is not None:
                     break
                 if work.failure is not None:
-                    failure = work.failure
                     await self.aclose()
-                    raise failure
+                    self._raise_untold()
                 if work.finished:
                     self._closed = True
                     await work.finish()
                     raise StopAsyncIteration
                 await work.ready.wait()
                 if self._closed:
-                    raise StopAsyncIteration
+                    raise ClosedError("the stream was closed while it was read")
         finally:
             self._reading = False
-        if prediction.error is not None and self._on_error == "raise":
+        self._item_raised = prediction.error is not None and self._on_error == "raise"
+        if prediction.error is not None and self._item_raised:
             raise prediction.error
         return prediction
 
@@ -184,17 +189,26 @@ class DuplexStream:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+        if exc is None:
+            self._raise_untold()
 
     async def aclose(self) -> None:
         """End the call and close the source; idempotent, time-boxed by `Timeouts.close`."""
         self._closed = True
         await self._work.stop()
 
+    def _raise_untold(self) -> None:
+        """Raise what ended the stream, unless that was done: a reader that was cancelled meanwhile has not seen it."""
+        if self._work.failure is not None and not self._told:
+            self._told = True
+            raise self._work.failure
+
     def __del__(self) -> None:
         work = getattr(self, "_work", None)
         if work is None or self._closed or not work.started or not work.running:
             return
-        warnings.warn(f"unclosed {self!r}: use `async with`, or read it to its end", ResourceWarning, stacklevel=2)
+        if not self._item_raised:  # `async for` has no other way to end a stream whose `on_error` is "raise"
+            warnings.warn(f"unclosed {self!r}: use `async with`, or read it to its end", ResourceWarning, stacklevel=2)
         loop = work.loop
         if not loop.is_closed():
             loop.call_soon_threadsafe(work.halt)

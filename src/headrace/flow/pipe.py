@@ -104,6 +104,11 @@ class Pipe(Generic[T]):
         )
 
     @property
+    def blocks(self) -> bool:
+        """Whether a full pipe makes the sender wait."""
+        return self._overflow == "block"
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more will be received."""
         return self._sender_closed and not self._queue

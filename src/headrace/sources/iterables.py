@@ -12,7 +12,7 @@ import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
 from typing import Any, Generic, TypeVar, cast
 
-from headrace.errors import ConfigError
+from headrace.errors import ConfigError, SourceError
 
 T = TypeVar("T")
 
@@ -31,6 +31,23 @@ class Source(Generic[T]):
 
     async def close(self) -> None:
         """Close the user's iterator; idempotent."""
+
+
+async def pull(source: Source[T]) -> T:
+    """Give a source's next item, for a task of ours.
+
+    Raises:
+        StopAsyncIteration: there is none.
+        SourceError: the user's iterator was cancelled from within; nobody has cancelled us.
+        Exception: whatever the user's iterator raised.
+    """
+    try:
+        return await source.next()
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise SourceError("the iterator of inputs ended with a CancelledError of its own") from error
 
 
 class _Async(Source[T]):
@@ -163,4 +180,4 @@ def source(items: Any, single: tuple[type, ...] = ()) -> Source[Any]:
     raise ConfigError(f"cannot iterate over {type(items).__name__}: give an (async) iterator, a list or a single item")
 
 
-__all__ = ["Source", "source"]
+__all__ = ["Source", "pull", "source"]
