@@ -139,6 +139,7 @@ class Client:
         self.timeouts = timeouts or Timeouts()
         self.limits = limits or Limits()
         self._emit = Emitter(on_event)
+        self._hosted = target.hosted and transport in ("auto", "grpc")  # the hosted API itself, no test's double of it
         roots = root_certificates if root_certificates is not None else self._account.root_certificates_path or None
         transmission = Transmission(TLS(roots, certificate, key), keepalive or KeepAlive(), self.timeouts.connect)
         channels = ChannelManager(target, transmission, _factory(transport), self.limits, self._emit)
@@ -148,7 +149,7 @@ class Client:
             channels,
             policy,
             self.timeouts,
-            Rate(self.limits.rate(target)),
+            Rate(self.limits.rate(self._hosted)),
             Budget(policy.budget, policy.budget_ratio, policy.budget_per_second),
             (*self._account.credentials.metadata, prefix),
             self._emit,
@@ -344,7 +345,7 @@ class Client:
     def _session(self) -> Session:
         if self._local is not None and not self._local.started:
             raise ConfigError("Client.local() starts its server when it is entered: use `async with`")
-        if self.target.hosted and not self._account.credentials:
+        if self._hosted and not self._account.credentials:
             raise ConfigError(
                 f"no credential for {self.target}: give pat= or token=, set CLARIFAI_PAT, or log in with the official "
                 "command line (a context)"

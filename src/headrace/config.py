@@ -143,10 +143,10 @@ class Limits:
             raise ConfigError(f"Limits: input_bytes has unknown types {sorted(unknown)}; known: {sorted(INPUT_BYTES)}")
         object.__setattr__(self, "input_bytes", MappingProxyType({**INPUT_BYTES, **self.input_bytes}))
 
-    def rate(self, target: Target) -> float | None:
-        """Tell how many RPCs a second may start towards `target`, or None for any number."""
+    def rate(self, hosted: bool) -> float | None:
+        """Tell how many RPCs a second may start, or None for any number; `hosted`: towards the hosted API."""
         if self.requests_per_second == "auto":
-            return 15.0 if target.hosted else None
+            return 15.0 if hosted else None
         assert not isinstance(self.requests_per_second, str)
         return self.requests_per_second
 
