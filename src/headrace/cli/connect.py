@@ -9,6 +9,7 @@ import click
 
 from headrace.cli.run import say
 from headrace.cli.terminal import Status, in_bytes
+from headrace.errors import ConnectFailed
 from headrace.events import Event, ServerLog, WarmUp
 
 if TYPE_CHECKING:
@@ -79,6 +80,10 @@ async def connect(options: Options, watcher: Watcher | None = None) -> AsyncIter
     try:
         async with client:
             yield client
+    except ConnectFailed as error:
+        if options.local and "headrace[local]" in str(error):  # not unreachable, but not there
+            raise click.UsageError("--local needs the embedded server: pip install 'headrace[local]'") from error
+        raise
     finally:
         watcher.status.clear()
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headrace.cli import render
-from headrace.cli.connect import Watcher
+from headrace.cli import picture, render
+from headrace.cli.connect import Watcher, connect
+from headrace.cli.options import Options
 from headrace.cli.run import DONE, SOME_FAILED, run, say
 from headrace.cli.terminal import Status, escape, in_seconds, line, short, styled, width
 from headrace.errors import HeadraceError
@@ -56,7 +57,6 @@ class Demo:
 
     async def all(self) -> int:
         """Run everything and give the exit code."""
-        from headrace import Client
 
         self._print(
             styled("headrace demo", "bold") + ": three ways to call a model, on this machine, without an account"
@@ -65,7 +65,7 @@ class Demo:
         self._status.show("starting the embedded server", now=True)
         failed = 0
         with self._status:
-            async with Client.local(on_event=Watcher(self._status)) as client:
+            async with connect(Options(local=True), Watcher(self._status)) as client:
                 self._note(f"embedded server up in {in_seconds(time.monotonic() - begun)}")
                 for title, section in self._sections():
                     failed += await self._section(title, section, client)
@@ -122,6 +122,7 @@ class Demo:
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{photo.stem}-boxes.png"
         path.write_bytes(draw_on_bytes(data, prediction.regions))
+        picture.show(path.read_bytes())
         self._print(f"   drawn on the photo: {styled(line(str(path)), 'green')}")
         self._note(f"   {in_seconds(seconds)}, loading included")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli import render
+from headrace.cli import picture, render
 from headrace.cli.connect import choose_model, connect
 from headrace.cli.gather import Gathered, gather, to_input
 from headrace.cli.options import Command, Options, shared
@@ -94,12 +94,16 @@ def _print(
             if many:
                 render.emit(render.heading(name, pretty=pretty))
             render.emit(render.show(predictions[n], pretty=pretty))
+            if pretty and (image := predictions[n].image):
+                picture.show(image)
 
 
 def _saved(saver: Saver, prediction: Prediction, gathered: Gathered, position: int) -> bool:
     parts = gathered.inputs[position]
     try:
-        saver.save(prediction, parts, position)
+        for path in saver.save(prediction, parts, position):
+            if path.stem.endswith("-boxes") and render.on_terminal():
+                picture.show(path.read_bytes())
     except (HeadraceError, OSError) as error:
         warn_input(parts[0].name if len(gathered.inputs) > 1 else "", error)
         return False
