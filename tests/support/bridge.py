@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 import grpc
 from grpc import aio
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from headrace.testing import CallFailed, MemoryServer, ModelDouble
 
 if TYPE_CHECKING:
     from headrace.testing import Handler, ServerCall
+
+CANCEL_GRACE = 0.02  # a client's cancel first reads as the end of its messages; in so many seconds it shows itself
 
 
 class WireCall:
@@ -42,6 +45,7 @@ class WireCall:
         """Receive one message; None when no more come."""
         message = await self._context.read()
         if message is aio.EOF:
+            await asyncio.sleep(CANCEL_GRACE)
             self.half_closed = True
             self._server.changes.notify()
             return None
@@ -53,7 +57,11 @@ class WireCall:
 
     async def write(self, message: bytes) -> None:
         """Send one message."""
-        await self._context.write(message)
+        try:
+            await self._context.write(message)
+        except cygrpc.ExecuteBatchError:  # the client has gone: what follows is our cancellation
+            await asyncio.sleep(CANCEL_GRACE)
+            raise
         self.sent_messages += 1
         self._server.changes.notify()
 
