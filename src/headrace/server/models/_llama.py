@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import queue
 import secrets
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from typing import Any
 from headrace.server.model import ModelError
 from headrace.server.models._onnx import threads
 
+SMOLLM2 = "smollm2-135m-instruct"  # the model that is used with it: a name in the table of weights
 CONTEXT_TOKENS = 2048  # of one conversation: the prompt and what is made
 PARALLEL = 4  # conversations that are worked on at once
 _SILENT, _CHATTY = -1, 3  # llama.cpp's verbosity; it writes to stderr
+_LIFT = 40.0  # added to the logits of words to choose from
 _QUEUED_PIECES = 64
 _BATCH_TOKENS = 128  # a prompt is read in such portions; between them a cancel is noticed
 
@@ -66,6 +69,31 @@ class Llama:
         """Go on with a text as it stands, no chat marks added; otherwise as `chat`."""
         return self._run(self._server.handle_completions, {"prompt": prompt, **options}, cancelled)
 
+    def likelihoods(self, prompt: str, words: Sequence[str]) -> dict[str, float]:
+        """Say how likely each word is to come next after a text: logarithms, right up to a common constant.
+
+        The words must not be empty; of a word of several tokens the first one counts.
+
+        Raises:
+            ModelError: as `chat` does.
+        """
+        request = {
+            "prompt": prompt,
+            "max_tokens": 1,
+            "seed": 1,
+            "samplers": ["temperature"],
+            "temperature": 1,
+            "n_probs": len(words) + 8,
+            "post_sampling_probs": True,  # so that the bias counts: it lifts the words above all others
+            "logit_bias": [[f" {word}", _LIFT] for word in words],
+        }
+        answer = self._server.handle_completions(request)
+        if error := answer.get("error"):
+            raise _failure(error)
+        tokens = answer["choices"][0]["logprobs"]["content"][0]
+        found = {one["token"]: one["prob"] for one in tokens["top_probs"]}
+        return {word: math.log(max(found.get(_token(word, found), 0.0), 1e-26)) for word in words}
+
     def _run(self, handle: Any, request: dict[str, Any], cancelled: threading.Event) -> Generator[Piece, None, None]:
         """Run the blocking call in a thread of its own and give its pieces as they come.
 
@@ -110,6 +138,11 @@ class Llama:
         finally:
             left.set()
             finished.wait()  # so that a model's slot is free once its generator has ended
+
+
+def _token(word: str, tokens: Iterable[str]) -> str:
+    """Find the longest token that the word, after a space, begins with."""
+    return max((t for t in tokens if t.strip() and f" {word}".startswith(t)), key=len, default="")
 
 
 def _next(pieces: queue.Queue[Piece | Exception | None], cancelled: threading.Event) -> Piece | Exception | None:

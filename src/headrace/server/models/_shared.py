@@ -7,13 +7,13 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from headrace.server import weights
-from headrace.server.models._llama import Llama
+from headrace.server.models._llama import SMOLLM2, Llama
+from headrace.server.models.classifier import Namer
 from headrace.server.models.detector import Yolo
+from headrace.server.models.faces import Faces
 from headrace.server.models.ocr import Reader
 
 T = TypeVar("T")
-
-SMOLLM2 = "smollm2-135m-instruct"
 
 
 class Once(Generic[T]):
@@ -35,3 +35,5 @@ class Once(Generic[T]):
 smollm2 = Once(lambda: Llama(weights.ensure(SMOLLM2)))
 yolo = Once(Yolo)
 reader = Once(Reader)
+faces = Once(Faces)
+namer = Once(Namer)

@@ -38,6 +38,30 @@ def prepare(image: Image) -> NDArray[np.float32]:
     return ((np.asarray(square, np.float32) - 127.0) / 128.0).transpose(2, 0, 1)[None]
 
 
+class Namer:
+    """The network and its labels: pictures in, probabilities or vectors out."""
+
+    def __init__(self) -> None:
+        self._network = Network(shipped(FILE))
+        self.names = labels("imagenet")
+
+    def probabilities(self, image: Image) -> NDArray[np.float32]:
+        """Give the probability of each class."""
+        found: NDArray[np.float32] = self._network.run(["probs"], image=prepare(image))[0][0]
+        return found
+
+    def embedding(self, image: Image) -> NDArray[np.float32]:
+        """Give the 1280 numbers before the last layer."""
+        found: NDArray[np.float32] = self._network.run(["embedding"], image=prepare(image))[0][0]
+        return found
+
+    def name(self, image: Image) -> tuple[str, float]:
+        """Give the likeliest class and its probability."""
+        values = self.probabilities(image)
+        best = int(values.argmax())
+        return self.names[best], float(values[best])
+
+
 class Classifier:
     """Say what the picture's main subject is: concepts with probabilities that add up to 1, the best 20.
 
@@ -61,14 +85,14 @@ class Classifier:
 
     def load(self) -> None:
         """Open the network and the labels."""
-        self._network = Network(shipped(FILE))
-        self._names = labels("imagenet")
+        from headrace.server.models._shared import namer
+
+        self._namer = namer()
 
     def predict(self, item: Item) -> Answer:
         """Classify one picture."""
-        x = prepare(picture(item, SIDE * 2))
-        probabilities = self._network.run(["probs"], image=x)[0][0]
-        answer = model.concepts(zip(self._names, probabilities.tolist(), strict=True), item.config)
+        values = self._namer.probabilities(picture(item, SIDE * 2)).tolist()
+        answer = model.concepts(zip(self._namer.names, values, strict=True), item.config)
         if not item.config.max_concepts:
             del answer.data.concepts[_DEFAULT_CONCEPTS:]
         return answer

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from headrace.server.model import Answer, Card, Item
 from headrace.server.models._answers import embedding
-from headrace.server.models._data import shipped
 from headrace.server.models._images import picture
-from headrace.server.models._onnx import Network, threads
-from headrace.server.models.classifier import FILE, LICENCE, PROVENANCE, SIDE, SIZE_BYTES, prepare
+from headrace.server.models._onnx import threads
+from headrace.server.models.classifier import LICENCE, PROVENANCE, SIDE, SIZE_BYTES
 
 DIMENSIONS = 1280
 
@@ -32,9 +31,11 @@ class ImageEmbedder:
 
     def load(self) -> None:
         """Open the network."""
-        self._network = Network(shipped(FILE))
+        from headrace.server.models._shared import namer
+
+        self._namer = namer()
 
     def predict(self, item: Item) -> Answer:
         """Embed one picture."""
-        vector = self._network.run(["embedding"], image=prepare(picture(item, SIDE * 2)))[0][0]
+        vector = self._namer.embedding(picture(item, SIDE * 2))
         return embedding(vector / (float((vector * vector).sum()) ** 0.5))

@@ -161,7 +161,9 @@ class FaceDetector:
 
     def load(self) -> None:
         """Check the weights and open the networks."""
-        self._faces = Faces()
+        from headrace.server.models._shared import faces
+
+        self._faces = faces()
 
     def predict(self, item: Item) -> Answer:
         """Find the faces in one picture."""

@@ -7,12 +7,11 @@ import re
 from collections.abc import Generator
 from typing import Any
 
-from headrace.server import model, weights
+from headrace.server import model
 from headrace.server.model import Answer, Card, Item, ModelError
-from headrace.server.models._llama import CONTEXT_TOKENS, PARALLEL, Llama, Piece
+from headrace.server.models._llama import CONTEXT_TOKENS, PARALLEL, SMOLLM2, Llama, Piece
 from headrace.server.models._params import INVALID_PARAMETER, number, string, whole, words
 
-WEIGHTS = "smollm2-135m-instruct"
 SYSTEM_PROMPT = "You are a helpful assistant."
 _CHAT_MARK = "<|im_start|>"
 _PLACE = re.compile(r"\{(prompt|system_prompt)\}")
@@ -28,7 +27,7 @@ class LanguageModel:
     """
 
     card = Card(
-        id=WEIGHTS,
+        id=SMOLLM2,
         task="text-to-text",
         title="SmolLM2-135M-Instruct",
         description="A very small chat model: short answers in English, streamed as they are made.",
@@ -39,17 +38,15 @@ class LanguageModel:
         size_bytes=98_362_432,
         weak_at="facts, arithmetic, other languages; 135 million parameters are very few: check what it says",
         sample="headrace generate --local --model_id smollm2-135m-instruct --bytes 'What is a headrace?'",
-        weights=(WEIGHTS,),
+        weights=(SMOLLM2,),
     )
     concurrency = PARALLEL
 
     def load(self) -> None:
         """Check the weights and load them."""
-        self._llama = Llama(weights.ensure(WEIGHTS))
+        from headrace.server.models._shared import smollm2
 
-    def close(self) -> None:
-        """Let the model's memory go."""
-        del self._llama
+        self._llama = smollm2()
 
     @property
     def engine_address(self) -> str:

@@ -45,7 +45,7 @@ class VideoDetector:
         """Find the objects in one video."""
         if item.video is None:
             raise ModelError(_INVALID_ARGUMENT, "the input holds no video")
-        found = []
+        found: list[pb.Frame] = []
         step_ms = item.config.sample_ms or DEFAULT_STEP_MS
         for number, time_ms, image in frames(item.video, step_ms, 2 * SIDE, item.cancelled):
             boxes = self._yolo.find(image, item.config.min_value or DEFAULT_SCORE)

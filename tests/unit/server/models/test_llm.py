@@ -6,24 +6,24 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from headrace.server.model import Item, ModelError
-from headrace.server.models.llm import WEIGHTS, LanguageModel, fill, sampling
+from headrace.server.models._llama import SMOLLM2
+from headrace.server.models.llm import LanguageModel, fill, sampling
 
 pytestmark = pytest.mark.models
 
 
 @pytest.fixture(scope="module")
-def llm(fetched: Callable[[str], Path]) -> Iterator[LanguageModel]:
-    fetched(WEIGHTS)
+def llm(fetched: Callable[[str], Path]) -> LanguageModel:
+    fetched(SMOLLM2)
     model = LanguageModel()
     model.load()
-    yield model
-    model.close()
+    return model
 
 
 def said(llm: LanguageModel, text: str, **params: object) -> str:

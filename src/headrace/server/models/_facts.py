@@ -1,0 +1,84 @@
+"""What several models see in one picture, gathered: its subject, the objects, the faces, the text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_SURE, _LIKELY = 0.6, 0.3
+_OBJECT_SCORE, _LINE_SCORE = 0.5, 0.95  # more than when asked alone: what is said here is not shown with a score
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_PLURALS = {"person": "people", "knife": "knives", "mouse": "mice", "sheep": "sheep", "scissors": "scissors",
+            "skis": "skis"}  # fmt: skip
+_MOST_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was seen: the subject with its probability (or None), objects with their number, lines of text."""
+
+    subject: str | None
+    probability: float
+    objects: dict[str, int]
+    lines: tuple[str, ...]
+
+    def sentence(self) -> str:
+        """Say it in a sentence or two, as a fixed form that adds nothing."""
+        things = listed([counted(name, number) for name, number in self.objects.items() if name != self.subject])
+        if self.subject:
+            sure = "" if self.probability >= _SURE else ", probably"
+            told = f"A picture{sure} of {article(self.subject)}{f', with {things}' if things else ''}."
+        else:
+            told = f"A picture of {things}." if things else "A picture; no model here knows what it shows."
+        if self.lines:
+            told += f" It says: “{self.text()}”"
+        return told
+
+    def text(self) -> str:
+        """Give the text in the picture in one line, cut where it is long."""
+        whole = " / ".join(self.lines)
+        return whole if len(whole) <= _MOST_TEXT else f"{whole[:_MOST_TEXT].rstrip()}…"
+
+
+class Observer:
+    """The classifier, the object and face detectors and the reader, used together."""
+
+    def __init__(self) -> None:
+        from headrace.server.models._shared import faces, namer, reader, yolo
+
+        self._namer, self._yolo, self._faces, self._reader = namer(), yolo(), faces(), reader()
+
+    def look(self, image: Image) -> Facts:
+        """Gather the facts of a picture."""
+        name, probability = self._namer.name(image)
+        objects = Counter(box.name for box in self._yolo.find(image, _OBJECT_SCORE))
+        people = len(self._faces.find(image))
+        if people > objects["person"]:
+            objects["person"] = people
+        lines = tuple(
+            line.text for line in self._reader.read(image, _LINE_SCORE) if sum(map(str.isalnum, line.text)) > 2
+        )
+        subject = name if probability >= _LIKELY else None
+        return Facts(subject, probability, {thing: count for thing, count in objects.items() if count}, lines)
+
+
+def article(name: str) -> str:
+    """Put "a" or "an" before a name."""
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
+def counted(name: str, number: int) -> str:
+    """Say how many there are: "a cup", "two people"."""
+    if number == 1:
+        return article(name)
+    plural = _PLURALS.get(name) or (f"{name}es" if name.endswith(("s", "sh", "ch")) else f"{name}s")
+    return f"{_NUMBERS[number] if number < len(_NUMBERS) else number} {plural}"
+
+
+def listed(things: list[str]) -> str:
+    """Join with commas and "and"."""
+    return " and ".join([", ".join(things[:-1]), things[-1]] if len(things) > 1 else things)

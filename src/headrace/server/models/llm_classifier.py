@@ -1,0 +1,116 @@
+"""Text classifier made of a language model: the classes are named in the prompt."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Sequence
+
+from headrace.server import model
+from headrace.server.model import Answer, Card, Item, ModelError
+from headrace.server.models._llama import SMOLLM2
+from headrace.server.models._params import INVALID_ARGUMENT, INVALID_PARAMETER, words
+
+_FRAME = '"{text}"\n\nIn one word, this is about:'
+_NOTHING = ("N/A", "...", "This is a text.")  # how likely each class is when nothing was said
+_MOST_CLASSES = 50
+_LIST = re.compile(r"(?:classes|categories|labels)\s*:\s*(\[[^\]]*\]|[^\n;]*)\s*[;\n.]?", re.IGNORECASE)
+_AROUND = " \t\"'`.\u2018\u2019\u201c\u201d"  # quotes of all kinds
+_LABEL = re.compile(r"^\s*(?:text|sentence|input|review|message)\s*:\s*", re.IGNORECASE)
+
+
+class PromptClassifier:
+    """Choose one of the classes that the prompt names, such as "Classes: [positive, negative]; Text: I love it".
+
+    `text.raw` is the class; `concepts` has all of them with their shares, which add up to 1. Each class is judged
+    by how much likelier the text makes its first word. Inference parameters: `classes`, a list, instead of the
+    prompt's; the whole prompt is the text then.
+    """
+
+    card = Card(
+        id="smollm2-classify",
+        task="text-to-text",
+        title="SmolLM2-135M as a classifier",
+        description="Sorts an English text into one of the classes that its prompt names, by a language model.",
+        input_fields=("text",),
+        output_fields=("text", "concepts"),
+        licence="Apache-2.0",
+        provenance="SmolLM2-135M-Instruct (see smollm2-135m-instruct), asked for the likeliest class",
+        size_bytes=98_362_432,
+        weak_at="fine distinctions such as neutral or mixed, long class names; right in about four of five easy cases",
+        sample=(
+            "headrace predict --local --model_id smollm2-classify --input_type text"
+            " --bytes 'Classes: sports, politics, food; Text: Simmer the soup and add some basil.'"
+        ),
+        weights=(SMOLLM2,),
+    )
+    concurrency = 2
+
+    def load(self) -> None:
+        """Check the weights and load them."""
+        from headrace.server.models._shared import smollm2
+
+        self._llama = smollm2()
+        self._plain = functools.lru_cache(32)(self._plain_scores)
+
+    def predict(self, item: Item) -> Answer:
+        """Classify one text."""
+        text, classes = parse(item)
+        scores = self._scores(text, classes)
+        plain = self._plain(classes)
+        gains = {name: scores[name] - plain[name] for name in classes}
+        best = max(gains.values())
+        shares = {name: math.exp(gain - best) for name, gain in gains.items()}
+        total = sum(shares.values())
+        answer = model.concepts([(name, share / total) for name, share in shares.items()], item.config)
+        answer.data.text.raw = max(shares, key=lambda name: shares[name])
+        return answer
+
+    def _scores(self, text: str, classes: Sequence[str]) -> dict[str, float]:
+        """Score each class by its first word; classes that share one share the rest of its probability."""
+        found: dict[str, float] = {}
+        pending = [("", list(classes))]
+        while pending:
+            begun, group = pending.pop()
+            heads = {name: name[len(begun) :].split()[0] for name in group if name[len(begun) :].split()}
+            likely = self._llama.likelihoods(_FRAME.format(text=text) + begun, sorted(set(heads.values())))
+            for head, score in likely.items():
+                same = [name for name, first in heads.items() if first == head]
+                for name in same:
+                    found[name] = found.get(name, 0.0) + score
+                longer = [name for name in same if name[len(begun) :].split()[1:]]
+                if len(same) > 1 and longer:
+                    pending.append((f"{begun} {head}", longer))
+        return found
+
+    def _plain_scores(self, classes: tuple[str, ...]) -> dict[str, float]:
+        parts = [self._scores(text, classes) for text in _NOTHING]
+        return {name: sum(part[name] for part in parts) / len(parts) for name in classes}
+
+
+def parse(item: Item) -> tuple[str, tuple[str, ...]]:
+    """Take the text and the classes out of a prompt.
+
+    Raises:
+        ModelError: 30104 when it names fewer than two classes, more than 50, or no text; 11102 for `classes` that
+            is no list of texts.
+    """
+    prompt = words(item)
+    given = item.params.get("classes")
+    if given is not None:
+        if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+            raise ModelError(INVALID_PARAMETER, "parameter classes must be a list of texts")
+        text, names = prompt, given
+    else:
+        found = _LIST.search(prompt)
+        names = re.split(r",|\bor\b", found[1].strip("[] ")) if found else []
+        after = prompt[found.end() :] if found else ""
+        text = after if after.strip() else prompt[: found.start()] if found else ""
+    classes = tuple(dict.fromkeys(name for name in (one.strip(_AROUND) for one in names) if name))
+    text = _LABEL.sub("", text).strip()
+    if not 2 <= len(classes) <= _MOST_CLASSES:
+        raise ModelError(INVALID_ARGUMENT, "name 2 to 50 classes, such as: Classes: positive, negative; Text: ...")
+    if not text:
+        raise ModelError(INVALID_ARGUMENT, "the prompt has classes but no text to classify")
+    return text, classes
