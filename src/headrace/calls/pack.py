@@ -26,6 +26,40 @@ from headrace.v2 import resources_pb2 as pb
 AT_ONCE = 8  # requests of one list that are under way together
 
 
+async def predict_one(
+    session: Session,
+    head: bytes,
+    item: Input,
+    *,
+    deadline: Deadline,
+    warm_up: float | None = None,
+    metadata: Metadata = (),
+) -> Prediction:
+    """Send one input, loaded and checked, with an id.
+
+    Raises:
+        HeadraceError: the input's error.
+    """
+
+    def judge(raw: bytes) -> Prediction:
+        return _predictions(_judge(raw, 1), (0,), (item,))[0]
+
+    try:
+        return await unary(
+            session,
+            codec.PREDICT,
+            [head, *item.encode()],
+            judge,
+            metadata=metadata,
+            timeout=deadline.or_none,
+            warm_up=warm_up,
+            what=f"input {item.id}",
+        )
+    except ServerError as error:
+        error.input_id = error.input_id or item.id
+        raise
+
+
 async def predict_many(
     session: Session,
     head: bytes,
@@ -46,7 +80,7 @@ async def predict_many(
     Raises:
         ServerError: the server refuses them all (credential, permission, quota, unknown model).
     """
-    attempts = session.attempts(warm_up=warm_up)
+    attempts = session.attempts(warm_up=warm_up, fresh=False)  # its requests are the calls
     found: dict[int, Prediction] = {}
     left = dict(items)
     while left:

@@ -43,17 +43,26 @@ class Session:
     emit: events.Emitter
     counts: Counts = field(default_factory=Counts)
 
-    def attempts(self, *, warm_up: float | None = None) -> Attempts:
-        """Start the attempts of one call; `warm_up`: seconds to wait for a deploying model."""
-        self.budget.called()
+    def attempts(self, *, warm_up: float | None = None, fresh: bool = True) -> Attempts:
+        """Start the attempts of one call.
+
+        Args:
+            warm_up: seconds to wait for a deploying model; None: as configured.
+            fresh: a new call, which adds to the retry budget; not a further look at one that is counted already.
+        """
+        if fresh:
+            self.budget.called()
         return Attempts(self.policy, self.budget, self.timeouts.warm_up if warm_up is None else warm_up, self.emit)
 
     async def turn(self) -> None:
         """Wait until the client's rate lets another call start."""
-        wait = self.rate.reserve()
+        ticket = self.rate.take()
+        wait = self.rate.wait(ticket)
         if wait > 0:
             self.emit(events.Throttled(wait))
+        while wait > 0:
             await asyncio.sleep(wait)
+            wait = self.rate.wait(ticket)
 
     async def place(self, timeout: float | None) -> Connection:
         """Wait for a turn and for a place on a connection, at most `timeout` seconds.
@@ -74,7 +83,6 @@ class Session:
 
     def succeeded(self) -> None:
         """Note that the server let a call through."""
-        self.rate.succeeded()
         self.channels.home().concurrency.succeeded()
 
     def failed(self, error: HeadraceError) -> None:

@@ -6,6 +6,7 @@ Source of the limit's rule: additive increase, multiplicative decrease (Chiu and
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,72 +15,99 @@ Clock = Callable[[], float]
 
 
 class Rate:
-    """Spaces call starts so that at most `per_second` start in any second; adapts when the server throttles.
+    """Spaces call starts evenly, so that at most `per_second` start in any second; adapts when the server throttles.
 
-    A reservation is made at once and tells how long to wait: no lock, no queue, usable from any thread. After a
-    throttle the rate falls to what the server has let through in the last second and creeps up again.
+    A call takes a ticket and starts when it is due: no lock, no queue, usable from any thread. After a throttle the
+    rate falls, by as much as the server refuses; while calls wait for it, it grows again: fast up to where it was
+    throttled, slowly past that, and fast again when the server evidently allows more.
 
     Args:
         per_second: calls a second, or None: any number, until the server throttles.
         clock: seconds, for tests.
     """
 
-    BURST_SECONDS = 0.1  # an idle client may start so much of a second's calls at once
-    BACK_OFF = 0.95  # of the measured rate after a throttle
-    CREEP = 0.02  # growth a second, as a share of the rate
+    LOOK_AGAIN = 0.25  # seconds after which a waiting call looks whether the rate has changed
+    EPISODE = 0.5  # seconds in which throttles count as one
+    SLOWEST = 1.0  # calls a second
+    FAST, SLOW = 2.0, 1.02  # growth a second
+    UNLIMITED = 10_000.0  # calls a second that are as good as any number
 
     def __init__(self, per_second: float | None, clock: Clock = time.monotonic) -> None:
         self._most = per_second
         self._now: float | None = per_second
         self._clock = clock
-        self._next = clock()
-        self._successes: deque[float] = deque()
-        self._changed = clock()
+        self._when = clock()
+        self._issued = 0
+        self._due = 0.0  # tickets below this may start
+        self._ceiling = math.inf  # the rate that was throttled last
+        self._cut = -math.inf
+        self._starts: deque[float] = deque()  # of the last second
+        self._throttles: deque[float] = deque()
 
     @property
     def per_second(self) -> float | None:
         """The rate now, or None: unlimited."""
         return self._now
 
-    def reserve(self) -> float:
-        """Take the next start and tell how many seconds to wait for it."""
-        if self._now is None:
-            return 0.0
-        now = self._clock()
-        self._creep(now)
-        self._next = max(self._next, now - self.BURST_SECONDS)
-        wait = self._next - now
-        self._next += 1.0 / self._now
-        return max(0.0, wait)
+    def take(self) -> int:
+        """Take the ticket of the next start."""
+        self._advance(self._clock())
+        self._issued += 1
+        return self._issued - 1
 
-    def succeeded(self) -> None:
-        """Note a call that the server let through."""
+    def wait(self, ticket: int) -> float:
+        """Tell how many seconds to wait before asking again; 0: start now."""
         now = self._clock()
-        self._successes.append(now)
-        while self._successes and self._successes[0] < now - 1.0:
-            self._successes.popleft()
+        self._advance(now)
+        if self._now is not None and self._due < ticket - 1e-6:
+            return min((ticket - self._due) / self._now, self.LOOK_AGAIN)
+        self._starts.append(now)
+        _forget(self._starts, now)
+        return 0.0
 
     def throttled(self) -> None:
-        """Note a call that the server refused as too many; acts once in half a second."""
+        """Note a call that the server refused as too many."""
         now = self._clock()
-        if now - self._changed < 0.5 and self._now is not None and self._now != self._most:
+        self._throttles.append(now)
+        if now - self._cut < self.EPISODE:
             return
-        while self._successes and self._successes[0] < now - 1.0:
-            self._successes.popleft()
-        measured = max(1.0, len(self._successes) * self.BACK_OFF)
-        self._now = min(measured, self._now) if self._now is not None else measured
-        self._changed = now
-        self._next = max(self._next, now)
+        self._advance(now)
+        self._cut = now
+        _forget(self._throttles, now)
+        _forget(self._starts, now)
+        refused = len(self._throttles) / max(1, len(self._starts))
+        throttled_at = self._now if self._now is not None else max(self.SLOWEST, float(len(self._starts)))
+        # A first throttle of a client without a rate tells little: what came just before may be a burst.
+        self._ceiling = throttled_at if self._now is not None else math.inf
+        self._now = max(min(self.SLOWEST, throttled_at), throttled_at * min(0.95, max(0.5, 1.0 - refused)))
 
-    def _creep(self, now: float) -> None:
-        """Grow after a quiet second; a rate that was unlimited is so again once it has grown tenfold."""
-        if self._now is None or self._now == self._most or now - self._changed < 1.0:
+    def _advance(self, now: float) -> None:
+        """Let tickets become due, and the rate grow, for the time since the last look."""
+        seconds, self._when = max(0.0, now - self._when), max(self._when, now)
+        if self._now is None:
+            self._due = self._issued
             return
-        seconds = now - self._changed
-        self._now *= (1.0 + self.CREEP) ** seconds
-        self._changed = now
-        if self._most is not None and self._now > self._most:
-            self._now = self._most
+        self._due += self._now * seconds
+        if self._due >= self._issued:
+            self._due = self._issued  # nobody waits: unused time is not saved up, and nothing is known of the limit
+        elif self._now != self._most and now - self._cut >= self.EPISODE:
+            self._grow(seconds)
+
+    def _grow(self, seconds: float) -> None:
+        assert self._now is not None
+        near = self._ceiling * 0.95 <= self._now < self._ceiling * 1.1
+        grown = self._now * (self.SLOW if near else self.FAST) ** seconds
+        self._now = min(grown, self._ceiling * 0.95) if self._now < self._ceiling * 0.95 else grown
+        if self._most is not None:
+            self._now = min(self._now, self._most)
+        elif self._now > min(10 * self._ceiling, self.UNLIMITED):
+            self._now = None  # the server throttles no more
+
+
+def _forget(times: deque[float], now: float) -> None:
+    """Keep the last second."""
+    while times and times[0] < now - 1.0:
+        times.popleft()
 
 
 class Concurrency:

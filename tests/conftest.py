@@ -1,0 +1,136 @@
+"""What holds for every test: a clean environment, and nothing left behind.
+
+After each test no asyncio task runs, no thread of headrace lives, no socket or file is open and no child process runs
+that was not there before. What a fixture of wider scope opens is counted as being there before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import os
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+OPEN_FILES = Path("/proc/self/fd")
+GRACE_SECONDS = 2.0  # for what ends by itself, such as a thread that has been told to
+
+_before: pytest.StashKey[tuple[dict[str, str], set[int]]] = pytest.StashKey()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the credentials and contexts of whoever runs the tests; caches stay where they are."""
+    home = Path.home()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("CLARIFAI_")]:
+            patch.delenv(name)
+        empty = tmp_path_factory.mktemp("home")
+        if not os.environ.get("XDG_CACHE_HOME"):
+            patch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
+        pip = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / "pip.conf"
+        if pip.exists():
+            patch.setenv("PIP_CONFIG_FILE", str(pip))
+        patch.setenv("HOME", str(empty))
+        patch.setenv("XDG_CONFIG_HOME", str(empty / ".config"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _tasks_ended(request: pytest.FixtureRequest) -> None:
+    """Check the loop of async tests after all their other fixtures are gone."""
+    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        request.getfixturevalue("_no_task_left")
+
+
+@pytest.fixture
+async def _no_task_left() -> AsyncIterator[None]:
+    before = asyncio.all_tasks()
+    yield
+    own = {asyncio.current_task()}  # of this fixture
+    for _ in range(20):
+        left = asyncio.all_tasks() - before - own
+        if not left:
+            return
+        await asyncio.sleep(0)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while left and time.monotonic() < deadline:
+        await asyncio.wait(left, timeout=0.05)
+        left = asyncio.all_tasks() - before - own
+    assert not left, f"tasks left behind: {left}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    wide = _uses_wide_fixtures(item)
+    if not wide:
+        item.stash[_before] = (_open_files(), _children())
+    yield
+    if wide:
+        item.stash[_before] = (_open_files(), _children())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
+    yield
+    if _before not in item.stash:
+        return  # its setup failed
+    files, children = item.stash[_before]
+    if not _left(files, children):
+        return
+    gc.collect()  # what only a cycle still holds, such as a raw gRPC call with its traceback, is not left behind
+    deadline = time.monotonic() + GRACE_SECONDS
+    while True:
+        left = _left(files, children)
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            pytest.fail(f"left behind: {', '.join(left)}")
+        time.sleep(0.01)
+
+
+def _left(files: dict[str, str], children: set[int]) -> list[str]:
+    threads = [f"thread {t.name}" for t in threading.enumerate() if t.name.startswith("headrace")]
+    opened = [f"{what} (fd {fd})" for fd, what in _open_files().items() if files.get(fd) != what]
+    started = [f"process {pid}" for pid in _children() - children]
+    return threads + opened + started
+
+
+def _uses_wide_fixtures(item: pytest.Item) -> bool:
+    """Whether it uses a fixture of this project that lives longer than a test."""
+    definitions = item._fixtureinfo.name2fixturedefs if isinstance(item, pytest.Function) else {}
+    return any(
+        definition[-1].scope != "function"
+        and definition[-1].func.__module__.split(".")[0] not in ("_pytest", "pytest_asyncio")
+        and name != "_clean_environment"
+        for name, definition in definitions.items()
+    )
+
+
+def _open_files() -> dict[str, str]:
+    """Open sockets and files by descriptor; what libraries keep for themselves (event polls, pipes, devices) aside."""
+    found: dict[str, str] = {}
+    if not OPEN_FILES.exists():
+        return found
+    for fd in os.listdir(OPEN_FILES):
+        try:
+            what = os.readlink(OPEN_FILES / fd)
+        except OSError:
+            continue
+        if what.startswith("socket:") or (what.startswith("/") and not what.startswith(("/dev/", "/proc/"))):
+            found[fd] = what
+    return found
+
+
+def _children() -> set[int]:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return set()  # the usual case, and cheap to know
+    return {child.pid for child in psutil.Process().children()}
