@@ -156,7 +156,7 @@ class Client:
         )
         self._shared = False
         self._ids = _Ids()
-        self._fields: dict[tuple[str, str, str], tuple[str, ...]] = {}
+        self._infos: dict[ModelRef, ModelInfo] = {}
         self._methods: dict[ModelRef, tuple[Method, ...]] = {}
         self._own_user = ""
 
@@ -307,10 +307,14 @@ class Client:
             client=self,
         )
 
-    async def models(self, *, input_field: str | None = None) -> list[ModelInfo]:
-        """List the server's models of the default user and app, all pages.
+    async def models(
+        self, *, user_id: str | None = None, app_id: str | None = None, input_field: str | None = None
+    ) -> list[ModelInfo]:
+        """List the server's models of a user and app, all pages.
 
         Args:
+            user_id: whose; None: the default user (CLARIFAI_USER_ID, a context's).
+            app_id: in which app; None: the default app.
             input_field: only those that take this type.
 
         Raises:
@@ -320,7 +324,9 @@ class Client:
         found: list[ModelInfo] = []
         for page in itertools.count(1):
             request = rpc.ListModelsRequest(
-                user_app_id=pb.UserAppIDSet(user_id=self._account.user_id, app_id=self._account.app_id),
+                user_app_id=pb.UserAppIDSet(
+                    user_id=user_id or self._account.user_id, app_id=app_id or self._account.app_id
+                ),
                 page=page,
                 per_page=100,
             )
@@ -355,17 +361,16 @@ class Client:
     def _next_id(self) -> str:
         return self._ids.next()
 
-    async def _input_fields(self, ref: ModelRef) -> tuple[str, ...]:
-        """What a model takes; remembered. Source: rpc GetModel, GetModelType."""
-        key = (ref.user_id, ref.app_id, ref.model_id)
-        if key not in self._fields:
+    async def _model_info(self, ref: ModelRef) -> ModelInfo:
+        """What the server says of a model; remembered. Source: rpc GetModel, GetModelType."""
+        if ref not in self._infos:
             ids = pb.UserAppIDSet(user_id=ref.user_id, app_id=ref.app_id)
             model_request = rpc.GetModelRequest(user_app_id=ids, model_id=ref.model_id, version_id=ref.version_id)
             model = (await self._get("GetModel", model_request, rpc.SingleModelResponse)).model
             type_request = rpc.GetModelTypeRequest(user_app_id=ids, model_type_id=model.model_type_id)
             type_ = (await self._get("GetModelType", type_request, rpc.SingleModelTypeResponse)).model_type
-            self._fields[key] = tuple(type_.input_fields)
-        return self._fields[key]
+            self._infos[ref] = _info(model, type_)
+        return self._infos[ref]
 
     async def _signatures(self, ref: ModelRef) -> tuple[Method, ...] | None:
         """A model's method signatures; remembered; None where this server doesn't know them.

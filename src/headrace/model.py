@@ -14,7 +14,7 @@ from headrace.calls.duplex import Duplex
 from headrace.calls.free import FreeDuplex
 from headrace.calls.map import MapWork
 from headrace.calls.options import CallOptions, Given, StreamOptions, check, checked_batch, checked_on_error
-from headrace.calls.pack import join, predict_many
+from headrace.calls.pack import join, predict_many, predict_one
 from headrace.calls.parts import DuplexOptions
 from headrace.calls.server_stream import PredictionStream
 from headrace.calls.streams import DuplexStream, OnError
@@ -28,7 +28,7 @@ from headrace.sources.iterables import Source, source
 from headrace.transport.base import Buffer
 
 if TYPE_CHECKING:
-    from headrace.client import Client
+    from headrace.client import Client, ModelInfo
     from headrace.reference import ModelRef
 
 UNSUPPORTED_FORMAT = 30101  # what models without signatures answer to the question for them
@@ -74,6 +74,7 @@ class Model:
         elif client_options:
             raise ConfigError(f"unknown arguments: {', '.join(sorted(client_options))}")
         self._client = client
+        self._plain: Given | None = None  # the checked options of calls that give none
         account = client._account
         self.ref: ModelRef = reference.ModelRef.of(
             url, user_id, app_id, model_id, model_version, account.user_id, account.app_id
@@ -134,6 +135,16 @@ class Model:
         items = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         if not items:
             raise ConfigError("no inputs")
+        if len(items) == 1:
+            item = await self._prepared(Input.of(items[0], input_type), input_type)
+            return await predict_one(
+                self._client._session,
+                await self._template(given),
+                item,
+                deadline=deadline,
+                warm_up=given.warm_up,
+                metadata=given.metadata,
+            )
         found = await self._predict_items(dict(enumerate(items)), input_type, given, deadline)
         failed = {position: p.error for position, p in found.items() if p.error is not None}
         if failed:
@@ -379,7 +390,7 @@ class Model:
             try:
                 ready[position] = await self._prepared(item, input_type)
             except HeadraceError as error:
-                if len(items) == 1 or isinstance(error, ConfigError):
+                if isinstance(error, ConfigError):
                     raise
                 found[position] = Prediction.failed(error, input_id=item.id, position=position)
         head = await self._template(given)
@@ -403,13 +414,17 @@ class Model:
             item = item.with_id(self._client._next_id())
         return await load(item, self._client.limits)
 
+    async def info(self) -> ModelInfo:
+        """Look up what the server says of the model: type, task, inputs, outputs; remembered by the client."""
+        return await self._client._model_info(self.ref)
+
     async def input_type(self) -> InputType:
         """Look up what the model takes; remembered.
 
         Raises:
             ConfigError: it takes several types, or none that is known: give `input_type=`.
         """
-        fields = await self._client._input_fields(self.ref)
+        fields = (await self.info()).input_fields
         known: list[InputType] = [type_ for type_ in INPUT_TYPES if type_ in fields]
         if len(known) != 1:
             raise ConfigError(
@@ -436,8 +451,12 @@ class Model:
         )
 
     def _given(self, options: CallOptions | StreamOptions) -> Given:
+        if not options and self._plain is not None:
+            return self._plain
         given = check(options, self._routing, self._client._timeout)
         self._encoded(given, given.routing)  # a wrong parameter is found now, not when the stream starts
+        if not options:
+            self._plain = given
         return given
 
 
