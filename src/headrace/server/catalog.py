@@ -64,7 +64,9 @@ class Catalog:
 
     async def _get_model(self, request: rpc.GetModelRequest) -> rpc.SingleModelResponse:
         hosted = await self._registry.get(request.model_id)
-        return rpc.SingleModelResponse(model=self._model(hosted, request.user_app_id))
+        model = self._model(hosted, request.user_app_id)
+        model.model_version.method_signatures.extend(m.signature for m in hosted.methods.values())
+        return rpc.SingleModelResponse(model=model)
 
     async def _list_models(self, request: rpc.ListModelsRequest) -> rpc.MultiModelResponse:
         found = [h for h in await self._registry.all() if _wanted(h.card, request)]
@@ -84,7 +86,9 @@ class Catalog:
     async def _get_model_version(self, request: rpc.GetModelVersionRequest) -> rpc.SingleModelVersionResponse:
         hosted = await self._registry.get(request.model_id)
         model = self._model(hosted, request.user_app_id)
-        return rpc.SingleModelVersionResponse(model_version=model.model_version)
+        version = model.model_version
+        version.method_signatures.extend(m.signature for m in hosted.methods.values())
+        return rpc.SingleModelVersionResponse(model_version=version)
 
     async def _get_model_type(self, request: rpc.GetModelTypeRequest) -> rpc.SingleModelTypeResponse:
         types = await self._types()

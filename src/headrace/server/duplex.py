@@ -15,6 +15,7 @@ from headrace.server.faults import Abort, Ended, Stalled
 from headrace.server.feed import Feed
 from headrace.server.hosted import Hosted, noted
 from headrace.server.items import Settings, settings
+from headrace.server.methods import Method, method_name
 from headrace.server.model import Item, ModelError
 from headrace.v2 import service_pb2
 
@@ -36,11 +37,13 @@ async def run_duplex(predictions: Predictions, call: Call) -> None:
     if first is grpc.aio.EOF:
         return
     hosted: Hosted | None = None
+    method: Method | None = None
     if await call.admit(first.model_id) is None:
         with contextlib.suppress(ModelError):  # each request's own answer says what is wrong
             hosted = await predictions.model(first)
-    if hosted is not None and hosted.shapes.stream is not None:
-        await _Free(predictions, call, hosted).run(first)
+            method = hosted.find("stream", method_name(first.inputs[0]) if first.inputs else "")
+    if hosted is not None and method is not None and method.shape == "stream":
+        await _Free(predictions, call, hosted, method).run(first)
     else:
         await _Matched(predictions, call, hosted).run(first)
 
@@ -130,14 +133,17 @@ class _Matched:
 class _Free:
     """The model's own `stream` gets the items and gives any number of answers."""
 
-    def __init__(self, predictions: Predictions, call: Call, hosted: Hosted) -> None:
+    def __init__(self, predictions: Predictions, call: Call, hosted: Hosted, method: Method) -> None:
         self._predictions = predictions
         self._call = call
         self._hosted = hosted
+        self._method = method
+        self._typed = False
         self._feed = Feed(max(1, hosted.concurrency), call.cancelled)
         self._writing = asyncio.Lock()
 
     async def run(self, first: Request) -> None:
+        self._typed = bool(first.inputs and method_name(first.inputs[0]))
         reader = asyncio.create_task(self._read(first))
         writer = asyncio.create_task(self._answer())
         try:
@@ -150,7 +156,8 @@ class _Free:
 
     async def _answer(self) -> None:
         try:
-            async with contextlib.aclosing(self._hosted.stream(self._feed)) as answers:
+            running = self._hosted.stream(self._feed, self._method, self._typed)
+            async with contextlib.aclosing(running) as answers:
                 async for input_id, answer in answers:
                     await self._write(answer, input_id)
         except (Abort, Ended):
@@ -176,7 +183,7 @@ class _Free:
     async def _take(self, request: Request, shared: Settings) -> None:
         struck = self._call.faults.inputs(len(request.inputs))
         for wire, fault in zip(request.inputs, struck, strict=True):
-            item = await self._predictions.item(wire, fault, shared, self._hosted)
+            item = await self._predictions.item(wire, fault, shared, self._hosted, self._method)
             await (self._feed.put(item) if isinstance(item, Item) else self._write(item, wire.id))
 
     async def _write(self, result: Any, input_id: str) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
-from headrace.server.model import Answer, Item, ModelError, to_answer
+from headrace.server.model import Answer, Item, ModelError
 from headrace.server.threads import ToThread
 
 
@@ -51,9 +51,9 @@ class Feed:
             self._last = item.id
             yield item
 
-    def tag(self, value: object) -> tuple[str, Answer | ModelError]:
+    def tag(self, value: object, answer_of: Callable[[object], Answer]) -> tuple[str, Answer | ModelError]:
         """Name the input that an answer belongs to; a model may also give back a ModelError for one item."""
         if isinstance(value, ModelError):
             return self._last, value
-        answer = to_answer(value)
+        answer = answer_of(value)
         return (self._last if answer.input_id is None else answer.input_id), answer

@@ -11,15 +11,20 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import json
 import logging
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
-from headrace.server import shapes
-from headrace.server.envelope import NOT_DEPLOYABLE, QUEUE_FULL
+from google.protobuf.json_format import MessageToDict
+
+from headrace.server.envelope import INVALID_REQUEST, NOT_DEPLOYABLE, QUEUE_FULL
 from headrace.server.feed import Feed
-from headrace.server.model import Answer, Card, Item, ModelError, to_answer
+from headrace.server.methods import Method
+from headrace.server.model import Answer, Card, Item, ModelError
+from headrace.server.shapes import join
+from headrace.server.signatures import Shape
 from headrace.server.threads import ToLoop, ToThread, Workers, in_thread
 
 log = logging.getLogger(__name__)
@@ -31,12 +36,12 @@ MAX_WAITING = 1024  # calls of one model that wait for their turn
 class Hosted:
     """A model class, its card and, once used, its instance."""
 
-    def __init__(self, make: Callable[[], object], cls: type, card: Card, prepare: Callable[[Card], None]) -> None:
+    def __init__(self, cls: type, card: Card, methods: Mapping[str, Method], prepare: Callable[[Card], None]) -> None:
         self.card = card
-        self.shapes = shapes.Shapes(cls)
+        self.methods = methods
         self.concurrency = max(1, int(getattr(cls, "concurrency", 1)))
         self.ordered = bool(getattr(cls, "ordered", True))
-        self._make = make
+        self._make = cls
         self._prepare = prepare
         self._instance: Any = None
         self._loading: asyncio.Task[None] | None = None
@@ -90,50 +95,93 @@ class Hosted:
             raise ModelError(NOT_DEPLOYABLE, f"model {self.id} cannot be loaded: {reason}") from error
         return instance
 
+    def find(self, shape: Shape, name: str) -> Method:
+        """Find the method for a call: the named one, else the one that has the call's shape or comes nearest.
+
+        Raises:
+            ModelError: 11102 no such method, or one that has to be called in another way.
+        """
+        if name:
+            method = self.methods.get(name)
+            if method is None:
+                known = ", ".join(self.methods)
+                raise ModelError(INVALID_REQUEST, f"model {self.id} has no method {name!r}; it has: {known}")
+            if method.shape not in (shape, "predict"):
+                raise ModelError(INVALID_REQUEST, f"method {name} of model {self.id} is called as {method.shape}")
+            return method
+        for candidate in (shape, "predict", "generate", "stream"):
+            if candidate in self.methods:
+                return self.methods[candidate]
+        raise ModelError(INVALID_REQUEST, f"name one of the methods of model {self.id}: {', '.join(self.methods)}")
+
     async def predict(self, item: Item) -> Answer:
         """Give the one answer to an item."""
-        if self.shapes.predict is None:
-            return shapes.join([answer async for answer in self.generate(item)])
+        method = self.find("predict", item.method)
+        if method.shape != "predict":
+            return join([answer async for answer in self.generate(item)])
         await self.ready()
-        method = self._instance.predict
-        if self.shapes.predict.is_async:
+        if method.is_async:
             async with self._slot():
-                return to_answer(await method(item))
-        return to_answer(await self._in_slot(functools.partial(method, item)))
+                value = await method.call(self._instance, item)
+        else:
+            value = await self._in_slot(functools.partial(method.call, self._instance, item))
+        return method.answer(value, bool(item.method))
 
     async def generate(self, item: Item) -> AsyncGenerator[Answer, None]:
         """Give the pieces of the answer as the model makes them; closing the iterator stops the model."""
-        if self.shapes.generate is None:
+        method = self.find("generate", item.method)
+        if method.shape == "predict":
             yield await self.predict(item)
             return
-        await self.ready()
-        method = self._instance.generate
-        if self.shapes.generate.is_async:
-            async with self._slot(), contextlib.aclosing(method(item)) as pieces:
-                async for piece in pieces:
-                    yield to_answer(piece)
-            return
-        async with contextlib.aclosing(self._pull(lambda: method(item), item.cancelled.set)) as pieces:
-            async for piece in pieces:
-                yield to_answer(piece)
-
-    async def stream(self, feed: Feed) -> AsyncGenerator[tuple[str, Answer | ModelError], None]:
-        """Run the model's own `stream` over items; gives (id of the input it answers, answer)."""
-        assert self.shapes.stream is not None
-        await self.ready()
-        method = self._instance.stream
-        if self.shapes.stream.is_async:
-            async with self._slot(), contextlib.aclosing(method(feed.on_loop())) as answers:
+        if method.shape == "stream":
+            async with contextlib.aclosing(self._stream_one(item)) as answers:
                 async for answer in answers:
-                    yield feed.tag(answer)
+                    yield answer
+            return
+        await self.ready()
+        if method.is_async:
+            async with self._slot(), contextlib.aclosing(method.call(self._instance, item)) as pieces:
+                async for piece in pieces:
+                    yield method.answer(piece, bool(item.method))
+            return
+        start = functools.partial(method.call, self._instance, item)
+        async with contextlib.aclosing(self._pull(start, item.cancelled.set)) as pieces:
+            async for piece in pieces:
+                yield method.answer(piece, bool(item.method))
+
+    async def _stream_one(self, item: Item) -> AsyncGenerator[Answer, None]:
+        """Give a model that only streams a stream of one item."""
+        feed = Feed(2, item.cancelled)
+        await feed.put(item)
+        await feed.end()
+        async with contextlib.aclosing(
+            self.stream(feed, self.find("stream", item.method), bool(item.method))
+        ) as answers:
+            async for _, answer in answers:
+                if isinstance(answer, ModelError):
+                    raise answer
+                yield answer
+
+    async def stream(
+        self, feed: Feed, method: Method, typed: bool
+    ) -> AsyncGenerator[tuple[str, Answer | ModelError], None]:
+        """Run a method of shape "stream" over items; gives (id of the input it answers, answer)."""
+        await self.ready()
+        answer_of = functools.partial(method.answer, typed=typed)
+        if method.is_async:
+            running = method.call_stream(self._instance, feed.on_loop())
+            async with self._slot(), contextlib.aclosing(running) as answers:
+                async for answer in answers:
+                    yield feed.tag(answer, answer_of)
             return
         blocking = ToThread[Item](feed.capacity)
         pump = asyncio.create_task(feed.pump(blocking))
 
         def tagged() -> Iterator[tuple[str, Answer | ModelError]]:
-            with contextlib.closing(_closable(method(feed.in_thread(blocking)))) as answers:
+            running = method.call_stream(self._instance, feed.in_thread(blocking))
+            with contextlib.closing(_closable(running)) as answers:
                 for answer in answers:
-                    yield feed.tag(answer)
+                    yield feed.tag(answer, answer_of)
 
         def stop() -> None:
             feed.cancelled.set()
@@ -228,3 +276,8 @@ def noted(error: Exception, hosted: Hosted) -> Exception:
         told = "".join(traceback.format_exception(error)).rstrip()  # as text: a record would keep the frames alive
         log.error("model %s failed: %s: %s\n%s", hosted.id, type(error).__name__, str(error), told)
     return error
+
+
+def signatures_json(hosted: Hosted) -> str:
+    """Tell a model's method signatures as JSON, name -> MethodSignature: what clients get that ask the model itself."""
+    return json.dumps({name: MessageToDict(method.signature) for name, method in hosted.methods.items()})

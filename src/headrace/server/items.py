@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from google.protobuf import struct_pb2
-
 from headrace.server.envelope import INVALID_BYTES, INVALID_REQUEST, OVER_LIMIT, UNSUPPORTED
-from headrace.server.model import Item, ModelError, OutputConfig
+from headrace.server.methods import ItemMethod, Method, method_name
+from headrace.server.model import Card, Item, ModelError, OutputConfig
+from headrace.server.params import output_config, plain_struct
 from headrace.v2 import resources_pb2, service_pb2
 
 KINDS = ("text", "image", "video", "audio")
 MAX_INPUTS = 128
 MAX_BYTES = {"image": 20_000_000, "text": 20_000_000, "audio": 20_000_000, "video": 128_000_000}
 VIDEO_OVER_LIMIT = 31105
-_EXACT = 2**53  # whole doubles below this are exact
 
 
 class Fetcher(Protocol):
@@ -50,67 +48,55 @@ def settings(request: service_pb2.PostModelOutputsRequest, cancelled: threading.
     info = request.model.model_version.output_info
     if not request.model.model_version.HasField("output_info"):
         info = request.model.output_info  # where older clients put it
-    return Settings(_struct(info.params, ""), _config(info.output_config), cancelled)
+    return Settings(plain_struct(info.params), output_config(info.output_config), cancelled)
 
 
-def _struct(struct: struct_pb2.Struct, path: str) -> dict[str, Any]:
-    return {key: _plain(value, f"{path}.{key}" if path else key) for key, value in struct.fields.items()}
-
-
-def _plain(value: struct_pb2.Value, path: str) -> Any:
-    kind = value.WhichOneof("kind")
-    if kind == "number_value":
-        number = value.number_value
-        if not math.isfinite(number):
-            raise ModelError(INVALID_REQUEST, f"parameter {path} is {number}; it must be a finite number")
-        return int(number) if number.is_integer() and abs(number) < _EXACT else number
-    if kind == "struct_value":
-        return _struct(value.struct_value, path)
-    if kind == "list_value":
-        return [_plain(one, f"{path}[{i}]") for i, one in enumerate(value.list_value.values)]
-    return None if kind in (None, "null_value") else getattr(value, kind)
-
-
-def _config(config: resources_pb2.OutputConfig) -> OutputConfig:
-    if not 0 <= config.min_value <= 1:  # NaN fails this too
-        raise ModelError(INVALID_REQUEST, f"output_config.min_value is {config.min_value:g}; it must be from 0 to 1")
-    if config.sample_ms and not 100 <= config.sample_ms <= 60_000:
-        raise ModelError(INVALID_REQUEST, f"output_config.sample_ms is {config.sample_ms}; it must be 100 to 60000")
-    return OutputConfig(
-        min_value=config.min_value,
-        max_concepts=config.max_concepts,
-        select_concepts=tuple(concept.name or concept.id for concept in config.select_concepts),
-        sample_ms=config.sample_ms,
-        language=config.language,
-    )
-
-
-async def make_item(
-    wire: resources_pb2.Input, shared: Settings, kinds: Sequence[str], model_id: str, fetcher: Fetcher
-) -> Item:
-    """Turn one input into an item, fetching the URLs of the kinds that the model takes.
+async def make_item(wire: resources_pb2.Input, shared: Settings, method: Method, card: Card, fetcher: Fetcher) -> Item:
+    """Turn one input into an item for a method, fetching the URLs of the kinds that the model takes.
 
     Raises:
-        ModelError: 30300 nothing in it, 30101 nothing in it that the model takes, 30105 / 31105 too large, and what
-            the fetcher raises.
+        ModelError: 30300 nothing in it, 30101 nothing in it that the model takes, 30105 / 31105 too large, 11102 an
+            argument is missing, and what the fetcher raises.
     """
-    item = Item(wire.id, params=shared.params, config=shared.config, data=wire.data, cancelled=shared.cancelled)
-    present = [kind for kind in KINDS if _present(wire.data, kind)]
-    more = any(descriptor.name not in (*KINDS, "metadata") for descriptor, _ in wire.data.ListFields())
+    data, params, kinds = wire.data, shared.params, card.input_fields
+    named = method_name(wire)
+    if named and isinstance(method, ItemMethod):
+        data, given = method.flat(data)
+        params = {**params, **given}
+    item = Item(wire.id, None, params=params, config=shared.config, data=data, cancelled=shared.cancelled, method=named)
+    if named and not isinstance(method, ItemMethod):
+        await _fetch_parts(data, fetcher)
+        return item
+    present = [kind for kind in KINDS if _present(data, kind)]
+    more = any(descriptor.name not in (*KINDS, "metadata") for descriptor, _ in data.ListFields())
     if not present and not more:
         raise ModelError(INVALID_BYTES, "the input is empty")
     taken = [kind for kind in present if kind in kinds]
     if not taken and not more:  # what else there is, such as an array, the model finds in `data`
-        raise ModelError(UNSUPPORTED, f"the input holds {_and(present)}; model {model_id} takes {_and(kinds)}")
+        raise ModelError(UNSUPPORTED, f"the input holds {_and(present)}; model {card.id} takes {_and(kinds)}")
     if "text" in taken:
-        item.text = await _text(wire.data.text, fetcher)
+        item.text = await _text(data.text, fetcher)
     if "image" in taken:
-        item.image = await _media(wire.data.image, "image", fetcher)
+        item.image = await _media(data.image, "image", fetcher)
     if "video" in taken:
-        item.video = await _media(wire.data.video, "video", fetcher)
+        item.video = await _media(data.video, "video", fetcher)
     if "audio" in taken:
-        item.audio = await _media(wire.data.audio, "audio", fetcher)
+        item.audio = await _media(data.audio, "audio", fetcher)
     return item
+
+
+async def _fetch_parts(data: resources_pb2.Data, fetcher: Fetcher) -> None:
+    """Put the bytes in place of the URLs of typed arguments."""
+    for part in data.parts:
+        if part.data.image.url and not part.data.image.base64:
+            part.data.image.base64 = await fetcher.fetch(part.data.image.url, "image")
+        if part.data.video.url and not part.data.video.base64:
+            part.data.video.base64 = await fetcher.fetch(part.data.video.url, "video")
+        if part.data.audio.url and not part.data.audio.base64:
+            part.data.audio.base64 = await fetcher.fetch(part.data.audio.url, "audio")
+        if part.data.text.url and not part.data.text.raw:
+            part.data.text.raw = await _text(part.data.text, fetcher)
+        await _fetch_parts(part.data, fetcher)
 
 
 def _present(data: resources_pb2.Data, kind: str) -> bool:

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from headrace.server.methods import methods_of
 from headrace.server.model import Card
-from headrace.server.shapes import ShapeError, Shapes
+from headrace.server.shapes import ShapeError
 
 
 class LoadError(Exception):
@@ -40,8 +41,8 @@ def find(target: str) -> type:
 
 def _fits(cls: type) -> bool:
     try:
-        Shapes(cls)
-    except ShapeError:
+        methods_of(cls, card_of(cls))
+    except (ShapeError, LoadError):
         return False
     return not cls.__name__.startswith("_")
 

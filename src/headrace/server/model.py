@@ -64,6 +64,7 @@ class Item:
     config: OutputConfig = field(default_factory=OutputConfig)
     data: pb.Data = field(default_factory=pb.Data)  # the input as received, for models that need more
     cancelled: threading.Event = field(default_factory=threading.Event)
+    method: str = ""  # the method that a call with typed arguments names
 
 
 @dataclass(slots=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from headrace.server.envelope import NO_SUCH_MODEL, NOT_DEPLOYABLE
 from headrace.server.hosted import Hosted
 from headrace.server.loading import LoadError, card_of, find
+from headrace.server.methods import methods_of
 from headrace.server.model import Card, ModelError
 from headrace.server.models import BUILT_IN
 from headrace.server.shapes import ShapeError
@@ -70,7 +72,11 @@ class Registry:
 
     def _host(self, cls: type, target: str) -> Hosted:
         try:
-            return Hosted(cls, cls, card_of(cls), self._prepare)
+            card = card_of(cls)
+            methods = methods_of(cls, card)
+            if "card" not in vars(cls) and (kinds := [kind for m in methods.values() for kind in m.kinds]):
+                card = replace(card, input_fields=tuple(dict.fromkeys(kinds)))
+            return Hosted(cls, card, methods, self._prepare)
         except ShapeError as error:
             raise LoadError(f"{target}: {error}") from error
 

@@ -13,10 +13,12 @@ from headrace.server.call import Call, Gate
 from headrace.server.duplex import run_duplex
 from headrace.server.fault_file import Rule
 from headrace.server.faults import Stalled, never, on_input
-from headrace.server.hosted import Hosted, noted
+from headrace.server.hosted import Hosted, noted, signatures_json
 from headrace.server.items import Fetcher, Settings, make_item, settings
-from headrace.server.model import Answer, Item, ModelError
+from headrace.server.methods import Method, method_name
+from headrace.server.model import Answer, Item, ModelError, text
 from headrace.server.registry import Registry
+from headrace.signatures import GET_SIGNATURES
 from headrace.v2 import resources_pb2, service_pb2
 
 MIN_AT_ONCE = 8  # inputs of a batch under way at least: while one is in the model, URLs of others are fetched
@@ -77,6 +79,9 @@ class Predictions:
         struck = call.faults.inputs(len(request.inputs))
         try:
             hosted = await self.model(request)
+            if request.inputs and method_name(request.inputs[0]) == GET_SIGNATURES:
+                told = text(signatures_json(hosted))
+                return envelope.response([envelope.output(told, request.inputs[0].id, hosted.id)], call.req_id)
             shared = settings(request, call.cancelled)
             await hosted.ready()
         except ModelError as error:
@@ -115,8 +120,8 @@ class Predictions:
     ) -> Answer | Exception:
         try:
             await on_input(fault)
-            item = await make_item(wire, shared, hosted.card.input_fields, hosted.id, self._fetcher)
-            return await hosted.predict(item)
+            method = hosted.find("predict", method_name(wire))
+            return await hosted.predict(await make_item(wire, shared, method, hosted.card, self._fetcher))
         except Exception as error:
             return noted(error, hosted)
 
@@ -134,7 +139,8 @@ class Predictions:
             given = 0
             try:
                 await on_input(fault)
-                item = await make_item(wire, shared, hosted.card.input_fields, hosted.id, self._fetcher)
+                method = hosted.find("generate", method_name(wire))
+                item = await make_item(wire, shared, method, hosted.card, self._fetcher)
                 async with contextlib.aclosing(hosted.generate(item)) as answers:
                     async for answer in answers:
                         given += 1
@@ -147,11 +153,11 @@ class Predictions:
                 yield envelope.response([failed], call.req_id)
 
     async def item(
-        self, wire: resources_pb2.Input, fault: Rule | None, shared: Settings, hosted: Hosted
+        self, wire: resources_pb2.Input, fault: Rule | None, shared: Settings, hosted: Hosted, method: Method
     ) -> Item | Exception:
         """Make an item of an input, or give the error that says why not."""
         try:
             await on_input(fault)
-            return await make_item(wire, shared, hosted.card.input_fields, hosted.id, self._fetcher)
+            return await make_item(wire, shared, method, hosted.card, self._fetcher)
         except Exception as error:
             return noted(error, hosted)

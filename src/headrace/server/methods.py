@@ -1,0 +1,284 @@
+"""The methods of a model class, and how a call's arguments reach them: as an item, or by name with types."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+from headrace.errors import HeadraceError
+from headrace.server import signatures
+from headrace.server.envelope import INVALID_REQUEST, PREDICTION_FAILED
+from headrace.server.model import Answer, Card, Item, ModelError, to_answer
+from headrace.server.params import plain_struct
+from headrace.server.shapes import ShapeError
+from headrace.server.signatures import Shape, Signature
+from headrace.signatures import METHOD_KEY, decode_value, encode_value
+from headrace.v2 import resources_pb2 as pb
+
+SHAPES: Mapping[str, Shape] = {"predict": "predict", "generate": "generate", "stream": "stream"}
+_OLD_FORM = {  # which field of an item an argument of a type is taken from, where a call names no method
+    pb.ModelTypeField.STR: "text",
+    pb.ModelTypeField.TEXT: "text",
+    pb.ModelTypeField.IMAGE: "image",
+    pb.ModelTypeField.AUDIO: "audio",
+    pb.ModelTypeField.VIDEO: "video",
+}
+
+
+class Method(Protocol):
+    """One method of a model class."""
+
+    name: str
+    shape: Shape
+    is_async: bool
+    signature: pb.MethodSignature
+    kinds: tuple[str, ...]
+
+    def call(self, instance: Any, item: Item) -> Any:
+        """Call it on an instance with one item: a value, a coroutine or an iterator, as it is."""
+
+    def call_stream(self, instance: Any, items: Any) -> Any:
+        """Call it (shape "stream") with an iterator of items."""
+
+    def answer(self, value: Any, typed: bool) -> Answer:
+        """Turn a value that it gave into an answer; `typed`: to a call that names its method."""
+
+
+def methods_of(cls: type, card: Card) -> dict[str, Method]:
+    """Find the methods of a class by name: `predict`, `generate`, `stream`, and those marked with `types.method`.
+
+    Raises:
+        ShapeError: there is none, or one of them cannot be called.
+    """
+    parameters = getattr(cls, "parameters", {})
+    found: dict[str, Method] = {}
+    for name in dir(cls):
+        function = inspect.getattr_static(cls, name)
+        if name in SHAPES and not inspect.isfunction(function):
+            raise ShapeError(f"{cls.__name__}.{name} is not a method")
+        if name not in SHAPES and not getattr(function, "__headrace_method__", False):
+            continue
+        where = f"{cls.__name__}.{name}"
+        if name in SHAPES and _takes_item(function):
+            found[name] = ItemMethod(function, SHAPES[name], where, card, parameters)
+            continue
+        try:
+            found[name] = TypedMethod(function, signatures.of_function(function, where))
+        except signatures.SignatureError as error:
+            raise ShapeError(str(error)) from error
+    if not found:
+        raise ShapeError(f"{cls.__name__} has no method predict, generate or stream")
+    return found
+
+
+def _takes_item(function: Callable[..., Any]) -> bool:
+    """Tell whether a function takes one item (or an iterator of them): it says so, or it says nothing."""
+    parameters = list(inspect.signature(function).parameters.values())[1:]
+    hint = parameters[0].annotation if parameters else inspect.Parameter.empty
+    words = set(re.findall(r"\w+", hint if isinstance(hint, str) else repr(hint)))
+    return hint is inspect.Parameter.empty or bool(words & {"Item", "Any", "object"})
+
+
+class ItemMethod:
+    """A method that takes items; calls with typed arguments are told in items, too, and answered in types."""
+
+    def __init__(
+        self, function: Callable[..., Any], name: Shape, where: str, card: Card, parameters: Mapping[str, Any]
+    ) -> None:
+        try:
+            inspect.signature(function).bind(None, None)
+        except TypeError as error:
+            raise ShapeError(f"{where} must take one argument (besides self)") from error
+        self.name: str = name
+        self.shape: Shape = name
+        self.is_async = _is_async(function, name, where)
+        self.kinds = card.input_fields
+        self.signature = signatures.of_card(card, name, parameters)
+        self._arguments = {signatures.argument_name(card, kind): kind for kind in card.input_fields}
+
+    def call(self, instance: Any, item: Item) -> Any:
+        """Call it with the item."""
+        return getattr(instance, self.name)(item)
+
+    def call_stream(self, instance: Any, items: Any) -> Any:
+        """Call it with the iterator."""
+        return getattr(instance, self.name)(items)
+
+    def flat(self, data: pb.Data) -> tuple[pb.Data, dict[str, Any]]:
+        """Tell a typed call's arguments as an item has them: its data and its inference parameters.
+
+        Raises:
+            ModelError: 11102 an argument is missing or unknown.
+        """
+        parts = {part.id: part.data for part in data.parts if part.id}
+        made, params = pb.Data(), dict[str, Any]()
+        for field in self.signature.input_fields:
+            part = parts.pop(field.name, None)
+            kind = self._arguments.get(field.name)
+            if part is None:
+                if field.required:
+                    raise ModelError(INVALID_REQUEST, f"{self.name}: argument {field.name} is missing")
+            elif kind == "text":
+                made.text.CopyFrom(part.text)
+                made.text.raw = part.string_value or part.text.raw
+            elif kind is not None:
+                getattr(made, kind).CopyFrom(getattr(part, kind))
+            elif field.name == "params":
+                params.update(plain_struct(part.struct_value))
+            else:
+                params[field.name] = decode_value(part, field)
+        if parts:
+            raise ModelError(INVALID_REQUEST, f"{self.name} has no argument {', '.join(parts)}")
+        return made, params
+
+    def answer(self, value: Any, typed: bool) -> Answer:
+        """Make an answer; that of a typed call is the part "return"."""
+        answer = to_answer(value)
+        if not typed:
+            return answer
+        data = pb.Data(parts=[pb.Part(id="return")])
+        into = data.parts[0].data
+        result = self.signature.output_fields[0].type
+        if result == pb.ModelTypeField.STR:
+            into.string_value = answer.data.text.raw
+        elif result == pb.ModelTypeField.LIST and answer.data.embeddings:
+            for number in answer.data.embeddings[0].vector:
+                into.parts.add().data.float_value = number
+        else:
+            into.CopyFrom(answer.data)
+        return Answer(data, answer.prompt_tokens, answer.completion_tokens, answer.input_id)
+
+
+class TypedMethod:
+    """A method with annotated arguments."""
+
+    def __init__(self, function: Callable[..., Any], signature: Signature) -> None:
+        self.name = function.__name__
+        self.shape = signature.shape
+        self.is_async = _is_async(function, self.shape, function.__qualname__)
+        self.signature = signature.message
+        self.kinds = tuple(dict.fromkeys(_OLD_FORM[f.type] for f in self.signature.input_fields if f.type in _OLD_FORM))
+        self._annotations = signature.annotations
+        self._streamed = signature.streamed
+
+    def call(self, instance: Any, item: Item) -> Any:
+        """Call it with the arguments that the item carries."""
+        return getattr(instance, self.name)(**self._arguments(item))
+
+    def call_stream(self, instance: Any, items: Any) -> Any:
+        """Call it with a stream; the first item carries the other arguments, too."""
+        function = getattr(instance, self.name)
+        return self._streaming_async(function, items) if self.is_async else self._streaming(function, items)
+
+    def _streaming(self, function: Callable[..., Any], items: Iterator[Item]) -> Iterator[Any]:
+        first = next(items, None)
+        if first is None:
+            return
+        streamed = self._streamed
+        assert streamed is not None
+        arguments = self._arguments(first)
+        value = arguments.pop(streamed.name)
+
+        def values() -> Iterator[Any]:
+            yield value
+            for item in items:
+                yield self._value_of(streamed, item)
+
+        yield from function(**arguments, **{streamed.name: values()})
+
+    async def _streaming_async(self, function: Callable[..., Any], items: AsyncIterator[Item]) -> AsyncIterator[Any]:
+        first = await anext(items, None)
+        if first is None:
+            return
+        streamed = self._streamed
+        assert streamed is not None
+        arguments = self._arguments(first)
+        value = arguments.pop(streamed.name)
+
+        async def values() -> AsyncIterator[Any]:
+            yield value
+            async for item in items:
+                yield self._value_of(streamed, item)
+
+        async for answer in function(**arguments, **{streamed.name: values()}):
+            yield answer
+
+    def answer(self, value: Any, typed: bool) -> Answer:
+        """Make an answer: the part "return", or the fields of old where the call named no method."""
+        field = self.signature.output_fields[0]
+        data = pb.Data()
+        into = data.parts.add(id="return").data if typed else data
+        try:
+            encode_value(into, field, value)
+        except (TypeError, ValueError, KeyError, HeadraceError) as error:
+            raise ModelError(PREDICTION_FAILED, f"{self.name} gave back what it does not declare: {error}") from error
+        if not typed and field.type == pb.ModelTypeField.STR:
+            data.text.raw = data.string_value
+            data.ClearField("string_value")
+        return Answer(data)
+
+    def _arguments(self, item: Item) -> dict[str, Any]:
+        found = {}
+        for field in self.signature.input_fields:
+            value = self._value_of(field, item)
+            if value is not None:
+                found[field.name] = value
+            elif field.required:
+                told = ", ".join(f.name for f in self.signature.input_fields)
+                raise ModelError(INVALID_REQUEST, f"{self.name}: argument {field.name} is missing; it takes: {told}")
+        return found
+
+    def _value_of(self, field: pb.ModelTypeField, item: Item) -> Any:
+        part = next((part.data for part in item.data.parts if part.id == field.name), None)
+        try:
+            if part is not None:
+                return self._cast(field, decode_value(part, field))
+            if field.name in item.params and not item.method:
+                return _of_param(field, item.params[field.name])
+        except (TypeError, ValueError, HeadraceError) as error:
+            raise ModelError(INVALID_REQUEST, f"{self.name}: argument {field.name}: {error}") from error
+        first = next((f for f in self.signature.input_fields if f.type == field.type), field)
+        if not item.data.parts and field.type in _OLD_FORM and first.name == field.name:
+            return self._cast(field, getattr(item, _OLD_FORM[field.type]))
+        return None
+
+    def _cast(self, field: pb.ModelTypeField, value: Any) -> Any:
+        """Open a picture where the method asks for one instead of an encoded file."""
+        if field.type == pb.ModelTypeField.IMAGE and value is not None:
+            wanted = self._annotations[field.name]
+            if "PIL" in repr(wanted):
+                from headrace.server.models import _images
+
+                return _images.decode(value)
+        return value
+
+
+def method_name(wire: pb.Input) -> str:
+    """Give the name of the method that an input is for; "" where it names none."""
+    return wire.data.metadata.fields[METHOD_KEY].string_value if METHOD_KEY in wire.data.metadata.fields else ""
+
+
+def _of_param(field: pb.ModelTypeField, value: Any) -> Any:
+    wanted = {
+        pb.ModelTypeField.STR: str,
+        pb.ModelTypeField.INT: int,
+        pb.ModelTypeField.FLOAT: float,
+        pb.ModelTypeField.BOOL: bool,
+    }.get(field.type)
+    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if wanted is not None and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):
+        raise TypeError(f"expected {wanted.__name__}, got {value!r}")
+    return value
+
+
+def _is_async(function: Callable[..., Any], shape: Shape, where: str) -> bool:
+    if shape == "predict":
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise ShapeError(f"{where} yields; a method that yields is named generate")
+        return inspect.iscoroutinefunction(function)
+    if inspect.iscoroutinefunction(function):
+        raise ShapeError(f"{where} is async but does not yield")
+    return inspect.isasyncgenfunction(function)
