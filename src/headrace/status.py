@@ -139,6 +139,12 @@ def kind_of(error: BaseException) -> Kind:
     return Kind.UNKNOWN
 
 
+def fatal(error: BaseException) -> bool:
+    """Tell whether a failure ends a whole stream; what concerns an input (3xxxx) never does."""
+    code = getattr(error, "code", None)
+    return kind_of(error) in FATAL and not (code is not None and 30000 <= code < 32000)
+
+
 def server_error(
     code: int,
     *,

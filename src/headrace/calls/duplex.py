@@ -33,7 +33,7 @@ from headrace.flow.pipe import Pipe
 from headrace.flow.window import Gate
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
-from headrace.status import FATAL, Kind, kind_of
+from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Call
 
 
@@ -241,7 +241,7 @@ class Duplex:
             self._session.emit(events.Resumed(on_wire, self.tally.resumed, str(failure)))
 
     def _final(self, failure: TransportError | ServerError) -> HeadraceError:
-        if not self.tally.sent or kind_of(failure) in FATAL:
+        if not self.tally.sent or fatal(failure):
             return failure
         broken = self._broken(failure, "it could not be resumed")
         broken.__cause__ = failure
@@ -371,9 +371,9 @@ class Duplex:
         if response.marker:
             return
         self._window_full_since = None
-        fatal = response.failure or next((a for a in response.answers if isinstance(a, ServerError)), None)
-        if fatal is not None and kind_of(fatal) in FATAL:
-            raise fatal
+        refusal = response.refusal
+        if refusal is not None and fatal(refusal):
+            raise refusal
         try:
             answers = self.ledger.match(response)
         except Mismatch as error:

@@ -30,6 +30,14 @@ class Envelope:
     failure: ServerError | None
     marker: bool = False
 
+    @property
+    def refusal(self) -> ServerError | None:
+        """The error of a request of which nothing succeeded, the first one where its outputs have their own."""
+        if self.failure is not None:
+            return self.failure
+        errors = [answer for answer in self.answers if isinstance(answer, ServerError)]
+        return errors[0] if errors and len(errors) == len(self.answers) else None
+
 
 def read(raw: bytes) -> Envelope:
     """Take a response apart.

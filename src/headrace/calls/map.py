@@ -15,7 +15,7 @@ from headrace.flow.window import Gate
 from headrace.inputs import Input
 from headrace.results import Prediction
 from headrace.sources.iterables import Source, pull
-from headrace.status import FATAL, kind_of
+from headrace.status import fatal
 
 #: Turns an item of the source into a checked input with an id.
 Convert = Callable[[object], Awaitable[Input]]
@@ -192,7 +192,7 @@ class MapWork:
     async def _send(self, group: Sequence[tuple[int, Input]]) -> None:
         self.tally.sent += len(group)
         for prediction in await self._predict(group):
-            if prediction.error is not None and kind_of(prediction.error) in FATAL:
+            if prediction.error is not None and fatal(prediction.error):
                 raise prediction.error
             self._settle(prediction)
 

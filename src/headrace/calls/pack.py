@@ -19,7 +19,7 @@ from headrace.config import Limits
 from headrace.errors import HeadraceError, PredictionFailed, ServerError
 from headrace.inputs import Input, split
 from headrace.results import Prediction
-from headrace.status import FATAL, kind_of
+from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Metadata
 from headrace.v2 import resources_pb2 as pb
 
@@ -42,7 +42,7 @@ async def predict_one(
     """
 
     def judge(raw: bytes) -> Prediction:
-        return _predictions(_judge(raw, 1), (0,), (item,))[0]
+        return _predictions(_judge(raw, 1, alone=True), (0,), (item,))[0]
 
     try:
         return await unary(
@@ -84,19 +84,26 @@ async def predict_many(
     found: dict[int, Prediction] = {}
     left = dict(items)
     while left:
-        answers = await _round(session, head, left, limits, deadline, warm_up, metadata)
+        answers, exhausted = await _round(session, head, left, limits, deadline, warm_up, metadata)
         found.update(answers)
-        passing = [p for p in answers.values() if p.error is not None and kind_of(p.error) in RETRIED]
-        # A request that failed as a whole was tried again already; what is left are outputs with their own failure.
-        again = [p for p in passing if isinstance(p.error, ServerError) and p.error.input_id and len(items) > 1]
+        again = {
+            position: prediction.error
+            for position, prediction in answers.items()
+            if prediction.error is not None and position not in exhausted and kind_of(prediction.error) in RETRIED
+        }
         if not again:
             break
-        delays = [attempts.after(p.error) for p in again[:1] if p.error is not None]
-        if delays[0] is None or delays[0] >= deadline.remaining:
+        error = next(iter(again.values()))
+        delay = attempts.after(error)
+        if delay is None:
+            break
+        if kind_of(error) is Kind.WARMING and warm_up is None:
+            deadline.extend(delay)  # waiting for a deploying model has a budget of its own
+        if delay >= deadline.remaining:
             break
         session.counts.retries += 1
-        await asyncio.sleep(delays[0])
-        left = {p.position: items[p.position] for p in again}
+        await asyncio.sleep(delay)
+        left = {position: items[position] for position in again}
     return found
 
 
@@ -108,13 +115,15 @@ async def _round(
     deadline: Deadline,
     warm_up: float | None,
     metadata: Metadata,
-) -> dict[int, Prediction]:
+) -> tuple[dict[int, Prediction], set[int]]:
+    """Send each input once; also tells those whose request failed as a whole, which was tried again already."""
     positions = list(items)
     encoded = [items[position].encode() for position in positions]
     room = limits.request_bytes - len(head)
     sizes = [codec.size_of(parts) for parts in encoded]
     groups = split([items[p] for p in positions], limits, sizes, room)
     found: dict[int, Prediction] = {}
+    exhausted: set[int] = set()
 
     async def send(group: Sequence[int]) -> None:
         chosen = [positions[index] for index in group]
@@ -128,7 +137,7 @@ async def _round(
                 session,
                 codec.PREDICT,
                 parts,
-                lambda raw: _judge(raw, len(inputs)),
+                lambda raw: _judge(raw, len(inputs), alone=False),
                 metadata=metadata,
                 timeout=deadline.or_none,
                 warm_up=warm_up,
@@ -139,17 +148,18 @@ async def _round(
                 error.input_id = error.input_id or inputs[0].id
             for position, item in zip(chosen, inputs, strict=True):
                 found[position] = Prediction.failed(error, input_id=item.id, position=position)
+            exhausted.update(chosen)
         else:
             found.update(zip(chosen, _predictions(response, chosen, inputs), strict=True))
 
     if groups:
         await send(groups[0])  # the first goes alone: what it is refused for, the others would be too
     if len(groups) > 1:
-        error = found[positions[groups[0][0]]].error
-        if error is not None and kind_of(error) in FATAL:
-            raise error
+        errors = [error for index in groups[0] if (error := found[positions[index]].error) is not None]
+        if len(errors) == len(groups[0]) and fatal(errors[0]):
+            raise errors[0]
         await _together(groups[1:], send)
-    return found
+    return found, exhausted
 
 
 async def _together(groups: Sequence[Sequence[int]], send: Callable[[Sequence[int]], Awaitable[None]]) -> None:
@@ -169,15 +179,15 @@ async def _together(groups: Sequence[Sequence[int]], send: Callable[[Sequence[in
         await asyncio.wait(tasks)
 
 
-def _judge(raw: bytes, number: int) -> Envelope:
+def _judge(raw: bytes, number: int, *, alone: bool) -> Envelope:
     response = envelope.read(raw)
     if response.failure is not None:
         raise response.failure
-    if number == 1:
+    if alone:
         for answer in response.answers:
             if isinstance(answer, ServerError):
                 raise answer
-    elif len(response.answers) != number:
+    elif number > 1 and len(response.answers) != number:
         raise PredictionFailed(
             f"the server answered with {len(response.answers)} outputs to {number} inputs",
             request_id=response.status.request_id,
@@ -188,7 +198,12 @@ def _judge(raw: bytes, number: int) -> Envelope:
 def _predictions(response: Envelope, positions: Sequence[int], inputs: Sequence[Input]) -> list[Prediction]:
     """Give each input its answer: by id where all outputs carry known ones, else by order."""
     if len(inputs) == 1:
-        outputs = [answer for answer in response.answers if not isinstance(answer, ServerError)]
+        outputs: list[pb.Output] = []
+        for answer in response.answers:
+            if isinstance(answer, ServerError):
+                answer.input_id = inputs[0].id
+                return [Prediction.failed(answer, input_id=inputs[0].id, position=positions[0], raw=response.raw)]
+            outputs.append(answer)
         return [Prediction(response.raw, outputs, status=response.status, input_id=inputs[0].id, position=positions[0])]
     by_id = {_id_of(answer): answer for answer in response.answers}
     ids = [item.id for item in inputs]

@@ -4,6 +4,8 @@
   cancelled by us): it becomes a `ConnectionLost`, never a cancellation.
 - Equal channels share connections unless each has a subchannel pool of its own.
 - gRPC's own retries are off: a second retry layer multiplies the first.
+- Its `write` turns a message that could not be sent into the status INTERNAL of the whole call, over the true one that
+  is about to come, and hides answers that are there already. Messages go to the core underneath it instead.
 - `min_reconnect_backoff_ms` is how long one connection attempt may take, not a pause; the pauses are the other two.
 """
 
@@ -137,11 +139,17 @@ class GrpcCall:
     def __init__(self, transport: GrpcTransport, call: Any) -> None:
         self._transport = transport
         self._call = call
+        core = getattr(call, "_cython_call", None)
+        self._send = getattr(core, "send_serialized_message", call.write)
+        self._begun = False
 
     async def write(self, parts: Sequence[Buffer]) -> None:
-        """Send one message."""
+        """Send one message; what it was that ended the call, `read` tells."""
         try:
-            await self._call.write(_joined(parts))
+            if not self._begun:
+                await self._call.wait_for_connection()
+                self._begun = True
+            await self._send(_joined(parts))
         except aio.AioRpcError as error:
             raise self._transport._failure(error) from None
         except (asyncio.CancelledError, aio.UsageError, aio.InternalError, asyncio.InvalidStateError) as error:
