@@ -6,6 +6,7 @@ BUILT_IN = {
     "smollm2-135m-instruct": "headrace.server.models.llm:LanguageModel",
     "yolov3-tiny": "headrace.server.models.detector:Detector",
     "mtcnn-faces": "headrace.server.models.faces:FaceDetector",
+    "selfie-segmentation": "headrace.server.models.segmenter:Segmenter",
     "efficientnet-lite0-embedding": "headrace.server.models.embedder:ImageEmbedder",
     "vader-sentiment": "headrace.server.models.text_classifier:Sentiment",
     "language-lid176": "headrace.server.models.language:Language",

@@ -54,10 +54,10 @@ def test_max_tokens_is_kept(llm: LanguageModel) -> None:
 
 def test_temperature_zero_repeats_itself_and_a_seed_too(llm: LanguageModel) -> None:
     question = "Name an animal."
-    assert said(llm, question, max_tokens=12) == said(llm, question, max_tokens=12)
-    warm = {"temperature": 1.5, "max_tokens": 12}
+    assert said(llm, question, max_tokens=8) == said(llm, question, max_tokens=8)
+    warm = {"temperature": 1.5, "max_tokens": 8}
     assert said(llm, question, seed=7, **warm) == said(llm, question, seed=7, **warm)
-    assert len({said(llm, question, seed=seed, **warm) for seed in range(4)}) > 1
+    assert len({said(llm, question, seed=seed, **warm) for seed in range(3)}) > 1
 
 
 def test_top_k_one_takes_the_likeliest_however_warm(llm: LanguageModel) -> None:
