@@ -8,7 +8,9 @@ A model is any Python class with one or more of `predict`, `generate` and `strea
 
 Methods may be plain (run in a worker thread), generators, or `async`. They take one `Item` (`stream`: an iterator of
 items) and give back an `Answer` or anything `to_answer` understands. `load()` (optional, blocking) runs once in a
-thread before first use, `close()` (optional) when the server stops. A class attribute `card` describes the model.
+thread before first use, `close()` (optional) when the server stops. Class attributes, all optional: `card` describes
+the model; `concurrency` (1) is how many calls may run at once; `ordered = False` lets a stream's answers leave as they
+are ready; `parameters` names the inference parameters with their defaults (or types), for calls with typed arguments.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class Registry:
         if hosted := self._hosted.get(model_id):
             return hosted
         if model_id not in self._builtin:
-            known = ", ".join([*self._hosted, *(n for n in self._builtin if n not in self._hosted)])
+            known = ", ".join([*(n for n in self._hosted if n not in self._builtin), *self._builtin])
             raise ModelError(NO_SUCH_MODEL, f"there is no model {model_id!r} on this server; it has: {known}")
         async with self._importing:
             if model_id not in self._hosted and model_id not in self._unusable:

@@ -116,7 +116,8 @@ def of_card(card: Card, shape: Shape, parameters: Mapping[str, Any]) -> pb.Metho
     """Make the signature of a method that takes items: its inputs are the card's, then the inference parameters.
 
     Args:
-        parameters: names and defaults of inference parameters; without any there is one dict, `params`.
+        parameters: names of inference parameters, each with its default or, where it has none, its type; without any
+            there is one dict, `params`.
     """
     message = pb.MethodSignature(name=shape, method_type=METHOD_TYPES[shape], description=card.description)
     for kind in card.input_fields:
@@ -124,8 +125,9 @@ def of_card(card: Card, shape: Shape, parameters: Mapping[str, Any]) -> pb.Metho
         field.required = len(card.input_fields) == 1
         field.iterator = shape == "stream" and kind == card.input_fields[0]
     for name, default in (parameters or {"params": {}}).items():
-        field = _field(message.input_fields, name, dict if default is None else type(default), card.id)
-        field.default = _default(default)
+        bare = isinstance(default, type)
+        field = _field(message.input_fields, name, default if bare else type(default), card.id)
+        field.default = "" if bare else _default(default)
     result = _RESULTS.get(card.output_fields[0] if card.output_fields else "text", str)
     _field(message.output_fields, "return", result, card.id).iterator = shape != "predict"
     return message

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Generator
-from typing import Any
+from typing import Any, ClassVar
 
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item, ModelError
@@ -41,6 +41,15 @@ class LanguageModel:
         weights=(SMOLLM2,),
     )
     concurrency = PARALLEL
+    parameters: ClassVar[dict[str, Any]] = {
+        "max_tokens": 256,
+        "temperature": 0.7,
+        "top_k": 40,
+        "top_p": 0.95,
+        "seed": int,
+        "system_prompt": SYSTEM_PROMPT,
+        "prompt_template": str,
+    }
 
     def load(self) -> None:
         """Check the weights and load them."""
