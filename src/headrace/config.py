@@ -138,6 +138,10 @@ class Limits:
         if isinstance(self.requests_per_second, str) and self.requests_per_second != "auto":
             raise ConfigError('Limits: requests_per_second must be a number, None or "auto"')
         _positive(self)
+        if not isinstance(self.input_bytes, Mapping):
+            raise ConfigError("Limits: input_bytes must be a dict of type -> bytes")
+        for name, most in self.input_bytes.items():
+            _check_number(f"Limits: input_bytes[{name!r}]", most, whole=True)
         unknown = set(self.input_bytes) - set(INPUT_BYTES)
         if unknown:
             raise ConfigError(f"Limits: input_bytes has unknown types {sorted(unknown)}; known: {sorted(INPUT_BYTES)}")
@@ -212,13 +216,26 @@ class Transmission:
 
 
 def _positive(settings: object) -> None:
-    """Refuse numbers that are negative, zero where that can't work, or not finite."""
+    """Refuse what is no number where one belongs, and numbers that are negative, or zero where that can't work."""
     for item in fields(settings):  # type: ignore[arg-type]
+        allowed = str(item.type).split(" | ")
         value = getattr(settings, item.name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not {"int", "float"} & set(allowed) or (value is None and "None" in allowed) or isinstance(value, Unset):
             continue
-        if math.isnan(value) or value < 0 or (value == 0 and item.name not in _MAY_BE_ZERO):
-            raise ConfigError(f"{type(settings).__name__}: {item.name} must be positive, not {value}")
+        if isinstance(value, str) and any(kind.startswith("Literal") for kind in allowed):
+            continue
+        name = f"{type(settings).__name__}: {item.name}"
+        _check_number(name, value, whole="float" not in allowed, zero=item.name in _MAY_BE_ZERO)
+        if value == math.inf and item.name in _FINITE:
+            raise ConfigError(f"{name} must be finite")
+
+
+def _check_number(name: str, value: object, *, whole: bool, zero: bool = False) -> None:
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        raise ConfigError(f"{name} must be a {'whole ' if whole else ''}number, not {value!r:.60}")
+    if math.isnan(value) or value < 0 or (value == 0 and not zero):
+        raise ConfigError(f"{name} must be positive, not {value}")
 
 
 _MAY_BE_ZERO = {"budget", "budget_ratio", "budget_per_second", "unprocessed", "hedge_after", "close", "warm_up"}
+_FINITE = {"connect", "connect_timeout", "interval", "timeout", "close"}

@@ -100,8 +100,10 @@ def _current_context() -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the contexts in {path}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the contexts in {path}: {error.strerror or type(error).__name__}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"cannot read the contexts in {path}: it is not UTF-8 text") from None  # never its content
     try:
         import yaml
     except ImportError:
@@ -118,7 +120,8 @@ def _current_context() -> dict[str, Any]:
     contexts = config.get("contexts") if isinstance(config, dict) else None
     if not isinstance(contexts, dict):
         return {}
-    context = contexts.get(config.get("current_context"))
+    current = str(config.get("current_context"))
+    context = next((found for name, found in contexts.items() if str(name) == current), None)
     if isinstance(context, dict) and isinstance(context.get("env"), dict):  # the official tools nest the variables
         context = context["env"]
     return context if isinstance(context, dict) else {}

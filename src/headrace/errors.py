@@ -38,6 +38,11 @@ class HeadraceError(Exception):
         """The sentence for people."""
         return str(self)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive copying and pickling (process pools) with all attributes and a cause that can come along."""
+        cause = self.__cause__ if isinstance(self.__cause__, HeadraceError | OSError) else None
+        return _remade, (type(self), self.args, self.__dict__.copy(), cause)
+
 
 class ConfigError(HeadraceError, ValueError):
     """An argument is wrong; nothing was sent."""
@@ -229,3 +234,14 @@ class StreamBroken(HeadraceError):
         self.text = text
         self.received = received
         self.unanswered = tuple(unanswered)
+
+
+def _remade(
+    cls: type[HeadraceError], args: tuple[Any, ...], attributes: dict[str, Any], cause: BaseException | None
+) -> HeadraceError:
+    error = cls.__new__(cls)
+    Exception.__init__(error, *args)
+    error.__dict__.update(attributes)
+    if cause is not None:
+        error.__cause__ = cause
+    return error

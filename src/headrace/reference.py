@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from headrace.errors import ConfigError
 
@@ -38,14 +37,19 @@ class ModelRef:
         Raises:
             ConfigError: it is none of these forms.
         """
-        path = urlsplit(url).path if "://" in url else url.split("?")[0].split("#")[0]
+        if not isinstance(url, str):
+            raise ConfigError(f"a model's URL is a str, not {type(url).__name__}")
+        path = url.split("?")[0].split("#")[0]  # neither is part of it, and either may hold a secret
+        if "://" in path:
+            path = path.partition("://")[2].partition("/")[2]
+        path = path.rpartition("@")[2]
         if path.startswith("clarifai.com/"):
             path = path.removeprefix("clarifai.com/")
         parts = [part for part in path.split("/") if part]
         if len(parts) not in (4, 6) or parts[2] != "models" or not all(_ID.match(part) for part in parts):
-            raise ConfigError(f"malformed model URL {url[:200]!r}: expected {_FORMS}")
+            raise ConfigError(f"malformed model URL {path[:200]!r}: expected {_FORMS}")
         if len(parts) == 6 and parts[4] not in ("versions", "model_version_id"):
-            raise ConfigError(f"malformed model URL {url[:200]!r}: expected {_FORMS}")
+            raise ConfigError(f"malformed model URL {path[:200]!r}: expected {_FORMS}")
         return cls(parts[0], parts[1], parts[3], parts[5] if len(parts) == 6 else "")
 
     @classmethod
@@ -89,8 +93,8 @@ class ModelRef:
 def _version(model_version: Mapping[str, str] | str | None) -> str:
     if model_version is None:
         return ""
-    version = model_version if isinstance(model_version, str) else model_version.get("id", "")
-    if not version or not _ID.match(version):
+    version = model_version.get("id", "") if isinstance(model_version, Mapping) else model_version
+    if not isinstance(version, str) or not _ID.match(version):
         raise ConfigError('model_version must be {"id": "..."} with the version\'s id')
     return version
 

@@ -129,7 +129,9 @@ def kind_of(error: BaseException) -> Kind:
     if isinstance(error, errors.ServerError):
         if error.code is not None:
             return kind(error.code)
-        return next((k for k, cls in ERRORS.items() if type(error) is cls), Kind.UNKNOWN)
+        kinds = [k for k, cls in ERRORS.items() if type(error) is cls]
+        by_name = _GRPC.get(error.name)
+        return by_name if by_name in kinds else kinds[0] if len(kinds) == 1 else Kind.UNKNOWN
     if isinstance(error, errors.DeadlineExceeded):
         return Kind.TIMEOUT
     if isinstance(error, errors.TransportError):

@@ -71,24 +71,27 @@ class Target:
             path = os.path.abspath(path)
             return cls(f"unix:{path}", path=path, tls=False)
         scheme, sep, _ = text.partition("://")
+        scheme = scheme.lower()
+        shown = _without_secrets(text)
+        if "@" in text:
+            raise ConfigError("base_url holds a user or password; give the credential as pat= or token=")
+        if sep and scheme not in ("http", "https"):
+            raise ConfigError(f"base_url {shown!r}: the scheme must be http, https or unix")
         try:
             parts = urlsplit(text if sep else f"//{text}")
             host, port = parts.hostname or "", parts.port
-        except ValueError as error:
-            raise ConfigError(f"base_url {text!r}: {error}") from error
-        if sep and scheme not in ("http", "https"):
-            raise ConfigError(f"base_url {text!r}: the scheme must be http, https or unix")
+        except ValueError:  # its text repeats what was given
+            raise ConfigError(f"base_url {shown!r}: the host or the port (1 to 65535) is malformed") from None
+        if port == 0:
+            raise ConfigError(f"base_url {shown!r}: the port must be from 1 to 65535")
         if not host or any(c.isspace() for c in text) or parts.query or parts.fragment or parts.path.strip("/"):
             raise ConfigError(
-                f"base_url {_without_userinfo(text)!r}: expected https://host[:port], http://host:port, host:port "
-                "or unix:/path"
+                f"base_url {shown!r}: expected https://host[:port], http://host:port, host:port or unix:/path"
             )
-        if parts.username is not None or parts.password is not None:
-            raise ConfigError("base_url holds a user or password; give the credential as pat= or token=")
         tls = scheme == "https" if sep else not is_loopback(host)
         port = port or (443 if tls else 80)
-        shown = f"[{host}]" if ":" in host else host
-        return cls(f"{'https' if tls else 'http'}://{shown}:{port}", host=host, port=port, tls=tls)
+        bracketed = f"[{host}]" if ":" in host else host
+        return cls(f"{'https' if tls else 'http'}://{bracketed}:{port}", host=host, port=port, tls=tls)
 
 
 def is_loopback(host: str) -> bool:
@@ -101,5 +104,6 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _without_userinfo(text: str) -> str:
-    return text.rpartition("@")[2]
+def _without_secrets(text: str) -> str:
+    """Leave out what may hold a credential: the part before an @, query and fragment."""
+    return text.rpartition("@")[2].partition("?")[0].partition("#")[0][:200]

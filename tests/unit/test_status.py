@@ -1,0 +1,171 @@
+"""What codes mean: every known code, unknown ones, gRPC statuses, and the errors that they become."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace import errors, status
+from headrace.status import ERRORS, FATAL, KINDS, Kind, grpc_error, kind, kind_of, server_error
+from headrace.v2 import status_pb2
+
+pytestmark = pytest.mark.core
+
+GRPC_NAMES = [
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+]
+
+
+@pytest.mark.parametrize("code", sorted(set(status_pb2.StatusCode.values())))
+def test_every_code_of_the_protocol_becomes_an_error(code: int) -> None:
+    if kind(code) is Kind.OK:
+        return
+    error = server_error(code, description="a sentence")
+    assert error.code == code
+    assert kind_of(error) is kind(code)
+    assert "a sentence" in str(error)
+
+
+@given(st.integers(-(2**31), 2**31 - 1))
+def test_a_number_that_no_code_has_is_an_error_by_number(code: int) -> None:
+    if code in KINDS:
+        return
+    error = server_error(code)
+    assert type(error) is errors.PredictionFailed
+    assert kind_of(error) is Kind.UNKNOWN
+    assert str(code) in str(error)
+
+
+def test_the_table_holds_only_codes_of_the_protocol() -> None:
+    assert set(KINDS) <= set(status_pb2.StatusCode.values())
+    assert sum(len(codes.split()) for codes in status._CODES.values()) == len(KINDS)  # none is in two classes
+
+
+def test_every_class_of_answers_has_an_error() -> None:
+    local = {Kind.OK, Kind.CONNECT, Kind.CONNECTION, Kind.UNPROCESSED, Kind.TIMEOUT}
+    assert set(ERRORS) == set(Kind) - local
+
+
+@pytest.mark.parametrize(
+    ("kind_", "codes"),
+    [
+        (Kind.WARMING, [21351, 21352, 21354, 21355]),
+        (Kind.NOT_SERVING, [21350, 21353, 25900, 25903]),
+        (Kind.THROTTLE, [11005]),
+        (Kind.QUOTA, [11000, 11003, 11004, 11006, 60006, 69000, 69001]),
+        (Kind.AUTH, [11001, 11002, 11008, 11009, 11200, 65000]),
+        (Kind.PERMISSION, [11007, 11104, 21201, 25601, 46006]),
+        (Kind.TRANSIENT, [10030, 25604, 40011, 40016, 40030, 40031, 40032, 40034, 45004, 39996, 39997, 43040, 98004]),
+        (Kind.AMBIGUOUS, [10020, 99009, 21313]),
+        (Kind.TOO_LARGE, [40033, 30105, 31105, 47103]),
+        (Kind.INPUT, [30002, 30101, 30104, 30106, 30300, 31101, 46003, 47101, 47106, 25608]),
+        (Kind.CANCELLED, [25607, 40035, 40037, 98008]),
+        (Kind.NOT_FOUND, [21200, 25600]),
+        (Kind.INVALID, [10040, 10050, 11100, 11102, 21202, 21203, 25602, 40001, 40036]),
+        (Kind.MARKER, [25605, 25606, 10070]),
+    ],
+)
+def test_classes_as_the_protocol_means_them(kind_: Kind, codes: list[int]) -> None:
+    assert {code: kind(code) for code in codes} == dict.fromkeys(codes, kind_)
+
+
+def test_the_error_says_what_whose_and_what_to_do() -> None:
+    error = server_error(
+        11001, name="CONN_TOKEN_INVALID", description="bad token", details="expired", request_id="r9", input_id="a"
+    )
+    assert str(error) == (
+        "input a: bad token: expired (CONN_TOKEN_INVALID 11001); check the credential (pat=, CLARIFAI_PAT) [request r9]"
+    )
+    assert (error.name, error.details, error.request_id, error.input_id) == (
+        "CONN_TOKEN_INVALID",
+        "expired",
+        "r9",
+        "a",
+    )
+    assert "no description" in str(server_error(21200))
+
+
+@pytest.mark.parametrize(
+    ("name", "details", "cls", "kind_"),
+    [
+        ("UNAUTHENTICATED", "no key", errors.AuthError, Kind.AUTH),
+        ("PERMISSION_DENIED", "not yours", errors.PermissionDenied, Kind.PERMISSION),
+        ("NOT_FOUND", "", errors.NotFound, Kind.NOT_FOUND),
+        ("UNIMPLEMENTED", "no such method", errors.InvalidRequest, Kind.INVALID),
+        ("INVALID_ARGUMENT", "", errors.InvalidRequest, Kind.INVALID),
+        ("RESOURCE_EXHAUSTED", "slow down", errors.Throttled, Kind.THROTTLE),
+        ("RESOURCE_EXHAUSTED", "Received message larger than max (5 vs. 4)", errors.PayloadTooLarge, Kind.TOO_LARGE),
+        ("CANCELLED", "by the server", errors.ServerCancelled, Kind.CANCELLED),
+        ("UNKNOWN", "it raised", errors.PredictionFailed, None),
+        ("INTERNAL", "it raised", errors.PredictionFailed, None),
+        ("ABORTED", "try again", errors.PredictionFailed, None),
+        ("UNAVAILABLE", "Socket closed", errors.ConnectionLost, Kind.CONNECTION),
+        ("UNAVAILABLE", "failed to connect to all addresses", errors.ConnectFailed, Kind.CONNECT),
+        ("UNAVAILABLE", "DNS resolution failed", errors.ConnectFailed, Kind.CONNECT),
+        ("UNAVAILABLE", "RST_STREAM with error code 7", errors.ConnectionLost, Kind.UNPROCESSED),
+        ("INTERNAL", "Internal error from Core", errors.ConnectionLost, Kind.CONNECTION),
+        ("INTERNAL", "Received RST_STREAM with error code 2", errors.ConnectionLost, Kind.CONNECTION),
+        ("UNKNOWN", "Stream removed", errors.ConnectionLost, Kind.CONNECTION),
+        ("DEADLINE_EXCEEDED", "", errors.DeadlineExceeded, Kind.TIMEOUT),
+        ("SOMETHING_NEW", "", errors.PredictionFailed, None),
+    ],
+)
+def test_grpc_statuses(name: str, details: str, cls: type[errors.HeadraceError], kind_: Kind | None) -> None:
+    error = grpc_error(name, details, "h:1", retry_after=2.0)
+    assert type(error) is cls
+    assert "h:1" in str(error)
+    assert error.code is None
+    if kind_ is not None:
+        assert kind_of(error) is kind_
+    if not isinstance(error, errors.DeadlineExceeded):
+        assert error.retry_after == 2.0
+
+
+@pytest.mark.parametrize("name", GRPC_NAMES)
+@pytest.mark.parametrize("details", ["", "x" * 1000, "goaway", "connection reset by peer"])
+def test_every_grpc_status_is_a_transport_or_a_server_error(name: str, details: str) -> None:
+    error = grpc_error(name, details, "h:1")
+    assert isinstance(error, errors.TransportError | errors.ServerError)
+    assert kind_of(error) in Kind
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("ABORTED", Kind.TRANSIENT),
+        ("INTERNAL", Kind.AMBIGUOUS),
+        ("UNKNOWN", Kind.AMBIGUOUS),
+        ("SOMETHING_NEW", Kind.UNKNOWN),
+    ],
+)
+def test_a_grpc_failure_is_tried_again_as_its_status_asks(name: str, expected: Kind) -> None:
+    assert kind_of(grpc_error(name, "it raised", "h:1")) is expected
+
+
+def test_what_ends_a_stream_is_never_retried() -> None:
+    from headrace.calls.retry import RETRIED
+
+    assert not FATAL & RETRIED
+
+
+def test_other_exceptions_are_unknown() -> None:
+    assert kind_of(ValueError()) is Kind.UNKNOWN
+    assert kind_of(errors.InputError("x")) is Kind.UNKNOWN
+    assert kind_of(errors.PredictionFailed("an answer that cannot be decoded")) is Kind.UNKNOWN
+    assert kind_of(errors.NotFound("no model takes video")) is Kind.NOT_FOUND
