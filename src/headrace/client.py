@@ -13,8 +13,9 @@ from typing import Literal, Self, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from headrace import codec, credentials, status
+from headrace import codec, credentials
 from headrace._version import __version__
+from headrace.calls.envelope import failure_of
 from headrace.calls.session import Counts, Session
 from headrace.calls.unary import unary
 from headrace.channels.manager import ChannelManager
@@ -30,7 +31,7 @@ from headrace.config import (
     Transmission,
     Unset,
 )
-from headrace.errors import ConfigError, InvalidRequest, NotFound, ServerError
+from headrace.errors import ConfigError, InvalidRequest, NotFound
 from headrace.events import Emitter, OnEvent
 from headrace.flow.rate import Budget, Rate
 from headrace.local import APP_ID, USER_ID, LocalServer
@@ -40,7 +41,6 @@ from headrace.signatures import Method
 from headrace.transport.base import Transport, TransportFactory
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
-from headrace.v2 import status_pb2
 
 M = TypeVar("M", bound=Message)
 
@@ -413,7 +413,7 @@ class Client:
     async def _get(self, method: str, request: Message, response: type[M]) -> M:
         def judge(raw: bytes) -> M:
             message = codec.decode_as(response, raw)
-            error = _refusal(message.status)  # type: ignore[attr-defined]
+            error = failure_of(message.status)  # type: ignore[attr-defined]
             if error is not None:
                 raise error
             return message
@@ -439,24 +439,6 @@ class _Ids:
     def next(self) -> str:
         """Make the next one: lower-case letters, digits and '-'."""
         return f"{self._prefix}{next(self._count):x}"
-
-
-def _refusal(message: status_pb2.Status) -> ServerError | None:
-    code = int(message.code)
-    if code == status.SUCCESS:
-        return None
-    try:
-        name = status_pb2.StatusCode.Name(message.code)
-    except ValueError:
-        name = ""
-    return status.server_error(
-        code,
-        name=name,
-        description=message.description,
-        details=message.details,
-        request_id=message.req_id,
-        retry_after=float(message.time_remaining) if message.time_remaining else None,
-    )
 
 
 def _info(model: pb.Model, type_: pb.ModelType | None) -> ModelInfo:

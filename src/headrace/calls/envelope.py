@@ -50,19 +50,25 @@ def read(raw: bytes) -> Envelope:
     kind = status.kind(envelope.code)
     answers: list[pb.Output | ServerError] = []
     for output in response.outputs:
-        error = _failure(output.status, envelope.request_id, output.input.id) if output.HasField("status") else None
+        error = failure_of(output.status, envelope.request_id, output.input.id) if output.HasField("status") else None
         answers.append(error or output)
     if kind in (Kind.OK, Kind.MIXED):
         return Envelope(raw, envelope, tuple(answers), None)
     if kind is Kind.MARKER:
         return Envelope(raw, envelope, (), None, marker=True)
-    failure = _failure(response.status, envelope.request_id, None)
+    failure = failure_of(response.status, envelope.request_id, None)
     if answers and all(isinstance(answer, ServerError) for answer in answers):
         return Envelope(raw, envelope, tuple(answers), None)  # every output tells its own failure
     return Envelope(raw, envelope, (), failure)
 
 
-def _failure(message: status_pb2.Status, request_id: str, input_id: str | None) -> ServerError | None:
+def failure_of(message: status_pb2.Status, request_id: str = "", input_id: str | None = None) -> ServerError | None:
+    """Make the error that a status tells, or None where it tells of none.
+
+    Args:
+        request_id: the envelope's, where the status has none of its own.
+        input_id: the output's input; None: the status is an envelope's.
+    """
     code = int(message.code)
     if code == 0 and input_id is not None:
         return None  # an output without a status of its own shares the envelope's
