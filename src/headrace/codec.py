@@ -7,7 +7,9 @@ Source: the protobuf wire format (field key = number << 3 | wire type; strings a
 
 from __future__ import annotations
 
+import array
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -26,6 +28,8 @@ SERVICE = "/clarifai.api.V2/"
 PREDICT = SERVICE + "PostModelOutputs"
 GENERATE = SERVICE + "GenerateModelOutputs"
 STREAM = SERVICE + "StreamModelOutputs"
+
+LARGE = 4096  # bytes from which a payload is not copied to save a part
 
 _INPUTS_TAG = b"\x22"  # PostModelOutputsRequest.inputs = 4
 _ID_TAG, _DATA_TAG = b"\x0a", b"\x12"  # Input.id = 1, Input.data = 2
@@ -51,15 +55,18 @@ def template(
     Raises:
         ConfigError: a parameter is not JSON, or the output config has an unknown field or a wrong type.
     """
-    return _template(
-        user_id,
-        app_id,
-        model_id,
-        version_id,
+    given = (
         _canonical(params, "inference_params"),
         _canonical(output_config, "output_config"),
         _canonical(routing, "routing"),
     )
+    try:
+        return _template(user_id, app_id, model_id, version_id, *given)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        # Lone surrogates, numbers beyond a double, ids that are no text.
+        raise ConfigError(f"the arguments of the call cannot be sent: {error}") from None
 
 
 @lru_cache(maxsize=256)
@@ -91,13 +98,13 @@ def _template(
 
 
 def _canonical(value: Mapping[str, Any] | None, name: str) -> str:
-    if not value:
+    if value is None or value == {}:
         return ""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ConfigError(f"{name} must be a dict with names as keys, not {type(value).__name__}")
     try:
         return json.dumps(value, sort_keys=True, allow_nan=False)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{name} must hold JSON values only (no NaN, no infinity): {error}") from None
 
 
@@ -122,7 +129,7 @@ def encode_input(input_id: str, fields: Iterable[tuple[str, str, Buffer]]) -> li
     size = 0
     for type_, form, payload in fields:
         tag = _FORM_TAGS.get((type_, form)) or (b"\x0a" if form == "url" else b"\x12")
-        length = payload.nbytes if isinstance(payload, memoryview) else len(payload)
+        length = _length(payload)
         head = tag + _varint(length)
         inner = len(head) + length
         body += (_FIELD_TAGS[type_] + _varint(inner) + head, payload)
@@ -144,14 +151,18 @@ def encode_raw_input(message: bytes, input_id: str = "") -> list[Buffer]:
 
 def size_of(parts: Sequence[Buffer]) -> int:
     """Count the bytes of a message in parts."""
-    return sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
+    return sum(map(_length, parts))
+
+
+def _length(part: Buffer) -> int:
+    return part.nbytes if isinstance(part, memoryview) else len(part)
 
 
 def _merged(parts: list[Buffer]) -> list[Buffer]:
     """Join what is small; what is large stays as it is."""
-    if all(len(part) < 4096 for part in parts):
+    if all(_length(part) < LARGE for part in parts):
         return [b"".join(parts)]
-    return [part for part in parts if len(part)]
+    return [part for part in parts if _length(part)]
 
 
 def _varint(value: int) -> bytes:
@@ -182,6 +193,20 @@ def decode_as(cls: type[M], raw: bytes) -> M:
         return cls.FromString(raw)
     except DecodeError as error:
         raise PredictionFailed(f"the server's answer cannot be decoded ({len(raw)} bytes): {error}") from None
+
+
+def vector_of(embedding: pb.Embedding) -> array.array[float]:
+    """Give an embedding's 32-bit floats as one piece of memory, without making a Python float of each.
+
+    A packed field is its numbers as they lie in memory (little-endian); it comes first in the message.
+    """
+    payload = 4 * len(embedding.vector)
+    start = 1 + len(_varint(payload)) if payload else 0
+    vector = array.array("f")
+    vector.frombytes(memoryview(embedding.SerializeToString(deterministic=True))[start : start + payload])
+    if sys.byteorder == "big":
+        vector.byteswap()
+    return vector
 
 
 def to_dict(message: Message) -> dict[str, Any]:
