@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import field as declared
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias, cast
 
@@ -31,7 +32,7 @@ class Field:
 
     type: str
     form: Form
-    payload: Any
+    payload: Any = declared(repr=False)
 
     @property
     def ready(self) -> bool:
@@ -43,7 +44,7 @@ class Field:
         """Bytes of the payload; 0 where it isn't read yet."""
         if self.form != "bytes":
             return len(self.payload) if self.form == "url" else 0
-        return self.payload.nbytes if isinstance(self.payload, memoryview) else len(self.payload)
+        return len(self.payload)
 
 
 class Input:
@@ -87,8 +88,15 @@ class Input:
 
     @classmethod
     def from_text(cls, text: str, id: str | None = None) -> Input:
-        """Make an input of text."""
-        return cls([Field("text", "bytes", text.encode())], id)
+        """Make an input of text.
+
+        Raises:
+            ConfigError: it is no str.
+            InputError: it has lone surrogates, which no encoding can send.
+        """
+        if not isinstance(text, str):
+            raise ConfigError(f"a text is a str, not {type(text).__name__}; from_bytes takes bytes")
+        return cls([Field("text", "bytes", _utf8(text))], id)
 
     @classmethod
     def from_url(cls, url: str, input_type: str | None = None, id: str | None = None) -> Input:
@@ -136,7 +144,7 @@ class Input:
             elif url is not None:
                 fields.append(_url_field(url, type_))
         if text is not None:
-            fields.append(Field("text", "bytes", text.encode()))
+            fields += cls.from_text(text).fields
         if not fields:
             raise ConfigError("a multimodal input needs at least one part: text, image, video or audio")
         return cls(fields, id)
@@ -184,7 +192,9 @@ class Input:
         if self.typed:
             return self
         _checked_type(input_type)
-        return Input([field if field.type else replace(field, type=input_type) for field in self.fields], self.id)
+        return Input(
+            [field if field.type else replace(field, type=input_type) for field in self.fields], self.id or None
+        )
 
     def with_id(self, id: str) -> Input:
         """Make the same input with another id."""
@@ -204,7 +214,7 @@ async def load(item: Input, limits: Limits) -> Input:
         InputError: missing or unreadable file, empty, over a limit.
     """
     if not item.ready:
-        item = Input([f if f.ready else await _loaded(f, item, limits) for f in item.fields], item.id)
+        item = Input([f if f.ready else await _loaded(f, item, limits) for f in item.fields], item.id or None)
     if _pillow_wanted(item) and "PIL.Image" not in sys.modules:
         from anyio import to_thread
 
@@ -217,8 +227,13 @@ def check(item: Input, limits: Limits) -> None:
     """Check an input that is in memory against the limits.
 
     Raises:
-        InputError: empty, or over a limit; the message has the limit, the size and the id.
+        InputError: empty, or over a limit (a request's included); the message has the limit, the size and the id.
     """
+    if item.size_bytes > limits.request_bytes:
+        raise InputError(
+            f"{_name(item)} has {item.size_bytes:,} bytes, the limit of a request is {limits.request_bytes:,}",
+            input_id=item.id or None,
+        )
     for field in item.fields:
         if field.form != "bytes":
             continue
@@ -245,11 +260,19 @@ async def _loaded(field: Field, item: Input, limits: Limits) -> Field:
     if field.form == "path":
         return replace(field, form="bytes", payload=await _read(field, item, limits))
     if field.form == "file":
-        data = await to_thread.run_sync(field.payload.read)
+        try:
+            data = await to_thread.run_sync(field.payload.read)
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            raise InputError(f"{_name(item)}: cannot read the file: {error}", input_id=item.id or None) from error
         if isinstance(data, str):
-            data = data.encode()
-        return replace(field, form="bytes", payload=data)
-    return replace(field, form="bytes", payload=await to_thread.run_sync(encode_picture, field.payload))
+            data = _utf8(data)
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InputError(f"{_name(item)}: the file gave {type(data).__name__}, not bytes", input_id=item.id or None)
+        return replace(field, form="bytes", payload=_flat(data))
+    try:
+        return replace(field, form="bytes", payload=await to_thread.run_sync(encode_picture, field.payload))
+    except InputError as error:
+        raise InputError(f"{_name(item)}: {error}", input_id=item.id or None) from error.__cause__
 
 
 async def _read(field: Field, item: Input, limits: Limits) -> bytes:
@@ -265,10 +288,12 @@ async def _read(field: Field, item: Input, limits: Limits) -> bytes:
                 f"{_name(item)}: {path} has {size:,} bytes, the limit is {most:,}", input_id=item.id or None
             )
         async with aiofiles.open(path, "rb") as file:
-            data = await file.read()
-    except OSError as error:
-        reason = error.strerror or str(error)
+            data = await file.read(most + 1)  # a device or a growing file may have more than it said
+    except (OSError, ValueError) as error:  # ValueError: no path at all
+        reason = getattr(error, "strerror", None) or str(error)
         raise InputError(f"{_name(item)}: cannot read {path}: {reason}", input_id=item.id or None) from error
+    if len(data) > most:
+        raise InputError(f"{_name(item)}: {path} has more than {most:,} bytes, the limit", input_id=item.id or None)
     if not data:
         raise InputError(f"{_name(item)}: {path} is empty", input_id=item.id or None)
     return data
@@ -278,17 +303,17 @@ def _field(data: Any, input_type: str) -> Field:
     if isinstance(data, str):
         if input_type not in ("", "text"):
             raise ConfigError(f"a str is text, not {input_type}; give bytes, or use the _by_url or _by_filepath method")
-        return Field("text", "bytes", data.encode())
+        return Field("text", "bytes", _utf8(data))
     if isinstance(data, bytes | bytearray | memoryview):
-        return Field(input_type, "bytes", data)
+        return Field(input_type, "bytes", _flat(data))
     if isinstance(data, os.PathLike):
         return Field(input_type, "path", Path(data))
+    if hasattr(data, "read"):
+        return Field(input_type, "file", cast("BinaryIO", data))
     if hasattr(data, "__array_interface__") or hasattr(data, "save"):
         if input_type not in ("", "image"):
             raise ConfigError(f"a picture in memory is an image, not {input_type}")
         return Field("image", "picture", data)
-    if hasattr(data, "read"):
-        return Field(input_type, "file", cast("BinaryIO", data))
     raise ConfigError(
         f"cannot send {type(data).__name__}: give bytes, str, a path, an open binary file, a PIL image, a numpy array "
         "or an Input"
@@ -315,12 +340,36 @@ def encode_picture(picture: Any) -> bytes:
     except ImportError:
         raise ConfigError("sending a picture or an array needs Pillow: pip install 'headrace[images]'") from None
     try:
-        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(_squeezed(picture))
+        if image.mode not in _PNG_MODES:
+            image = image.convert("I;16" if image.mode == "I" else "RGB")
         buffer = io.BytesIO()
         image.save(buffer, "PNG", compress_level=1)
-    except (TypeError, ValueError, OSError) as error:
+    except (AttributeError, TypeError, ValueError, OSError) as error:
         raise InputError(f"the picture cannot be encoded: {error}") from error
     return buffer.getvalue()
+
+
+def _squeezed(array: Any) -> Any:
+    """Take the last axis off a grey picture of shape (height, width, 1), which Pillow doesn't know."""
+    return array[:, :, 0] if getattr(array, "ndim", 0) == 3 and array.shape[2] == 1 else array
+
+
+_PNG_MODES = {"1", "L", "LA", "I;16", "P", "RGB", "RGBA"}
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InputError("the text has lone surrogates, which UTF-8 cannot hold") from None
+
+
+def _flat(data: Buffer) -> Buffer:
+    """View a buffer as bytes, so that its length is in bytes; only one with gaps is copied."""
+    if not isinstance(data, memoryview) or (data.format == "B" and data.ndim == 1 and data.c_contiguous):
+        return data
+    return data.cast("B") if data.c_contiguous and data.nbytes and data.ndim else data.tobytes()
 
 
 def _pillow_wanted(item: Input) -> bool:
