@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import socket
 import stat
 import sys
 from collections.abc import AsyncIterator
@@ -19,6 +18,7 @@ import grpc.aio
 import pytest
 import trustme
 
+from headrace.server.app import main
 from headrace.v2 import service_pb2 as pb
 
 PREDICT = "/clarifai.api.V2/PostModelOutputs"
@@ -155,9 +155,9 @@ async def test_the_socket_of_a_living_server_is_left_alone(start: Any, tmp_path:
 
 
 async def test_a_port_in_use_is_one_clear_line(start: Any) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        code, out, err = await (await start("--models", "echo", "--port", str(port))).end()
+    first = await start("--models", "echo")
+    port = (await first.line()).rpartition(":")[2]
+    code, out, err = await (await start("--models", "echo", "--port", port)).end()
     assert (code, out) == (2, "")
     assert f"cannot listen on 127.0.0.1:{port}: Address already in use" in err
     assert len(err.splitlines()) == 1
@@ -173,11 +173,31 @@ BAD_MODULES = {
 }
 
 
+def ended(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """Run the server's main in this process, where it ends by itself: exit code, stdout, stderr."""
+    try:
+        code = main(arguments)
+    except SystemExit as exit:
+        code = int(exit.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Be in the test's folder; what users' modules do to the import path is undone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return tmp_path
+
+
 @pytest.mark.parametrize("name", BAD_MODULES)
-async def test_a_class_that_cannot_be_a_model_is_one_clear_line(start: Any, tmp_path: Path, name: str) -> None:
+def test_a_class_that_cannot_be_a_model_is_one_clear_line(
+    here: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
     source, message = BAD_MODULES[name]
-    (tmp_path / name).write_text(source)
-    code, out, err = await (await start(f"{name}:M", "--models", "none")).end()
+    (here / name).write_text(source)
+    code, out, err = ended(capsys, f"{name}:M", "--models", "none")
     assert (code, out) == (2, "")
     assert message in err
     assert len(err.splitlines()) == 1
@@ -198,11 +218,19 @@ async def test_a_class_that_cannot_be_a_model_is_one_clear_line(start: Any, tmp_
         (["--unix", "/" + "x" * 120], "longer than"),
     ],
 )
-async def test_wrong_usage_is_exit_2_and_says_what(start: Any, arguments: list[str], message: str) -> None:
-    code, out, err = await (await start(*arguments)).end()
+def test_wrong_usage_is_exit_2_and_says_what(
+    here: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    code, out, err = ended(capsys, *arguments)
     assert (code, out) == (2, "")
     assert message in err
     assert "Traceback" not in err
+
+
+async def test_wrong_usage_of_the_process_is_one_line_too(start: Any) -> None:
+    code, out, err = await (await start("--models", "nope")).end()
+    assert (code, out) == (2, "")
+    assert re.fullmatch(r"python -m headrace\.server: error: there is no built-in model 'nope'.*\n", err)
 
 
 async def test_users_models_come_from_files_and_packages(start: Any, tmp_path: Path) -> None:
@@ -217,6 +245,18 @@ async def test_users_models_come_from_files_and_packages(start: Any, tmp_path: P
     target = (await server.line()).rpartition("/")[2]
     assert (await predict(target, model="shout")).outputs[0].data.text.raw == "HELLO!"
     assert (await predict(target, model="two")).outputs[0].data.text.raw == "2"
+
+
+async def test_the_examples_of_the_documentation_run(start: Any, tmp_path: Path) -> None:
+    page = Path(__file__).parents[3].joinpath("docs", "server.md").read_text(encoding="utf-8")
+    examples = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", page, re.DOTALL))
+    assert set(examples) == {"shout.py", "sums.py"}
+    for name, source in examples.items():
+        (tmp_path / name).write_text(source)
+    server = await start("shout.py:Shout", "sums.py:Sums", "--models", "none")
+    target = (await server.line()).rpartition("/")[2]
+    assert (await predict(target, model="shout")).outputs[0].data.text.raw == "HELLO"
+    assert (await predict(target, model="sums")).outputs[0].data.text.raw == "hello hello"
 
 
 async def test_tls_and_a_credential_together_may_be_public(start: Any, tmp_path: Path) -> None:

@@ -296,6 +296,16 @@ def tasks() -> set[Any]:
     return {task for task in asyncio.all_tasks() if "_request_call" not in repr(task)}
 
 
+async def test_a_thread_that_waits_for_items_is_let_go_when_its_caller_leaves(serve: Any) -> None:
+    stub = await serve(Summing)  # one call at a time: the next one needs the thread
+    for _ in range(3):
+        Summing.taken.clear()
+        call = stub.stream()
+        await call.write(stub.request("a", model="summing"))
+        assert await asyncio.to_thread(Summing.taken.wait, 5)
+        call.cancel()
+
+
 async def test_nothing_is_left_after_streams_were_cancelled(serve: Any) -> None:
     stub = await serve(RunningAsync, Running)
     before = tasks()
