@@ -108,6 +108,7 @@ async def _serve(server: MemoryServer, method: str, handler: Handler, context: A
         await context.abort(grpc.StatusCode[name], details, hint)
     finally:
         call.status = call.status or "UNKNOWN"
+        call._context = None  # older gRPC counts a call as open for as long as somebody holds on to it
         server.changes.notify()
 
 

@@ -54,11 +54,23 @@ def assign(loads: Sequence[Load], most_connections: int) -> int | None:
 class Connection:
     """One connection with its count of calls."""
 
-    __slots__ = ("_connecting", "_manager", "calls", "index", "last_answer", "most", "ready", "total", "transport")
+    __slots__ = (
+        "_connecting",
+        "_connectors",
+        "_manager",
+        "calls",
+        "index",
+        "last_answer",
+        "most",
+        "ready",
+        "total",
+        "transport",
+    )
 
     def __init__(self, manager: ChannelManager, index: int, transport: Transport, most: int) -> None:
         self._manager = manager
         self._connecting: asyncio.Task[None] | None = None
+        self._connectors = 0  # calls that wait for it
         self.index = index
         self.transport = transport
         self.most = most
@@ -81,6 +93,7 @@ class Connection:
 
         Raises:
             ConnectFailed: no connection within the connect timeout.
+            ClosedError: the client was closed meanwhile.
         """
         if self.transport.healthy:
             if not self.ready:
@@ -92,7 +105,19 @@ class Connection:
         if self._connecting is None or self._connecting.done():
             self._connecting = asyncio.ensure_future(self._connect())
             self._connecting.add_done_callback(_retrieved)
-        await asyncio.shield(self._connecting)  # one caller's cancellation is not the others'
+        connecting, task = self._connecting, asyncio.current_task()
+        self._connectors += 1
+        try:
+            await asyncio.shield(connecting)  # one caller's cancellation is not the others'
+        except asyncio.CancelledError:
+            if connecting.cancelled() and not (task is not None and task.cancelling()):
+                raise ClosedError("the client was closed while it connected") from None
+            raise
+        finally:
+            self._connectors -= 1
+            if not self._connectors and not connecting.done():
+                connecting.cancel()  # nobody waits for it any more
+                self._connecting = None
 
     async def _connect(self) -> None:
         start = time.monotonic()
@@ -235,7 +260,7 @@ class ChannelManager:
         own = [c for home in homes if home.loop is loop and self._pid == os.getpid() for c in home.connections]
         for home in homes:
             if home.loop is not loop or self._pid != os.getpid():
-                _abandon(home)
+                _abandon(home.connections)
         if own:
             await asyncio.wait([asyncio.ensure_future(connection.close(grace)) for connection in own])
 
@@ -246,6 +271,11 @@ class ChannelManager:
         if chosen == NEW:
             index = len(home.connections)
             transport = self._factory(self.target, self._transmission)
+            if _core_is_lost and _on_core(transport):
+                raise ClosedError(
+                    "this process was forked in the middle of its parent's calls, which gRPC does not survive: fork "
+                    'when no call runs, or start processes with the "spawn" method'
+                )
             home.connections.append(Connection(self, index, transport, self._limits.streams_per_connection))
             chosen = index
         connection = home.connections[chosen]
@@ -273,25 +303,53 @@ class ChannelManager:
             return
         for key, home in list(self._homes.items()):
             if home.loop.is_closed():
-                _abandon(home)
+                _abandon(home.connections)
                 del self._homes[key]
+
+    def _let_go_of_idle(self) -> bool:
+        """Drop connections without calls before a fork, for the next call to make again; False where some have calls.
+
+        Another thread's running loop is not ours to touch.
+        """
+        running = asyncio._get_running_loop()
+        self._forget_stale()
+        for home in self._homes.values():
+            if home.loop is running or not home.loop.is_running():
+                idle = [connection for connection in home.connections if not connection.calls]
+                home.connections = [connection for connection in home.connections if connection.calls]
+                _abandon(idle)
+        return not any(_on_core(connection.transport) for connection in self.connections)
 
 
 _managers: weakref.WeakSet[ChannelManager] = weakref.WeakSet()
+_core_is_lost = False  # in a child that was forked while the parent had calls
 _inherited: list[Any] = []
 
 
-def _abandon(home: Home) -> None:
-    for connection in home.connections:
+def _on_core(transport: Transport) -> bool:
+    """Whether a transport stands on native code that a fork can break: those can be abandoned."""
+    return hasattr(transport, "abandon")
+
+
+def _abandon(connections: Sequence[Connection]) -> None:
+    for connection in connections:
         abandon = getattr(connection.transport, "abandon", None)
         if abandon is not None:
             abandon()
 
 
+_busy_at_fork = False
+
+
 def _before_fork() -> None:
-    """Drop what belongs to closed loops before the process forks; their leftovers make the child hang otherwise."""
-    for manager in list(_managers):
-        manager._forget_stale()
+    """Drop the connections that can be dropped before the process forks: gRPC hangs in a child that inherits any."""
+    global _busy_at_fork
+    _busy_at_fork = not all(manager._let_go_of_idle() for manager in list(_managers))
+
+
+def _after_fork_in_child() -> None:
+    global _core_is_lost
+    _core_is_lost = _core_is_lost or _busy_at_fork
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:
@@ -301,6 +359,6 @@ def _retrieved(task: asyncio.Task[None]) -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 __all__ = ["NEW", "ChannelManager", "ConnectFailed", "Connection", "Home", "Load", "assign"]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Sequence
@@ -30,6 +31,17 @@ from headrace.errors import ClosedError, ConfigError, ConnectFailed, ConnectionL
 if TYPE_CHECKING:
     from headrace.config import Pem, Target, Transmission
     from headrace.transport.base import Buffer, Metadata
+
+
+class _PollerNoise(logging.Filter):
+    """Keeps a line from asyncio's log that older gRPC causes: of several loops, one finds another's wake-up gone."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not (isinstance(error, BlockingIOError) and "PollerCompletionQueue" in record.getMessage())
+
+
+logging.getLogger("asyncio").addFilter(_PollerNoise())
 
 
 class GrpcTransport:
