@@ -131,9 +131,9 @@ class Catalog:
         return model
 
     async def _defaults(self) -> dict[str, str]:
-        """Give the default model of each kind of input: the first that takes it, echo last of all."""
+        """Give the default model of each kind of input: the first that says it takes it, echo last of all."""
         found: dict[str, str] = {}
-        for hosted in sorted(await self._registry.all(), key=lambda h: h.card.task == "echo"):
+        for hosted in sorted(await self._registry.all(), key=lambda h: (not h.described, h.card.task == "echo")):
             for kind in hosted.card.input_fields:
                 found.setdefault(kind, hosted.id)
         return found

@@ -30,7 +30,7 @@ from headrace.server.threads import ToLoop, ToThread, Workers, in_thread
 log = logging.getLogger(__name__)
 
 READ_AHEAD = 16  # answers that a generator in a thread may be ahead of the connection
-MAX_WAITING = 1024  # calls of one model that wait for their turn
+MAX_WAITING = 8192  # inputs of one model that wait for their turn
 
 
 class Hosted:
@@ -38,6 +38,7 @@ class Hosted:
 
     def __init__(self, cls: type, card: Card, methods: Mapping[str, Method], prepare: Callable[[Card], None]) -> None:
         self.card = card
+        self.described = "card" in vars(cls)  # by its author, not by default
         self.methods = methods
         self.concurrency = max(1, int(getattr(cls, "concurrency", 1)))
         self.ordered = bool(getattr(cls, "ordered", True))
@@ -219,7 +220,7 @@ class Hosted:
 
     async def _acquire(self) -> None:
         if self._waiting >= MAX_WAITING:
-            raise ModelError(QUEUE_FULL, f"{self._waiting} calls of model {self.id} wait already; try again later")
+            raise ModelError(QUEUE_FULL, f"{self._waiting} inputs wait for model {self.id} already; try again later")
         self._waiting += 1
         try:
             await self._slots.acquire()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Protocol
@@ -128,7 +129,7 @@ class ItemMethod:
             elif field.name == "params":
                 params.update(plain_struct(part.struct_value))
             else:
-                params[field.name] = decode_value(part, field)
+                params[field.name] = _finite(field.name, decode_value(part, field))
         if parts:
             raise ModelError(INVALID_REQUEST, f"{self.name} has no argument {', '.join(parts)}")
         return made, params
@@ -234,7 +235,7 @@ class TypedMethod:
         part = next((part.data for part in item.data.parts if part.id == field.name), None)
         try:
             if part is not None:
-                return self._cast(field, decode_value(part, field))
+                return self._cast(field, _finite(field.name, decode_value(part, field)))
             if field.name in item.params and not item.method:
                 return _of_param(field, item.params[field.name])
         except (TypeError, ValueError, HeadraceError) as error:
@@ -258,6 +259,12 @@ class TypedMethod:
 def method_name(wire: pb.Input) -> str:
     """Give the name of the method that an input is for; "" where it names none."""
     return wire.data.metadata.fields[METHOD_KEY].string_value if METHOD_KEY in wire.data.metadata.fields else ""
+
+
+def _finite(name: str, value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ModelError(INVALID_REQUEST, f"parameter {name} is {value}; it must be a finite number")
+    return value
 
 
 def _of_param(field: pb.ModelTypeField, value: Any) -> Any:

@@ -69,10 +69,18 @@ async def test_models_are_listed_filtered_and_paged(serve: Any) -> None:
     assert await ids(page=3, per_page=2) == []
 
 
+class Bare:
+    """Does not say what it takes."""
+
+    def predict(self, item: Item) -> str:
+        return ""
+
+
 async def test_the_default_of_a_kind_is_the_first_that_takes_it_and_echo_the_last_resort(serve: Any) -> None:
-    stub = await serve(Cats, Faces)
+    stub = await serve(Bare, Cats, Faces)
     listed = (await stub.call["ListModels"](pb.ListModelsRequest())).models
     assert {m.id: list(m.metadata["default_for"]) for m in listed} == {
+        "bare": [],
         "cats": ["image", "video"],
         "faces": [],
         "echo": ["text", "audio"],

@@ -175,6 +175,7 @@ async def test_wrong_calls_name_what_there_is(serve: Any) -> None:
         assert response.status.code == 11102
         return str(response.status.details)
 
+    assert "parameter scale is nan" in await refused(request(found["predict"], "typed", prompt="a", scale=float("nan")))
     wire = request(found["predict"], "typed")
     assert "argument prompt is missing" in await refused(wire)
     wire.inputs[0].data.metadata["_method_name"] = "helper"
