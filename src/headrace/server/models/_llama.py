@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.server.model import ModelError
-from headrace.server.models._onnx import threads
+from headrace.server.models._onnx import few_threads
 
 SMOLLM2 = "smollm2-135m-instruct"  # the model that is used with it: a name in the table of weights
 CONTEXT_TOKENS = 2048  # of one conversation: the prompt and what is made
@@ -46,7 +46,8 @@ class Llama:
         params.n_parallel = PARALLEL
         params.kv_unified = False
         params.n_batch = params.n_ubatch = _BATCH_TOKENS
-        params.cpuparams.n_threads = threads()
+        params.cpuparams.n_threads = few_threads()
+        params.cpuparams.poll = params.cpuparams_batch.poll = 0
         params.warmup = False
         params.verbosity = _CHATTY if os.environ.get("HEADRACE_DEBUG") else _SILENT
         # The engine opens an HTTP port on loopback beside the calls that we make: lock it, with a key nobody knows.

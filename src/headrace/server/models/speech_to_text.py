@@ -7,7 +7,7 @@ from collections.abc import Generator
 from headrace.server import model, weights
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._media import sound
-from headrace.server.models._onnx import threads
+from headrace.server.models._onnx import few_threads
 from headrace.server.models._params import number
 
 WEIGHTS = "whisper-tiny-en"
@@ -39,7 +39,7 @@ class SpeechToText:
         from faster_whisper import WhisperModel
 
         folder = weights.ensure(WEIGHTS).parent
-        self._whisper = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=threads())
+        self._whisper = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=few_threads())
 
     def predict(self, item: Item) -> Answer:
         """Write down the whole sound."""

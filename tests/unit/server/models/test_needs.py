@@ -1,0 +1,18 @@
+"""A package that is missing is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from headrace.server.model import ModelError
+from headrace.server.models._needs import needed
+
+
+def test_a_missing_package_is_named() -> None:
+    with pytest.raises(ModelError, match="pip install no-such-package") as caught:
+        needed("no_such_module", "no-such-package")
+    assert caught.value.code == 21350
+
+
+def test_a_present_module_is_given() -> None:
+    assert needed("json.decoder", "json").JSONDecoder
