@@ -1,26 +1,39 @@
-"""Draw boxes with labels on pictures. Needs Pillow (extra `images`), imported when something is drawn."""
+"""Draw boxes and masks with labels on pictures. Needs Pillow (extra `images`), imported when something is drawn."""
 
 from __future__ import annotations
 
 import colorsys
 import io
+import math
+import os
 import zlib
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from headrace import media
+from headrace.media import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from PIL import Image, ImageDraw, ImageFont
+
+    from headrace.results import Region
 
     Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
     Colour = tuple[int, int, int]
 
-#: Most pixels of a picture that is decoded for drawing.
-MAX_PIXELS = 85_000_000
+#: A path, an encoded picture as bytes, a PIL picture, or an array of shape (height, width[, 3 or 4]), uint8.
+Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Any"
+_MASK_OPACITY = 0.45
+_CELLS = 32  # of the grid in which a mask's middle is looked for, each way
 
 
 class Boxed(Protocol):
-    """What is drawn: corners as fractions of the picture (0..1, rows downwards), a name and a score (0..1)."""
+    """What is drawn: corners as fractions of the picture (0..1, rows downwards), a name and a score (0..1).
+
+    A `Region` also has a `mask`, an encoded picture or None, which is laid over the picture.
+    """
 
     @property
     def top(self) -> float: ...
@@ -36,8 +49,34 @@ class Boxed(Protocol):
     def value(self) -> float: ...
 
 
+def draw(image: Picture, boxes: Iterable[Boxed], *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Draw boxes and masks on a picture, turned upright as its EXIF data say. See `draw_boxes`.
+
+    Args:
+        image: a path, an encoded picture as bytes, a PIL picture, or an array of shape (height, width[, 3 or 4]).
+        boxes: such as `prediction.regions` or `frame.regions`.
+        max_pixels: more are refused before they are decoded.
+
+    Raises:
+        ConfigError: Pillow isn't installed.
+        ValueError: not a picture, or too many pixels; also of a mask.
+        OSError: the path cannot be read.
+    """
+    pillow = media.require("PIL.Image", "drawings")
+    if isinstance(image, str | os.PathLike):
+        image = Path(image).read_bytes()
+    if isinstance(image, bytes | bytearray | memoryview):
+        image = media.decode(bytes(image), max_pixels=max_pixels)
+    elif not isinstance(image, pillow.Image):
+        try:
+            image = pillow.fromarray(image)
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"cannot draw on {type(image).__name__}: {error}") from error
+    return draw_boxes(media.require("PIL.ImageOps", "drawings").exif_transpose(image), boxes)
+
+
 def draw_boxes(picture: Image.Image, boxes: Iterable[Boxed]) -> Image.Image:
-    """Give a copy of a picture (RGB) with each box outlined and labelled "name 87%".
+    """Give a copy of a picture (RGB) with each region labelled "name 87%": its mask laid over it, or its box drawn.
 
     Line width and letters follow the picture's size; a name always has the same colour. Boxes are drawn from the
     least score to the greatest, so that the surest stands on top. Corners outside of the picture are cut off.
@@ -46,17 +85,21 @@ def draw_boxes(picture: Image.Image, boxes: Iterable[Boxed]) -> Image.Image:
         picture: any Pillow picture; it stays as it is.
         boxes: such as `prediction.regions`.
     """
+    boxes = sorted(boxes, key=lambda b: b.value)
     from PIL import ImageDraw, ImageFont
 
     drawn = picture.convert("RGB")
     if drawn is picture:
         drawn = picture.copy()
-    pen = ImageDraw.Draw(drawn, "RGBA")
     shorter = min(drawn.size)
     thick = max(2, round(shorter / 200))
     font = ImageFont.load_default(size=max(11, round(shorter / 30)))
-    for box in sorted(boxes, key=lambda b: b.value):
-        _draw_box(pen, drawn.size, box, thick, font)
+    anchors = [
+        _lay_mask(drawn, mask, colour_of(box.name)) if (mask := getattr(box, "mask", None)) else None for box in boxes
+    ]
+    pen = ImageDraw.Draw(drawn, "RGBA")
+    for box, anchor in zip(boxes, anchors, strict=True):
+        _draw_box(pen, drawn.size, box, anchor, thick, font)
     return drawn
 
 
@@ -72,18 +115,27 @@ def draw_on_bytes(data: bytes, boxes: Iterable[Boxed], *, form: str = "PNG", max
     Raises:
         ValueError: not a picture, or too many pixels.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            if picture.width * picture.height > max_pixels:
-                raise ValueError(f"the picture has {picture.width}x{picture.height} pixels, more than {max_pixels:,}")
-            drawn = draw_boxes(ImageOps.exif_transpose(picture), boxes)
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, SyntaxError) as error:
-        raise ValueError("the bytes are no picture that can be decoded") from error
+    drawn = draw(data, boxes, max_pixels=max_pixels)
     out = io.BytesIO()
     drawn.save(out, form, **({"quality": 92} if form == "JPEG" else {}))
     return out.getvalue()
+
+
+def coloured_masks(regions: Sequence[Region]) -> Image.Image:
+    """Put the masks of regions into one picture (RGB): each in the colour of its name, black where there is none.
+
+    Args:
+        regions: those with a mask; the later ones lie on top.
+
+    Raises:
+        PredictionFailed: a mask that cannot be decoded.
+    """
+    masks = [region.mask_picture() for region in regions]
+    size = max((mask.size for mask in masks), key=lambda size: size[0] * size[1])
+    canvas: Image.Image = media.require("PIL.Image", "masks").new("RGB", size)
+    for region, mask in zip(regions, masks, strict=True):
+        canvas.paste(colour_of(region.name), mask=mask.resize(size))
+    return canvas
 
 
 def colour_of(name: str) -> Colour:
@@ -93,20 +145,47 @@ def colour_of(name: str) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _draw_box(pen: ImageDraw.ImageDraw, size: tuple[int, int], box: Boxed, thick: int, font: Font) -> None:
+def _lay_mask(drawn: Image.Image, mask: bytes, colour: Colour) -> tuple[float, float]:
+    """Tint what a mask covers (it is for the whole picture, whatever its size) and give its middle as fractions."""
+    filters = media.require("PIL.ImageFilter", "drawings")
+    inside = media.decode_mask(mask)
+    drawn.paste(colour, mask=inside.resize(drawn.size).point([round(v * _MASK_OPACITY) for v in range(256)]))
+    cells = inside.resize((_CELLS, _CELLS)).filter(filters.BoxBlur(_CELLS // 8)).tobytes()
+    most = max(cells)
+    widest = [divmod(n, _CELLS) for n, value in enumerate(cells) if value == most]  # far from its edges
+    middle = [sum(place) / len(widest) for place in zip(*widest, strict=True)]
+    row, column = min(widest, key=lambda place: math.dist(place, middle))
+    return (column + 0.5) / _CELLS, (row + 0.5) / _CELLS
+
+
+def _draw_box(
+    pen: ImageDraw.ImageDraw,
+    size: tuple[int, int],
+    box: Boxed,
+    anchor: tuple[float, float] | None,
+    thick: int,
+    font: Font,
+) -> None:
+    """Outline a box and label it at its upper left corner, or only label a mask at its anchor."""
     width, height = size
-    left, right = (round(_inside(x) * (width - 1)) for x in (box.left, box.right))
-    top, bottom = (round(_inside(y) * (height - 1)) for y in (box.top, box.bottom))
-    if right < left or bottom < top:
-        return
     colour = colour_of(box.name)
-    pen.rectangle((left, top, right, bottom), outline=colour, width=thick)
     label = f"{_printable(box.name)} {box.value:.0%}".strip()
     x1, y1, x2, y2 = pen.textbbox((0, 0), label, font=font)
     pad = thick + 1
     label_width, label_height = round(x2 - x1) + 2 * pad, round(y2 - y1) + 2 * pad
-    x = max(0, min(left, width - label_width))
-    y = top - label_height if top >= label_height else top  # above the box where there is room, else inside
+    if anchor is not None:
+        x, y = round(anchor[0] * width - label_width / 2), round(anchor[1] * height - label_height / 2)
+    else:
+        left, right = (round(_inside(f) * (width - 1)) for f in (box.left, box.right))
+        top, bottom = (round(_inside(f) * (height - 1)) for f in (box.top, box.bottom))
+        if right < left or bottom < top:
+            return
+        pen.rectangle((left, top, right, bottom), outline=colour, width=thick)
+        x, y = (
+            left,
+            top - label_height if top >= label_height else top,
+        )  # above the box where there is room, else inside
+    x, y = max(0, min(x, width - label_width)), max(0, min(y, height - label_height))
     pen.rectangle((x, y, x + label_width, y + label_height), fill=(*colour, 235))
     pen.text((x + pad - x1, y + pad - y1), label, font=font, fill=_ink(colour))
 

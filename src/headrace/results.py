@@ -6,18 +6,24 @@ The protocol's own paths work (`p.outputs[0].data.text.raw`) next to short ones 
 from __future__ import annotations
 
 import array
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headrace import codec
+from headrace import codec, media
 from headrace.errors import HeadraceError, PredictionFailed, ServerError
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from headrace.draw import Picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,11 @@ class Region:
         """The best concept's name, "" when there is none."""
         return self.concepts[0].name if self.concepts else ""
 
+    @property
+    def box(self) -> tuple[float, float, float, float]:
+        """The box as (left, top, right, bottom) in fractions of the picture; all 0 where there is none."""
+        return self.left, self.top, self.right, self.bottom
+
     def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
         """The box as (left, top, right, bottom) in pixels of a picture of `width` x `height`."""
         return (
@@ -59,6 +70,39 @@ class Region:
             round(self.right * width),
             round(self.bottom * height),
         )
+
+    def mask_picture(self) -> Image.Image:
+        """Decode the mask, which covers the whole picture: mode "L", 255 where it is surest, 0 outside.
+
+        Raises:
+            ConfigError: Pillow isn't installed (extra `images`).
+            PredictionFailed: there is no mask, or it cannot be decoded, or it has more than 85 megapixels.
+        """
+        if self.mask is None:
+            raise PredictionFailed(f"region {self.name!r} has no mask")
+        try:
+            return media.decode_mask(self.mask)
+        except media.BadPicture as error:
+            raise PredictionFailed(f"the mask of region {self.name!r} cannot be used: {error}") from error
+
+    def mask_array(self, size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+        """Decode the mask as an array of shape (height, width): True for the pixels that belong to the region.
+
+        Those are the ones of at least half of the brightest. For the values themselves, `mask_picture()`.
+
+        Args:
+            size: (width, height) of the picture that the mask is for; None: the mask's own size, which can be smaller.
+
+        Raises:
+            ConfigError: Pillow or numpy isn't installed (extra `images`).
+            PredictionFailed: as for `mask_picture`.
+        """
+        numpy = media.require("numpy", "masks as arrays")
+        picture = self.mask_picture()
+        if size is not None and size != picture.size:
+            picture = picture.resize(size)
+        inside: NDArray[np.bool_] = numpy.asarray(picture) >= 128
+        return inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +113,11 @@ class Frame:
     time_ms: int
     concepts: tuple[Concept, ...] = ()
     regions: tuple[Region, ...] = ()
+
+    @property
+    def time(self) -> float:
+        """Its time in seconds from the start of the video."""
+        return self.time_ms / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,15 +260,57 @@ class Prediction:
         return frames_of(self.data)
 
     @cached_property
+    def embeddings(self) -> tuple[array.array[float], ...]:
+        """The vectors, each 32-bit floats in one piece of memory: `numpy.asarray(v)` looks at it without copying."""
+        return tuple(codec.vector_of(embedding) for embedding in self.data.embeddings)
+
+    @property
     def embedding(self) -> array.array[float]:
-        """The first embedding's vector of 32-bit floats, empty when there is none; numpy wraps it without copying."""
-        embeddings = self.data.embeddings
-        return array.array("f", embeddings[0].vector if embeddings else ())
+        """The first vector, empty when there is none."""
+        return self.embeddings[0] if self.embeddings else array.array("f")
+
+    def embedding_array(self) -> NDArray[np.float32]:
+        """The first vector as an array of shape (n,), float32, on the same memory as `embedding`.
+
+        Raises:
+            ConfigError: numpy isn't installed (extra `images`).
+        """
+        numpy = media.require("numpy", "arrays")
+        view: NDArray[np.float32] = numpy.asarray(self.embedding)
+        return view
 
     @property
     def image(self) -> bytes | None:
         """The encoded picture (PNG or JPEG), or None. Source: `data.image.base64`, raw bytes on this protocol."""
         return self.data.image.base64 or None
+
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """The picture's (width, height), or None where there is none.
+
+        Source: `data.image.image_info`, else the picture's header (needs Pillow).
+        """
+        info = self.data.image.image_info
+        if info.width and info.height:
+            return info.width, info.height
+        try:
+            return media.size(self.image) if self.image else None
+        except media.BadPicture as error:
+            raise PredictionFailed(f"the picture cannot be used: {error}") from error
+
+    def to_pil(self) -> Image.Image:
+        """Decode the picture.
+
+        Raises:
+            ConfigError: Pillow isn't installed (extra `images`).
+            PredictionFailed: there is no picture, or it cannot be decoded, or it has more than 85 megapixels.
+        """
+        if not self.image:
+            raise PredictionFailed("the answer has no picture")
+        try:
+            return media.decode(self.image)
+        except media.BadPicture as error:
+            raise PredictionFailed(f"the picture cannot be used: {error}") from error
 
     @property
     def audio(self) -> bytes | None:
@@ -247,22 +338,40 @@ class Prediction:
         return {**head, "request_id": self.request_id, "outputs": [codec.to_dict(output) for output in self._outputs]}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the result to a file: the picture, the sound, the first mask, else the text, else JSON. Blocking.
+        """Write the result to a file: the picture, the sound, the mask, else the text, else JSON. Blocking.
+
+        Several masks become one picture, each region in its colour (needs Pillow). A path without extension gets the
+        one that its content asks for; with one (`.txt`, `.json`, `.wav`, ...) that part is written, a picture in that
+        format. `.json`, `.jsonl` and `.csv` take a batch as well.
 
         Returns:
             The path written.
 
         Raises:
+            ConfigError: the answer holds nothing of that kind, or it is a batch: save each of it.
             HeadraceError: the input's error.
             OSError: the file cannot be written.
         """
-        target = Path(path)
-        masks = [region.mask for region in self.regions if region.mask]
-        content = self.image or self.audio or (masks[0] if masks else None) or self.text.encode()
-        if not content:
-            content = json.dumps(self.to_dict(), ensure_ascii=False).encode()
-        target.write_bytes(content)
-        return target
+        from headrace.saving import save
+
+        return save(self, Path(path))
+
+    def draw(self, image: Picture) -> Image.Image:
+        """Draw the regions on the picture that was sent: boxes, masks and their labels.
+
+        Args:
+            image: a path, an encoded picture as bytes, a PIL picture, or an array of shape (height, width[, 3 or 4]).
+
+        Returns:
+            A new picture in RGB, upright.
+
+        Raises:
+            ConfigError: Pillow isn't installed (extra `images`).
+            ValueError: not a picture, or one of more than 85 megapixels.
+        """
+        from headrace.draw import draw
+
+        return draw(image, self.regions)
 
 
 def concepts_of(data: pb.Data) -> tuple[Concept, ...]:

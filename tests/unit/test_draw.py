@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from headrace.draw import colour_of, draw_boxes, draw_on_bytes
+from headrace.draw import colour_of, coloured_masks, draw, draw_boxes, draw_on_bytes
+from headrace.results import Concept, Region
 
 
 @dataclass(frozen=True)
@@ -72,3 +75,47 @@ def test_what_is_no_picture_is_refused() -> None:
 
 def test_a_name_keeps_its_colour() -> None:
     assert colour_of("person") == colour_of("person") != colour_of("cup")
+
+
+def left_half(size: tuple[int, int] = (40, 30)) -> Region:
+    """Make a region of which the mask, not the box, says where it is."""
+    mask = Image.new("L", size)
+    mask.paste(255, (0, 0, size[0] // 2, size[1]))
+    return Region(0, 0, 1, 1, 0.8, (Concept("cat", 0.8),), encoded(mask))
+
+
+def test_a_mask_tints_what_it_covers_and_is_labelled_in_its_middle() -> None:
+    drawn = draw(Image.new("RGB", (400, 300), "white"), [left_half()])
+    assert drawn.getpixel((390, 150)) == (255, 255, 255)
+    red, green, blue = colour_of("cat")
+    tinted = drawn.getpixel((10, 290))
+    assert tinted == pytest.approx(tuple(round(255 * 0.55 + 0.45 * c) for c in (red, green, blue)), abs=2)
+    assert drawn.getpixel((0, 0)) == tinted  # no outline beside a mask
+    middle = drawn.crop((60, 140, 140, 160)).getcolors(100_000)
+    assert middle is not None
+    assert len(middle) > 1
+
+
+def test_a_mask_that_cannot_be_decoded_is_refused() -> None:
+    with pytest.raises(ValueError, match="no picture"):
+        draw(Image.new("RGB", (40, 30)), [Region(0, 0, 1, 1, 0.5, (), b"nonsense")])
+
+
+def test_what_can_be_drawn_on(tmp_path: Path) -> None:
+    white = Image.new("RGB", (40, 30), "white")
+    path = tmp_path / "a.png"
+    white.save(path)
+    for given in (white, path, str(path), path.read_bytes(), np.asarray(white), np.asarray(white.convert("L"))):
+        assert draw(given, []).size == (40, 30)
+    with pytest.raises(ValueError, match="cannot draw on int"):
+        draw(7, [])
+    with pytest.raises(OSError, match="nope"):
+        draw("nope.png", [])
+
+
+def test_masks_of_several_regions_in_one_picture() -> None:
+    whole = Region(0, 0, 1, 1, 0.5, (Concept("sky", 0.5),), encoded(Image.new("L", (80, 60), 255)))
+    picture = coloured_masks([whole, left_half()])
+    assert picture.size == (80, 60)
+    assert picture.getpixel((5, 5)) == colour_of("cat")
+    assert picture.getpixel((75, 5)) == colour_of("sky")

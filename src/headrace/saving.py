@@ -1,0 +1,99 @@
+"""`Prediction.save`: which part of an answer goes into a file, and in what form."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from headrace import media
+from headrace.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from PIL import Image
+
+    from headrace.results import Prediction
+
+_EXPORTS = ("json", "jsonl", "csv")
+_PIL_NAMES = {"jpg": "JPEG", "tif": "TIFF"}
+
+
+def save(prediction: Prediction, path: Path) -> Path:
+    """Write a prediction as `Prediction.save` says."""
+    wanted = media.extension_of_path(path.suffix)
+    if wanted in _EXPORTS:
+        return _export(prediction, path, wanted)
+    if len(prediction.outputs) > 1:
+        raise ConfigError(
+            f"these are the answers of {len(prediction)} inputs: save each (p[i].save(...)), or all as .json or .csv"
+        )
+    parts = list(_parts(prediction))
+    chosen = _choose(wanted, [extension for extension, _ in parts])
+    if chosen is None:
+        return _export(prediction, path if wanted else path.with_name(f"{path.name}.json"), "json")
+    extension, data = parts[chosen]
+    if not wanted:
+        path = path.with_name(f"{path.name}.{extension}")
+    elif wanted != extension and wanted in media.PICTURES:
+        data = _converted(data, wanted)
+    path.write_bytes(data)
+    return path
+
+
+def _parts(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
+    """Give what a file can hold, the most telling first: its extension and its bytes."""
+    for medium in (prediction.image, prediction.audio):
+        if medium:
+            yield media.extension(medium), medium
+    masked = [region for region in prediction.regions if region.mask]
+    if len(masked) == 1:
+        mask = masked[0].mask or b""
+        yield media.extension(mask), mask
+    elif masked:
+        from headrace.draw import coloured_masks
+
+        yield "png", encode(coloured_masks(masked), "png")
+    if prediction.text:
+        yield "txt", prediction.text.encode()
+
+
+def _choose(wanted: str, there: list[str]) -> int | None:
+    """Choose a part: of the wanted extension, else of its kind, else the first where none is asked for.
+
+    Raises:
+        ConfigError: nothing of that kind.
+    """
+    for kind in (media.PICTURES, media.SOUNDS, frozenset(("txt",))):
+        if wanted in kind:
+            fitting = [n for n, extension in enumerate(there) if extension in kind]
+            if not fitting or (kind is media.SOUNDS and there[fitting[0]] != wanted):
+                held = ", ".join(f".{extension}" for extension in there) or "only what .json holds"
+                raise ConfigError(f"the answer cannot be saved as .{wanted}; it has {held}")
+            return fitting[0]
+    return 0 if there else None
+
+
+def _export(prediction: Prediction, path: Path, form: str) -> Path:
+    from headrace import export
+
+    {"json": export.to_json, "jsonl": export.to_jsonl, "csv": export.to_csv}[form](prediction, path)
+    return path
+
+
+def _converted(data: bytes, extension: str) -> bytes:
+    try:
+        return encode(media.decode(data), extension)
+    except media.BadPicture as error:
+        raise ConfigError(f"the answer's picture cannot be made a .{extension}: {error}") from error
+
+
+def encode(picture: Image.Image, extension: str) -> bytes:
+    """Encode a PIL picture in the format of a file extension."""
+    if extension == "jpg" and picture.mode not in ("RGB", "L"):
+        picture = picture.convert("RGB")
+    buffer = io.BytesIO()
+    settings = {"quality": 92} if extension == "jpg" else {}
+    picture.save(buffer, _PIL_NAMES.get(extension, extension.upper()), **settings)
+    return buffer.getvalue()

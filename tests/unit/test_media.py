@@ -1,0 +1,91 @@
+"""Kinds by first bytes, decoding under a cap, masks of every make."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from PIL import Image
+
+from headrace import media
+from headrace.errors import ConfigError
+from headrace.media import BadPicture
+
+
+def encoded(picture: Image.Image, form: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, form)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("form", "extension"),
+    [("PNG", "png"), ("JPEG", "jpg"), ("GIF", "gif"), ("BMP", "bmp"), ("TIFF", "tif"), ("WEBP", "webp")],
+)
+def test_extension_by_first_bytes(form: str, extension: str) -> None:
+    data = encoded(Image.new("RGB", (3, 2)), form)
+    assert media.extension(data) == extension
+    assert media.size(data) == (3, 2)
+    assert extension in media.PICTURES
+
+
+def test_extension_of_other_kinds() -> None:
+    heads = (b"RIFF\0\0\0\0WAVE", b"fLaC", b"\0\0\0\x18ftypmp42", b"#!/bin/sh", b"")
+    assert [media.extension(head) for head in heads] == ["wav", "flac", "mp4", "bin", "bin"]
+    assert [media.extension_of_path(suffix) for suffix in (".JPEG", ".tiff", ".png", "")] == ["jpg", "tif", "png", ""]
+
+
+def test_decode_refuses_what_is_too_large_before_decoding() -> None:
+    with pytest.raises(BadPicture, match="40x30 pixels, more than 1,000"):
+        media.decode(encoded(Image.new("L", (40, 30))), max_pixels=1000)
+    for width in (9300, 19000):  # 86 megapixels, where Pillow says nothing; 361, where it raises
+        bomb = encoded(Image.new("1", (width, width if width > 10_000 else 9300)))
+        with pytest.raises(BadPicture, match="more than 85,000,000"):
+            media.decode(bomb)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", encoded(Image.new("RGB", (400, 300)))[:200]])
+def test_decode_refuses_what_is_no_picture(data: bytes) -> None:
+    with pytest.raises(BadPicture, match="no picture"):
+        media.decode(data)
+
+
+def two_halves(mode: str, inside: object, outside: object) -> Image.Image:
+    """Make a picture of 4x2 whose left half is inside."""
+    picture = Image.new(mode, (4, 2), outside)  # type: ignore[arg-type]
+    picture.paste(inside, (0, 0, 2, 2))  # type: ignore[arg-type]
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("mode", "inside", "outside"),
+    [
+        ("L", 255, 0),
+        ("L", 1, 0),
+        ("L", 100, 10),
+        ("1", 1, 0),
+        ("I;16", 40_000, 0),
+        ("RGB", (255, 255, 255), (0, 0, 0)),
+        ("RGBA", (255, 255, 255, 255), (255, 255, 255, 0)),
+        ("LA", (255, 255), (255, 0)),
+    ],
+)
+def test_masks_of_every_make(mode: str, inside: object, outside: object) -> None:
+    mask = media.decode_mask(encoded(two_halves(mode, inside, outside)))
+    assert (mask.mode, mask.size) == ("L", (4, 2))
+    assert mask.getpixel((0, 0)) == 255
+    dark = mask.getpixel((3, 1))
+    assert isinstance(dark, int)
+    assert dark < 30
+
+
+def test_a_mask_of_nothing_is_empty() -> None:
+    assert media.decode_mask(encoded(Image.new("L", (4, 2)))).getextrema() == (0, 0)
+    assert media.decode_mask(encoded(Image.new("I;16", (4, 2)))).getextrema() == (0, 0)
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(ConfigError, match=r"pictures need Pillow: pip install 'headrace\[images\]'"):
+        media.decode(b"x")
