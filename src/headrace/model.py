@@ -29,6 +29,8 @@ from headrace.transport.base import Buffer
 
 if TYPE_CHECKING:
     from headrace.client import Client, ModelInfo
+    from headrace.frames.stream import FrameStream
+    from headrace.frames.through import FrameOptions
     from headrace.reference import ModelRef
 
 UNSUPPORTED_FORMAT = 30101  # what models without signatures answer to the question for them
@@ -256,6 +258,19 @@ class Model:
     ) -> DuplexStream:
         """Stream files: an iterator of paths, a list, or one."""
         return self._stream(paths, lambda path: Input.from_filepath(path, input_type), input_type, options)
+
+    def stream_frames(self, source: Any, **options: Unpack[FrameOptions]) -> FrameStream:
+        """Send frames and read each together with its prediction: `async for found in model.stream_frames(camera(0))`.
+
+        Args:
+            source: a video or camera (`headrace.sources`), a list of them, or any (async) iterator of pictures.
+
+        Returns:
+            The stream of `FramePrediction`s; see `FrameOptions` for how it behaves.
+        """
+        from headrace.frames.through import through
+
+        return through(self, source, **options)
 
     # --- map: concurrent unary calls
 

@@ -1,0 +1,238 @@
+"""What a stream of frames pulls from: something that can wait without taking, and counts what it drops.
+
+A frame is taken when there is room for it in flight, not before: what waits can still be replaced by something newer,
+and is not encoded yet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from headrace.errors import ClosedError, ConfigError, InputError
+from headrace.flow.pipe import EndOfPipe, Overflow, Pipe
+from headrace.inputs import Input
+from headrace.sources.base import InputSource
+from headrace.sources.items import SourceInput, failed
+from headrace.sources.iterables import Source, pull, source
+from headrace.sources.merge import Merged, merge
+from headrace.sources.video import FrameInput, VideoSource
+
+WAITING = 2  # items of a plain iterator that wait
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One frame on its way: what to send, its number, its time, when it was captured (monotonic)."""
+
+    item: Any
+    index: int
+    time: float
+    captured: float
+    source: str
+
+
+class Feed(Protocol):
+    """A source of frames."""
+
+    async def take(self) -> Taken:
+        """Take the next frame.
+
+        Raises:
+            StopAsyncIteration: there is none.
+        """
+
+    async def close(self) -> None:
+        """Close the source."""
+
+    @property
+    def frames(self) -> int:
+        """Frames that the source had."""
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Cause -> frames dropped."""
+
+    @property
+    def waiting(self) -> int:
+        """Frames inside."""
+
+    @property
+    def reconnects(self) -> int:
+        """How often live sources were opened again."""
+
+
+class VideoFeed:
+    """Videos and cameras, one or several merged: they keep the books themselves."""
+
+    def __init__(self, source: VideoSource | Merged, overflow: Overflow | None, max_age: float | None) -> None:
+        self._source = source
+        self._videos = [source] if isinstance(source, VideoSource) else _videos(source)
+        self._others = 0  # inputs that no video counts: of other sources, and the ends of failed ones
+        for video in self._videos:
+            video.set_policy(overflow, max_age)
+
+    async def take(self) -> Taken:
+        """Take the next frame; of several sources each has its turn."""
+        item = await anext(self._source)
+        if isinstance(item, FrameInput):
+            return Taken(item, item.index, item.time, item.captured, item.source)
+        if not isinstance(item.error, InputError):
+            self._others += 1
+        return Taken(item, item.position, 0.0, time.monotonic(), item.source)
+
+    async def close(self) -> None:
+        """Close all of them."""
+        await self._source.aclose()
+
+    @property
+    def frames(self) -> int:
+        """Frames decoded."""
+        return sum(video.stats.frames for video in self._videos) + self._others
+
+    @property
+    def drops(self) -> Mapping[str, int]:
+        """Cause -> frames dropped."""
+        found: Counter[str] = Counter()
+        for video in self._videos:
+            found.update(video.stats.drops)
+        return found
+
+    @property
+    def waiting(self) -> int:
+        """Frames that wait."""
+        return sum(video.stats.waiting for video in self._videos)
+
+    @property
+    def reconnects(self) -> int:
+        """How often they were opened again."""
+        return sum(video.stats.reconnects for video in self._videos)
+
+
+def _videos(source: Merged) -> list[VideoSource]:
+    found: list[VideoSource] = []
+    for part in source.sources:
+        if isinstance(part, VideoSource):
+            found.append(part)
+        elif isinstance(part, Merged):
+            found += _videos(part)
+    return found
+
+
+class PlainFeed:
+    """Any (async) iterator of pictures, arrays, bytes or inputs.
+
+    With `block` an item is pulled when there is room for it; with the other policies a task pulls all the time.
+    """
+
+    reconnects = 0
+
+    def __init__(self, items: Any, overflow: Overflow | None, max_age: float | None) -> None:
+        self._source: Source[Any] = source(items, (str, bytes, bytearray, memoryview, Input))
+        self._pipe: Pipe[Taken] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._closed = False
+        self.frames = 0
+        self.drops: dict[str, int] = {}
+        if (overflow or "block") != "block":
+            self._pipe = Pipe(WAITING, overflow=overflow or "block", max_age=max_age, on_drop=self._dropped)
+        elif max_age is not None:
+            raise ConfigError("max_age drops frames that wait: it needs an overflow other than block")
+
+    @property
+    def waiting(self) -> int:
+        """Items in the pipe."""
+        return len(self._pipe) if self._pipe is not None else 0
+
+    async def take(self) -> Taken:
+        """Take the next item, a picture or an array as JPEG."""
+        if self._pipe is None:
+            taken = await self._pull()
+        else:
+            if self._task is None:
+                self._task = asyncio.get_running_loop().create_task(self._fill(self._pipe), name="headrace-frames")
+            try:
+                taken = await self._pipe.receive()
+            except EndOfPipe:
+                raise StopAsyncIteration from None
+        if isinstance(taken.item, bytes | bytearray | memoryview | Input) or not _drawable(taken.item):
+            return taken
+        try:
+            return replace(taken, item=await self._encoded(taken))
+        except asyncio.CancelledError:
+            self._dropped(taken, "closed")
+            raise
+
+    async def _encoded(self, taken: Taken) -> Input:
+        from anyio import to_thread
+
+        try:
+            return Input.from_bytes(await to_thread.run_sync(jpeg_of, taken.item), "image")
+        except (TypeError, ValueError, OSError) as error:
+            return failed(
+                InputError(f"frame {taken.index} cannot be encoded: {error}"), taken.index, "", f"f{taken.index}"
+            )
+
+    async def _pull(self) -> Taken:
+        item = await pull(self._source)
+        index = item.position if isinstance(item, SourceInput) else self.frames
+        self.frames += 1
+        now = time.monotonic()
+        name = item.source if isinstance(item, SourceInput) else ""
+        return Taken(item, index, float(getattr(item, "time", 0.0)), float(getattr(item, "captured", now)), name)
+
+    async def _fill(self, pipe: Pipe[Taken]) -> None:
+        try:
+            while True:
+                await pipe.send(await self._pull())
+                await asyncio.sleep(0)  # an iterator that never waits would let nobody else run
+        except (StopAsyncIteration, ClosedError):
+            if not self._closed:
+                pipe.close_sender()
+        except Exception as error:
+            pipe.fail(error)
+
+    def _dropped(self, taken: Taken, cause: str) -> None:
+        self.drops[cause] = self.drops.get(cause, 0) + 1
+
+    async def close(self) -> None:
+        """Stop pulling and close the iterator; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._pipe is not None:
+            self._pipe.close_receiver()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        with contextlib.suppress(Exception):  # the user's iterator failed while closing: it is over
+            await self._source.close()
+
+
+def _drawable(item: object) -> bool:
+    return hasattr(item, "__array_interface__") or (hasattr(item, "save") and hasattr(item, "size"))
+
+
+def jpeg_of(picture: Any, quality: int = 85) -> bytes:
+    """Encode a Pillow picture or an array (height, width[, 3]; RGB, uint8) as JPEG."""
+    from PIL import Image
+
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def feed(items: Any, overflow: Overflow | None, max_age: float | None) -> Feed:
+    """Make a feed of a video source, several of them (a list or tuple: merged), or any (async) iterator of frames."""
+    if isinstance(items, list | tuple) and items and all(isinstance(item, InputSource) for item in items):
+        items = merge(*items) if len(items) > 1 else items[0]
+    if isinstance(items, VideoSource) or (isinstance(items, Merged) and _videos(items)):
+        return VideoFeed(items, overflow, max_age)
+    return PlainFeed(items, overflow, max_age)

@@ -1,0 +1,331 @@
+"""`Model.stream_frames`: each frame with its prediction, as many at once as a window admits.
+
+Everything that holds frames back is in one place, the gate: a frame leaves its source when there is room in flight,
+so that what goes out is the newest there is. The stream underneath never waits with a frame in hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+
+from headrace.config import Window
+from headrace.errors import ClosedError, ConcurrentUse, ConfigError, HeadraceError, ServerError, SourceError
+from headrace.flow.window import Gate
+from headrace.frames.stats import FrameStats, Rate
+from headrace.frames.window import AdaptiveWindow
+from headrace.sources.iterables import Source
+
+if TYPE_CHECKING:
+    from headrace.calls.streams import DuplexStream, OnError
+    from headrace.frames.feed import Feed, Taken
+    from headrace.results import Concept, Prediction, Region
+
+Mode: TypeAlias = Literal["auto", "stream", "unary"]
+MODES: tuple[Mode, ...] = ("auto", "stream", "unary")
+
+#: Opens the calls underneath: (source, window) -> stream of predictions in order of the source, or as they are ready.
+Open: TypeAlias = Callable[[Source[Any], int], "DuplexStream"]
+
+
+@dataclass(frozen=True, slots=True)
+class FramePrediction:
+    """A frame and what the model says of it.
+
+    Attributes:
+        frame: what was sent: a `FrameInput` (`.picture()`, `.jpeg`, `.size`), or the item of the user's iterator.
+        prediction: the answer; its `error` is set where this frame failed.
+        index: the frame's number in its source; gaps are frames that were dropped.
+        time: its presentation time in seconds.
+        source: name of the source, "" for plain iterators.
+        latency: seconds from its leaving the source to the taking of this.
+        age: seconds from its capture to the taking of this.
+    """
+
+    frame: Any
+    prediction: Prediction
+    index: int
+    time: float
+    source: str
+    latency: float
+    age: float
+
+    @property
+    def error(self) -> HeadraceError | None:
+        """Why the frame failed, or None."""
+        return self.prediction.error
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions of the prediction."""
+        return self.prediction.regions
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """The concepts of the prediction."""
+        return self.prediction.concepts
+
+    @property
+    def text(self) -> str:
+        """The text of the prediction."""
+        return self.prediction.text
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    taken: Taken
+    left: float
+
+
+class _Gated(Source[Any]):
+    """The feed behind the gate, as a source for the calls underneath.
+
+    A failed source ends it like an end: frames in flight are answered before the failure is raised.
+    """
+
+    def __init__(self, feed: Feed, gate: Gate, again: list[Taken]) -> None:
+        self.failure: SourceError | None = None
+        self.flights: dict[int, _Flight] = {}  # position in the calls underneath -> frame
+        self._feed = feed
+        self._gate = gate
+        self._again = again
+        self._position = 0
+
+    async def next(self) -> Any:
+        """Wait for room, then take a frame."""
+        await self._gate.admit(0)
+        try:
+            taken = self._again.pop(0) if self._again else await self._feed.take()
+        except SourceError as error:
+            self._gate.free(0)
+            self.failure = error
+            raise StopAsyncIteration from None
+        except BaseException:
+            self._gate.free(0)
+            raise
+        self.flights[self._position] = _Flight(taken, time.monotonic())
+        self._position += 1
+        return taken.item
+
+    async def close(self) -> None:
+        """Nothing: the feed outlives the calls."""
+
+
+class FrameStream:
+    """Frames with their predictions: an async context manager and iterator; nothing is opened before it is read.
+
+    Leaving it ends the calls and closes the source. In the end `stats.frames` is the sum of predictions, errors and
+    drops.
+
+    Raises (from reading):
+        SourceError: the source failed; what was in flight is given first.
+        HeadraceError: as reading a stream (or `map`) does.
+    """
+
+    def __init__(
+        self,
+        feed: Feed,
+        open_stream: Open,
+        open_unary: Open,
+        *,
+        window: int,
+        target_latency: float | None,
+        mode: Mode,
+        on_error: OnError,
+        first_answer: float | None,
+    ) -> None:
+        if not isinstance(window, int) or window < 1:
+            raise ConfigError(f"window must be at least 1 frame, not {window!r}")
+        if target_latency is not None and not target_latency > 0:
+            raise ConfigError(f"target_latency must be positive seconds, not {target_latency}")
+        if mode not in MODES:
+            raise ConfigError(f"mode={mode!r}: known are {', '.join(MODES)}")
+        self._feed = feed
+        self._open: dict[str, Open] = {"stream": open_stream, "unary": open_unary}
+        self._most = window
+        self._adaptive = AdaptiveWindow(target_latency, window) if target_latency is not None else None
+        self._gate = Gate(Window(self._adaptive.size if self._adaptive else window))
+        self._mode: Literal["stream", "unary"] = "unary" if mode == "unary" else "stream"
+        self._may_switch = mode == "auto"
+        self._on_error = on_error
+        self._first_answer = first_answer
+        self._source: _Gated | None = None
+        self._calls: DuplexStream | None = None
+        self._before = Counter[str]()  # counts of calls that were given up
+        self._taken = 0
+        self._fps_in, self._fps_out = Rate(), Rate()
+        self._newest: tuple[float, float] | None = None  # captured, latency
+        self._first: asyncio.Future[Prediction] | None = None  # the first answer, waited for
+        self._reading = self._closed = False
+
+    def __repr__(self) -> str:
+        stats = self.stats
+        return (
+            f"<FrameStream {stats.mode}: {stats.frames} frames, {stats.predictions} predictions, "
+            f"{stats.errors} errors, {stats.dropped} dropped, {stats.in_flight} in flight>"
+        )
+
+    @property
+    def stats(self) -> FrameStats:
+        """A snapshot of the counts."""
+        now = time.monotonic()
+        drops = Counter(self._feed.drops)
+        sent, received, errors, resumed = (self._before[name] for name in ("sent", "received", "errors", "resumed"))
+        if self._calls is not None:
+            calls = self._calls.stats
+            drops.update(calls.drops)
+            sent, received, errors = sent + calls.sent, received + calls.received, errors + calls.errors
+            resumed += calls.resumed
+        return FrameStats(
+            frames=self._feed.frames,
+            sent=sent,
+            predictions=received,
+            errors=errors,
+            dropped=sum(drops.values()),
+            drops=MappingProxyType(dict(drops)),
+            in_flight=len(self._source.flights) if self._source is not None and not self._closed else 0,
+            queued=self._feed.waiting,
+            window=self._adaptive.size if self._adaptive else self._most,
+            fps_in=self._fps_in.look(now, self._feed.frames),
+            fps_out=self._fps_out.look(now, self._taken),
+            latency=self._newest[1] if self._newest else 0.0,
+            age=now - self._newest[0] if self._newest else 0.0,
+            resumed=resumed,
+            reconnects=self._feed.reconnects,
+            mode=self._mode,
+        )
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> FramePrediction:
+        if self._reading:
+            raise ConcurrentUse("another task is reading this stream")
+        if self._closed:
+            raise StopAsyncIteration
+        self._reading = True
+        try:
+            return self._given(await self._next())
+        finally:
+            self._reading = False
+
+    async def _next(self) -> Prediction:
+        while True:
+            calls = self._begin()
+            try:
+                return await self._answer(calls)
+            except StopAsyncIteration:
+                failure = self._source.failure if self._source is not None else None
+                await self.aclose()
+                if failure is not None:
+                    raise failure from None
+                raise
+            except Exception as error:
+                if self._closed:
+                    raise ClosedError("the stream was closed while it was read") from error
+                if not self._should_switch(error):
+                    await self.aclose()
+                    raise
+                await self._switch()
+
+    def _begin(self, again: list[Taken] | None = None) -> DuplexStream:
+        if self._calls is None:
+            self._source = _Gated(self._feed, self._gate, again or [])
+            self._calls = self._open[self._mode](self._source, self._most)
+        return self._calls
+
+    async def _answer(self, calls: DuplexStream) -> Prediction:
+        """Wait for the next answer; where another mode may be needed, not for ever for the first one."""
+        if not self._may_switch or calls.stats.received or self._first_answer is None:
+            return await anext(calls)
+        if self._first is None:
+            self._first = asyncio.ensure_future(anext(calls))
+        while not (await asyncio.wait([self._first], timeout=min(self._first_answer, 1.0)))[0]:
+            if self._stalled():
+                raise TimeoutError
+        first, self._first = self._first, None
+        return first.result()
+
+    def _stalled(self) -> bool:
+        """Whether the window is full of frames that nobody has answered: some servers wait for the last input."""
+        flights = self._source.flights.values() if self._source is not None else ()
+        oldest = next(iter(flights), None)
+        limit = self._first_answer
+        return oldest is not None and self._gate.full and limit is not None and time.monotonic() - oldest.left > limit
+
+    def _should_switch(self, error: BaseException) -> bool:
+        if not self._may_switch or self._mode == "unary":
+            return False
+        return isinstance(error, TimeoutError) or (
+            isinstance(error, ServerError) and error.code is None and error.name == "UNIMPLEMENTED"
+        )
+
+    async def _switch(self) -> None:
+        """Go on with unary calls; what was in flight is sent again, first."""
+        assert self._calls is not None
+        assert self._source is not None
+        calls, source = self._calls, self._source
+        await self._forget_first()
+        try:
+            await calls.aclose()
+        except HeadraceError:
+            pass  # it is why we are here
+        stats = calls.stats
+        self._before.update(sent=stats.sent, received=stats.received, resumed=stats.resumed)
+        again = [flight.taken for flight in source.flights.values()]
+        for _ in again:
+            self._gate.free(0)
+        self._calls, self._mode, self._may_switch = None, "unary", False
+        self._begin(again)
+
+    async def _forget_first(self) -> None:
+        first, self._first = self._first, None
+        if first is not None:
+            first.cancel()
+            await asyncio.wait([first])
+
+    def _given(self, prediction: Prediction) -> FramePrediction:
+        assert self._source is not None
+        now = time.monotonic()
+        full = self._gate.full or self._gate.items >= (self._adaptive.size if self._adaptive else self._most)
+        flight = self._source.flights.pop(prediction.position)
+        self._gate.free(0)
+        latency = now - flight.left
+        if self._adaptive is not None and prediction.error is None:
+            self._gate.resize(self._adaptive.observe(latency, now, full))
+        self._taken += 1
+        self._fps_in.look(now, self._feed.frames)
+        self._fps_out.look(now, self._taken)
+        taken = flight.taken
+        if self._newest is None or taken.captured >= self._newest[0]:
+            self._newest = (taken.captured, latency)
+        if prediction.error is not None and self._on_error == "raise":
+            raise prediction.error
+        return FramePrediction(
+            taken.item, prediction, taken.index, taken.time, taken.source, latency, now - taken.captured
+        )
+
+    async def __aenter__(self) -> Self:
+        if self._closed:
+            raise ClosedError("the stream is closed")
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """End the calls and close the source; idempotent."""
+        self._closed = True
+        try:
+            await self._forget_first()
+            if self._calls is not None:
+                await self._calls.aclose()
+        finally:
+            await self._feed.close()

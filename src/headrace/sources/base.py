@@ -1,0 +1,184 @@
+"""What all sources of inputs are: async iterators that can be closed, and started anew where they are finite."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+from headrace.errors import ClosedError, ConcurrentUse, ConfigError, InputError, SourceError
+from headrace.flow.pipe import EndOfPipe, Pipe
+from headrace.inputs import Input
+from headrace.sources import iterables
+from headrace.sources.items import SourceInput, failed, ids, placed
+
+
+class InputSource(AsyncIterator[SourceInput]):
+    """An async iterator of inputs with id, position and timestamp; `async with` or `aclose()` closes it.
+
+    Attributes:
+        name: what it reads, for messages.
+        finite: whether it ends by itself and can be started anew with `restart()`.
+    """
+
+    name: str = ""
+    finite: bool = True
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SourceInput:
+        raise NotImplementedError
+
+    async def aclose(self) -> None:
+        """Let go of what is open; idempotent. Reading a closed source ends at once."""
+        raise NotImplementedError
+
+    async def restart(self) -> Self:
+        """Begin again with the first input; ids and positions are the same as before.
+
+        Raises:
+            ConfigError: it is live, or it reads from an iterator that can be read once only.
+        """
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+#: Makes what is iterated over, anew each time.
+Begin = Callable[[], Iterable[Any] | AsyncIterable[Any]]
+#: Makes an input of one item; it may do I/O.
+Make = Callable[[Any], Awaitable[Input]]
+
+
+class ItemSource(InputSource):
+    """A source that makes an input of each item of an iterable, several at once and in order.
+
+    Args:
+        begin: gives the items; a plain iterator is pulled in a thread.
+        make: makes an input of one; InputError, SourceError and ConfigError become this input's own error.
+        prefetch: how many inputs may be made ahead; 0: none, each is made when it is asked for.
+        input_type: what failed inputs count as.
+        again: whether `begin` may be called again.
+    """
+
+    def __init__(
+        self, name: str, begin: Begin, make: Make, *, prefetch: int = 0, input_type: str = "", again: bool = True
+    ) -> None:
+        if prefetch < 0:
+            raise ConfigError(f"prefetch must be 0 or more, not {prefetch}")
+        self.name = name
+        self.finite = again
+        self._begin = begin
+        self._make = make
+        self._prefetch = prefetch
+        self._input_type = input_type
+        self._new_id = ids()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._items: iterables.Source[Any] | None = None
+        self._pipe: Pipe[asyncio.Task[SourceInput]] | None = None
+        self._filler: asyncio.Task[None] | None = None
+        self._current: asyncio.Task[SourceInput] | None = None
+        self._position = 0
+        self._reading = self._closed = self._started = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}: {self._position} read{', closed' if self._closed else ''}>"
+
+    async def __anext__(self) -> SourceInput:
+        if self._reading:
+            raise ConcurrentUse("another task is reading this source")
+        if self._closed:
+            raise StopAsyncIteration
+        self._start()
+        self._reading = True
+        try:
+            if self._current is None:
+                self._current = await self._next()
+            await asyncio.wait([self._current])  # a reader that is cancelled here finds the same item next time
+            item, self._current = self._current.result(), None
+            return item
+        except (EndOfPipe, ClosedError):
+            raise StopAsyncIteration from None
+        finally:
+            self._reading = False
+
+    def _start(self) -> None:
+        if self._started:
+            return
+        self._started = True
+        self._items = iterables.source(self._begin())
+        if self._prefetch:
+            self._pipe = Pipe(self._prefetch)
+            self._filler = asyncio.get_running_loop().create_task(self._fill(self._pipe), name="headrace-prefetch")
+
+    async def _next(self) -> asyncio.Task[SourceInput]:
+        if self._pipe is not None:
+            return await self._pipe.receive()
+        return await self._pull()
+
+    async def _pull(self) -> asyncio.Task[SourceInput]:
+        assert self._items is not None
+        raw = await iterables.pull(self._items)
+        position = self._position
+        self._position += 1
+        return asyncio.get_running_loop().create_task(self._one(raw, position), name="headrace-prefetch")
+
+    async def _fill(self, pipe: Pipe[asyncio.Task[SourceInput]]) -> None:
+        try:
+            while True:
+                await pipe.ready()
+                await pipe.send(await self._pull())
+        except StopAsyncIteration:
+            pipe.close_sender()
+        except ClosedError:
+            pass
+        except Exception as error:
+            pipe.fail(error)
+
+    async def _one(self, raw: Any, position: int) -> SourceInput:
+        try:
+            return placed(await self._make(raw), position, self.name, self._new_id)
+        except (InputError, SourceError) as error:
+            if isinstance(error, SourceError):
+                error.position = position
+            return failed(error, position, self.name, self._new_id(position), self._input_type)
+        except ConfigError as error:
+            found = InputError(f"item {position} of {self.name}: {error}", input_id=self._new_id(position))
+            return failed(found, position, self.name, self._new_id(position), self._input_type)
+
+    async def aclose(self) -> None:
+        """Stop reading ahead and close what is read; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        tasks: list[asyncio.Task[Any]] = [task for task in (self._filler, self._current) if task is not None]
+        if self._pipe is not None:
+            while (ahead := self._pipe.receive_nowait()) is not None:
+                tasks.append(ahead)
+            self._pipe.close_receiver()
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._items is not None:
+            with contextlib.suppress(Exception):  # the user's iterator failed while closing: it is over
+                await self._items.close()
+
+    async def restart(self) -> Self:
+        """Begin again with the first input; ids and positions are the same as before."""
+        if not self.finite:
+            raise ConfigError(f"{self.name} can be read once only")
+        await self.aclose()
+        self._clear()
+        return self

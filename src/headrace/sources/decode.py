@@ -1,0 +1,298 @@
+"""Decoding a video in a thread, by PyAV (extra `video`): what to open and how, and which frames are wanted when.
+
+Times are presentation times, exact fractions of seconds since the beginning: counting frames would be wrong wherever
+the rate varies.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from headrace.errors import ConfigError, SourceError
+from headrace.sources.urls import without_secrets
+
+LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
+SCHEMES = ("http", "https", *LIVE_SCHEMES)
+TRUNCATED_SECONDS = Fraction(1, 2)  # a file that ends so much before its own header's word ends in the middle
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a video comes from.
+
+    Attributes:
+        kind: a local file, an address, or a capture device.
+        address: for FFmpeg.
+        name: for messages, without credentials.
+        format: FFmpeg's name of a device's format, else "".
+        timeout: seconds of silence after which a connection counts as lost.
+    """
+
+    kind: Literal["file", "url", "device"]
+    address: str
+    name: str
+    format: str = ""
+    timeout: float = 10.0
+
+    @property
+    def live(self) -> bool:
+        """Whether it is live by its nature; an http(s) address may be either."""
+        return self.kind == "device" or urlsplit(self.address).scheme in LIVE_SCHEMES
+
+
+def place(where: str | os.PathLike[str] | int, timeout: float) -> Place:
+    """Tell what a path, an address or a device's number means.
+
+    Raises:
+        ConfigError: an address of a kind that is not known.
+    """
+    if isinstance(where, int):
+        return _device(where, timeout)
+    text = os.fspath(where)
+    if isinstance(where, str) and "://" in text:
+        scheme = urlsplit(text).scheme.lower()
+        if scheme not in SCHEMES:
+            raise ConfigError(f"{without_secrets(text)}: cannot open {scheme}://, only {', '.join(SCHEMES)} and files")
+        return Place("url", text, without_secrets(text), timeout=timeout)
+    if text.startswith("/dev/video"):
+        return Place("device", text, text, "v4l2", timeout)
+    return Place("file", text, text, timeout=timeout)
+
+
+def _device(number: int, timeout: float) -> Place:
+    if sys.platform == "darwin":
+        return Place("device", str(number), f"camera {number}", "avfoundation", timeout)
+    if sys.platform == "win32":
+        raise ConfigError("on Windows name the camera: camera('video=NAME')")
+    return Place("device", f"/dev/video{number}", f"/dev/video{number}", "v4l2", timeout)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which frames of a video are wanted.
+
+    Attributes:
+        step: seconds between two; None: every frame.
+        start: seconds since the beginning; `end` likewise, None: to the end.
+        keyframes: only frames that stand for themselves; nothing else is even decoded.
+    """
+
+    step: Fraction | None = None
+    start: Fraction = Fraction(0)
+    end: Fraction | None = None
+    keyframes: bool = False
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Chooses frames by their presentation times: the first one at or after each multiple of the step from the start.
+
+    Where frames are farther apart than the step, each stands once.
+    """
+
+    wanted: Wanted
+    _due: Fraction = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._due = self.wanted.start
+
+    def choose(self, time: Fraction, tick: Fraction) -> bool:
+        """Tell whether the frame at `time` is wanted; times are exact to half a `tick`, the container's time base."""
+        wanted, time = self.wanted, time + tick / 2
+        if time < self._due:
+            return False
+        if wanted.step is not None:
+            self._due = wanted.start + ((time - wanted.start) // wanted.step + 1) * wanted.step
+        return True
+
+    def past(self, time: Fraction) -> bool:
+        """Tell whether the end is reached."""
+        return self.wanted.end is not None and time >= self.wanted.end
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """One frame: its presentation time, the unit in which that is known, and PyAV's picture."""
+
+    time: Fraction
+    tick: Fraction
+    picture: Any
+
+
+class Opened:
+    """An open video; `close()` lets go of it. All of it belongs to one thread.
+
+    Raises:
+        SourceError: no such file or device, empty, no video in it, a codec that cannot be read.
+        ConfigError: PyAV is not installed.
+    """
+
+    def __init__(self, where: Place, wanted: Wanted, *, live: bool) -> None:
+        self._where = where
+        self._wanted = wanted
+        self.broken = 0  # packets that could not be decoded
+        self.decoded = 0
+        self._container = _open(where, live)
+        try:
+            self._stream = self._video()
+            if wanted.keyframes:
+                self._stream.codec_context.skip_frame = "NONKEY"
+            self._stream.codec_context.thread_count = 1
+            self._origin = self._beginning()
+            if wanted.start and not live:
+                ahead = int((wanted.start + (self._origin or 0)) / self._stream.time_base)
+                self._container.seek(ahead, stream=self._stream)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def frames(self) -> Iterator[Decoded]:
+        """Decode frame by frame, in the order of presentation.
+
+        Raises:
+            SourceError: the source failed, ended in the middle, or holds no frame.
+        """
+        import av
+
+        last: Fraction | None = None
+        tick = Fraction(self._stream.time_base)
+        rate = self._stream.average_rate or 25
+        try:
+            for packet in self._container.demux(self._stream):
+                for picture in self._pictures(packet):
+                    if picture.pts is not None:
+                        time = picture.pts * Fraction(picture.time_base or tick)
+                    else:
+                        time = (last + 1 / Fraction(rate)) if last is not None else (self._origin or Fraction(0))
+                    last = time
+                    self.decoded += 1
+                    if self._origin is None:
+                        self._origin = time
+                    yield Decoded(time - self._origin, tick, picture)
+        except av.FFmpegError as error:
+            raise self._error(f"the video breaks {self._where_in(last)}: {_reason(error)}") from error
+        self._check_end(last)
+
+    def _pictures(self, packet: Any) -> Iterator[Any]:
+        import av
+
+        try:
+            yield from packet.decode()
+        except av.error.InvalidDataError:  # one packet: what follows may be fine
+            self.broken += 1
+
+    def close(self) -> None:
+        """Close the file or connection."""
+        self._container.close()
+
+    def _video(self) -> Any:
+        streams = [stream for stream in self._container.streams.video if not _cover(stream)]
+        if not streams:
+            sound = "only sound" if self._container.streams.audio else "no video"
+            raise self._error(f"there is {sound} in it")
+        stream = streams[0]
+        if stream.codec_context is None:
+            raise self._error("its codec cannot be read: FFmpeg knows no decoder for it")
+        return stream
+
+    def _beginning(self) -> Fraction | None:
+        start = self._stream.start_time
+        return start * Fraction(self._stream.time_base) if start is not None else None
+
+    def _check_end(self, last: Fraction | None) -> None:
+        """Find out whether a file has ended before its time.
+
+        Raises:
+            SourceError: it has.
+        """
+        if last is None and self.broken:
+            raise self._error(f"none of its {self.broken} packets can be decoded")
+        if last is None and not self._wanted.start:
+            raise self._error("there is no frame in it")
+        if last is None or last - (self._origin or 0) < self._wanted.start:
+            raise self._error(f"there is no frame from {float(self._wanted.start):g} s on")
+        duration = self._duration()
+        if self._where.live or duration is None or self._wanted.keyframes:
+            return
+        missing = duration - (last - (self._origin or 0))
+        if missing > max(TRUNCATED_SECONDS, 3 / Fraction(self._stream.average_rate or 25)):
+            where = self._where_in(last)
+            raise self._error(f"the video ends in the middle: {float(missing):.2f} s are missing {where}")
+
+    def _duration(self) -> Fraction | None:
+        """The length that the header tells; of the whole file only where it has nothing longer than the video."""
+        if self._stream.duration is not None:
+            return Fraction(self._stream.duration) * Fraction(self._stream.time_base)
+        if self._container.duration is None or len(self._container.streams) > 1:
+            return None
+        return Fraction(self._container.duration, 1_000_000)
+
+    def _where_in(self, last: Fraction | None) -> str:
+        return f"after {float(last - (self._origin or 0)):.2f} s" if last is not None else "before its first frame"
+
+    def _error(self, message: str) -> SourceError:
+        return SourceError(f"{self._where.name}: {message}", source=self._where.name, position=self.decoded)
+
+
+def _open(where: Place, live: bool) -> Any:
+    try:
+        import av
+    except ImportError:
+        raise ConfigError("videos need PyAV: pip install 'headrace[video]'") from None
+    _look(where)
+    options = {"protocol_whitelist": "file,crypto,data"}
+    if where.kind == "url":
+        options = {"protocol_whitelist": "http,https,tcp,tls,crypto,data,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps,srt"}
+        if urlsplit(where.address).scheme.lower().startswith("rtsp"):
+            options["rtsp_transport"] = "tcp"
+        elif not live:
+            options |= {"reconnect": "1", "reconnect_delay_max": str(int(where.timeout))}
+    elif where.kind == "device":
+        options = {}
+    if live:
+        options |= {"fflags": "nobuffer", "flags": "low_delay"}
+    address = f"file:{where.address}" if where.kind == "file" else where.address
+    try:
+        return av.open(address, format=where.format or None, options=options, timeout=(where.timeout, where.timeout))
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise SourceError(f"{where.name}: cannot be opened: {_reason(error)}", source=where.name, position=0) from error
+
+
+def _look(where: Place) -> None:
+    """Say plainly what FFmpeg says badly.
+
+    Raises:
+        SourceError: no such file or device, a folder, no bytes.
+    """
+    if where.kind == "url" or (where.kind == "device" and where.format != "v4l2"):
+        return
+    path = Path(where.address)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        if where.kind == "device":
+            there = ", ".join(sorted(str(found) for found in Path("/dev").glob("video*"))) or "none"
+            raise SourceError(f"no such camera: {path} (there are: {there})", source=where.name, position=0) from error
+        raise SourceError(f"cannot read {path}: {error.strerror}", source=where.name, position=0) from error
+    if where.kind == "file" and path.is_file() and not size:
+        raise SourceError(f"{path} is empty (0 bytes)", source=where.name, position=0)
+    if path.is_dir():
+        raise SourceError(f"{path} is a folder", source=where.name, position=0)
+
+
+def _cover(stream: Any) -> bool:
+    """Whether a video stream is only the picture on a record's sleeve."""
+    disposition = getattr(stream, "disposition", None)
+    return "attached_pic" in str(disposition).lower()
+
+
+def _reason(error: BaseException) -> str:
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text).partition("\n")[0]

@@ -1,0 +1,101 @@
+"""Files as inputs: read ahead in worker threads, a bounded number at once, in order."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import AsyncIterable, Iterable, Iterator
+from pathlib import Path
+
+from headrace.config import Limits
+from headrace.errors import SourceError
+from headrace.inputs import Input, InputType, load
+from headrace.sources.base import ItemSource
+
+AnyPath = str | os.PathLike[str]
+PREFETCH = 4
+
+
+def from_paths(
+    paths: AnyPath | Iterable[AnyPath] | AsyncIterable[AnyPath],
+    input_type: InputType | None = None,
+    *,
+    prefetch: int = PREFETCH,
+    limits: Limits | None = None,
+) -> ItemSource:
+    """Make a source of files: one path, a list, or any (async) iterator of paths.
+
+    A missing, unreadable, empty or too large file is that input's own error.
+
+    Args:
+        prefetch: files that are read ahead.
+        limits: what is too large; the defaults where not given.
+    """
+    most = limits or Limits()
+    items = [paths] if isinstance(paths, str | os.PathLike) else paths
+
+    async def make(path: AnyPath) -> Input:
+        return await load(Input.from_filepath(path, input_type), most)
+
+    again = isinstance(items, list | tuple | set | frozenset)
+    return ItemSource("files", lambda: items, make, prefetch=prefetch, input_type=input_type or "", again=again)
+
+
+def from_glob(
+    pattern: AnyPath,
+    input_type: InputType | None = None,
+    *,
+    prefetch: int = PREFETCH,
+    limits: Limits | None = None,
+) -> ItemSource:
+    """Make a source of the files that match a pattern (`**` for any folders), sorted by name, hidden ones left out.
+
+    Raises (when read):
+        SourceError: no file matches.
+    """
+    most = limits or Limits()
+    text = os.fspath(pattern)
+
+    def find() -> Iterator[Path]:
+        found = sorted(path for path in glob.iglob(os.path.expanduser(text), recursive=True) if os.path.isfile(path))
+        if not found:
+            raise SourceError(f"no file matches {text}", source=text, position=0)
+        yield from map(Path, found)
+
+    async def make(path: Path) -> Input:
+        return await load(Input.from_filepath(path, input_type), most)
+
+    return ItemSource(text, find, make, prefetch=prefetch, input_type=input_type or "")
+
+
+def from_bytes(
+    items: Iterable[object] | AsyncIterable[object], input_type: InputType | None = None, *, prefetch: int = 0
+) -> ItemSource:
+    """Make a source of bytes, texts, pictures or `Input`s: a list or any (async) iterator of what stands for an input.
+
+    What the iterator raises reaches the reader as it is.
+
+    Args:
+        prefetch: pictures that are encoded ahead, in worker threads.
+    """
+    if isinstance(items, str | bytes | bytearray | memoryview):
+        items = [items]
+    limits = Limits()
+
+    async def make(item: object) -> Input:
+        made = Input.of(item, input_type)
+        if made.ready and not prefetch:
+            return made
+        return await load(made, limits)
+
+    return ItemSource(
+        "bytes",
+        lambda: items,
+        make,
+        prefetch=prefetch,
+        input_type=input_type or "",
+        again=isinstance(items, list | tuple),
+    )
+
+
+__all__ = ["PREFETCH", "AnyPath", "from_bytes", "from_glob", "from_paths"]

@@ -1,0 +1,77 @@
+"""What sources yield: an `Input` that knows where and when it came from, and one that has failed already."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Callable, Sequence
+
+from headrace.errors import InputError, SourceError
+from headrace.inputs import Field, Input
+
+
+class SourceInput(Input):
+    """An input of a source.
+
+    Attributes:
+        position: its number in its source, counted from 0; what was dropped is counted too.
+        timestamp: when it was made, in seconds since the epoch.
+        source: what it came from, such as a file's name or a camera's address without its credentials.
+        error: why there is no such input, or None. It is raised when the input is sent, as this input's own error.
+    """
+
+    __slots__ = ("error", "position", "source", "timestamp")
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        id: str | None = None,
+        *,
+        raw: bytes | None = None,
+        position: int = 0,
+        timestamp: float | None = None,
+        source: str = "",
+        error: InputError | SourceError | None = None,
+    ) -> None:
+        super().__init__(fields, id, raw=raw)
+        self.position = position
+        self.timestamp = time.time() if timestamp is None else timestamp
+        self.source = source
+        self.error = error
+
+
+def placed(item: Input, position: int, source: str, new_id: Callable[[int], str]) -> SourceInput:
+    """Make an input one of a source; one without id gets one."""
+    return SourceInput(item.fields, item.id or new_id(position), raw=item._raw, position=position, source=source)
+
+
+def failed(error: InputError | SourceError, position: int, source: str, id: str, input_type: str = "") -> SourceInput:
+    """Make the input of an item that could not be had: sending it raises its error, which ends nothing else."""
+    return SourceInput(
+        [Field(input_type or "text", "file", _Failing(error))],
+        id,
+        position=position,
+        source=source,
+        error=error,
+    )
+
+
+class _Failing:
+    """Stands where a file would be, and cannot be read."""
+
+    def __init__(self, error: InputError | SourceError) -> None:
+        self._error = error
+
+    def read(self) -> bytes:
+        raise self._error
+
+
+_numbers = itertools.count()
+_PROCESS = secrets.token_hex(3)
+
+
+def ids() -> Callable[[int], str]:
+    """Give a function from positions to ids that no other source has: letters, digits and `-`, at most 32."""
+    prefix = f"{_PROCESS}-{next(_numbers):x}"
+    return lambda position: f"{prefix}-{position}"

@@ -1,0 +1,94 @@
+"""Videos for tests, rendered: a photo of a cup of coffee that moves over a grey ground, at times that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from PIL import Image
+
+import headrace
+
+PHOTO = Path(headrace.__file__).parent / "data/samples/photos/coffee.jpg"
+SIZE = (640, 400)
+CUP = (300, 200)  # size of the photo in the picture
+GREY = (128, 128, 128)
+#: Where the cup is in the photo, as fractions: left, top, right, bottom.
+CUP_IN_PHOTO = (0.14, 0.05, 0.83, 0.95)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A rendered video: its frames' times in seconds, and where the photo's left edge is in each, in pixels."""
+
+    path: Path
+    times: Sequence[Fraction]
+    lefts: Sequence[int]
+
+
+@lru_cache(maxsize=1)
+def _photo() -> Image.Image:
+    return Image.open(PHOTO).convert("RGB").resize(CUP)
+
+
+def picture(left: int) -> Image.Image:
+    """Paste the photo."""
+    ground = Image.new("RGB", SIZE, GREY)
+    ground.paste(_photo(), (left, (SIZE[1] - CUP[1]) // 2))
+    return ground
+
+
+def render(path: Path, times: Sequence[Fraction | float], *, gop: int = 10, codec: str = "libx264") -> Clip:
+    """Write a video whose frames have exactly these presentation times (to 1/90,000 s), the photo moving rightwards."""
+    exact = [Fraction(time).limit_denominator(90_000) for time in times]
+    room = SIZE[0] - CUP[0]
+    lefts = [round(room * number / max(1, len(exact) - 1)) for number in range(len(exact))]
+    base = Fraction(1, 90_000)
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream(
+            codec, rate=30, options={"preset": "ultrafast"} if codec == "libx264" else {}
+        )
+        stream.width, stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        stream.gop_size = gop
+        stream.codec_context.time_base = base
+        stream.time_base = base
+        for time, left in zip(exact, lefts, strict=True):
+            frame = av.VideoFrame.from_image(picture(left))
+            frame.pts = int(time / base)
+            frame.time_base = base
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return Clip(path, exact, lefts)
+
+
+def steady(path: Path, seconds: float, fps: int = 30, **settings: Any) -> Clip:
+    """Write a video of a steady rate."""
+    return render(path, [Fraction(number, fps) for number in range(round(seconds * fps))], **settings)
+
+
+def uneven(path: Path, count: int = 60, **settings: Any) -> Clip:
+    """Write a video of a rate that varies: frames 10 to 170 ms apart, in whole milliseconds."""
+    gaps = np.random.default_rng(7).integers(10, 170, count - 1)
+    times = [Fraction(0)]
+    for gap in gaps.tolist():
+        times.append(times[-1] + Fraction(gap, 1000))
+    return render(path, times, **settings)
+
+
+def sound_only(path: Path) -> Path:
+    """Write a file with a sound and no video."""
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("aac", rate=16_000, layout="mono")
+        for number in range(8):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16_000, number * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
