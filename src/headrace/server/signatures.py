@@ -138,7 +138,20 @@ def argument_name(card: Card, kind: str) -> str:
     return "prompt" if kind == "text" and (card.task.startswith("text-to-") or "multimodal" in card.task) else kind
 
 
+def _unaliased(annotation: Any) -> Any:
+    """Give what a `type` alias stands for (of Python 3.12; numpy's NDArray is one in newer versions)."""
+    while True:
+        origin = typing.get_origin(annotation)
+        if hasattr(origin, "__value__"):
+            annotation = origin.__value__[typing.get_args(annotation)]
+        elif hasattr(annotation, "__value__"):
+            annotation = annotation.__value__
+        else:
+            return annotation
+
+
 def _unwrapped(annotation: Any) -> tuple[Any, bool]:
+    annotation = _unaliased(annotation)
     if typing.get_origin(annotation) in _STREAMS:
         return typing.get_args(annotation)[0], True
     return annotation, False
@@ -151,6 +164,7 @@ def _field(fields: Any, name: str, annotation: Any, where: str) -> pb.ModelTypeF
 
 
 def _fill(field: pb.ModelTypeField, annotation: Any, where: str) -> None:
+    annotation = _unaliased(annotation)
     arguments = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
     if origin in (typing.Union, UnionType):  # X | None: an argument that may be left out
