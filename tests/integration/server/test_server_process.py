@@ -51,8 +51,9 @@ async def start(tmp_path: Path) -> AsyncIterator[Any]:
     async def run(*arguments: str | Path, **options: Any) -> Process:
         pipe = asyncio.subprocess.PIPE
         env = {**os.environ, "PYTHONUNBUFFERED": "1", **options.pop("env", {})}
+        command = options.pop("command", ["headrace.server"])
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "headrace.server", *map(str, arguments),
+            sys.executable, "-m", *command, *map(str, arguments),
             stdin=pipe, stdout=pipe, stderr=pipe, cwd=tmp_path, env=env, **options,
         )  # fmt: skip
         started.append(process)
@@ -83,6 +84,15 @@ async def test_it_says_one_line_serves_and_stops_cleanly(start: Any, number: sig
     assert re.fullmatch(r"listening on http://127\.0\.0\.1:\d+", line)
     assert (await predict(line.rpartition("/")[2])).outputs[0].data.text.raw == "hello"
     assert await server.end(number) == (0, "", "")
+
+
+async def test_the_command_line_serves_the_same(start: Any) -> None:
+    server = await start("--models", "echo", command=["headrace.cli", "serve"])
+    assert (await predict((await server.line()).rpartition("/")[2])).status.code == 10000
+    assert await server.end(signal.SIGINT) == (0, "", "")
+    code, out, err = await (await start("--models", "nope", command=["headrace.cli", "serve"])).end()
+    assert (code, out) == (2, "")
+    assert err.startswith("headrace serve: error: there is no built-in model 'nope'")
 
 
 async def test_it_stops_within_a_second_whatever_its_model_does(start: Any, tmp_path: Path) -> None:
