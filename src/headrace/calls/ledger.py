@@ -151,8 +151,9 @@ class Ledger:
             self.matching = mode
             if mode is Matching.BY_ID:
                 for entry in [e for e in self._wire if e.answer is not None]:
-                    self._off_wire(entry)  # timed out before the first answer: known by id from now on
-                    self._late[entry.item.id] = entry
+                    self._off_wire(entry)  # timed out before the first answer: known by id alone from now on
+            else:
+                self._late.clear()
         elif self.matching is not mode:
             raise Mismatch(
                 f"answers were matched {self.matching.value}, and one came that can only be matched {mode.value}"
@@ -176,9 +177,9 @@ class Ledger:
     def _in_order(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
         if not self._wire:
             raise Mismatch("an answer came although every input sent was answered")
-        if self.matching is Matching.BY_ID and len(self._wire) > 1:
-            raise Mismatch("an answer came without input id, and several inputs await one") from response.failure
         request = self._wire[0].request
+        if self.matching is Matching.BY_ID and self._wire[-1].request != request:
+            raise Mismatch("an answer came without input id, and several requests await one") from response.failure
         group: list[Entry] = []
         while self._wire and self._wire[0].request == request:
             group.append(self._wire.popleft())
@@ -187,8 +188,9 @@ class Ledger:
             raise Mismatch(f"{len(response.answers)} answers came for a request with {len(group)} inputs")
         for index, entry in enumerate(group):
             self._left_wire(entry)
-            if entry.answer is not None:
-                continue  # timed out meanwhile
+            if entry.answer is not None:  # timed out meanwhile
+                self._late.pop(entry.item.id, None)
+                continue
             if response.failure is not None:
                 yield entry, response.failure
             else:
@@ -245,8 +247,9 @@ class Ledger:
         Where matching is by order, its place on the wire (and its slot) stays taken until that answer comes.
         """
         on_wire = entry.request >= 0
-        if on_wire and self.matching is Matching.BY_ID:
-            self._off_wire(entry)
+        if on_wire and self.matching is not Matching.BY_ORDER:
+            if self.matching is Matching.BY_ID:
+                self._off_wire(entry)
             self._late[entry.item.id] = entry
             if len(self._late) > LATE_MOST:
                 self._late.pop(next(iter(self._late)))
