@@ -59,3 +59,15 @@ def string(item: Item, name: str, default: str) -> str:
     if not isinstance(value, str):
         raise ModelError(INVALID_PARAMETER, f"parameter {name} must be a text")
     return value
+
+
+def flag(item: Item, name: str) -> bool:
+    """Read a switch among the inference parameters; null and not given mean off.
+
+    Raises:
+        ModelError: 11102 when it is neither true nor false.
+    """
+    value = item.params.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise ModelError(INVALID_PARAMETER, f"parameter {name} must be true or false")
+    return bool(value)

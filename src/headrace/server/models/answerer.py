@@ -37,10 +37,7 @@ class Answerer:
         provenance=f"built of facts-to-caption and {SMOLLM2}: the facts of the first go into the prompt of the second",
         size_bytes=Caption.card.size_bytes + 98_362_432,
         weak_at="all that is not a named thing or a line of text: colours, places, actions, numbers, reasons",
-        sample=(
-            "headrace predict --local --model_id facts-to-answer --inputs"
-            ' \'[{"image_file": "coffee.jpg", "text": "What is in the cup?"}]\''
-        ),
+        sample=("headrace predict --local --model_id facts-to-answer --file_path coffee.jpg 'What drink is this?'"),
         weights=(*Caption.card.weights, SMOLLM2),
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._llama import SMOLLM2
-from headrace.server.models._params import INVALID_ARGUMENT, INVALID_PARAMETER, words
+from headrace.server.models._params import INVALID_ARGUMENT, INVALID_PARAMETER, flag, words
 
 _FRAME = '"{text}"\n\nIn one word, this is about:'
 _NOTHING = ("N/A", "...", "This is a text.")  # how likely each class is when nothing was said
@@ -23,9 +23,9 @@ _LABEL = re.compile(r"^\s*(?:text|sentence|input|review|message)\s*:\s*", re.IGN
 class PromptClassifier:
     """Choose one of the classes that the prompt names, such as "Classes: [positive, negative]; Text: I love it".
 
-    `text.raw` is the class; `concepts` has all of them with their shares, which add up to 1. Each class is judged
-    by how much likelier the text makes its first word. Inference parameters: `classes`, a list, instead of the
-    prompt's; the whole prompt is the text then.
+    `text.raw` is the class, judged by how much likelier the text makes its first words. Inference parameters:
+    `classes`, a list, instead of the prompt's (the whole prompt is the text then); `scores` (true: all classes with
+    their shares, which add up to 1, as `data.concepts`, too).
     """
 
     card = Card(
@@ -34,7 +34,7 @@ class PromptClassifier:
         title="SmolLM2-135M as a classifier",
         description="Sorts an English text into one of the classes that its prompt names, by a language model.",
         input_fields=("text",),
-        output_fields=("text", "concepts"),
+        output_fields=("text",),
         licence="Apache-2.0",
         provenance="SmolLM2-135M-Instruct (see smollm2-135m-instruct), asked for the likeliest class",
         size_bytes=98_362_432,
@@ -57,14 +57,17 @@ class PromptClassifier:
     def predict(self, item: Item) -> Answer:
         """Classify one text."""
         text, classes = parse(item)
+        with_scores = flag(item, "scores")
         scores = self._scores(text, classes)
         plain = self._plain(classes)
         gains = {name: scores[name] - plain[name] for name in classes}
         best = max(gains.values())
         shares = {name: math.exp(gain - best) for name, gain in gains.items()}
         total = sum(shares.values())
-        answer = model.concepts([(name, share / total) for name, share in shares.items()], item.config)
-        answer.data.text.raw = max(shares, key=lambda name: shares[name])
+        answer = model.text(max(shares, key=lambda name: shares[name]))
+        if with_scores:
+            scored = [(name, share / total) for name, share in shares.items()]
+            answer.data.concepts.extend(model.concept_list(scored, item.config))
         return answer
 
     def _scores(self, text: str, classes: Sequence[str]) -> dict[str, float]:

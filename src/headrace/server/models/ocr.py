@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item
 from headrace.server.models._images import picture
+from headrace.server.models._params import flag
 from headrace.v2 import resources_pb2 as pb
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class Reader:
 
 
 class Ocr:
-    """Read the text in a picture: `text.raw` a line a line, and `regions` with each line's text and place.
+    """Read the text in a picture: `text.raw`, a line a line.
 
+    Inference parameters: `regions` (true: each line's text, score and place as `data.regions`, too).
     `output_config`: `min_value` is the least score of a line (0.8 when not given).
     """
 
@@ -75,7 +77,7 @@ class Ocr:
         title="PP-OCRv6 small",
         description="Reads printed text in pictures (English, Chinese and more), line by line.",
         input_fields=("image",),
-        output_fields=("text", "regions"),
+        output_fields=("text",),
         licence="Apache-2.0",
         provenance="PaddleOCR's PP-OCRv6 small in ONNX form, inside package rapidocr 3.10.0",
         size_bytes=32_000_000,
@@ -91,9 +93,11 @@ class Ocr:
 
     def predict(self, item: Item) -> Answer:
         """Read one picture."""
+        with_regions = flag(item, "regions")
         lines = self._reader.read(picture(item, LONGEST_SIDE), item.config.min_value or DEFAULT_SCORE)
         answer = model.text("\n".join(line.text for line in lines))
-        answer.data.regions.extend(_region(line) for line in lines)
+        if with_regions:
+            answer.data.regions.extend(_region(line) for line in lines)
         return answer
 
 

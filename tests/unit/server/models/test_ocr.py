@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from headrace.server.model import Item, OutputConfig
+from headrace.server.model import Item, ModelError, OutputConfig
 from headrace.server.models.ocr import Ocr
 
 LINES = ["Streams carry water to the mill.", "Open daily from 9:30 to 17:00"]
@@ -32,7 +32,8 @@ def page(lines: list[str], scale: int = 1) -> bytes:
 
 
 def test_rendered_lines_are_read_word_for_word(ocr: Ocr) -> None:
-    data = ocr.predict(Item(image=page(LINES))).data
+    assert not ocr.predict(Item(image=page(LINES))).data.regions
+    data = ocr.predict(Item(image=page(LINES), params={"regions": True})).data
     assert data.text.raw.split("\n") == LINES
     assert [region.data.text.raw for region in data.regions] == LINES
     first, second = (region.region_info.bounding_box for region in data.regions)
@@ -53,6 +54,12 @@ def test_a_photo_without_text_gives_none(ocr: Ocr, photo: Callable[[str], bytes]
 
 def test_the_least_score_is_honoured(ocr: Ocr) -> None:
     assert ocr.predict(Item(image=page(LINES), config=OutputConfig(min_value=1.0))).data.text.raw == ""
+
+
+def test_another_switch_is_refused(ocr: Ocr) -> None:
+    with pytest.raises(ModelError, match="regions") as caught:
+        ocr.predict(Item(image=page(LINES), params={"regions": "yes"}))
+    assert caught.value.code == 11102
 
 
 def test_the_engine_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:

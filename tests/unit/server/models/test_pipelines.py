@@ -129,7 +129,8 @@ def test_picture_and_question_are_both_needed(answerer: Answerer, photo: Callabl
     ],
 )
 def test_the_class_that_fits_is_chosen(chooser: PromptClassifier, prompt: str, expected: str) -> None:
-    data = chooser.predict(Item(text=prompt)).data
+    assert chooser.predict(Item(text=prompt)).data.text.raw == expected
+    data = chooser.predict(Item(text=prompt, params={"scores": True})).data
     assert data.text.raw == data.concepts[0].name == expected
     assert sum(concept.value for concept in data.concepts) == pytest.approx(1)
 
@@ -137,7 +138,7 @@ def test_the_class_that_fits_is_chosen(chooser: PromptClassifier, prompt: str, e
 @pytest.mark.models
 def test_classes_that_begin_alike_are_told_apart(chooser: PromptClassifier) -> None:
     prompt = "Classes: about food, about sports; Text: Simmer the soup and add some basil."
-    data = chooser.predict(Item(text=prompt, config=OutputConfig(max_concepts=1))).data
+    data = chooser.predict(Item(text=prompt, params={"scores": True}, config=OutputConfig(max_concepts=1))).data
     assert [concept.name for concept in data.concepts] == ["about food"]
     assert data.concepts[0].value > 0.6
 
