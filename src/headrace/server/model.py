@@ -177,4 +177,5 @@ def to_answer(value: object) -> Answer:
         return text(value)
     if isinstance(value, list) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
         return concepts(value)
-    raise ModelError(21313, f"the model gave back {type(value).__name__}; it must be Answer, Data, str or (name, value) pairs")
+    kinds = "Answer, Data, str or (name, value) pairs"
+    raise ModelError(21313, f"the model gave back {type(value).__name__}; it must be {kinds}")
