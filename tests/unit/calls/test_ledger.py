@@ -426,3 +426,21 @@ def test_several_outputs_for_one_input_are_one_prediction() -> None:
     [(_, answer)] = stream.ledger.match(response(output(entry, True), output(entry, True)))
     assert isinstance(answer, Prediction)
     assert len(answer) == 2
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_a_failure_without_ids_is_that_of_the_one_request_on_the_wire(by_id: bool) -> None:
+    stream = Stream(by_id=by_id)
+    stream.enter_and_send(1)
+    stream.answer()
+    entries = stream.enter_and_send(3, batch=3)
+    failure = PredictionFailed("no")
+    assert stream.ledger.match(response(failure=failure)) == [(entry, failure) for entry in entries]
+
+
+def test_several_outputs_for_one_input_by_order_are_one_prediction() -> None:
+    stream = Stream(by_id=False)
+    [entry] = stream.enter_and_send(1)
+    [(_, answer)] = stream.ledger.match(response(output(entry, False), output(entry, False)))
+    assert isinstance(answer, Prediction)
+    assert len(answer) == 2
