@@ -1,5 +1,10 @@
 """The built-in models, one file each; a module imports its heavy packages when its model is loaded, not before."""
 
+import os
+
+# Before anything imports onnxruntime: versions that report home by default must not.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 #: Model id -> class, as the registry takes it. The first that takes a kind of input is that kind's default.
 BUILT_IN = {
     "efficientnet-lite0": "headrace.server.models.classifier:Classifier",

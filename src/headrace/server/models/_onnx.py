@@ -18,7 +18,6 @@ class Network:
     """An ONNX model, ready to run; calls from several threads at once are fine."""
 
     def __init__(self, path: Path) -> None:
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item
 from headrace.server.models._images import picture
+from headrace.server.models._onnx import few_threads
 from headrace.server.models._params import flag
 from headrace.v2 import resources_pb2 as pb
 
@@ -37,7 +38,8 @@ class Reader:
     def __init__(self) -> None:
         from rapidocr import RapidOCR
 
-        self._engine: Any = RapidOCR(params={"Global.log_level": "critical"})
+        some_threads = {"EngineConfig.onnxruntime.intra_op_num_threads": few_threads()}
+        self._engine: Any = RapidOCR(params={"Global.log_level": "critical", **some_threads})
         self._turn = threading.Lock()  # the engine keeps state between its steps
 
     def read(self, image: Image, least: float = DEFAULT_SCORE) -> list[Line]:
