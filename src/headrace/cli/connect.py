@@ -49,16 +49,27 @@ class Watcher:
 
 
 @asynccontextmanager
-async def connect(options: Options, watcher: Watcher | None = None) -> AsyncIterator[Client]:
+async def connect(options: Options, watcher: Watcher | None = None, ref: str | None = None) -> AsyncIterator[Client]:
     """Open the client that the options ask for: the embedded server's with `--local`, else a server's.
+
+    Args:
+        options: which server; the model that they name is checked first, so that its mistakes are told before others.
+        watcher: takes events.
+        ref: a model given as a positional argument, checked as well.
 
     Raises:
         click.UsageError: `--local` together with another server or a credential; no credential for a remote server.
-        ConfigError: a malformed address, an unreadable context.
+        ConfigError: a malformed address, model URL or routing, an unreadable context.
     """
-    from headrace import Client
+    from headrace import Client, reference
     from headrace.credentials import resolve
 
+    url = options.model_url or (ref if ref is not None and "/" in ref else None)
+    if url is not None:
+        reference.ModelRef.parse(url)
+    reference.routing(
+        options.deployment_id, options.compute_cluster_id, options.nodepool_id, options.deployment_user_id
+    )
     watcher = watcher or Watcher()
     if options.local:
         if options.base_url or options.pat:

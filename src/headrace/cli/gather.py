@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,7 +12,7 @@ import click
 from headrace.cli import given as g
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from headrace import Input
     from headrace.cli.given import Given
@@ -25,23 +26,46 @@ _MEDIA_KEYS = ("image", "video", "audio")
 class Gathered:
     """What a command line gives: the model's reference (None: by options), the inputs, more parameters.
 
-    An input has several parts when it is multimodal.
+    An input has several parts when it is multimodal. `fields` are those of `-i` and `--inputs` whose meaning depends on
+    the model, which is not known yet; `resolved` gives them the documents' meaning.
     """
 
     ref: str | None
     inputs: tuple[tuple[Given, ...], ...]
     params: dict[str, Any]
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def input_type(self) -> str | None:
         """The type by which a default model is chosen: the picture's, where a picture and a text go together."""
         return self.inputs[0][0].kind if self.inputs else None
 
+    @property
+    def maps_an_input(self) -> bool:
+        """Whether there is an input without asking the model's methods."""
+        return bool(self.inputs) or any(name in _TEXT_KEYS + _MEDIA_KEYS for name in self.fields)
+
+    def resolved(self, options: Options) -> Gathered:
+        """Tell inputs (prompt, text, image, video, audio) from parameters among the fields; read stdin if need be.
+
+        Raises:
+            click.UsageError: no input, a missing file.
+        """
+        named, params = _from_fields(self.fields)
+        found = [*named, *(part for parts in self.inputs for part in parts)]
+        if not found:
+            if sys.stdin is None or sys.stdin.isatty():
+                raise click.UsageError("no input: give a file, a URL, a text, or - for stdin")
+            found = [g.from_stdin(options.input_type)]
+        pair = _pair(found)
+        return Gathered(self.ref, (pair,) if pair else tuple((one,) for one in found), {**self.params, **params})
+
 
 def gather(options: Options, words: Sequence[str], fields: Mapping[str, Any]) -> Gathered:
     """Collect inputs from options, positional arguments, `-i`/`--inputs` fields and stdin.
 
-    stdin is read for `-`, and when nothing else is given and it is not a terminal. One picture, video or sound
+    Fields stay as they are where a model is named: its methods say what they mean. stdin is read for `-`, and when
+    nothing else is given and it is not a terminal. One picture, video or sound
     together with one text, given in different ways, is one multimodal input.
 
     Raises:
@@ -53,19 +77,25 @@ def gather(options: Options, words: Sequence[str], fields: Mapping[str, Any]) ->
         *(g.from_url(url, kind) for url in options.url),
         *(g.from_text(text, kind, n) for n, text in enumerate(options.data)),
     ]
-    named, params = _from_fields(fields)
-    by_option += named
-    ref, rest = g.split_model(words, model_known=options.names_model, local=options.local, other_inputs=bool(by_option))
+    other_inputs = bool(by_option) or any(name in _TEXT_KEYS + _MEDIA_KEYS for name in fields)
+    if fields and options.local and len(words) == 1:
+        other_inputs = other_inputs or _is_built_in(words[0])
+    ref, rest = g.split_model(words, model_known=options.names_model, local=options.local, other_inputs=other_inputs)
     if rest.count("-") > 1:
         raise click.UsageError("stdin (-) can be given once")
     by_word = [g.from_stdin(kind) if word == "-" else g.from_word(word, kind, n) for n, word in enumerate(rest)]
-    found = [*by_option, *by_word]
-    if not found:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise click.UsageError("no input: give a file, a URL, a text, or - for stdin")
-        found = [g.from_stdin(kind)]
-    pair = _pair(found)
-    return Gathered(ref, (pair,) if pair else tuple((one,) for one in found), params)
+    gathered = Gathered(ref, tuple((one,) for one in (*by_option, *by_word)), {}, fields)
+    if fields and (ref or options.names_model):
+        return gathered
+    return gathered.resolved(options)
+
+
+def _is_built_in(word: str) -> bool:
+    """Tell whether a word is the name of a built-in model, where it could also be a text."""
+    from headrace.server.models import BUILT_IN
+    from headrace.server.registry import ALIASES
+
+    return word in BUILT_IN or word in ALIASES
 
 
 def to_input(parts: Sequence[Given]) -> Input:

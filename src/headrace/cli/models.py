@@ -14,24 +14,26 @@ from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.options import Grouped, Options, shared
 from headrace.cli.run import DONE, run, say
 from headrace.cli.terminal import in_bytes, line, short, styled, width
-from headrace.errors import NotFound
+from headrace.errors import InvalidRequest
 from headrace.events import ServerLog
 
 if TYPE_CHECKING:
     from headrace import ModelInfo
     from headrace.server.model import Card
+    from headrace.signatures import Method
 
 _FIELDS = ("user_id", "app_id", "id", "model_type_id", "task", "url", "description", "input_fields", "output_fields")
 
 
 @click.group(cls=Grouped, invoke_without_command=True)
-@shared("server", "form")
+@shared("server", "owner", "form")
 @click.pass_context
 def models(ctx: click.Context, options: Options) -> int:
     """List the models of a server; without a server or credential, those of the embedded one.
 
     \b
     headrace models
+    headrace models --user_id clarifai --app_id main
     headrace models show yolov3-tiny
     headrace models pull
     """
@@ -98,7 +100,7 @@ def pull(names: tuple[str, ...]) -> int:
 async def _list(options: Options) -> int:
     options = _somewhere(options)
     async with connect(options) as client:
-        found = await client.models()
+        found = await client.models(user_id=options.user_id, app_id=options.app_id)
     if options.output == "text":
         _table(found)
         return DONE
@@ -117,7 +119,7 @@ def _somewhere(options: Options) -> Options:
 
     from headrace.credentials import resolve
 
-    if options.local or options.base_url or os.environ.get("CLARIFAI_API_BASE"):
+    if options.local or options.base_url or options.user_id or os.environ.get("CLARIFAI_API_BASE"):
         return options
     if resolve(None, options.pat, None).credentials:
         return options
@@ -147,20 +149,39 @@ async def show_info(options: Options, words: tuple[str, ...]) -> int:
     ref = words[0] if words and (g.is_model_ref(words[0]) or (options.local and g.is_model_name(words[0]))) else None
     if ref is None and not options.names_model:
         raise click.UsageError("--info needs a model: give --model-url, --model-id, or USER/APP/models/MODEL")
-    async with connect(options) as client:
+    async with connect(options, ref=ref) as client:
         model = await choose_model(client, options, ref, options.input_type)
-        info = next((info for info in await client.models() if info.id == model.id), None)
-    if info is None:
-        raise NotFound(f"{client.target} does not list {model.ref}")
-    record = _record(info)
+        try:
+            record = _record(await model.info())
+        except InvalidRequest:  # a bare model runner knows its methods only
+            record = {"id": model.id, "url": model.ref.url}
+        methods = await model.methods()
     if options.output != "text":
+        record["methods"] = [_method(method) for method in methods]
         render.emit(render.as_json(record, indent=2 if options.output == "json" else None))
         return DONE
     for key, value in record.items():
         shown = ", ".join(value) if isinstance(value, list) else str(value)
         if shown:
             render.emit(f"{key + ':':<14} {line(shown)}")
+    for method in methods:
+        render.emit(f"{'method:':<14} {line(str(method))}")
+        for text in (method.description, *(f"{p.name}: {p.description}" for p in method.parameters if p.description)):
+            if text:
+                render.emit(f"{'':<14}   {line(text)}")
     return DONE
+
+
+def _method(method: Method) -> dict[str, Any]:
+    parameters = ("name", "type", "required", "default", "description", "iterator")
+    return {
+        "name": method.name,
+        "shape": method.shape,
+        "signature": str(method),
+        "description": method.description,
+        "parameters": [{key: getattr(one, key) for key in parameters} for one in method.parameters],
+        "returns": [one.type for one in method.returns],
+    }
 
 
 def _card(name: str) -> Card:

@@ -199,7 +199,12 @@ _OWNER = [
     _model("--user_id", metavar="ID", help="The model's owner."),
     _model("--app_id", metavar="ID", help="The model's app."),
 ]
-_FORM = [_output("-o", "--output", type=click.Choice(["text", "json", "jsonl"]), default="text", help="Their form.")]
+
+
+def _form(*names: str) -> Callable[[F], F]:
+    return _output("-o", "--output", type=click.Choice(["text", *names]), default="text", help="Their form.")
+
+
 OPTIONS: dict[str, list[Callable[[Any], Any]]] = {
     "server": [
         _server("--local", is_flag=True, help="The embedded server, started for this command."),
@@ -229,12 +234,19 @@ OPTIONS: dict[str, list[Callable[[Any], Any]]] = {
     "fields": [
         _input("-i", "field", type=KeyValue(), multiple=True, help="As prompt=Hi, image=a.jpg or max_tokens=9."),
         _input("--inputs", metavar="JSON", type=JsonValue(), default="{}", help="The same as one object."),
+        _input("--method", metavar="NAME", help="One of the model's methods (--info lists them)."),
     ],
-    "form": _FORM,
+    "owner": _OWNER,
+    "form": [_form("json", "jsonl")],
     "output": [
-        *_FORM,
-        _output("--save", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="Keep media there."),
-        _output("--draw", is_flag=True, help="Save the picture with its boxes (to --save, else here)."),
+        _form("json", "jsonl", "csv"),
+        _output(
+            "--save",
+            metavar="DIR",
+            type=click.Path(path_type=Path, file_okay=False),
+            help="Keep pictures, masks, sounds, texts there.",
+        ),
+        _output("--draw", is_flag=True, help="Save the picture with its boxes and masks."),
         _output("--force", is_flag=True, help="Overwrite saved files."),
     ],
 }

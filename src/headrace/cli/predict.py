@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli import picture, render
-from headrace.cli.connect import choose_model, connect
+from headrace.cli import picture, render, typed
+from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.gather import Gathered, gather, to_input
 from headrace.cli.options import Command, Options, shared
 from headrace.cli.run import DONE, SOME_FAILED, run, warn_input
@@ -25,7 +25,12 @@ if TYPE_CHECKING:
 @shared("server", "model", "input", "fields", "output")
 @click.option("--info", is_flag=True, help="Show what the model is, and stop.")
 def predict(
-    options: Options, words: tuple[str, ...], field: tuple[tuple[str, Any], ...], inputs: dict[str, Any], info: bool
+    options: Options,
+    words: tuple[str, ...],
+    field: tuple[tuple[str, Any], ...],
+    inputs: dict[str, Any],
+    method: str | None,
+    info: bool,
 ) -> int:
     """Send inputs to a model and print its answers.
 
@@ -36,26 +41,62 @@ def predict(
     headrace predict --local cat.jpg
     headrace predict openai/chat-completion/models/gpt-4o "Hello!"
     headrace predict --local --model_id detector street.jpg --draw
+    headrace predict --local llm -i prompt=Hello -i max_tokens=20
     """
     if info:
         from headrace.cli.models import show_info
 
         return run(show_info(options, words))
     gathered = gather(options, words, {**inputs, **dict(field)})
-    return run(_predict(options, gathered))
+    return run(_predict(options, gathered, method or "predict"))
 
 
-async def _predict(options: Options, gathered: Gathered) -> int:
-    saver = Saver(options.save, force=options.force, draw=options.draw) if options.save or options.draw else None
-    async with connect(options) as client:
+async def _predict(options: Options, gathered: Gathered, method: str) -> int:
+    watcher = Watcher()
+    async with connect(options, watcher, gathered.ref) as client:
         model = await choose_model(client, options, gathered.ref, gathered.input_type)
+        call = await typed_call(model, gathered, method, options)
+        if method == "generate" or (call is not None and call.method.shape == "server stream"):
+            from headrace.cli.generate import pieces
+
+            return await pieces(model, gathered, call, options, watcher)
+        if call is not None:
+            return await _call(model, call, options)
+        gathered = gathered.resolved(options)
         predictions, errors = await ask(model, gathered, options)
     _print(predictions, errors, gathered, options.output)
     failed = set(errors)
+    saver = Saver.of(options)
     for position, prediction in predictions.items():
-        if saver is not None and not _saved(saver, prediction, gathered, position):
+        if not saver.saved(prediction, gathered.inputs[position], position, alone=len(gathered.inputs) == 1):
             failed.add(position)
     return SOME_FAILED if failed else DONE
+
+
+async def typed_call(model: Model, gathered: Gathered, method: str, options: Options) -> typed.TypedCall | None:
+    """Make the call of a model's own method, where the command line asks for one; None elsewhere."""
+    if not gathered.fields and method in ("predict", "generate"):
+        return None  # no method needs to be looked up
+    call = await typed.find(model, gathered, method, options.inference_params)
+    if call is None and method not in ("predict", "generate"):
+        raise click.UsageError(f"the model has no methods of its own, so no {method!r}; it has predict and generate")
+    return call
+
+
+async def _call(model: Model, call: typed.TypedCall, options: Options) -> int:
+    """Call a method that gives one answer."""
+    given = {name: value for name, value in options.call.items() if name != "inference_params"}
+    prediction = await model.predict(inputs=[call.item], **given)
+    answer = call.answer(prediction)
+    name = " + ".join(part.name for part in call.parts) or call.method.name
+    if options.output == "text":
+        pretty = render.on_terminal()
+        render.emit(call.show(prediction, pretty=pretty))
+        if pretty and answer.image:
+            picture.show(answer.image)
+    else:
+        render.records([(name, answer)], options.output, alone=True)
+    return DONE if Saver.of(options).saved(answer, call.parts, 0) else SOME_FAILED
 
 
 async def ask(
@@ -77,15 +118,8 @@ def _print(
     names = [" + ".join(part.name for part in parts) for parts in gathered.inputs]
     many = len(names) > 1
     if form != "text":
-        records = [
-            render.record(predictions[n], name) if n in predictions else render.failure(errors[n], n, name)
-            for n, name in enumerate(names)
-        ]
-        if form == "jsonl":
-            for item in records:
-                render.emit(render.as_json(item, indent=None))
-        else:
-            render.emit(render.as_json(records if many else records[0]))
+        found = [predictions[n] if n in predictions else render.failed(errors[n], n) for n in range(len(names))]
+        render.records(list(zip(names, found, strict=True)), form, alone=not many)
     pretty = render.on_terminal()
     for n, name in enumerate(names):
         if n in errors:
@@ -96,15 +130,3 @@ def _print(
             render.emit(render.show(predictions[n], pretty=pretty))
             if pretty and (image := predictions[n].image):
                 picture.show(image)
-
-
-def _saved(saver: Saver, prediction: Prediction, gathered: Gathered, position: int) -> bool:
-    parts = gathered.inputs[position]
-    try:
-        for path in saver.save(prediction, parts, position):
-            if path.stem.endswith("-boxes") and render.on_terminal():
-                picture.show(path.read_bytes())
-    except (HeadraceError, OSError) as error:
-        warn_input(parts[0].name if len(gathered.inputs) > 1 else "", error)
-        return False
-    return True

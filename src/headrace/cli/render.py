@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
@@ -58,12 +59,51 @@ def record(prediction: Prediction, source: str) -> dict[str, Any]:
     return {"input_id": found.pop("input_id", ""), "position": found.pop("position", 0), "source": source, **found}
 
 
-def failure(error: HeadraceError, position: int, source: str) -> dict[str, Any]:
-    """Give an input's error as a JSON object, beside the records of those that went well."""
+def failed(error: HeadraceError, position: int) -> Prediction:
+    """Make the prediction of an input that failed, to stand beside those that went well."""
     from headrace.results import Prediction
 
-    input_id = getattr(error, "input_id", None) or ""
-    return record(Prediction.failed(error, input_id=input_id, position=position), source)
+    return Prediction.failed(error, input_id=getattr(error, "input_id", None) or "", position=position)
+
+
+def records(found: Sequence[tuple[str, Prediction]], form: str, *, alone: bool = False) -> None:
+    """Print predictions with their inputs' names, for programs.
+
+    Args:
+        found: pairs of name and prediction, good or failed.
+        form: "json" (a list, or the object where `alone`), "jsonl" or "csv".
+        alone: whether there is one input and cannot be more.
+    """
+    if form == "csv":
+        table = Table()
+        for name, prediction in found:
+            table.add(prediction, name)
+        return
+    objects = [record(prediction, name) for name, prediction in found]
+    if form == "jsonl":
+        for one in objects:
+            emit(as_json(one, indent=None))
+    else:
+        emit(as_json(objects[0] if alone else objects))
+
+
+class Table:
+    """Prints a table (CSV) of what predictions found, row by row as they come; the header goes first."""
+
+    def __init__(self) -> None:
+        from headrace.export import CsvWriter
+
+        self._buffer = io.StringIO()
+        self._writer = CsvWriter(self._buffer)
+
+    def add(self, prediction: Prediction, source: str) -> None:
+        """Print the rows of one prediction."""
+        self._writer.write(prediction, source)
+        text = self._buffer.getvalue()
+        self._buffer.seek(0)
+        self._buffer.truncate()
+        if text:
+            emit(escape(text.removesuffix("\n")))
 
 
 def heading(name: str, *, pretty: bool) -> str:
@@ -182,14 +222,18 @@ def _plain_regions(regions: Iterable[Region]) -> Iterable[str]:
 
 def media(prediction: Prediction) -> Iterable[str]:
     """Describe vectors, pictures and sounds, a line each."""
-    embedding = prediction.embedding
-    if embedding:
-        start = ", ".join(f"{x:.4f}" for x in embedding[:6])
-        yield f"vector of {len(embedding)} numbers: {start}{', ...' if len(embedding) > 6 else ''}"
+    for embedding in prediction.embeddings:
+        yield vector(embedding)
     if prediction.image:
-        yield f"picture of {in_bytes(len(prediction.image))} (--save DIR keeps it)"
+        yield f"picture of {in_bytes(len(prediction.image))}"
     if prediction.audio:
-        yield f"sound of {in_bytes(len(prediction.audio))} (--save DIR keeps it)"
+        yield f"sound of {in_bytes(len(prediction.audio))}"
+
+
+def vector(numbers: Sequence[float]) -> str:
+    """Describe a vector by its length and its first numbers."""
+    start = ", ".join(f"{x:.4f}" for x in numbers[:6])
+    return f"vector of {len(numbers)} numbers: {start}{', ...' if len(numbers) > 6 else ''}"
 
 
 def is_empty(prediction: Prediction) -> bool:

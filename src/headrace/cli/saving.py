@@ -1,23 +1,27 @@
-"""`--save DIR` and `--draw`: pictures, masks and sounds as files inside DIR, never elsewhere."""
+"""`--save DIR` and `--draw`: pictures, masks, sounds and texts as files inside DIR, never elsewhere."""
 
 from __future__ import annotations
 
 import os
 import re
 import secrets
+import sys
 import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.cli.run import say
-from headrace.cli.terminal import in_bytes
-from headrace.errors import InputError
+from headrace.cli import picture
+from headrace.cli.run import say, warn_input
+from headrace.cli.terminal import in_bytes, is_terminal
+from headrace.errors import HeadraceError, InputError
+from headrace.media import extension
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from headrace import Prediction
     from headrace.cli.given import Given
+    from headrace.cli.options import Options
 
 _SLUG_CHARACTERS = 48
 
@@ -28,14 +32,20 @@ class Saver:
     Args:
         folder: where to; None: the current folder, for drawings only.
         force: overwrite what is there.
-        draw: also draw boxes on the input's picture.
+        draw: also draw boxes and masks on the input's picture.
     """
+
+    @classmethod
+    def of(cls, options: Options) -> Saver:
+        """Make the one that the options ask for; without `--save` and `--draw` it writes nothing."""
+        return cls(options.save, force=options.force, draw=options.draw)
 
     def __init__(self, folder: Path | None, *, force: bool = False, draw: bool = False) -> None:
         self._folder = folder or Path()
         self._keep = folder is not None
         self._force = force
         self._draw = draw
+        self._told = False
 
     def save(self, prediction: Prediction, parts: tuple[Given, ...], position: int) -> list[Path]:
         """Save one good prediction's media, and tell where on stderr.
@@ -49,25 +59,46 @@ class Saver:
         """
         stem = f"{position:06d}-{slug(parts[0].name if parts else prediction.input_id)}"
         written = []
-        for suffix, data in self._contents(prediction, parts):
-            path = self._folder / f"{stem}{suffix}.{extension(data)}"
+        for suffix, kind, data in self._contents(prediction, parts):
+            path = self._folder / f"{stem}{suffix}.{kind}"
             self._folder.mkdir(parents=True, exist_ok=True)
             _write(path, data, self._force)
             say(f"saved {path} ({in_bytes(len(data))})")
             written.append(path)
         return written
 
-    def _contents(self, prediction: Prediction, parts: tuple[Given, ...]) -> Iterator[tuple[str, bytes]]:
+    def saved(self, prediction: Prediction, parts: tuple[Given, ...], position: int, *, alone: bool = False) -> bool:
+        """Save as `save` does, show a drawing where the terminal can; a failure is told, and given as False.
+
+        Args:
+            alone: whether there is no other input that a message could mean.
+        """
+        if not self._keep and not self._told and (prediction.image or prediction.audio) and is_terminal(sys.stderr):
+            self._told = True
+            say("--save DIR keeps it")
+        try:
+            for path in self.save(prediction, parts, position):
+                if path.stem.endswith("-boxes"):
+                    picture.show(path.read_bytes())
+        except (HeadraceError, OSError) as error:
+            warn_input("" if alone or not parts else parts[0].name, error)
+            return False
+        return True
+
+    def _contents(self, prediction: Prediction, parts: tuple[Given, ...]) -> Iterator[tuple[str, str, bytes]]:
+        """Give what is to be written: the end of its name, its extension, its bytes."""
         if self._keep:
-            if prediction.image:
-                yield "", prediction.image
-            if prediction.audio:
-                yield "-sound" if prediction.image else "", prediction.audio
-            masks = [(n, region) for n, region in enumerate(prediction.regions) if region.mask]
-            for n, region in masks:
-                yield f"-mask-{n:02d}-{slug(region.name)}", region.mask or b""
+            if image := prediction.image:
+                yield "", extension(image), image
+            if audio := prediction.audio:
+                yield "-sound" if image else "", extension(audio), audio
+            for n, region in enumerate(prediction.regions):
+                if region.mask:
+                    yield f"-mask-{n:02d}-{slug(region.name)}", extension(region.mask), region.mask
+            if prediction.text:
+                yield "", "txt", prediction.text.encode()
         if self._draw and prediction.regions:
-            yield "-boxes", _drawn(prediction, parts)
+            yield "-boxes", "png", _drawn(prediction, parts)
 
 
 def _drawn(prediction: Prediction, parts: tuple[Given, ...]) -> bytes:
@@ -103,16 +134,3 @@ def slug(name: str) -> str:
     stem = last.rpartition(".")[0] or last
     plain = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:_SLUG_CHARACTERS].strip("-") or "result"
-
-
-def extension(data: bytes) -> str:
-    """Give the file extension that the first bytes ask for, "bin" when they are of no known kind."""
-    known = (
-        (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF8", "gif"), (b"BM", "bmp"),
-        (b"II*\0", "tif"), (b"MM\0*", "tif"), (b"fLaC", "flac"), (b"OggS", "ogg"), (b"ID3", "mp3"),
-    )  # fmt: skip
-    if data.startswith(b"RIFF"):
-        return {b"WEBP": "webp", b"WAVE": "wav", b"AVI ": "avi"}.get(data[8:12], "bin")
-    if data[4:8] == b"ftyp":
-        return "mp4"
-    return next((name for magic, name in known if data.startswith(magic)), "bin")

@@ -18,7 +18,6 @@ from headrace.cli.options import Command, Options, shared
 from headrace.cli.run import DONE, SOME_FAILED, run, say, warn_input
 from headrace.cli.saving import Saver
 from headrace.cli.terminal import Status, in_seconds
-from headrace.errors import HeadraceError
 
 if TYPE_CHECKING:
     from headrace import Input, Prediction
@@ -125,11 +124,12 @@ class Run:
         self._status = Status()
         self._watcher = Watcher(self._status)
         self._pretty = render.on_terminal()
-        self._saver = Saver(options.save, force=options.force, draw=options.draw)
+        self._saver = Saver.of(options)
         self._done = self._failed = 0
         self._start = time.monotonic()
         self._first: float | None = None
         self._records: list[dict[str, Any]] = []
+        self._table = render.Table() if options.output == "csv" else None
 
     async def all(self, source: Iterable[Given] | AsyncIterator[Given], settings: dict[str, Any]) -> int:
         """Stream everything, print, and give the exit code."""
@@ -138,7 +138,7 @@ class Run:
             raise click.UsageError("no input: the list is empty")
         options = self._options
         with self._status:
-            async with connect(options, self._watcher) as client:
+            async with connect(options, self._watcher, self._ref) as client:
                 model = await choose_model(client, options, self._ref, first.kind)
                 self._start = time.monotonic()
                 inputs = self._named(source) if isinstance(source, AsyncIterator) else self._named_sync(source)
@@ -180,21 +180,16 @@ class Run:
             render.emit(render.as_json(render.record(prediction, name), indent=None))
         elif form == "json":
             self._records.append(render.record(prediction, name))
+        elif self._table is not None:
+            self._table.add(prediction, name)
         if prediction.error is not None:
             self._failed += 1
             warn_input(name, prediction.error)
         elif form == "text":
             render.emit(render.row(name, prediction, pretty=self._pretty))
         if prediction.error is None and given is not None:
-            self._save(prediction, given)
+            self._failed += not self._saver.saved(prediction, (given,), prediction.position)
         self._progress()
-
-    def _save(self, prediction: Prediction, given: Given) -> None:
-        try:
-            self._saver.save(prediction, (given,), prediction.position)
-        except (HeadraceError, OSError) as error:
-            self._failed += 1
-            warn_input(given.name, error)
 
     def _progress(self) -> None:
         rate = self._done / max(time.monotonic() - self._start, 1e-6)

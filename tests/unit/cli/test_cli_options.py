@@ -15,7 +15,7 @@ from headrace.cli.options import OPTIONS, Command, Options, shared
 
 @click.command(cls=Command, context_settings=SETTINGS)
 @shared("server", "model", "input", "fields", "output")
-def command(options: Options, field: tuple[tuple[str, Any], ...], inputs: dict[str, Any]) -> None:
+def command(options: Options, field: tuple[tuple[str, Any], ...], inputs: dict[str, Any], method: str | None) -> None:
     click.echo(
         json.dumps(
             {

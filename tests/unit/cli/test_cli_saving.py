@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from headrace.cli.given import Given
-from headrace.cli.saving import Saver, extension, slug
+from headrace.cli.saving import Saver, slug
 from headrace.errors import InputError
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
@@ -57,12 +57,6 @@ CAT = Given("file", "photos/My Cat.jpg", "image", "photos/My Cat.jpg")
 )
 def test_slugs_are_safe_everywhere(name: str, safe: str) -> None:
     assert slug(name) == safe
-
-
-def test_extension_by_magic_bytes() -> None:
-    assert [extension(data) for data in (png(), b"\xff\xd8\xff\xe0", b"RIFF\0\0\0\0WAVE", b"#!/bin/sh", b"")] == [
-        "png", "jpg", "wav", "bin", "bin",
-    ]  # fmt: skip
 
 
 def test_a_picture_is_saved_under_position_and_name(tmp_path: Path) -> None:
@@ -118,7 +112,9 @@ def test_boxes_are_drawn_on_the_input(tmp_path: Path) -> None:
         Saver(None, draw=True).save(boxes(), (Given("url", "https://a.example/x.jpg", "image", "x.jpg"),), 0)
 
 
-def test_text_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_text_is_saved_and_concepts_leave_nothing_behind(tmp_path: Path) -> None:
     folder = tmp_path / "out"
-    assert Saver(folder).save(prediction(text=pb.Text(raw="hello")), (CAT,), 0) == []
+    assert Saver(folder).save(prediction(concepts=[pb.Concept(name="cat", value=1)]), (CAT,), 0) == []
     assert not folder.exists()
+    assert Saver(folder).save(prediction(text=pb.Text(raw="BM: ü")), (CAT,), 0) == [folder / "000000-my-cat.txt"]
+    assert (folder / "000000-my-cat.txt").read_text(encoding="utf-8") == "BM: ü"

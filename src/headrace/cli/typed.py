@@ -1,0 +1,164 @@
+"""`-i key=value`, `--inputs` and `--method`: calls of a model's own methods, where these take what is given."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from headrace.cli import given as g
+from headrace.cli import render
+from headrace.errors import ConfigError
+from headrace.inputs import Input
+from headrace.results import Prediction
+from headrace.v2 import resources_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from headrace import Model
+    from headrace.cli.gather import Gathered
+    from headrace.cli.given import Given
+    from headrace.signatures import Method, Parameter
+
+_Type = pb.ModelTypeField
+_MEDIA = {_Type.IMAGE: "image", _Type.VIDEO: "video", _Type.AUDIO: "audio"}
+_TEXTS = (_Type.STR, _Type.TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class TypedCall:
+    """A method with its arguments, encoded; `parts` are the inputs among them."""
+
+    method: Method
+    item: Input
+    parts: tuple[Given, ...]
+
+    def answer(self, prediction: Prediction) -> Prediction:
+        """Give the answer without the wrapping of a typed call, so that it looks like any other."""
+        if prediction.error is not None or len(self.method.returns) != 1:
+            return prediction
+        outputs = [_unwrapped(output, self.method.returns[0].name) for output in prediction.outputs]
+        return Prediction(
+            prediction.raw,
+            outputs,
+            status=prediction.status,
+            input_id=prediction.input_id,
+            position=prediction.position,
+        )
+
+    def show(self, prediction: Prediction, *, pretty: bool) -> str:
+        """Write the answer for people or pipes: as any other where it is of their kinds, else its value as JSON."""
+        answer = self.answer(prediction)
+        if render.is_empty(answer):
+            value = self.method.decode(prediction.data)
+            if isinstance(value, list) and value and all(isinstance(item, float) for item in value):
+                return render.vector(value)
+            return render.as_json(_plain(value), indent=None)
+        return render.show(answer, pretty=pretty)
+
+
+async def find(model: Model, gathered: Gathered, name: str, params: Mapping[str, Any]) -> TypedCall | None:
+    """Make the typed call that the command line stands for, or None where it is one of the documents' older way.
+
+    That way has an input, and parameters of whatever name.
+
+    Args:
+        model: whose methods are looked up.
+        gathered: the fields, and the inputs given in other ways, which go to the first free arguments of their types.
+        name: the method.
+        params: inference parameters, arguments as well.
+
+    Raises:
+        click.UsageError: a file that is missing.
+        ConfigError: arguments that the method doesn't take, or that are missing or of another type.
+    """
+    methods = {method.name: method for method in await model.methods()}
+    method = methods.get(name)
+    if method is None:
+        if methods and name not in ("predict", "generate"):
+            raise ConfigError(f"the model has no method {name!r}; it has {'; '.join(map(str, methods.values()))}")
+        return None
+    if method.streamed is not None:
+        raise click.UsageError(f"{method} takes a stream, which is for Python: model.call({name!r}, ...)")
+    parts = [one for group in gathered.inputs for one in group]
+    arguments = {**params, **gathered.fields}
+    placed = _placed(method, parts, arguments)
+    older = placed is None or not {parameter.name for parameter in method.parameters}.issuperset(arguments)
+    if older and gathered.maps_an_input and name in ("predict", "generate"):
+        return None
+    if placed is None:
+        raise ConfigError(f"{name} has no argument for {' and '.join(part.name for part in parts)}: {method}")
+    arguments |= placed
+    bound = method.bind((), arguments)
+    values = {}
+    for parameter in method.parameters:
+        if parameter.name in bound:
+            values[parameter.name], given = _value(parameter, bound[parameter.name])
+            parts += [given] if given is not None and given not in parts else []
+    return TypedCall(method, Input((), raw=pb.Input(data=method.encode(values)).SerializeToString()), tuple(parts))
+
+
+def _placed(method: Method, parts: Sequence[Given], taken: Mapping[str, Any]) -> dict[str, Given] | None:
+    """Give each input that has no name the first free argument of its type; None where one finds none."""
+    free = [parameter for parameter in method.parameters if parameter.name not in taken]
+    placed: dict[str, Given] = {}
+    for part in parts:
+        fitting = [p for p in free if part.kind == ("text" if _is_text(p) else _MEDIA.get(p.field.type, ""))]
+        if not fitting:
+            return None
+        placed[fitting[0].name] = part
+        free.remove(fitting[0])
+    return placed
+
+
+def _value(parameter: Parameter, value: Any) -> tuple[Any, Given | None]:
+    """Turn what was written into what the argument's type takes: files into bytes, numbers into texts."""
+    type_ = parameter.field.type
+    if type_ in _MEDIA and isinstance(value, str):
+        value = g.from_url(value, _MEDIA[type_]) if g.is_url(value) else g.from_file(value, _MEDIA[type_])
+    if isinstance(value, g.Given):
+        return _content(value, as_text=_is_text(parameter)), value
+    if _is_text(parameter) and not isinstance(value, str):
+        return json.dumps(value), None  # a number, as in prompt=5
+    if type_ == _Type.BYTES and isinstance(value, str):
+        return (Path(value).read_bytes() if g.exists(value) else value.encode()), None
+    return value, None
+
+
+def _content(part: Given, *, as_text: bool) -> str | bytes:
+    if part.source == "url":
+        return str(part.value)
+    data = part.path.read_bytes() if part.path is not None else part.value
+    assert isinstance(data, bytes)
+    return data.decode(errors="replace") if as_text else data
+
+
+def _is_text(parameter: Parameter) -> bool:
+    return parameter.field.type in _TEXTS
+
+
+def _unwrapped(output: pb.Output, name: str) -> pb.Output:
+    found = next((part.data for part in output.data.parts if part.id == name), None)
+    if found is None:
+        return output  # it stands inline
+    copy = pb.Output()
+    copy.CopyFrom(output)
+    copy.data.CopyFrom(found)
+    return copy
+
+
+def _plain(value: Any) -> Any:
+    """Make JSON of a decoded value."""
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value
