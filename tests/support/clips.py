@@ -19,6 +19,7 @@ PHOTO = Path(headrace.__file__).parent / "data/samples/photos/coffee.jpg"
 SIZE = (640, 400)
 CUP = (300, 200)  # size of the photo in the picture
 GREY = (128, 128, 128)
+BITS = 10  # of the number that each frame shows
 #: Where the cup is in the photo, as fractions: left, top, right, bottom.
 CUP_IN_PHOTO = (0.14, 0.05, 0.83, 0.95)
 
@@ -37,11 +38,23 @@ def _photo() -> Image.Image:
     return Image.open(PHOTO).convert("RGB").resize(CUP)
 
 
-def picture(left: int) -> Image.Image:
-    """Paste the photo."""
+def picture(left: int, number: int = 0) -> Image.Image:
+    """Paste the photo, and the frame's number as white and black squares along the lower edge."""
     ground = Image.new("RGB", SIZE, GREY)
     ground.paste(_photo(), (left, (SIZE[1] - CUP[1]) // 2))
+    for bit in range(BITS):
+        ground.paste("white" if number >> bit & 1 else "black", _square(bit))
     return ground
+
+
+def _square(bit: int) -> tuple[int, int, int, int]:
+    return bit * 20, SIZE[1] - 20, bit * 20 + 20, SIZE[1]
+
+
+def number_of(frame: Image.Image) -> int:
+    """Read the frame's number from its squares."""
+    levels = [frame.convert("L").crop(_square(bit)).resize((1, 1)).getpixel((0, 0)) for bit in range(BITS)]
+    return sum(1 << bit for bit, level in enumerate(levels) if isinstance(level, int) and level > 128)
 
 
 def render(path: Path, times: Sequence[Fraction | float], *, gop: int = 10, codec: str = "libx264") -> Clip:
@@ -59,8 +72,8 @@ def render(path: Path, times: Sequence[Fraction | float], *, gop: int = 10, code
         stream.gop_size = gop
         stream.codec_context.time_base = base
         stream.time_base = base
-        for time, left in zip(exact, lefts, strict=True):
-            frame = av.VideoFrame.from_image(picture(left))
+        for number, (time, left) in enumerate(zip(exact, lefts, strict=True)):
+            frame = av.VideoFrame.from_image(picture(left, number))
             frame.pts = int(time / base)
             frame.time_base = base
             container.mux(stream.encode(frame))

@@ -48,12 +48,14 @@ class Decoder:
         self._halted = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._thread = threading.Thread(target=self._run, name="headrace-video", daemon=True)
         self._index = 0
         self._zero: tuple[float, Fraction] | None = None  # when the first frame came, and its time
+        self._last = Fraction(-1)  # time of the last frame
 
     def start(self) -> None:
         """Start the thread."""
-        threading.Thread(target=self._run, name="headrace-video", daemon=True).start()
+        self._thread.start()
 
     def halt(self) -> None:
         """End without waiting."""
@@ -66,6 +68,7 @@ class Decoder:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.shield(self._ended)
+                self._thread.join(0.1)  # it has nothing left to do
 
     def _run(self) -> None:
         failure: BaseException | None = None
@@ -135,15 +138,20 @@ class Decoder:
             opened.close()
 
     def _timed(self, opened: Opened) -> Iterator[tuple[Decoded, Fraction]]:
-        """Give frames with their times; of a live source they go on where the clock is after it was opened again."""
-        shift: Fraction | None = Fraction(0) if self._finite else None
+        """Give frames with their times; those of a live source go on with the clock where it begins again."""
+        shift = Fraction(0) if self._finite else None
         for decoded in opened.frames():
-            if shift is None:
-                now = time.monotonic()
-                if self._zero is None:
-                    self._zero = (now, decoded.time)
-                shift = Fraction(now - self._zero[0]).limit_denominator(1000) - decoded.time
-            yield decoded, decoded.time + shift
+            if not self._finite and (shift is None or decoded.time + shift <= self._last):
+                shift = self._since_first(decoded) - decoded.time
+            assert shift is not None
+            self._last = decoded.time + shift
+            yield decoded, self._last
+
+    def _since_first(self, decoded: Decoded) -> Fraction:
+        now = time.monotonic()
+        if self._zero is None:
+            self._zero = (now, decoded.time)
+        return max(Fraction(now - self._zero[0]).limit_denominator(1000), self._last + decoded.tick)
 
     def _pace(self, when: Fraction) -> None:
         now = time.monotonic()

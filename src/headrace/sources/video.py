@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 from dataclasses import dataclass, field
@@ -137,7 +138,7 @@ class VideoSource(InputSource):
 
     def _clear(self) -> None:
         self._work: Decoder | None = None
-        self._held: Raw | None = None
+        self._encoding: asyncio.Task[SourceInput] | None = None  # the frame in hand
         self._given = 0
         self._closed_drops = 0
         self._reading = self._closed = False
@@ -155,7 +156,7 @@ class VideoSource(InputSource):
         drops = dict(work.out.drops)
         if self._closed_drops:
             drops["closed"] = drops.get("closed", 0) + self._closed_drops
-        waiting = len(work.out) + (self._held is not None)
+        waiting = len(work.out) + (self._encoding is not None)
         return VideoStats(
             work.out.put_count, self._given, sum(drops.values()), drops, waiting, work.broken, work.reconnects
         )
@@ -173,7 +174,7 @@ class VideoSource(InputSource):
 
     async def ready(self) -> None:
         """Wait until a frame is there, or the end; it is not taken, and a newer one may still replace it."""
-        if not self._closed and self._held is None:
+        if not self._closed and self._encoding is None:
             await self._started().out.ready()
 
     async def __anext__(self) -> SourceInput:
@@ -183,12 +184,15 @@ class VideoSource(InputSource):
             raise StopAsyncIteration
         self._reading = True
         try:
-            if self._held is None:
-                self._held = await self._started().out.take()
-            frame = await self._encoded(self._held)
-            if self._closed:  # meanwhile, which has counted it
+            if self._encoding is None:
+                raw = await self._started().out.take()
+                self._encoding = asyncio.get_running_loop().create_task(self._encoded(raw), name="headrace-frame")
+            # A reader that is cancelled here finds the same frame next time; two threads must never share a frame.
+            await asyncio.wait([self._encoding])
+            encoding, self._encoding = self._encoding, None
+            if encoding is None:  # closed meanwhile, which has counted it
                 raise StopAsyncIteration
-            self._held = None
+            frame = encoding.result()
             self._given += 1
             return frame
         except EndOfPipe:
@@ -228,9 +232,10 @@ class VideoSource(InputSource):
         if self._closed:
             return
         self._closed = True
-        if self._held is not None:
-            self._held = None
+        encoding, self._encoding = self._encoding, None
+        if encoding is not None:
             self._closed_drops += 1
+            await asyncio.wait([encoding])
         if self._work is not None:
             await self._work.stop()
 
