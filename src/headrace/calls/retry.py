@@ -20,6 +20,8 @@ RETRIED = frozenset(
     {Kind.WARMING, Kind.THROTTLE, Kind.TRANSIENT, Kind.AMBIGUOUS, Kind.CONNECT, Kind.CONNECTION, Kind.UNPROCESSED}
 )
 
+EXPONENT_MOST = 64  # by then every cap is reached; much more would not fit a float
+
 
 @dataclass(slots=True)
 class Attempts:
@@ -86,7 +88,7 @@ class Attempts:
         left = self.warm_up - waited
         if left <= 0:
             return self._given_up(error)
-        bound = min(self.policy.warm_up_cap, 0.5 * 1.5**self._polls)
+        bound = min(self.policy.warm_up_cap, 0.5 * 1.5 ** min(self._polls, EXPONENT_MOST))
         self._polls += 1
         delay = bound * (0.5 + 0.5 * self.unit())
         hint = _hint(error)
@@ -99,7 +101,7 @@ class Attempts:
         return delay
 
     def _backoff(self, failures: int, error: HeadraceError) -> float:
-        bound = min(self.policy.cap, self.policy.initial * self.policy.multiplier**failures)
+        bound = min(self.policy.cap, self.policy.initial * self.policy.multiplier ** min(failures, EXPONENT_MOST))
         delay = bound * self.unit()
         hint = _hint(error)
         return max(delay, min(hint, self.policy.hint_cap)) if hint is not None else delay

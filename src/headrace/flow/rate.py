@@ -29,6 +29,7 @@ class Rate:
     LOOK_AGAIN = 0.25  # seconds after which a waiting call looks whether the rate has changed
     EPISODE = 0.5  # seconds in which throttles count as one
     SLOWEST = 1.0  # calls a second
+    FIRST = 10.0  # at least so many where there was no rate before, whatever few calls were made: a guess to start from
     FAST, SLOW = 2.0, 1.02  # growth a second
     UNLIMITED = 10_000.0  # calls a second that are as good as any number
 
@@ -76,7 +77,7 @@ class Rate:
         _forget(self._throttles, now)
         _forget(self._starts, now)
         refused = len(self._throttles) / max(1, len(self._starts))
-        throttled_at = self._now if self._now is not None else max(self.SLOWEST, float(len(self._starts)))
+        throttled_at = self._now if self._now is not None else max(self.FIRST, float(len(self._starts)))
         # A first throttle of a client without a rate tells little: what came just before may be a burst.
         self._ceiling = throttled_at if self._now is not None else math.inf
         self._now = max(min(self.SLOWEST, throttled_at), throttled_at * min(0.95, max(0.5, 1.0 - refused)))
