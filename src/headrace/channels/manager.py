@@ -255,8 +255,10 @@ class ChannelManager:
         for home in homes:
             while home.waiters:
                 waiter = home.waiters.popleft()
-                if not waiter.done() and home.loop is loop:
-                    waiter.set_exception(ClosedError("the client is closed"))
+                if home.loop is loop:
+                    _refuse(waiter)
+                elif not home.loop.is_closed():
+                    home.loop.call_soon_threadsafe(_refuse, waiter)
         own = [c for home in homes if home.loop is loop and self._pid == os.getpid() for c in home.connections]
         for home in homes:
             if home.loop is not loop or self._pid != os.getpid():
@@ -350,6 +352,11 @@ def _before_fork() -> None:
 def _after_fork_in_child() -> None:
     global _core_is_lost
     _core_is_lost = _core_is_lost or _busy_at_fork
+
+
+def _refuse(waiter: asyncio.Future[Connection]) -> None:
+    if not waiter.done():
+        waiter.set_exception(ClosedError("the client is closed"))
 
 
 def _retrieved(task: asyncio.Task[None]) -> None:
