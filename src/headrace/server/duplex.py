@@ -79,7 +79,7 @@ class _Matched:
         self._call = call
         self._default_id = hosted.id if hosted else ""
         self._ordered = hosted.ordered if hosted else True
-        bound = max(MIN_READ, 2 * hosted.concurrency if hosted else 0)
+        bound = max(MIN_READ, 2 * hosted.at_once if hosted else 0)
         self._room = _Room(math.inf if call.faults.answers_after_last_input else bound)
         self._turn: asyncio.Queue[asyncio.Task[tuple[Response | None, int]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -14,11 +14,12 @@ import inspect
 import json
 import logging
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from headrace.server.batching import Batcher
 from headrace.server.envelope import INVALID_REQUEST, NOT_DEPLOYABLE, QUEUE_FULL
 from headrace.server.feed import Feed
 from headrace.server.methods import Method
@@ -49,11 +50,18 @@ class Hosted:
         self._slots = asyncio.Semaphore(self.concurrency)
         self._waiting = 0
         self._workers = Workers(f"model-{card.id}", self.concurrency)
+        self.batch = max(1, int(getattr(cls, "batch", 16))) if hasattr(cls, "predict_many") else 1
+        self._batcher = Batcher(self._predict_many, self.batch, self.concurrency) if self.batch > 1 else None
 
     @property
     def id(self) -> str:
         """The model's id."""
         return self.card.id
+
+    @property
+    def at_once(self) -> int:
+        """Items that the model can work on at a time."""
+        return self.concurrency * self.batch
 
     @property
     def loaded(self) -> bool:
@@ -121,12 +129,24 @@ class Hosted:
         if method.shape != "predict":
             return join([answer async for answer in self.generate(item)])
         await self.ready()
-        if method.is_async:
+        if self._batcher is not None and method.name == "predict":
+            value = await self._batcher.predict(item)
+        elif method.is_async:
             async with self._slot():
                 value = await method.call(self._instance, item)
         else:
             value = await self._in_slot(functools.partial(method.call, self._instance, item))
         return method.answer(value, bool(item.method))
+
+    async def _predict_many(self, items: Sequence[Item]) -> Sequence[Any]:
+        method = self._instance.predict_many
+        values: Sequence[Any]
+        if inspect.iscoroutinefunction(method):
+            async with self._slot():
+                values = await method(items)
+        else:
+            values = await self._in_slot(functools.partial(method, items))
+        return values
 
     async def generate(self, item: Item) -> AsyncGenerator[Answer, None]:
         """Give the pieces of the answer as the model makes them; closing the iterator stops the model."""
@@ -200,6 +220,8 @@ class Hosted:
         """Call the model's own `close`, if it has one, and let its threads go."""
         if self._loading is not None:
             self._loading.cancel()
+        if self._batcher is not None:
+            self._batcher.close()
         close = getattr(self._instance, "close", None)
         if callable(close):
             try:

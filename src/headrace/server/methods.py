@@ -8,6 +8,8 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+from google.protobuf.struct_pb2 import Struct
+
 from headrace.errors import HeadraceError
 from headrace.server import signatures
 from headrace.server.envelope import INVALID_REQUEST, PREDICTION_FAILED
@@ -55,6 +57,8 @@ def methods_of(cls: type, card: Card) -> dict[str, Method]:
     """
     parameters = getattr(cls, "parameters", {})
     found: dict[str, Method] = {}
+    if inspect.isfunction(many := inspect.getattr_static(cls, "predict_many", None)):
+        found["predict"] = ItemMethod(many, "predict", f"{cls.__name__}.predict_many", card, parameters)
     for name in dir(cls):
         function = inspect.getattr_static(cls, name)
         if name in SHAPES and not inspect.isfunction(function):
@@ -62,6 +66,8 @@ def methods_of(cls: type, card: Card) -> dict[str, Method]:
         if name not in SHAPES and not getattr(function, "__headrace_method__", False):
             continue
         where = f"{cls.__name__}.{name}"
+        if name == "predict" and name in found and not _takes_item(function):
+            raise ShapeError(f"{where} takes typed arguments; beside predict_many it must take an item")
         if name in SHAPES and _takes_item(function):
             found[name] = ItemMethod(function, SHAPES[name], where, card, parameters)
             continue
@@ -127,7 +133,7 @@ class ItemMethod:
             elif kind is not None:
                 getattr(made, kind).CopyFrom(getattr(part, kind))
             elif field.name == "params":
-                params.update(plain_struct(part.struct_value))
+                params.update(plain_struct(_struct_of(part, field)))
             else:
                 params[field.name] = _finite(field.name, decode_value(part, field))
         if parts:
@@ -139,7 +145,7 @@ class ItemMethod:
         answer = to_answer(value)
         if not typed:
             return answer
-        data = pb.Data(parts=[pb.Part(id="return")])
+        data = pb.Data(parts=[pb.Part(id="return", data=pb.Data())])
         into = data.parts[0].data
         result = self.signature.output_fields[0].type
         if result == pb.ModelTypeField.STR:
@@ -150,6 +156,16 @@ class ItemMethod:
         else:
             into.CopyFrom(answer.data)
         return Answer(data, answer.prompt_tokens, answer.completion_tokens, answer.input_id)
+
+
+def _struct_of(part: pb.Data, field: pb.ModelTypeField) -> Struct:
+    """Give a JSON argument as the protocol has inference parameters, however its client wrote it."""
+    struct = Struct()
+    try:
+        struct.update(decode_value(part, field))
+    except (TypeError, ValueError, HeadraceError) as error:
+        raise ModelError(INVALID_REQUEST, f"argument {field.name}: {error}") from error
+    return struct
 
 
 class TypedMethod:
@@ -210,7 +226,7 @@ class TypedMethod:
         """Make an answer: the part "return", or the fields of old where the call named no method."""
         field = self.signature.output_fields[0]
         data = pb.Data()
-        into = data.parts.add(id="return").data if typed else data
+        into = data.parts.add(id="return", data=pb.Data()).data if typed else data  # "" and 0 are data, too
         try:
             encode_value(into, field, value)
         except (TypeError, ValueError, KeyError, HeadraceError) as error:

@@ -7,10 +7,14 @@ A model is any Python class with one or more of `predict`, `generate` and `strea
             return item.text.upper()
 
 Methods may be plain (run in a worker thread), generators, or `async`. They take one `Item` (`stream`: an iterator of
-items) and give back an `Answer` or anything `to_answer` understands. `load()` (optional, blocking) runs once in a
-thread before first use, `close()` (optional) when the server stops. Class attributes, all optional: `card` describes
-the model; `concurrency` (1) is how many calls may run at once; `ordered = False` lets a stream's answers leave as they
-are ready; `parameters` names the inference parameters with their defaults (or types), for calls with typed arguments.
+items) and give back an `Answer` or anything `to_answer` understands. A model that is faster on several items at once
+has `predict_many`: it takes a list of them (those that wait anyway) and gives back a list of answers, a ModelError in
+place of an item's that failed. `load()` (optional, blocking) runs once in a thread before first use, `close()`
+(optional) when the server stops.
+
+Class attributes, all optional: `card` describes the model; `concurrency` (1) is how many calls may run at once; `batch`
+(16) how many items `predict_many` gets at most; `ordered = False` lets a stream's answers leave as they are ready;
+`parameters` names the inference parameters with their defaults (or types), for calls with typed arguments.
 """
 
 from __future__ import annotations

@@ -87,6 +87,12 @@ class Registry:
             for name in card.weights:
                 weights.ensure(name, self._progress)
 
+    @property
+    def only(self) -> str:
+        """The id of the one model that there is; "" when there are several."""
+        names = {*self._hosted, *self._builtin}
+        return names.pop() if len(names) == 1 else ""
+
     async def get(self, model_id: str) -> Hosted:
         """Give the model of an id, its class imported but not yet loaded.
 

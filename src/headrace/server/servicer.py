@@ -23,6 +23,9 @@ from headrace.v2 import resources_pb2, service_pb2
 
 MIN_AT_ONCE = 8  # inputs of a batch under way at least: while one is in the model, URLs of others are fetched
 
+_NOTHING = resources_pb2.Data(text=resources_pb2.Text())
+_NOTHING_TYPED = resources_pb2.Data(parts=[resources_pb2.Part(id="return", data=resources_pb2.Data())])
+
 Request = service_pb2.PostModelOutputsRequest
 Response = service_pb2.MultiOutputResponse
 Context = grpc.aio.ServicerContext[Request, Response]
@@ -65,14 +68,15 @@ class Predictions:
             await run_duplex(self, call)
 
     async def model(self, request: Request) -> Hosted:
-        """Find the model that a request names.
+        """Find the model that a request names; one that names none means the only model that there is.
 
         Raises:
             ModelError: 11102 no id, 21200 unknown, 21350 unusable.
         """
-        if not request.model_id:
+        model_id = request.model_id or self._registry.only
+        if not model_id:
             raise ModelError(envelope.INVALID_REQUEST, "model_id is empty")
-        return await self._registry.get(request.model_id)
+        return await self._registry.get(model_id)
 
     async def answer(self, request: Request, call: Call) -> Response:
         """Make the response to one request: every input its own output, in their order."""
@@ -106,7 +110,7 @@ class Predictions:
             for position, wire in left:
                 results[position] = await self._one(wire, struck[position], shared, hosted)
 
-        workers = min(len(inputs), max(MIN_AT_ONCE, hosted.concurrency + 1))
+        workers = min(len(inputs), max(MIN_AT_ONCE, hosted.at_once + 1))
         tasks = [asyncio.create_task(work()) for _ in range(workers)]
         try:
             await asyncio.gather(*tasks)
@@ -146,7 +150,7 @@ class Predictions:
                         given += 1
                         yield envelope.response([envelope.output(answer, call.echoed(wire), hosted.id)], call.req_id)
                 if not given:  # an empty stream would look like a broken one
-                    nothing = Answer(resources_pb2.Data(text=resources_pb2.Text()))
+                    nothing = Answer(_NOTHING_TYPED if item.method else _NOTHING)
                     yield envelope.response([envelope.output(nothing, call.echoed(wire), hosted.id)], call.req_id)
             except Exception as error:
                 failed = envelope.output(noted(error, hosted), call.echoed(wire), hosted.id)

@@ -63,6 +63,11 @@ async def test_an_unknown_model_is_an_envelope_that_names_the_models_there_are(s
     assert [(o.input.id, o.status.code) for o in response.outputs] == [("i0", 21200), ("i1", 21200)]
 
 
+async def test_without_a_model_id_the_only_model_is_meant(serve: Any) -> None:
+    stub = await serve()
+    assert (await stub.predict(stub.request("a", model=""))).outputs[0].data.text.raw == "a"
+
+
 async def test_routing_looks_at_model_id_only(serve: Any) -> None:
     stub = await serve()
     request = stub.request("a")
@@ -86,7 +91,7 @@ async def test_routing_looks_at_model_id_only(serve: Any) -> None:
     ],
 )
 async def test_a_request_that_makes_no_sense_is_refused_as_a_whole(serve: Any, change: Any, word: str) -> None:
-    stub = await serve()
+    stub = await serve(Picky)
     request = stub.request("a")
     change(request)
     response = await stub.predict(request)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.server import weights
-from headrace.server.model import Answer, Card, Item
+from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._answers import embedding
-from headrace.server.models._onnx import Network, threads
+from headrace.server.models._onnx import Network
 from headrace.server.models._params import words
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class MiniLM:
         self._tokenizer.enable_padding()
         self._tokenizer.enable_truncation(MOST_TOKENS)
 
-    def embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], int]:
-        """Embed texts; gives an array (texts, 384) and the number of tokens read."""
+    def embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
+        """Embed texts; gives an array (texts, 384) and the number of tokens read of each."""
         import numpy as np
 
         encoded = self._tokenizer.encode_batch(list(texts))
@@ -40,7 +40,7 @@ class MiniLM:
         ids = np.array([one.ids for one in encoded], np.int64)
         states = self._network.run(None, input_ids=ids, attention_mask=mask, token_type_ids=np.zeros_like(ids))[0]
         mean = (states * mask[..., None]).sum(1) / mask.sum(1, keepdims=True)
-        return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32), int(mask.sum())
+        return (mean / np.linalg.norm(mean, axis=1, keepdims=True)).astype(np.float32), mask.sum(1).tolist()
 
 
 class TextEmbedder:
@@ -63,7 +63,6 @@ class TextEmbedder:
         sample="headrace predict --local --model_id minilm-l6-v2 --bytes 'A cat sleeps.' --input_type text -o json",
         weights=(NETWORK, TOKENIZER),
     )
-    concurrency = threads()
 
     def load(self) -> None:
         """Check the weights and load them."""
@@ -71,7 +70,28 @@ class TextEmbedder:
 
     def predict(self, item: Item) -> Answer:
         """Embed one text."""
-        vectors, tokens = self._minilm.embed([words(item)])
-        answer = embedding(vectors[0])
-        answer.prompt_tokens = tokens
+        (answer,) = self.predict_many([item])
+        if isinstance(answer, ModelError):
+            raise answer
         return answer
+
+    def predict_many(self, items: Sequence[Item]) -> list[Answer | ModelError]:
+        """Embed the texts of several items in one go."""
+        read = [_read(item) for item in items]
+        texts = [one for one in read if isinstance(one, str)]
+        vectors, tokens = self._minilm.embed(texts) if texts else ((), ())
+        made = (_answer(vector, count) for vector, count in zip(vectors, tokens, strict=True))
+        return [next(made) if isinstance(one, str) else one for one in read]
+
+
+def _read(item: Item) -> str | ModelError:
+    try:
+        return words(item)
+    except ModelError as error:
+        return error
+
+
+def _answer(vector: NDArray[np.float32], tokens: int) -> Answer:
+    answer = embedding(vector)
+    answer.prompt_tokens = tokens
+    return answer

@@ -1,0 +1,78 @@
+"""Batches of items for models that are faster on several at once: those that wait anyway, never waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from headrace.server.envelope import PREDICTION_FAILED
+from headrace.server.model import Item, ModelError
+
+
+class Batcher:
+    """Collect items while the model is busy, and hand them over together.
+
+    Args:
+        run: answers a batch, in its order; a ModelError in place of an answer fails that item alone.
+        most: items of a batch, at most.
+        runs: batches at a time, at most.
+    """
+
+    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Any]]], most: int, runs: int) -> None:
+        self._run = run
+        self._most = most
+        self._runs = runs
+        self._waiting: deque[tuple[Item, asyncio.Future[Any]]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def predict(self, item: Item) -> Any:
+        """Wait for the item's answer; an item whose caller has gone before its batch starts is left out."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if len(self._tasks) < self._runs:
+            task = asyncio.create_task(self._work())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await future
+
+    def close(self) -> None:
+        """Give up the batches under way."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _work(self) -> None:
+        await asyncio.sleep(0)  # what comes in the same turn of the loop goes into one batch
+        while batch := self._next():
+            items = [item for item, _ in batch]
+            try:
+                values: Sequence[Any] = await self._run(items)
+                if len(values) != len(items):
+                    raise ModelError(
+                        PREDICTION_FAILED, f"predict_many gave {len(values)} answers to {len(items)} items"
+                    )
+            except Exception as error:
+                values = [error] * len(items)
+            for (_, future), value in zip(batch, values, strict=True):
+                if future.done():
+                    continue  # its caller has gone
+                if isinstance(value, Exception):
+                    future.set_exception(_copy(value) if len(items) > 1 else value)
+                else:
+                    future.set_result(value)
+
+    def _next(self) -> list[tuple[Item, asyncio.Future[Any]]]:
+        batch: list[tuple[Item, asyncio.Future[Any]]] = []
+        while self._waiting and len(batch) < self._most:
+            item, future = self._waiting.popleft()
+            if not future.done():
+                batch.append((item, future))
+        return batch
+
+
+def _copy(error: Exception) -> ModelError:
+    """Give each item an exception of its own: one that is raised in several places collects all their tracebacks."""
+    if isinstance(error, ModelError):
+        return ModelError(error.code, error.description)
+    return ModelError(PREDICTION_FAILED, f"{type(error).__name__}: {error}")
