@@ -14,7 +14,7 @@ from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.options import Grouped, Options, shared
 from headrace.cli.run import DONE, run, say
 from headrace.cli.terminal import in_bytes, line, short, styled, width
-from headrace.errors import InvalidRequest
+from headrace.errors import InvalidRequest, PredictionFailed
 from headrace.events import ServerLog
 
 if TYPE_CHECKING:
@@ -155,7 +155,10 @@ async def show_info(options: Options, words: tuple[str, ...]) -> int:
             record = _record(await model.info())
         except InvalidRequest:  # a bare model runner knows its methods only
             record = {"id": model.id, "url": model.ref.url}
-        methods = await model.methods()
+        try:
+            methods = await model.methods()
+        except PredictionFailed:  # an older model may say anything to a question that it does not know
+            methods = ()
     if options.output != "text":
         record["methods"] = [_method(method) for method in methods]
         render.emit(render.as_json(record, indent=2 if options.output == "json" else None))

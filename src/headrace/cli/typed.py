@@ -11,7 +11,7 @@ import click
 
 from headrace.cli import given as g
 from headrace.cli import render
-from headrace.errors import ConfigError
+from headrace.errors import ConfigError, ServerError
 from headrace.inputs import Input
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
@@ -76,7 +76,12 @@ async def find(model: Model, gathered: Gathered, name: str, params: Mapping[str,
         click.UsageError: a file that is missing.
         ConfigError: arguments that the method doesn't take, or that are missing or of another type.
     """
-    methods = {method.name: method for method in await model.methods()}
+    try:
+        methods = {method.name: method for method in await model.methods()}
+    except ServerError:
+        if gathered.maps_an_input:  # an older model may say anything to a question that it does not know
+            return None
+        raise
     method = methods.get(name)
     if method is None:
         if methods and name not in ("predict", "generate"):
