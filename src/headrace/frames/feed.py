@@ -137,6 +137,7 @@ class PlainFeed:
         self._source: Source[Any] = source(items, (str, bytes, bytearray, memoryview, Input))
         self._pipe: Pipe[Taken] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._pulling: asyncio.Task[Taken] | None = None
         self._closed = False
         self.frames = 0
         self.drops: dict[str, int] = {}
@@ -153,7 +154,11 @@ class PlainFeed:
     async def take(self) -> Taken:
         """Take the next item, a picture or an array as JPEG."""
         if self._pipe is None:
-            taken = await self._pull()
+            if self._pulling is None:
+                self._pulling = asyncio.get_running_loop().create_task(self._pull(), name="headrace-frames")
+            await asyncio.wait([self._pulling])  # where this is cancelled, the next call gets the item
+            pulling, self._pulling = self._pulling, None
+            taken = pulling.result()
         else:
             if self._task is None:
                 self._task = asyncio.get_running_loop().create_task(self._fill(self._pipe), name="headrace-frames")
@@ -208,9 +213,13 @@ class PlainFeed:
         self._closed = True
         if self._pipe is not None:
             self._pipe.close_receiver()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        tasks: list[asyncio.Task[Any]] = [task for task in (self._task, self._pulling) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if self._pulling is not None and not self._pulling.cancelled() and self._pulling.exception() is None:
+            self._dropped(self._pulling.result(), "closed")
         with contextlib.suppress(Exception):  # the user's iterator failed while closing: it is over
             await self._source.close()
 

@@ -15,7 +15,15 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from headrace.config import Window
-from headrace.errors import ClosedError, ConcurrentUse, ConfigError, HeadraceError, ServerError, SourceError
+from headrace.errors import (
+    ClosedError,
+    ConcurrentUse,
+    ConfigError,
+    HeadraceError,
+    ServerError,
+    SourceError,
+    StreamBroken,
+)
 from headrace.flow.window import Gate
 from headrace.frames.stats import FrameStats, Rate
 from headrace.frames.window import AdaptiveWindow
@@ -241,11 +249,12 @@ class FrameStream:
 
     async def _answer(self, calls: DuplexStream) -> Prediction:
         """Wait for the next answer; where another mode may be needed, not for ever for the first one."""
-        if not self._may_switch or calls.stats.received or self._first_answer is None:
-            return await anext(calls)
+        limit = self._first_answer
         if self._first is None:
+            if not self._may_switch or self._taken or limit is None:
+                return await anext(calls)
             self._first = asyncio.ensure_future(anext(calls))
-        while not (await asyncio.wait([self._first], timeout=min(self._first_answer, 1.0)))[0]:
+        while not (await asyncio.wait([self._first], timeout=min(limit or 1.0, 1.0)))[0]:
             if self._stalled():
                 raise TimeoutError
         first, self._first = self._first, None
@@ -261,8 +270,9 @@ class FrameStream:
     def _should_switch(self, error: BaseException) -> bool:
         if not self._may_switch or self._mode == "unary":
             return False
+        refusal = error.__cause__ if isinstance(error, StreamBroken) and not error.received else error
         return isinstance(error, TimeoutError) or (
-            isinstance(error, ServerError) and error.code is None and error.name == "UNIMPLEMENTED"
+            isinstance(refusal, ServerError) and refusal.code is None and refusal.name == "UNIMPLEMENTED"
         )
 
     async def _switch(self) -> None:

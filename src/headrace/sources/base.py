@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, Self
 
@@ -104,10 +104,12 @@ class ItemSource(InputSource):
         self._reading = True
         try:
             if self._current is None:
-                self._current = await self._next()
+                self._current = await self._pipe.receive() if self._pipe is not None else self._task(self._pulled())
             await asyncio.wait([self._current])  # a reader that is cancelled here finds the same item next time
-            item, self._current = self._current.result(), None
-            return item
+            current, self._current = self._current, None
+            if current is None:  # closed meanwhile
+                raise StopAsyncIteration
+            return current.result()
         except (EndOfPipe, ClosedError):
             raise StopAsyncIteration from None
         finally:
@@ -122,23 +124,25 @@ class ItemSource(InputSource):
             self._pipe = Pipe(self._prefetch)
             self._filler = asyncio.get_running_loop().create_task(self._fill(self._pipe), name="headrace-prefetch")
 
-    async def _next(self) -> asyncio.Task[SourceInput]:
-        if self._pipe is not None:
-            return await self._pipe.receive()
-        return await self._pull()
+    @staticmethod
+    def _task(work: Coroutine[Any, Any, SourceInput]) -> asyncio.Task[SourceInput]:
+        return asyncio.get_running_loop().create_task(work, name="headrace-prefetch")
 
-    async def _pull(self) -> asyncio.Task[SourceInput]:
+    async def _pull(self) -> tuple[Any, int]:
         assert self._items is not None
         raw = await iterables.pull(self._items)
-        position = self._position
-        self._position += 1
-        return asyncio.get_running_loop().create_task(self._one(raw, position), name="headrace-prefetch")
+        position, self._position = self._position, self._position + 1
+        return raw, position
+
+    async def _pulled(self) -> SourceInput:
+        return await self._one(*await self._pull())
 
     async def _fill(self, pipe: Pipe[asyncio.Task[SourceInput]]) -> None:
         try:
             while True:
                 await pipe.ready()
-                await pipe.send(await self._pull())
+                raw, position = await self._pull()
+                await pipe.send(self._task(self._one(raw, position)))
         except StopAsyncIteration:
             pipe.close_sender()
         except ClosedError:
@@ -169,6 +173,7 @@ class ItemSource(InputSource):
             self._pipe.close_receiver()
         for task in tasks:
             task.cancel()
+        self._current = None
         if tasks:
             await asyncio.wait(tasks)
         if self._items is not None:

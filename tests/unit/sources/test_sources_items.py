@@ -83,7 +83,8 @@ async def test_reading_ahead_is_bounded(tmp_path: Path) -> None:
         await source.restart()
 
 
-async def test_a_cancelled_read_loses_no_item() -> None:
+@pytest.mark.parametrize("prefetch", [0, 2])
+async def test_a_cancelled_read_loses_no_item(prefetch: int) -> None:
     gate = asyncio.Event()
 
     async def items() -> AsyncIterator[str]:
@@ -91,7 +92,7 @@ async def test_a_cancelled_read_loses_no_item() -> None:
         await gate.wait()
         yield "b"
 
-    async with from_bytes(items(), "text", prefetch=2) as source:
+    async with from_bytes(items(), "text", prefetch=prefetch) as source:
         assert payloads([await anext(source)]) == [b"a"]
         waiting = asyncio.ensure_future(anext(source))
         await asyncio.sleep(0)
