@@ -116,7 +116,7 @@ class Fetcher:
         for address in await self._addresses(url):
             at = url.copy_with(host=str(address), username=None, password=None)
             auth = (url.username, url.password) if url.username else None
-            request = self._client.build_request("GET", at, headers=headers, extensions={"sni_hostname": url.host})
+            request = self._client.build_request("GET", at, headers=headers, extensions={"sni_hostname": _host(url)})
             try:
                 response = await self._client.send(request, stream=True, auth=auth)
             except httpx.ConnectError as error:
@@ -136,7 +136,7 @@ class Fetcher:
     async def _addresses(self, url: httpx.URL) -> list[Address]:
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
-            found = await in_thread(lambda: self._resolve(url.host, port), "resolve")
+            found = await in_thread(lambda: self._resolve(_host(url), port), "resolve")
         except (OSError, UnicodeError) as error:
             raise ModelError(DOWNLOAD_FAILED, f"the host of {_shown(url)} cannot be found") from error
         checked = [addresses.parse(one) for one in found]
@@ -183,6 +183,11 @@ async def _body(response: httpx.Response, url: httpx.URL, kind: str) -> bytes:
 def _failed(url: httpx.URL, error: Exception | None) -> ModelError:
     reason = str(error) or type(error).__name__
     return ModelError(DOWNLOAD_FAILED, f"{_shown(url)} cannot be fetched: {reason}")
+
+
+def _host(url: httpx.URL) -> str:
+    """Give the host as it goes over the wire: names of other alphabets encoded."""
+    return url.raw_host.decode("ascii")
 
 
 def _shown(url: httpx.URL | str) -> str:

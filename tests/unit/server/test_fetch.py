@@ -196,6 +196,19 @@ async def test_a_redirect_inward_is_refused_before_it_is_followed(web: Web, monk
     assert len(web.requests) == 1
 
 
+async def test_names_of_other_alphabets_go_encoded(web: Web) -> None:
+    asked = []
+
+    def resolver(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    async with Fetcher(allow_private=True, resolver=resolver) as fetcher:
+        assert await fetcher.fetch(web.url("/photo", "bücher.test"), "image") == b"photo"
+    assert asked == ["xn--bcher-kva.test"]
+    assert f"host: xn--bcher-kva.test:{web.port}" in web.requests[0].casefold()
+
+
 async def test_the_next_address_is_tried_when_one_does_not_answer(web: Web) -> None:
     both = ["127.0.0.9", "127.0.0.1"]  # nothing listens on the first
     async with Fetcher(allow_private=True, resolver=lambda host, port: both) as fetcher:
