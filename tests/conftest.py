@@ -24,6 +24,13 @@ GRACE_SECONDS = 2.0  # for what ends by itself, such as a thread that has been t
 _before: pytest.StashKey[tuple[dict[str, str], set[int]]] = pytest.StashKey()
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With `-m core`, leave files without core tests alone: what they import may not be installed."""
+    if config.option.markexpr != "core" or not collection_path.name.startswith("test_"):
+        return None
+    return "mark.core" not in collection_path.read_text(encoding="utf-8") or None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Hide the credentials and contexts of whoever runs the tests; caches stay where they are."""
