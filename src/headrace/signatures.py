@@ -254,10 +254,12 @@ def decode_value(data: pb.Data, field: pb.ModelTypeField) -> Any:
         PredictionFailed: a type that isn't known, or numbers of fields that don't fit.
     """
     kind = field.type
+    if kind == pb.ModelTypeField.BYTES and data.string_value and not data.bytes_value:
+        raise PredictionFailed("expected bytes, got a string")  # it would read as no bytes at all
     if kind in _PLAIN:
         return getattr(data, _PLAIN[kind][0])
     if kind == pb.ModelTypeField.TEXT:
-        return data.text.raw
+        return data.text.raw or data.string_value  # the latter from the official Node.js SDK
     if kind in _MEDIA:
         medium = getattr(data, _MEDIA[kind])
         return medium.base64 or medium.url or None
@@ -265,8 +267,7 @@ def decode_value(data: pb.Data, field: pb.ModelTypeField) -> Any:
         values = _views(data, kind)
         return values[0] if len(values) == 1 else list(values) or None
     if kind == pb.ModelTypeField.JSON_DATA:
-        found = json_format.MessageToDict(data.struct_value)
-        return found["_list"] if set(found) == {"_list"} else found
+        return _decode_json(data)
     if kind == pb.ModelTypeField.NDARRAY:
         return _decode_array(data.ndarray)
     if kind == pb.ModelTypeField.LIST:
@@ -320,6 +321,16 @@ def _encode_media(message: Any, value: Any, *, picture: bool) -> None:
         message.base64 = encode_picture(value)
     else:
         raise TypeError(f"expected bytes or a URL, got {type(value).__name__}")
+
+
+def _decode_json(data: pb.Data) -> Any:
+    if data.string_value and not data.HasField("struct_value"):  # from the official Node.js SDK
+        try:
+            return json.loads(data.string_value)
+        except ValueError as error:
+            raise PredictionFailed(f"a JSON value cannot be read: {error}") from None
+    found = json_format.MessageToDict(data.struct_value)
+    return found["_list"] if set(found) == {"_list"} else found
 
 
 def _message(value: Any) -> Any:

@@ -120,7 +120,7 @@ class Catalog:
     def _model(self, hosted: Hosted, owner: pb.UserAppIDSet) -> pb.Model:
         card = hosted.card
         user, app = owner.user_id if owner.user_id not in ("", "me") else USER, owner.app_id or APP
-        model = pb.Model(id=card.id, name=card.title, display_name=card.title, user_id=user, app_id=app)
+        model = pb.Model(id=card.id, name=card.id, display_name=card.title, user_id=user, app_id=app)
         model.model_type_id = card.task
         model.task = card.task
         model.description = card.description

@@ -59,7 +59,7 @@ def methods_of(cls: type, card: Card) -> dict[str, Method]:
     found: dict[str, Method] = {}
     if inspect.isfunction(many := inspect.getattr_static(cls, "predict_many", None)):
         found["predict"] = ItemMethod(many, "predict", f"{cls.__name__}.predict_many", card, parameters)
-    for name in dir(cls):
+    for name in (*(n for n in SHAPES if hasattr(cls, n)), *(n for n in dir(cls) if n not in SHAPES)):
         function = inspect.getattr_static(cls, name)
         if name in SHAPES and not inspect.isfunction(function):
             raise ShapeError(f"{cls.__name__}.{name} is not a method")

@@ -179,7 +179,7 @@ async def test_wrong_calls_name_what_there_is(serve: Any) -> None:
     wire = request(found["predict"], "typed")
     assert "argument prompt is missing" in await refused(wire)
     wire.inputs[0].data.metadata["_method_name"] = "helper"
-    assert "no method 'helper'; it has: generate, label, lies, predict, shape, stream" in await refused(wire)
+    assert "no method 'helper'; it has: predict, generate, stream, label, lies, shape" in await refused(wire)
     wire.inputs[0].data.metadata["_method_name"] = "generate"
     assert "generate of model typed is called as generate" in await refused(wire)
     assert (await stub.predict(request(found["lies"], "typed"))).status.code == 21313
