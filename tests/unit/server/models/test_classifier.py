@@ -43,6 +43,18 @@ def test_a_cat_is_a_cat_by_far(classifier: Classifier, photo: Callable[[str], by
     assert cats > 0.9
 
 
+# what the float original gives for the scikit-image originals of these photos (tools/convert_efficientnet.py prints it)
+@pytest.mark.parametrize(
+    ("name", "concept", "value"), [("coffee", "espresso", 0.951), ("photographer", "tripod", 0.937)]
+)
+def test_it_is_as_sure_as_the_original(
+    classifier: Classifier, photo: Callable[[str], bytes], name: str, concept: str, value: float
+) -> None:
+    best = classifier.predict(Item(image=photo(name))).data.concepts[0]
+    assert best.name == concept
+    assert best.value == pytest.approx(value, abs=0.015)
+
+
 def test_the_probabilities_of_all_classes_add_up_to_one(classifier: Classifier, photo: Callable[[str], bytes]) -> None:
     answer = classifier.predict(Item(image=photo("clock"), config=OutputConfig(max_concepts=1000)))
     assert sum(concept.value for concept in answer.data.concepts) == pytest.approx(1, abs=1e-3)

@@ -82,6 +82,21 @@ def test_the_documented_formats_are_read(format: str, codec: str) -> None:
     assert found == [(0, 0), (5, 500), (10, 1000), (15, 1500)]
 
 
+def test_the_format_is_forced_and_only_bytes_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[object, object]] = []
+    real = av.open
+
+    def spy(file: object, *args: object, **options: object) -> object:
+        opened.append((type(file), options.get("format")))
+        return real(file, *args, **options)
+
+    films = {format: film(1, Fraction(10), format) for format in ("mp4", "avi", "matroska")}
+    monkeypatch.setattr(av, "open", spy)
+    for data in films.values():
+        list(_media.frames(data, 500, 64, threading.Event()))
+    assert opened == [(io.BytesIO, "mov"), (io.BytesIO, "avi"), (io.BytesIO, "matroska")]
+
+
 def test_large_frames_are_given_smaller() -> None:
     (one,) = (image for _, _, image in _media.frames(film(1, Fraction(10), side=640), 100, 320, threading.Event()))
     assert one.size == (320, 320)

@@ -1,0 +1,145 @@
+"""Pictures of coloured shapes, drawn from sentences."""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from headrace.server.model import Item, ModelError
+from headrace.server.models.shapes import MOST_WORDS, ShapesToImage
+
+COLOURS = {
+    "red": (219, 38, 38),
+    "green": (33, 158, 61),
+    "blue": (33, 84, 212),
+    "yellow": (250, 214, 26),
+    "purple": (128, 46, 173),
+    "black": (13, 13, 13),
+}
+GROUND = (217, 222, 227)
+
+
+@pytest.fixture(scope="module")
+def artist() -> ShapesToImage:
+    model = ShapesToImage()
+    model.load()
+    return model
+
+
+def drawn(artist: ShapesToImage, text: str, **params: object) -> NDArray[np.float64]:
+    answer = artist.predict(Item(text=text, params={"seed": 1, **params})).data.image
+    picture = Image.open(io.BytesIO(answer.base64))
+    assert picture.format == "PNG"
+    assert picture.size == (answer.image_info.width, answer.image_info.height)
+    return np.asarray(picture, np.float64)
+
+
+def near(picture: NDArray[np.float64], colour: tuple[int, int, int]) -> NDArray[np.bool_]:
+    return np.asarray(np.abs(picture - colour).max(-1) < 40)
+
+
+def middle(spot: NDArray[np.bool_]) -> tuple[float, float]:
+    rows, columns = np.nonzero(spot)
+    assert len(rows), "the colour is nowhere"
+    return float(columns.mean()) / spot.shape[1], float(rows.mean()) / spot.shape[0]
+
+
+@pytest.mark.parametrize(
+    ("shape", "one", "other"),
+    [
+        (s, *pair)
+        for s, pair in zip(("circle", "square", "star"), itertools.combinations(list(COLOURS)[:4], 2), strict=False)
+    ],
+)
+def test_two_shapes_stand_where_the_sentence_says(artist: ShapesToImage, shape: str, one: str, other: str) -> None:
+    picture = drawn(artist, f"a large {one} {shape} on the left and a large {other} {shape} on the right")
+    assert middle(near(picture, COLOURS[one])) == pytest.approx((0.24, 0.5), abs=0.06)
+    assert middle(near(picture, COLOURS[other])) == pytest.approx((0.76, 0.5), abs=0.06)
+    assert near(picture, GROUND)[[0, 0, -1, -1], [0, -1, 0, -1]].all()
+
+
+@pytest.mark.parametrize(
+    ("place", "x", "y"),
+    [("at the top", 0.5, 0.24), ("in the bottom right corner", 0.76, 0.76), ("in the middle", 0.5, 0.5)],
+)
+def test_places_are_understood(artist: ShapesToImage, place: str, x: float, y: float) -> None:
+    assert middle(near(drawn(artist, f"a red circle {place}"), COLOURS["red"])) == pytest.approx((x, y), abs=0.06)
+
+
+def test_sizes_are_understood(artist: ShapesToImage) -> None:
+    areas = [
+        near(drawn(artist, f"a {size} blue circle"), COLOURS["blue"]).mean() for size in ("small", "large", "huge")
+    ]
+    assert areas[0] * 3 < areas[1]
+    assert areas[1] * 1.4 < areas[2]
+    assert areas[2] == pytest.approx(np.pi * 0.34**2, rel=0.3)
+
+
+def test_one_above_the_other(artist: ShapesToImage) -> None:
+    picture = drawn(artist, "a red square above a blue circle")
+    (_, red), (_, blue) = (middle(near(picture, COLOURS[name])) for name in ("red", "blue"))
+    assert red < 0.4 < 0.6 < blue
+
+
+def test_a_background_has_its_colour(artist: ShapesToImage) -> None:
+    picture = drawn(artist, "a yellow heart on a black background")
+    assert near(picture, COLOURS["black"])[[0, 0, -1, -1], [0, -1, 0, -1]].all()
+    assert near(picture, COLOURS["yellow"])[128, 128]
+
+
+def test_a_ring_has_a_hole_and_a_square_has_corners(artist: ShapesToImage) -> None:
+    ring = near(drawn(artist, "a huge red ring in the middle"), COLOURS["red"])
+    assert not ring[middle_pixel(ring)]
+    assert ring.mean() > 0.1
+
+    def filled(shape: str) -> float:
+        spot = near(drawn(artist, f"a huge red {shape} in the middle"), COLOURS["red"])
+        rows, columns = np.nonzero(spot)
+        return float(spot.sum() / ((np.ptp(rows) + 1) * (np.ptp(columns) + 1)))
+
+    assert filled("square") > filled("circle") + 0.03 > filled("star") + 0.15
+
+
+def middle_pixel(spot: NDArray[np.bool_]) -> tuple[int, int]:
+    x, y = middle(spot)
+    return round(y * spot.shape[0]), round(x * spot.shape[1])
+
+
+def test_a_seed_makes_the_same_picture_again(artist: ShapesToImage) -> None:
+    one, again, other = (drawn(artist, "a green triangle", seed=seed) for seed in (5, 5, 6))
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
+    assert not np.array_equal(
+        drawn(artist, "a green triangle", seed=None), drawn(artist, "a green triangle", seed=None)
+    )
+
+
+def test_width_and_height_are_honoured(artist: ShapesToImage) -> None:
+    picture = drawn(artist, "a red circle in the middle", width=400, height=200)
+    assert picture.shape == (200, 400, 3)
+    spot = near(picture, COLOURS["red"])
+    assert middle(spot) == pytest.approx((0.5, 0.5), abs=0.05)
+    rows, columns = np.nonzero(spot)
+    assert np.ptp(rows) == pytest.approx(np.ptp(columns), abs=6)  # still round
+
+
+@pytest.mark.parametrize(
+    ("text", "params", "code"),
+    [
+        ("", {}, 30104),
+        ("a photo of a cat", {}, 30104),
+        ("a red circle " * MOST_WORDS, {}, 30105),
+        ("a red circle", {"width": 20}, 11102),
+        ("a red circle", {"height": 5000}, 11102),
+        ("a red circle", {"seed": 0.5}, 11102),
+    ],
+)
+def test_what_it_cannot_draw_is_refused(artist: ShapesToImage, text: str, params: dict[str, object], code: int) -> None:
+    with pytest.raises(ModelError) as caught:
+        artist.predict(Item(text=text, params=params))
+    assert caught.value.code == code
