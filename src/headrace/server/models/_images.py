@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING
 
 from headrace.server.model import Item, ModelError
@@ -43,8 +44,7 @@ def decode(data: bytes, side: int | None = None) -> Image:
 
     if not data:
         raise ModelError(INVALID_BYTES, "the picture is empty")
-    # Pillow only warns of pictures somewhat larger than our limit, on stderr; as an error it comes back here.
-    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+    _warn_by_raising()
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
@@ -70,6 +70,14 @@ def encode(image: Image, format: str = "PNG") -> bytes:
     target = io.BytesIO()
     image.save(target, format)
     return target.getvalue()
+
+
+@cache
+def _warn_by_raising() -> None:
+    """Make an error of Pillow's warning, on stderr, about pictures somewhat larger than our limit; once a process."""
+    from PIL import Image
+
+    warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
 def _known() -> str:
