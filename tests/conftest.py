@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -21,7 +22,28 @@ import pytest
 OPEN_FILES = Path("/proc/self/fd")
 GRACE_SECONDS = 2.0  # for what ends by itself, such as a thread that has been told to
 
-_before: pytest.StashKey[tuple[dict[str, str], set[int]]] = pytest.StashKey()
+
+@dataclass(frozen=True)
+class Present:
+    """What is there at one moment: threads of headrace, open files and sockets, child processes."""
+
+    threads: frozenset[threading.Thread]
+    files: dict[str, str]
+    children: frozenset[int]
+
+    @classmethod
+    def now(cls) -> Present:
+        threads = frozenset(t for t in threading.enumerate() if t.name.startswith("headrace"))
+        return cls(threads, _open_files(), _children())
+
+    def since(self, before: Present) -> list[str]:
+        """Tell what is there now and was not before."""
+        opened = [f"{what} (fd {fd})" for fd, what in self.files.items() if before.files.get(fd) != what]
+        started = [f"process {pid}" for pid in self.children - before.children]
+        return [f"thread {t.name}" for t in self.threads - before.threads] + opened + started
+
+
+_before: pytest.StashKey[Present] = pytest.StashKey()
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -77,10 +99,10 @@ async def _no_task_left() -> AsyncIterator[None]:
 def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     wide = _uses_wide_fixtures(item)
     if not wide:
-        item.stash[_before] = (_open_files(), _children())
+        item.stash[_before] = Present.now()
     yield
     if wide:
-        item.stash[_before] = (_open_files(), _children())
+        item.stash[_before] = Present.now()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -88,25 +110,18 @@ def pytest_runtest_teardown(item: pytest.Item) -> Iterator[None]:
     yield
     if _before not in item.stash:
         return  # its setup failed
-    files, children = item.stash[_before]
-    if not _left(files, children):
+    before = item.stash[_before]
+    if not Present.now().since(before):
         return
     gc.collect()  # what only a cycle still holds, such as a raw gRPC call with its traceback, is not left behind
     deadline = time.monotonic() + GRACE_SECONDS
     while True:
-        left = _left(files, children)
+        left = Present.now().since(before)
         if not left:
             return
         if time.monotonic() > deadline:
             pytest.fail(f"left behind: {', '.join(left)}")
         time.sleep(0.01)
-
-
-def _left(files: dict[str, str], children: set[int]) -> list[str]:
-    threads = [f"thread {t.name}" for t in threading.enumerate() if t.name.startswith("headrace")]
-    opened = [f"{what} (fd {fd})" for fd, what in _open_files().items() if files.get(fd) != what]
-    started = [f"process {pid}" for pid in _children() - children]
-    return threads + opened + started
 
 
 def _uses_wide_fixtures(item: pytest.Item) -> bool:
@@ -135,9 +150,9 @@ def _open_files() -> dict[str, str]:
     return found
 
 
-def _children() -> set[int]:
+def _children() -> frozenset[int]:
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
-        return set()  # the usual case, and cheap to know
-    return {child.pid for child in psutil.Process().children()}
+        return frozenset()  # the usual case, and cheap to know
+    return frozenset(child.pid for child in psutil.Process().children())

@@ -10,7 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from headrace.errors import ConfigError, SourceError
 
@@ -76,7 +76,11 @@ class _Memory(Source[T]):
         self._iterator = iter(())
 
 
+#: What a thread is asked: where to deliver the next item or the failure; None: to close and end.
+_Requests: TypeAlias = "queue.SimpleQueue[Callable[[object, BaseException | None], None] | None]"
+
 _END = object()
+CLOSE_SECONDS = 1.0  # closing waits at most so long for an iterator that is in the middle of something
 
 
 class _Threaded(Source[T]):
@@ -84,7 +88,7 @@ class _Threaded(Source[T]):
 
     def __init__(self, iterable: Iterable[T]) -> None:
         self._iterable = iterable
-        self._requests: queue.SimpleQueue[Callable[[object, BaseException | None], None] | None] = queue.SimpleQueue()
+        self._requests: _Requests = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed: asyncio.Future[None] | None = None
 
@@ -92,10 +96,7 @@ class _Threaded(Source[T]):
         loop = asyncio.get_running_loop()
         if self._closed is not None:
             raise StopAsyncIteration
-        if self._thread is None:
-            self._closed = None
-            self._thread = threading.Thread(target=self._pull, name="headrace-source", daemon=True)
-            self._thread.start()
+        self._start()
         answer: asyncio.Future[object] = loop.create_future()
 
         def deliver(item: object, error: BaseException | None) -> None:
@@ -110,12 +111,21 @@ class _Threaded(Source[T]):
             raise StopAsyncIteration
         return cast("T", item)
 
+    def _start(self) -> threading.Thread:
+        if self._thread is None:
+            arguments = (self._requests, self._iterable)
+            self._thread = threading.Thread(target=_serve, args=arguments, name="headrace-source", daemon=True)
+            self._thread.start()
+        return self._thread
+
     async def close(self) -> None:
-        if self._closed is not None or self._thread is None:
+        if self._closed is not None:
             return
         loop = asyncio.get_running_loop()
         closed = self._closed = loop.create_future()
-        thread = self._thread
+        if self._thread is None and not isinstance(self._iterable, Iterator):
+            return  # nothing was begun
+        thread = self._start()
 
         def gone() -> None:
             thread.join()
@@ -127,25 +137,31 @@ class _Threaded(Source[T]):
         self._requests.put(None)
         # A thread stuck in the user's code can't be joined here; a second one waits, and neither holds the exit.
         threading.Thread(target=gone, name="headrace-source-close", daemon=True).start()
-        await asyncio.shield(closed)
+        await asyncio.wait([closed], timeout=CLOSE_SECONDS)
 
-    def _pull(self) -> None:
-        iterator: Iterator[T] | None = None
-        while (deliver := self._requests.get()) is not None:
-            try:
-                if iterator is None:
-                    iterator = iter(self._iterable)
-                deliver(next(iterator), None)
-            except StopIteration:
-                deliver(_END, None)
-            except BaseException as error:
-                deliver(None, error)
-        close = getattr(iterator if iterator is not None else self._iterable, "close", None)
-        if callable(close) and isinstance(iterator if iterator is not None else self._iterable, Iterator):
-            try:
-                close()
-            except Exception:
-                pass  # the user's generator failed while closing; the stream is over
+    def __del__(self) -> None:
+        self._requests.put(None)  # a source that nobody closed lets its thread go all the same
+
+
+def _serve(requests: _Requests, iterable: Iterable[Any]) -> None:
+    """Pull from a plain iterator whenever asked to, then close it; the thread's work. It never holds the source."""
+    iterator: Iterator[Any] | None = None
+    while (deliver := requests.get()) is not None:
+        try:
+            if iterator is None:
+                iterator = iter(iterable)
+            deliver(next(iterator), None)
+        except StopIteration:
+            deliver(_END, None)
+        except BaseException as error:
+            deliver(None, error)
+    own = iterator if iterator is not None else iterable
+    close = getattr(own, "close", None)
+    if callable(close) and isinstance(own, Iterator):
+        try:
+            close()
+        except Exception:
+            pass  # the user's generator failed while closing; the stream is over
 
 
 def _settle(answer: asyncio.Future[Any], item: object, error: BaseException | None) -> None:
