@@ -36,14 +36,23 @@ async def run_duplex(predictions: Predictions, call: Call) -> None:
     first = await call.context.read()
     if first is grpc.aio.EOF:
         return
+    own: tuple[Hosted, Method] | None = None
     hosted: Hosted | None = None
-    method: Method | None = None
     if await call.admit(first.model_id) is None:
-        with contextlib.suppress(ModelError):  # each request's own answer says what is wrong
+        try:
             hosted = await predictions.model(first)
             method = hosted.find("stream", method_name(first.inputs[0]) if first.inputs else "")
-    if hosted is not None and method is not None and method.shape == "stream":
-        await _Free(predictions, call, hosted, method).run(first)
+            if method.shape == "stream":
+                own = hosted, method
+        except ModelError:
+            pass  # each request's own answer says what is wrong
+    if own is not None:
+        try:
+            await own[0].ready()
+        except ModelError as error:
+            call.refused, own = error, None
+    if own is not None:
+        await _Free(predictions, call, *own).run(first)
     else:
         await _Matched(predictions, call, hosted).run(first)
 

@@ -218,6 +218,29 @@ async def test_a_models_own_stream_gets_items_as_they_come(serve: Any, cls: type
     ]
 
 
+class Unloadable:
+    """Cannot be loaded."""
+
+    loads = 0
+
+    def load(self) -> None:
+        type(self).loads += 1
+        raise OSError("no such file")
+
+    def stream(self, items: Iterator[Item]) -> Iterator[str]:
+        yield from ()
+
+
+async def test_a_streaming_model_that_cannot_be_loaded_refuses_each_input_by_id(serve: Any) -> None:
+    Unloadable.loads = 0
+    stub = await serve(Unloadable)
+    call = stub.stream()
+    await sent(call, *(stub.request("a", model="unloadable", ids=name) for name in "xy"))
+    found = await rest(call)
+    assert [(r.status.code, r.outputs[0].input.id) for r in found] == [(21350, "x0"), (21350, "y0")]
+    assert Unloadable.loads == 1
+
+
 class Summing:
     """Says at the end whether all inputs came; a caller that went away must not look like that."""
 
