@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import grpc
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
+from headrace.server import envelope
 from headrace.v2 import service_pb2 as pb
 
 SERVICE = "clarifai.api.V2"
@@ -49,10 +50,38 @@ def handler(behaviours: Mapping[str, Any]) -> grpc.GenericRpcHandler:
     }
     handlers = {
         method.name: makers[method.shape](
-            behaviours[method.name],
-            request_deserializer=method.request.FromString,
+            _checked(method, behaviours[method.name]),
+            request_deserializer=_parser(method),
             response_serializer=method.response.SerializeToString,
         )
         for method in METHODS
     }
     return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+
+def _parser(method: Method) -> Callable[[bytes], Any]:
+    """Give what reads a request; one that is no such message is None, except in a stream, which it ends."""
+    if method.shape == "stream":
+        return method.request.FromString
+
+    def parse(data: bytes) -> Any:
+        try:
+            return method.request.FromString(data)
+        except DecodeError:
+            return None
+
+    return parse
+
+
+def _checked(method: Method, behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    async def checked(request: Any, context: Any) -> Any:
+        if request is not None:
+            return await behaviour(request, context)
+        failed: Any = method.response()
+        failed.status.CopyFrom(envelope.status(envelope.BAD_FORMAT, f"the request is not a {method.request.__name__}"))
+        if method.shape == "unary":
+            return failed
+        await context.write(failed)
+        return None
+
+    return behaviour if method.shape == "stream" else checked

@@ -261,6 +261,16 @@ async def test_only_the_required_credential_is_let_in(serve: Any) -> None:
         assert (await stub.predict(stub.request("a"), metadata=metadata)).status.code == 10000
 
 
+@pytest.mark.parametrize("method", ["PostModelOutputs", "GetModel"])
+async def test_bytes_that_are_no_request_are_an_envelope_too(serve: Any, method: str) -> None:
+    stub = await serve()
+    call = stub.channel.unary_unary(f"/clarifai.api.V2/{method}", None, pb.MultiOutputResponse.FromString)
+    response = await call(b"\xff\xff\xff")
+    assert response.status.code == 11100
+    call = stub.channel.unary_stream("/clarifai.api.V2/GenerateModelOutputs", None, pb.MultiOutputResponse.FromString)
+    assert [r.status.code async for r in call(b"\xff\xff\xff")] == [11100]
+
+
 class Loaded:
     """Tells how often it was loaded."""
 
