@@ -1,6 +1,7 @@
 """Frames through a model: a source, a stream and the predictions, together."""
 
+from headrace.frames.found import FramePrediction
 from headrace.frames.stats import FrameStats, meter
-from headrace.frames.stream import FramePrediction, FrameStream
+from headrace.frames.stream import FrameStream
 
 __all__ = ["FramePrediction", "FrameStats", "FrameStream", "meter"]

@@ -25,6 +25,7 @@ from headrace.errors import (
     StreamBroken,
 )
 from headrace.flow.window import Gate
+from headrace.frames.found import FramePrediction
 from headrace.frames.stats import FrameStats, Rate
 from headrace.frames.window import AdaptiveWindow
 from headrace.sources.iterables import Source
@@ -32,56 +33,14 @@ from headrace.sources.iterables import Source
 if TYPE_CHECKING:
     from headrace.calls.streams import DuplexStream, OnError
     from headrace.frames.feed import Feed, Taken
-    from headrace.results import Concept, Prediction, Region
+    from headrace.results import Prediction, Region
+    from headrace.track import Tracker
 
 Mode: TypeAlias = Literal["auto", "stream", "unary"]
 MODES: tuple[Mode, ...] = ("auto", "stream", "unary")
 
 #: Opens the calls underneath: (source, window) -> stream of predictions in order of the source, or as they are ready.
 Open: TypeAlias = Callable[[Source[Any], int], "DuplexStream"]
-
-
-@dataclass(frozen=True, slots=True)
-class FramePrediction:
-    """A frame and what the model says of it.
-
-    Attributes:
-        frame: what was sent: a `FrameInput` (`.picture()`, `.jpeg`, `.size`), or the item of the user's iterator.
-        prediction: the answer; its `error` is set where this frame failed.
-        index: the frame's number in its source; gaps are frames that were dropped.
-        time: its presentation time in seconds.
-        source: name of the source, "" for plain iterators.
-        latency: seconds from its leaving the source to the taking of this.
-        age: seconds from its capture to the taking of this.
-    """
-
-    frame: Any
-    prediction: Prediction
-    index: int
-    time: float
-    source: str
-    latency: float
-    age: float
-
-    @property
-    def error(self) -> HeadraceError | None:
-        """Why the frame failed, or None."""
-        return self.prediction.error
-
-    @property
-    def regions(self) -> tuple[Region, ...]:
-        """The regions of the prediction."""
-        return self.prediction.regions
-
-    @property
-    def concepts(self) -> tuple[Concept, ...]:
-        """The concepts of the prediction."""
-        return self.prediction.concepts
-
-    @property
-    def text(self) -> str:
-        """The text of the prediction."""
-        return self.prediction.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +105,7 @@ class FrameStream:
         mode: Mode,
         on_error: OnError,
         first_answer: float | None,
+        tracker: Tracker | None = None,
     ) -> None:
         if not isinstance(window, int) or window < 1:
             raise ConfigError(f"window must be at least 1 frame, not {window!r}")
@@ -162,6 +122,8 @@ class FrameStream:
         self._may_switch = mode == "auto"
         self._on_error = on_error
         self._first_answer = first_answer
+        self._tracker = tracker
+        self._trackers: dict[str, Tracker] = {}  # of each source
         self._source: _Gated | None = None
         self._calls: DuplexStream | None = None
         self._before = Counter[str]()  # counts of calls that were given up
@@ -317,8 +279,23 @@ class FrameStream:
         if prediction.error is not None and self._on_error == "raise":
             raise prediction.error
         return FramePrediction(
-            taken.item, prediction, taken.index, taken.time, taken.source, latency, now - taken.captured
+            taken.item,
+            prediction,
+            taken.index,
+            taken.time,
+            taken.source,
+            latency,
+            now - taken.captured,
+            self._tracked(taken.source, prediction),
         )
+
+    def _tracked(self, source: str, prediction: Prediction) -> tuple[Region, ...] | None:
+        if self._tracker is None or prediction.error is not None:
+            return None
+        tracker = self._trackers.get(source)
+        if tracker is None:
+            tracker = self._trackers[source] = self._tracker.another()
+        return tracker.update(prediction.regions)
 
     async def __aenter__(self) -> Self:
         if self._closed:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from headrace.calls.options import CallOptions, checked_on_error
+from headrace.errors import ConfigError
 from headrace.frames.feed import feed
 from headrace.frames.stream import FrameStream, Mode
+from headrace.track import Tracker
 
 if TYPE_CHECKING:
     from headrace.calls.streams import DuplexStream, OnError
@@ -28,6 +30,8 @@ class FrameOptions(CallOptions, total=False):
         mode: "stream" (one duplex call), "unary" (concurrent calls), or "auto" (default): a stream, and unary calls
             where the server has none, or answers only after the last input.
         ordered: in the order of the frames (default), or as they are ready.
+        track: give the same object the same `track_id` from frame to frame (needs ordered=True, and scipy): True, or a
+            `headrace.track.Tracker` with other settings.
         on_error: "yield" frames whose prediction has `.error` (default), or "raise" it.
     """
 
@@ -38,6 +42,7 @@ class FrameOptions(CallOptions, total=False):
     mode: Mode
     ordered: bool
     on_error: OnError
+    track: bool | Tracker
 
 
 def through(model: Model, source: Any, **options: Unpack[FrameOptions]) -> FrameStream:
@@ -49,6 +54,9 @@ def through(model: Model, source: Any, **options: Unpack[FrameOptions]) -> Frame
     on_error = checked_on_error(given.pop("on_error", "yield"))
     overflow, max_age = given.pop("overflow", None), given.pop("max_age", None)
     ordered = given.pop("ordered", True)
+    track = given.pop("track", False)
+    if track and not ordered:
+        raise ConfigError("track needs the frames in their order: ordered=True")
     model._given(cast("CallOptions", given))  # a wrong option is found now, not when the stream starts
 
     def open_stream(frames: Source[Any], most: int) -> DuplexStream:
@@ -66,4 +74,5 @@ def through(model: Model, source: Any, **options: Unpack[FrameOptions]) -> Frame
         mode=mode,
         on_error=on_error,
         first_answer=model.client.timeouts.first_answer,
+        tracker=(Tracker() if track is True else track) or None,
     )

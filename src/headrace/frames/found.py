@@ -1,0 +1,74 @@
+"""A frame together with what the model says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headrace import media
+from headrace.frames.feed import jpeg_of
+from headrace.inputs import Input
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from headrace.errors import HeadraceError
+    from headrace.results import Concept, Prediction, Region
+
+
+@dataclass(frozen=True, slots=True)
+class FramePrediction:
+    """A frame and what the model says of it.
+
+    Attributes:
+        frame: what was sent: a `FrameInput` (`.picture()`, `.jpeg`, `.size`), or the item of the user's iterator.
+        prediction: the answer; its `error` is set where this frame failed.
+        index: the frame's number in its source; gaps are frames that were dropped.
+        time: its presentation time in seconds.
+        source: name of the source, "" for plain iterators.
+        latency: seconds from its leaving the source to the taking of this.
+        age: seconds from its capture to the taking of this.
+        tracked: the regions with their objects' ids, where `track` was asked for, else None.
+    """
+
+    frame: Any
+    prediction: Prediction
+    index: int
+    time: float
+    source: str
+    latency: float
+    age: float
+    tracked: tuple[Region, ...] | None = None
+
+    def picture(self) -> Image | None:
+        """Decode the frame to a Pillow picture (RGB), None where there is none. Blocking, a few milliseconds."""
+        item = self.frame
+        if isinstance(item, Input):
+            data = next((f.payload for f in item.fields if f.type == "image" and f.form in ("bytes", "picture")), None)
+        else:
+            data = item
+        if data is None or isinstance(data, str):
+            return None
+        if isinstance(data, bytes | bytearray | memoryview):
+            return media.decode(bytes(data)).convert("RGB")
+        return media.decode(jpeg_of(data, 95))
+
+    @property
+    def error(self) -> HeadraceError | None:
+        """Why the frame failed, or None."""
+        return self.prediction.error
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions of the prediction; where they are tracked, with `track_id`."""
+        return self.prediction.regions if self.tracked is None else self.tracked
+
+    @property
+    def concepts(self) -> tuple[Concept, ...]:
+        """The concepts of the prediction."""
+        return self.prediction.concepts
+
+    @property
+    def text(self) -> str:
+        """The text of the prediction."""
+        return self.prediction.text

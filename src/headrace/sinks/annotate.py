@@ -1,0 +1,40 @@
+"""A frame as a picture, with what the model says of it drawn on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from headrace.draw import draw_boxes
+from headrace.results import Concept, Region
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from headrace.frames import FramePrediction
+
+
+def annotated(found: FramePrediction) -> Image | None:
+    """Draw the regions; where there are none, the best concept or the text as a label of the whole picture.
+
+    Returns:
+        The picture (RGB), plain where the prediction failed; None where there is no picture at all.
+    """
+    picture = found.picture()
+    if picture is None or found.error is not None:
+        return picture
+    return draw_boxes(picture, [_labelled(region) for region in found.regions] or _whole(found))
+
+
+def _labelled(region: Region) -> Region:
+    """Show an object's id beside its name."""
+    if not region.track_id:
+        return region
+    name = Concept(f"{region.name} #{region.track_id}", region.value)
+    return Region(region.top, region.left, region.bottom, region.right, region.value, (name,), region.mask)
+
+
+def _whole(found: FramePrediction) -> list[Region]:
+    if found.concepts:
+        best = found.concepts[0]
+        return [Region(0, 0, 1, 1, best.value, (best,))]
+    return []

@@ -1,0 +1,67 @@
+"""What all sinks are: written frame by frame, in worker threads, one piece of work after the other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from headrace.errors import ClosedError
+
+if TYPE_CHECKING:
+    from headrace.frames import FramePrediction
+
+
+class Sink:
+    """Takes frames with their predictions; `async with`, or `aclose()` in the end, completes the file.
+
+    The methods that do the work are blocking and never run at once: a cancelled write is finished before the next.
+    """
+
+    def __init__(self) -> None:
+        self._busy: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def write(self, found: FramePrediction) -> None:
+        """Write one frame.
+
+        Raises:
+            ClosedError: it is closed.
+            OSError: the file cannot be written.
+        """
+        if self._closed:
+            raise ClosedError(f"{self!r} is closed")
+        await self._run(lambda: self._write(found))
+
+    async def aclose(self) -> None:
+        """Complete the file and close it; idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._run(self._close)
+
+    async def _run(self, work: Callable[[], None]) -> None:
+        from anyio import to_thread
+
+        while self._busy is not None:  # of a write that was cancelled
+            await asyncio.wait([self._busy])
+            self._busy = None
+        self._busy = asyncio.get_running_loop().create_task(to_thread.run_sync(work), name="headrace-sink")
+        await asyncio.wait([self._busy])
+        busy, self._busy = self._busy, None
+        busy.result()
+
+    def _write(self, found: FramePrediction) -> None:
+        raise NotImplementedError
+
+    def _close(self) -> None:
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()

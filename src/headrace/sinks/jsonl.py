@@ -1,0 +1,58 @@
+"""Frames and predictions as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from headrace.sinks.base import Sink
+
+if TYPE_CHECKING:
+    from headrace.frames import FramePrediction
+
+
+def record(found: FramePrediction) -> dict[str, Any]:
+    """Give a frame as plain JSON values: its number, time and latency, then the prediction with the protocol's names.
+
+    Failed ones have `error`, tracked ones `tracks` (ids in the order of the regions).
+    """
+    head: dict[str, Any] = {
+        "source": found.source,
+        "index": found.index,
+        "time": round(found.time, 6),
+        "latency": round(found.latency, 6),
+        "age": round(found.age, 6),
+    }
+    if found.error is None and any(region.track_id for region in found.regions):
+        head["tracks"] = [region.track_id for region in found.regions]
+    return head | found.prediction.to_dict()
+
+
+class JsonlSink(Sink):
+    """Writes a JSON object a line and frame, each at once: what is there is complete at any time.
+
+    Args:
+        path: the file; an existing one is replaced.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.frames = 0
+        self._file: IO[str] | None = None
+
+    def __repr__(self) -> str:
+        return f"<JsonlSink {self.path}: {self.frames} frames>"
+
+    def _write(self, found: FramePrediction) -> None:
+        if self._file is None:
+            self._file = self.path.open("w", encoding="utf-8")
+        self._file.write(json.dumps(record(found), ensure_ascii=False) + "\n")
+        self._file.flush()
+        self.frames += 1
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -1,0 +1,42 @@
+"""Annotated frames as pictures in a folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from headrace.sinks.annotate import annotated
+from headrace.sinks.base import Sink
+
+if TYPE_CHECKING:
+    from headrace.frames import FramePrediction
+
+
+class PictureSink(Sink):
+    """Writes each frame with its boxes as `000042.jpg` into a folder, which is made where it is missing.
+
+    Args:
+        folder: where to; files of the same names are replaced.
+        quality: of the JPEGs, 1 to 100.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, quality: int = 90) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.frames = 0
+        self._quality = quality
+
+    def __repr__(self) -> str:
+        return f"<PictureSink {self.folder}: {self.frames} frames>"
+
+    def _write(self, found: FramePrediction) -> None:
+        picture = annotated(found)
+        if picture is None:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        picture.save(self.folder / f"{found.index:06d}.jpg", "JPEG", quality=self._quality)
+        self.frames += 1
+
+    def _close(self) -> None:
+        """Nothing: each picture is complete."""

@@ -1,0 +1,105 @@
+"""An annotated video, written by PyAV (extra `video`)."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headrace.errors import ConfigError
+from headrace.sinks.annotate import annotated
+from headrace.sinks.base import Sink
+
+if TYPE_CHECKING:
+    from headrace.frames import FramePrediction
+
+FORMATS = (".mp4", ".mkv", ".mov", ".webm", ".avi")
+TICK = Fraction(1, 90_000)
+
+
+class VideoSink(Sink):
+    """Writes frames with their boxes as a video; its size is the first frame's, its times are the frames' own.
+
+    Frames without a picture (of a source that failed) are left out. A frame that failed is shown without boxes.
+
+    Args:
+        path: ends in .mp4, .mkv, .mov, .webm or .avi; an existing file is replaced.
+        fps: frames a second where the frames have no times of their own.
+        crf: quality, 0 (best) to 51.
+
+    Raises:
+        ConfigError: another ending, or PyAV is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, fps: float = 10.0, crf: int = 23) -> None:
+        super().__init__()
+        self.path = Path(path)
+        if self.path.suffix.lower() not in FORMATS:
+            raise ConfigError(f"{self.path.name}: a video's name ends in {', '.join(FORMATS)}")
+        if not 0 < fps <= 1000 or not 0 <= crf <= 51:
+            raise ConfigError("fps must be above 0 and at most 1000, crf from 0 to 51")
+        try:
+            import av  # noqa: F401
+        except ImportError:
+            raise ConfigError("videos need PyAV: pip install 'headrace[video]'") from None
+        self.frames = 0
+        self._step = 1 / Fraction(str(fps))
+        self._crf = crf
+        self._container: Any = None
+        self._stream: Any = None
+        self._first = self._last = Fraction(0)
+
+    def __repr__(self) -> str:
+        return f"<VideoSink {self.path}: {self.frames} frames>"
+
+    def _write(self, found: FramePrediction) -> None:
+        import av
+
+        picture = annotated(found)
+        if picture is None:
+            return
+        time = Fraction(found.time).limit_denominator(90_000)
+        if self._container is None:
+            self._open(picture.width, picture.height)
+            self._first = time
+        time -= self._first
+        if self.frames and time <= self._last:
+            time = self._last + self._step
+        if picture.size != (self._stream.width, self._stream.height):
+            picture = picture.resize((self._stream.width, self._stream.height))
+        frame: Any = av.VideoFrame.from_image(picture)
+        frame.pts, frame.time_base = round(time / TICK), TICK
+        self._last = time
+        self._container.mux(self._stream.encode(frame))
+        self.frames += 1
+
+    def _open(self, width: int, height: int) -> None:
+        import av
+
+        name, options = self._codec()
+        self.path.open("wb").close()  # FFmpeg would tell only later that it cannot be written
+        self._container = av.open(str(self.path), "w")
+        stream: Any = self._container.add_stream(name, rate=30, options=options)
+        stream.width, stream.height = max(2, width // 2 * 2), max(2, height // 2 * 2)  # 4:2:0 halves them
+        stream.pix_fmt = "yuv420p"
+        if name != "mpeg4":
+            stream.time_base = stream.codec_context.time_base = TICK
+        self._stream = stream
+
+    def _codec(self) -> tuple[str, dict[str, str]]:
+        import av
+
+        if self.path.suffix.lower() == ".webm":
+            return "libvpx-vp9", {"crf": str(self._crf), "b:v": "0", "deadline": "realtime", "cpu-used": "8"}
+        if "libx264" in av.codecs_available and self.path.suffix.lower() != ".avi":
+            return "libx264", {"crf": str(self._crf), "preset": "veryfast"}
+        return "mpeg4", {"qscale": "3"}
+
+    def _close(self) -> None:
+        if self._container is None:
+            return
+        try:
+            self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()

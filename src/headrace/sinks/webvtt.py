@@ -1,0 +1,86 @@
+"""Captions of a video, as WebVTT (W3C): what the model says, while it says the same."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from headrace.sinks.base import Sink
+
+if TYPE_CHECKING:
+    from headrace.frames import FramePrediction
+
+LAST_SECONDS = 2.0  # how long the last caption stands
+
+
+def words(found: FramePrediction) -> str:
+    """Say what a prediction says: its text, else the names of what is seen, else the best concept, else nothing."""
+    if found.error is not None:
+        return ""
+    if found.text:
+        return found.text
+    if found.regions:
+        names = [region.name for region in found.regions if region.name]
+        return ", ".join(dict.fromkeys(names))
+    return found.concepts[0].name if found.concepts else ""
+
+
+class WebVttSink(Sink):
+    """Writes captions with the frames' times; frames that say the same are one caption, until something else is said.
+
+    Args:
+        path: the file; an existing one is replaced.
+        caption: gives a frame's caption, "" for none.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], caption: Callable[[FramePrediction], str] = words) -> None:
+        super().__init__()
+        self.path = Path(path)
+        self.captions = 0
+        self._caption = caption
+        self._file: IO[str] | None = None
+        self._text = ""
+        self._since = self._until = 0.0
+
+    def __repr__(self) -> str:
+        return f"<WebVttSink {self.path}: {self.captions} captions>"
+
+    def _write(self, found: FramePrediction) -> None:
+        self._begin()
+        text = _escaped(self._caption(found))
+        if text != self._text:
+            self._end(found.time)
+            self._text, self._since = text, found.time
+        self._until = found.time
+
+    def _begin(self) -> IO[str]:
+        if self._file is None:
+            self._file = self.path.open("w", encoding="utf-8")
+            self._file.write("WEBVTT\n")
+        return self._file
+
+    def _end(self, time: float) -> None:
+        if not self._text or time <= self._since:
+            return
+        self._begin().write(f"\n{_clock(self._since)} --> {_clock(time)}\n{self._text}\n")
+        self._begin().flush()
+        self.captions += 1
+
+    def _close(self) -> None:
+        file = self._begin()
+        self._end(self._until + LAST_SECONDS)
+        file.close()
+
+
+def _clock(seconds: float) -> str:
+    whole, ms = divmod(round(seconds * 1000), 1000)
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{ms:03d}"
+
+
+def _escaped(text: str) -> str:
+    """Make text safe inside of a caption: no markup, no arrow, no blank line."""
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    joined = "\n".join(line for line in lines if line)
+    return joined.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
