@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 import os
 import re
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 CANARY = "canary-0123456789abcdef"
 URL = "https://clarifai.com/headrace/local/models/echo"
@@ -480,6 +483,33 @@ def test_boxes_are_drawn_and_saved(run: Run, tmp_path: Path) -> None:
     assert run(*argv, "--force").returncode == 0
 
 
+def test_masks_are_drawn_and_saved(run: Run, tmp_path: Path) -> None:
+    photo = Path(__file__).parents[2] / "src/headrace/data/samples/photos/astronaut.jpg"
+    done = run("predict", "--local", "selfie-segmentation", str(photo), "--draw", "--save", "out")
+    assert done.returncode == 0
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == [
+        "000000-astronaut-boxes.png",
+        "000000-astronaut-mask-00-person.png",
+        "000000-astronaut-mask-01-background.png",
+    ]
+    with Image.open(tmp_path / "out" / names[0]) as drawn, Image.open(photo) as original:
+        assert drawn.size == original.size
+        assert drawn.getpixel((2, 500)) != original.getpixel((2, 500))  # tinted
+
+
+def test_a_picture_that_a_model_made_is_saved(run: Run, tmp_path: Path) -> None:
+    photo = Path(__file__).parents[2] / "src/headrace/data/samples/photos/cat.jpg"
+    with Image.open(photo) as original:
+        small = original.resize((60, 40))
+    small.save(tmp_path / "small.png")
+    done = run("predict", "--local", "acnet-upscaler", "-i", "image=small.png", "--save", "out")
+    assert done.returncode == 0
+    assert done.stdout.startswith("picture of ")
+    with Image.open(tmp_path / "out" / "000000-small.png") as saved:
+        assert saved.size == (120, 80)
+
+
 def test_help_is_fast_and_imports_little(run: Run) -> None:
     code = (
         "import sys; from headrace.cli import main; main(['--help']); main(['predict', '--help']);"
@@ -496,6 +526,43 @@ def test_help_is_fast_and_imports_little(run: Run) -> None:
     ):
         assert run(*argv).returncode == 0
     assert run("--version").stdout.startswith("headrace ")
+
+
+def test_piped_output_draws_nothing(echo_server: str, environment: dict[str, str]) -> None:
+    code = (
+        "import sys; from headrace.cli import main;"
+        f"codes = [main([c, '--base_url', {echo_server!r}, {URL!r}, 'x']) for c in ('predict', 'generate', 'stream')];"
+        f"codes.append(main(['models', '--base_url', {echo_server!r}]));"
+        "print(codes, sorted({'rich', 'PIL', 'numpy', 'yaml'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 0] []"
+
+
+def test_tables_of_results(echo: Run, tmp_path: Path) -> None:
+    for command in ("predict", "stream", "generate"):
+        inputs = ["first, text"] if command == "generate" else ["first, text", "second"]
+        done = echo(command, *inputs, "-o", "csv")
+        assert done.returncode == 0
+        rows = list(csv.DictReader(io.StringIO(done.stdout)))
+        texts = ["first,", " text"] if command == "generate" else inputs
+        assert [(row["kind"], row["text"]) for row in rows] == [("text", text) for text in texts]
+        assert rows[0]["source"] == "text 1"
+    (tmp_path / "empty.txt").touch()
+    failed = echo("stream", "good", "empty.txt", "-o", "csv")
+    assert failed.returncode == 1
+    assert [row["kind"] for row in csv.DictReader(io.StringIO(failed.stdout))] == ["text", "error"]
+
+
+def test_texts_are_saved(echo: Run, tmp_path: Path) -> None:
+    for command in ("predict", "generate", "stream"):
+        done = echo(command, "some words", "--save", command)
+        assert done.returncode == 0
+        assert (tmp_path / command / "000000-text-1.txt").read_text() == "some words"
+        assert f"saved {command}/000000-text-1.txt" in done.stderr
+    again = echo("generate", "some words", "--save", "generate")
+    assert again.returncode == 1
+    assert "--force" in again.stderr
 
 
 def test_without_click_one_line_names_the_extra(environment: dict[str, str]) -> None:

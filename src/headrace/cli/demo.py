@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from importlib import resources
 from pathlib import Path
@@ -20,7 +21,7 @@ from headrace.errors import HeadraceError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from headrace import Client
+    from headrace import Client, Prediction
 
 NEXT = (
     ("headrace predict --local YOUR-PHOTO.jpg", "a photo of yours"),
@@ -104,7 +105,7 @@ class Demo:
         model = client.model(model_id="classifier")
         prediction = await model.predict_by_filepath(str(photo), input_type="image", output_config={"max_concepts": 4})
         self._print(f"   {photo.name}")
-        self._lines(render.pretty_concepts(prediction.concepts, indent="   "))
+        self._show(prediction)
         self._took(start, "loading included")
 
     async def detect(self, client: Client) -> None:
@@ -118,7 +119,7 @@ class Demo:
         prediction = await model.predict_by_bytes(data, input_type="image")
         seconds = time.monotonic() - start
         self._print(f"   {photo.name}")
-        self._lines(render.pretty_regions(prediction.regions, indent="   "))
+        self._show(prediction)
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{photo.stem}-boxes.png"
         path.write_bytes(draw_on_bytes(data, prediction.regions))
@@ -133,11 +134,11 @@ class Demo:
         texts = [self._text("good-review.txt"), self._text("bad-review.txt")]
         start = self._begin("reading two reviews")
         model = client.model(model_id="sentiment")
-        predictions = await model.predict(inputs=[Input.from_text(text) for text in texts])
+        predictions = await model.predict([Input.from_text(text) for text in texts], output_config={"max_concepts": 1})
         seconds = time.monotonic() - start
         for text, prediction in zip(texts, predictions, strict=True):
             self._print(f"   “{short(line(text), width() - 6)}”")
-            self._lines(render.pretty_concepts(prediction.concepts[:1], indent="   "))
+            self._show(prediction)
         self._note(f"   {in_seconds(seconds)} for both in one request")
 
     async def generate(self, client: Client) -> None:
@@ -209,9 +210,10 @@ class Demo:
     def _note(self, text: str) -> None:
         self._print(styled(text, "dim"))
 
-    def _lines(self, lines: list[str]) -> None:
-        for text in lines or ["   nothing found"]:
-            self._print(text)
+    def _show(self, prediction: Prediction) -> None:
+        """Print what was found, in a table on a terminal, one thing a line elsewhere."""
+        shown = render.show(prediction, pretty=render.on_terminal())
+        self._print(textwrap.indent(shown, " " if render.on_terminal() else "   "))
 
     def _print(self, text: str = "") -> None:
         self._status.clear()

@@ -13,7 +13,7 @@ from headrace.cli import render
 from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.options import Grouped, Options, shared
 from headrace.cli.run import DONE, run, say
-from headrace.cli.terminal import in_bytes, line, short, styled, width
+from headrace.cli.terminal import in_bytes, line
 from headrace.errors import InvalidRequest, PredictionFailed
 from headrace.events import ServerLog
 
@@ -86,14 +86,14 @@ def pull(names: tuple[str, ...]) -> int:
             say(f"{name} needs no download: its weights are part of headrace")
         wanted += [one for one in found if one not in wanted]
     watcher = Watcher()
-    for name in wanted:
-        try:
-            path = weights.ensure(name, lambda label, done, total: watcher(ServerLog(label, done, total)))
-        except weights.WeightsError as error:
+    with watcher.status:
+        for name in wanted:
+            try:
+                path = weights.ensure(name, lambda label, done, total: watcher(ServerLog(label, done, total)))
+            except weights.WeightsError as error:
+                raise click.ClickException(str(error)) from error
             watcher.status.clear()
-            raise click.ClickException(str(error)) from error
-        watcher.status.clear()
-        render.emit(f"{name}\t{line(os.fspath(path))}")
+            render.emit(f"{name}\t{line(os.fspath(path))}")
     return DONE
 
 
@@ -138,10 +138,9 @@ def _table(found: list[ModelInfo]) -> None:
         for row in rows:
             render.emit("\t".join(row))
         return
-    first, second = (max((len(row[n]) for row in rows), default=0) for n in (0, 1))
-    for name, kind, description in rows:
-        room = max(width() - first - second - 4, 12)
-        render.emit(f"{styled(name.ljust(first), 'bold')}  {kind:<{second}}  {short(description, room)}".rstrip())
+    from headrace.cli import pretty
+
+    render.emit(pretty.columns(rows))
 
 
 async def show_info(options: Options, words: tuple[str, ...]) -> int:

@@ -7,19 +7,16 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from headrace.cli.terminal import bar, escape, in_bytes, is_terminal, line, short, styled, width
+from headrace.cli.terminal import escape, in_bytes, is_terminal, line, styled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from headrace import Prediction
     from headrace.errors import HeadraceError
     from headrace.results import Concept, Frame, Region
 
-_BAR_CELLS = 20
-_NAME_CELLS = 32
 _FEW = 6  # concepts that are all shown
-_LINES = 40  # of a table on a terminal; plain output is never cut
 
 
 def emit(text: str, *, out: TextIO | None = None) -> None:
@@ -137,25 +134,27 @@ def row(name: str, prediction: Prediction, *, pretty: bool) -> str:
     """Give one prediction among many on one line: the input's name and the summary, in columns or with a tab."""
     if not pretty:
         return f"{line(name)}\t{summary(prediction)}"
-    columns = width()
-    shown = _name(_tail(line(name), 30), 30)
-    return f"{shown}  {short(summary(prediction), max(columns - 33, 20))}"
+    from headrace.cli import pretty as drawing
 
-
-def _tail(name: str, cells: int) -> str:
-    return name if len(name) <= cells else f"…{name[-(cells - 1) :]}"
+    return drawing.row(line(name), summary(prediction))
 
 
 def on_terminal() -> bool:
-    """Tell whether results are read by a person."""
+    """Tell whether results are read by a person, on a terminal that has the characters to draw bars with."""
+    try:
+        "█▏…".encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
     return is_terminal(sys.stdout)
 
 
 def _pretty(prediction: Prediction) -> Iterable[str]:
+    from headrace.cli import pretty
+
     if prediction.frames:
-        yield from _cut([text for frame in prediction.frames for text in _pretty_frame(frame)])
+        yield pretty.frames(prediction.frames)
     if prediction.regions:
-        yield from _cut(pretty_regions(prediction.regions))
+        yield pretty.regions(prediction.regions)
     if prediction.concepts:
         yield from _worth_reading(prediction.concepts)
     if prediction.text:
@@ -167,35 +166,12 @@ def _pretty(prediction: Prediction) -> Iterable[str]:
 
 def _worth_reading(concepts: Sequence[Concept]) -> Iterable[str]:
     """Give the lines of a person's interest: a few as they are, of many those of 1% or more (at least three)."""
+    from headrace.cli import pretty
+
     kept = [c for n, c in enumerate(concepts) if len(concepts) <= _FEW or n < 3 or c.value >= 0.01]
-    yield from _cut(pretty_concepts(kept))
+    yield pretty.concepts(kept)
     if len(kept) < len(concepts):
         yield f"  … and {len(concepts) - len(kept)} below 1% (all of them with -o json, or in a pipe)"
-
-
-def pretty_concepts(concepts: Sequence[Concept], indent: str = "  ") -> list[str]:
-    """Give a line a concept: name, a bar of its value, the value."""
-    cells = min(max((len(line(c.name)) for c in concepts), default=0), _NAME_CELLS, max(width() - 36, 8))
-    return [f"{indent}{_name(c.name, cells)}  {_bar(c.value, _BAR_CELLS)} {c.value:6.1%}" for c in concepts]
-
-
-def pretty_regions(regions: Sequence[Region], indent: str = "  ") -> list[str]:
-    """Give a line a box: name, score, where, how large (fractions of the picture)."""
-    cells = min(max((len(_label(r)) for r in regions), default=0), _NAME_CELLS, max(width() - 60, 8))
-    return [f"{indent}{_name(_label(r), cells)}  {_bar(r.value, 10)} {r.value:6.1%}  {_where(r)}" for r in regions]
-
-
-def _where(region: Region) -> str:
-    wide, high = region.right - region.left, region.bottom - region.top
-    mask = "  mask" if region.mask else ""
-    return f"at {region.left:.0%}, {region.top:.0%}, size {wide:.0%} x {high:.0%}{mask}"
-
-
-def _pretty_frame(frame: Frame) -> list[str]:
-    found = [f"{line(r.name)} {r.value:.0%}" for r in frame.regions] + [
-        f"{line(c.name)} {c.value:.0%}" for c in frame.concepts
-    ]
-    return [f"  {frame.time_ms / 1000:8.2f} s  {', '.join(found) or '-'}"]
 
 
 def _plain(prediction: Prediction) -> Iterable[str]:
@@ -250,24 +226,5 @@ def _in_frames(frames: Iterable[Frame]) -> list[str]:
     return [f"{line(name)} in {count}" for name, count in sorted(best.items(), key=lambda pair: -pair[1])[:3]]
 
 
-def _bar(share: float, cells: int) -> str:
-    return styled(bar(share, cells), "cyan")
-
-
 def _label(region: Region) -> str:
     return line(region.name or region.text or "region")
-
-
-def _name(name: str, cells: int) -> str:
-    return short(line(name), cells).ljust(cells)
-
-
-def _cut(lines: Sequence[str]) -> Iterable[str]:
-    yield from lines[:_LINES]
-    if len(lines) > _LINES:
-        yield f"  … and {len(lines) - _LINES} more (all of them with -o json, or in a pipe)"
-
-
-def model_rows(models: Iterable[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """Give (id, type, description) of models, on one line each."""
-    return [(line(str(m["id"])), line(str(m["model_type_id"])), line(str(m.get("description", "")))) for m in models]

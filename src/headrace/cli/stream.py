@@ -195,7 +195,7 @@ class Run:
         rate = self._done / max(time.monotonic() - self._start, 1e-6)
         counted = f"{self._done} of {self._total}" if self._total else f"{self._done} done"
         failed = f", {self._failed} failed" if self._failed else ""
-        self._status.progress("", self._done, self._total, f"{counted}, {rate:.1f}/s{failed}")
+        self._status.progress("stream", self._done, self._total, f"{counted}, {rate:.1f}/s{failed}")
 
     def _finish(self) -> None:
         """Print the list of JSON and the summary; also when interrupted."""

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from rich.live import Live
+
 #: Format characters that reorder or hide text: a model's answer must not rewrite what stands around it.
 _REORDERING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c\ufeff")
 
@@ -77,14 +79,13 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
-def styled(text: str, *styles: str, stream: TextIO | None = None) -> str:
+def styled(text: str, style: str) -> str:
     """Make text bold, dim or coloured on a terminal; as it is elsewhere, and where NO_COLOR is set."""
-    if not is_terminal(stream or sys.stdout) or os.environ.get("NO_COLOR"):
+    if not is_terminal(sys.stdout):
         return text
-    return f"\x1b[{';'.join(_STYLES[name] for name in styles)}m{text}\x1b[0m"
+    from headrace.cli import pretty
 
-
-_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+    return pretty.styled(text, style)
 
 
 def width() -> int:
@@ -92,26 +93,8 @@ def width() -> int:
     return min(shutil.get_terminal_size((80, 24)).columns, 100)
 
 
-def can_encode(stream: TextIO, text: str) -> bool:
-    """Tell whether the stream's encoding has these characters."""
-    try:
-        text.encode(stream.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True
-
-
-def bar(share: float, cells: int, *, stream: TextIO | None = None) -> str:
-    """Draw a bar of `cells` characters, filled to `share` (0..1) in eighths where the stream can show them."""
-    share = min(max(share, 0.0), 1.0) if share == share else 0.0
-    if not can_encode(stream or sys.stdout, "█▏"):
-        return ("#" * round(share * cells)).ljust(cells, ".")
-    whole, rest = divmod(round(share * cells * 8), 8)
-    return ("█" * whole + (" ▏▎▍▌▋▊▉"[rest] if rest else "")).ljust(cells)
-
-
 class Status:
-    """One line at the bottom of stderr that is rewritten in place; on anything but a terminal it shows nothing.
+    """One line at the bottom of stderr that is drawn anew in place; on anything but a terminal it shows nothing.
 
     Whoever prints while it is up calls `clear()` first, so that both can stand on the same terminal.
     """
@@ -121,7 +104,7 @@ class Status:
         self._on = is_terminal(self._stream)
         self._interval = interval
         self._next = 0.0
-        self._shown = False
+        self._live: Live | None = None
 
     @property
     def on(self) -> bool:
@@ -130,29 +113,26 @@ class Status:
 
     def show(self, text: str, *, now: bool = False) -> None:
         """Replace the line; calls that come too fast are skipped unless `now`."""
+        self.progress("", 0, 0, text, now=now)
+
+    def progress(self, label: str, done: float, total: float, note: str = "", *, now: bool = False) -> None:
+        """Show a bar of `done` of `total`, or `done` alone where the total is not known (0)."""
+        now = now or 0 < total <= done
         if not self._on or (not now and time.monotonic() < self._next):
             return
         self._next = time.monotonic() + self._interval
-        columns = shutil.get_terminal_size((80, 24)).columns
-        self._stream.write(f"\r\x1b[K{short(line(text), columns - 1)}")
-        self._stream.flush()
-        self._shown = True
+        from headrace.cli import pretty
 
-    def progress(self, label: str, done: float, total: float, note: str = "") -> None:
-        """Show a bar of `done` of `total`, or `done` alone where the total is not known (0)."""
-        if total > 0:
-            share = done / total
-            self.show(f"{label} {bar(share, 24, stream=self._stream)} {share:4.0%} {note}", now=done >= total)
-        else:
-            self.show(f"{label} {note}")
+        if self._live is None:
+            self._live = pretty.live(self._stream)
+            self._live.start()
+        self._live.update(pretty.progress(label, done, total, note), refresh=True)
 
     def clear(self) -> None:
         """Take the line away."""
-        if self._shown:
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
-            self._shown = False
-            self._next = 0.0
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()
 
     def __enter__(self) -> Status:
         return self

@@ -36,6 +36,28 @@ def test_concepts_for_people_have_bars() -> None:
     assert len(tabby) == len(tiger)
 
 
+def test_names_of_wide_characters_and_of_any_length_stay_in_their_column() -> None:
+    found = prediction(concepts=concepts(("東京", 0.5), ("cat", 0.25), ("a very long name " * 5, 0.1)))
+    wide, cat, long = render.show(found, pretty=True).splitlines()
+    assert wide.startswith(f"  東京{' ' * 28}  ██████████ ")
+    assert cat.startswith(f"  cat{' ' * 29}  █████ ")
+    assert long.startswith("  a very long name a very long na…  ██ ")
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, 2.0, float("nan"), float("inf")])
+def test_a_bar_of_any_value_keeps_its_width(value: float) -> None:
+    (shown,) = render.show(prediction(concepts=concepts(("x", value))), pretty=True).splitlines()
+    assert shown.startswith(f"  x  {'█' * 20 if value > 1 else ' ' * 20}  ")
+
+
+def test_long_tables_are_cut_for_people_only() -> None:
+    found = prediction(regions=[region("cup", 0.5)] * 50)
+    shown = render.show(found, pretty=True).splitlines()
+    assert len(shown) == 41
+    assert shown[-1] == "  … and 10 more (all of them with -o json, or in a pipe)"
+    assert len(render.show(found, pretty=False).splitlines()) == 50
+
+
 def test_people_are_spared_a_long_tail() -> None:
     found = prediction(concepts=concepts(("cat", 0.9), *((f"thing {n}", 0.001) for n in range(19))))
     shown = render.show(found, pretty=True).splitlines()
@@ -51,9 +73,7 @@ def test_concepts_for_pipes_have_tabs() -> None:
 def test_regions() -> None:
     found = prediction(regions=[region("cup", 0.875)])
     assert render.show(found, pretty=False) == "cup\t0.8750\t0.1000\t0.2000\t0.5000\t0.7500"
-    shown = render.show(found, pretty=True)
-    assert "cup" in shown
-    assert " 87.5%  at 20%, 10%, size 55% x 40%" in shown
+    assert render.show(found, pretty=True) == "  cup  ████████▊   87.5%  at 20%, 10%, size 55% x 40%"
 
 
 def test_frames() -> None:
@@ -119,3 +139,24 @@ def test_json_is_safe_to_show_and_still_the_same_value() -> None:
     assert not any(c in shown for c in "\x1b\u202e\x7f\x9b\U000e0001\n")
     assert "ünïcode 😀" in shown
     assert json.loads(shown) == value
+
+
+def test_the_table_of_models_has_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    from headrace.cli import pretty
+
+    monkeypatch.setenv("COLUMNS", "40")
+    assert pretty.columns([("a", "text", "[red]short"), ("bcd", "image", "long " * 20)]).splitlines() == [
+        "a    text   [red]short",
+        "bcd  image  long long long long long lo…",
+    ]
+    assert pretty.columns([]) == ""
+
+
+def test_csv_is_printed_as_predictions_come(capsys: pytest.CaptureFixture[str]) -> None:
+    table = render.Table()
+    table.add(CLASSES, "cat\x1b[2J.jpg")
+    header, first, _ = capsys.readouterr().out.splitlines()
+    assert header.startswith("input_id,position,source,kind,")
+    assert first == "a,3,cat\\x1b[2J.jpg,concept,,tabby,0.5,,,,,,,"
+    table.add(render.failed(InvalidRequest("bad", code=1), 4), "dog.jpg")
+    assert capsys.readouterr().out == ",4,dog.jpg,error,,InvalidRequest,1,,,,,,,bad\n"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import pytest
 
-from headrace.cli.terminal import Status, bar, escape, in_bytes, in_seconds, line, short, styled
+from headrace.cli.terminal import Status, escape, in_bytes, in_seconds, line, short, styled
 
 
 class Terminal(io.StringIO):
@@ -63,37 +64,58 @@ def test_short_ends_with_an_ellipsis() -> None:
     assert short("abcd", 4) == "abcd"
 
 
-def test_bar_is_filled_in_eighths() -> None:
-    assert bar(0.5, 4, stream=Terminal()) == "██  "
-    assert bar(1 / 8 / 4, 4, stream=Terminal()) == "▏   "
-    assert bar(7, 2, stream=Terminal()) == "██"
-    assert bar(float("nan"), 2, stream=Terminal()) == "  "
-
-
-def test_bar_is_ascii_where_the_stream_is() -> None:
-    ascii_only = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    assert bar(0.5, 4, stream=ascii_only) == "##.."
-
-
 def test_styles_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert styled("[b]x", "bold") == "[b]x"
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    assert styled("x", "bold", stream=Terminal()) == "\x1b[1mx\x1b[0m"
-    assert styled("x", "bold", stream=io.StringIO()) == "x"
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    assert styled("[b]x", "bold") == "\x1b[1m[b]x\x1b[0m"
+    assert styled("x" * 300, "bold").count("\n") == 0
     monkeypatch.setenv("NO_COLOR", "1")
-    assert styled("x", "bold", stream=Terminal()) == "x"
+    assert "\x1b[3" not in styled("x", "cyan")
 
 
-def test_status_line_is_rewritten_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_status_line_is_drawn_anew_and_taken_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
     stream = Terminal()
     with Status(stream, interval=0) as status:
+        assert status.on
         status.show("one")
-        status.progress("fetching", 50, 100, "half\x1b[2J")
+        status.progress("fetching [bold]", 50, 100, "half\x1b[2J")
     shown = stream.getvalue()
-    assert shown.startswith("\r\x1b[Kone\r\x1b[Kfetching ")
+    assert "one" in shown
+    assert "fetching [bold]" in shown
     assert " 50% half\\x1b[2J" in shown
-    assert shown.endswith("\r\x1b[K")
+    assert "█" * 12 + " " in shown
+    assert shown.index("\x1b[?25l") < shown.index("\x1b[?25h")  # the cursor is there again
+    assert shown.endswith("\x1b[1A\x1b[2K")  # the line is not
+
+
+def test_status_line_is_cut_at_the_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = Terminal()
+    with Status(stream, interval=0) as status:
+        status.show("x" * 100)
+        status.progress("fetching", 1, 2, "y" * 100)
+    assert "x" * 38 + "…" in stream.getvalue()
+    assert "y" * 40 not in stream.getvalue()
+
+
+def test_updates_that_come_too_fast_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Terminal()
+    with Status(stream, interval=60) as status:
+        status.show("first")
+        status.show("second")
+        status.show("third", now=True)
+        status.progress("fetching", 1, 2)
+        status.progress("fetched", 2, 2)
+    shown = stream.getvalue()
+    assert [word in shown for word in ("first", "second", "third", "fetching", "fetched")] == [
+        True, False, True, False, True,
+    ]  # fmt: skip
 
 
 def test_status_line_shows_nothing_in_a_file() -> None:
