@@ -69,6 +69,7 @@ class Duplex:
         self._resting: dict[int, asyncio.TimerHandle] = {}
         self._call: Call | None = None
         self._stopped = False
+        self._reached = False  # there was a connection, so that what fails later is a break
         self._window_full_since: float | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
 
@@ -192,8 +193,9 @@ class Duplex:
             before = self.ledger.received
             try:
                 await self._one_call()
-                if not self.ledger.on_wire:
-                    continue  # ended well; what is still open is to be sent again on another call
+                if not self.ledger.on_wire and (self.ledger.received > before or not self._sendable()):
+                    self._again = deque(self.ledger.broken())  # ended well; what is still open needs another call
+                    continue
                 raise ConnectionLost(
                     f"{session.channels.target}: the server ended the stream, {self.ledger.on_wire} inputs unanswered",
                     target=str(session.channels.target),
@@ -218,7 +220,7 @@ class Duplex:
         kind = kind_of(failure)
         if kind is Kind.CONNECTION and progress:
             return 0.02 * attempts.unit()  # one break of a working stream is no server in trouble
-        if kind is Kind.CONNECT and self.tally.sent:  # an outage: quick, cheap looks until it has lasted too long
+        if kind is Kind.CONNECT and self._reached:  # an outage: quick, cheap looks until it has lasted too long
             outage = self._session.timeouts.outage
             return None if outage is not None and down > outage else 0.05 + 0.2 * attempts.unit()
         return attempts.after(failure)
@@ -230,18 +232,20 @@ class Duplex:
             StreamBroken: that is off, or would not be safe.
         """
         on_wire = self.ledger.on_wire
-        if on_wire and not self.options.resume:
+        if kind_of(failure) in (Kind.CONNECT, Kind.UNPROCESSED):
+            self.tally.sent -= on_wire  # the server never saw them
+        elif on_wire and not self.options.resume:
             raise self._broken(failure, "resume is off") from failure
-        if on_wire and not self.options.ordered and self.ledger.matching is Matching.BY_ORDER:
+        elif on_wire and not self.options.ordered and self.ledger.matching is Matching.BY_ORDER:
             raise self._broken(failure, "answers by order can be resumed with ordered=True only") from failure
         self._again = deque(self.ledger.broken())
-        if self.tally.sent:
+        if self._reached:
             self.tally.resumed += 1
             self._session.counts.resumes += 1
             self._session.emit(events.Resumed(on_wire, self.tally.resumed, str(failure)))
 
     def _final(self, failure: TransportError | ServerError) -> HeadraceError:
-        if not self.tally.sent or fatal(failure):
+        if not self._reached or not self.tally.sent or fatal(failure):
             return failure
         broken = self._broken(failure, "it could not be resumed")
         broken.__cause__ = failure
@@ -261,11 +265,15 @@ class Duplex:
     async def _something_to_send(self) -> bool:
         """Wait until there is an input to send; False when there will be none."""
         while True:
-            if self._again or len(self.pipe) or any(not e.resting for e in self.ledger.unanswered):
+            if self._sendable():
                 return True
             if self.pipe.ended and not self.ledger.open_count:
                 return False
             await self._work.wait()
+
+    def _sendable(self) -> bool:
+        size = self.pipe.peek()
+        return bool(self._again) or (size is not None and self.gate.fits(size))
 
     async def _one_call(self) -> None:
         session = self._session
@@ -277,6 +285,7 @@ class Duplex:
         pump: asyncio.Task[None] | None = None
         try:
             await connection.connect()
+            self._reached = self._reached or connection.transport.healthy
             session.counts.attempts += 1
             call = self._call = connection.transport.open(codec.STREAM, (*session.metadata, *self.options.metadata))
             pump = asyncio.get_running_loop().create_task(self._pump(call, self._head), name="headrace-pump")

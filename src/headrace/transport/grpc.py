@@ -3,6 +3,7 @@
 - A `CancelledError` out of grpc while nobody cancelled our task means that the call ended locally (channel closed, call
   cancelled by us): it becomes a `ConnectionLost`, never a cancellation.
 - Equal channels share connections unless each has a subchannel pool of its own.
+- `keepalive_timeout_ms` alone closes nothing: a ping without an answer is given up after `ping_timeout_ms`.
 - gRPC's own retries are off: a second retry layer multiplies the first.
 - Its `write` turns a message that could not be sent into the status INTERNAL of the whole call, over the true one that
   is about to come, and hides answers that are there already. Messages go to the core underneath it instead.
@@ -201,7 +202,7 @@ def _joined(parts: Sequence[Buffer]) -> bytes:
 
 
 def _channel_options(target: Target, options: Transmission) -> list[tuple[str, Any]]:
-    connect_ms = max(1, int(options.connect_timeout * 1000))
+    connect_ms = max(1, int(options.connect_timeout * 1000)) + 100  # ours is over first, and has the better text
     settings: list[tuple[str, Any]] = [
         ("grpc.primary_user_agent", f"headrace-python/{__version__}"),
         ("grpc.use_local_subchannel_pool", 1),
@@ -216,6 +217,7 @@ def _channel_options(target: Target, options: Transmission) -> list[tuple[str, A
         settings += [
             ("grpc.keepalive_time_ms", int(options.keepalive.interval * 1000)),
             ("grpc.keepalive_timeout_ms", int(options.keepalive.timeout * 1000)),
+            ("grpc.http2.ping_timeout_ms", int(options.keepalive.timeout * 1000)),
         ]
     if target.local:
         settings.append(("grpc.enable_http_proxy", 0))
