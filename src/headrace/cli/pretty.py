@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _BAR_CELLS = 20
 _NAME_CELLS = 32
+_GAP = 2  # between columns
 _LINES = 40  # of a table; plain output is never cut
 
 
@@ -68,8 +69,8 @@ def columns(rows: Iterable[Sequence[str]]) -> str:
     """Give a table whose first column is bold and whose last one is cut to the terminal's width."""
     lines = [[_text(value) for value in values] for values in rows]
     *first, _ = [max(value.cell_len for value in column) for column in zip(*lines, strict=True)] or [0]
-    whole = [Column(width=cells, no_wrap=True, style="" if n else "bold") for n, cells in enumerate(first)]
-    rest = max(width() - sum(cells + 2 for cells in first), 12)
+    whole = [Column(no_wrap=True, style="" if n else "bold") for n in range(len(first))]
+    rest = max(width() - sum(cells + _GAP for cells in first), 12)
     table = _grid(*whole, Column(width=rest, no_wrap=True, overflow="ellipsis"))
     for values in lines:
         table.add_row(*values)
@@ -121,11 +122,11 @@ def _drawn(table: Table, count: int, indent: int) -> str:
 
 
 def _console() -> Console:
-    return Console(file=sys.stdout, width=width(), highlight=False)
+    return Console(file=sys.stdout, width=width() + _GAP, highlight=False)  # `drawn` cuts the last column's gap off
 
 
-def _grid(*columns: Column, gap: int = 2) -> Table:
-    return Table(*columns, box=None, show_header=False, pad_edge=False, padding=(0, gap, 0, 0))
+def _grid(*columns: Column, gap: int = _GAP) -> Table:
+    return Table(*columns, box=None, show_header=False, padding=(0, gap, 0, 0))
 
 
 def _name_column() -> Column:
