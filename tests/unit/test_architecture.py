@@ -1,0 +1,263 @@
+"""The structure of the package, read from its files: who may import whom, sizes, names, and what importing costs."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import inspect
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import headrace
+
+SOURCE = Path(headrace.__file__).parent
+FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE / "v2")
+
+#: Rooms from the bottom up: each may import those of its own floor and of the floors below.
+FLOORS = (
+    ("errors", "_version", "v2"),
+    ("target", "status", "events", "reference", "media"),
+    ("config", "credentials", "local", "draw"),
+    ("transport", "flow"),
+    ("codec", "channels"),
+    ("inputs", "results", "export", "saving"),
+    ("signatures", "sources", "track", "sinks"),
+    ("calls",),
+    ("frames",),
+    ("model",),
+    ("client",),
+    ("headrace",),  # the package itself: the public names
+    ("testing", "server", "bulk", "cli"),
+)
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+#: What is reached upwards, inside a function, and why.
+UPWARDS = {
+    ("model", "client"),  # a model that is used alone owns a client
+}
+#: Only these may be reached into by nobody, or by few.
+ONLY_FOR = {
+    "server": {"server", "cli"},
+    "cli": {"cli"},
+    "bulk": {"bulk", "cli"},
+    "testing": {"testing", "server"},
+    "client": {"client", "model", "headrace", "bulk", "cli"},
+    "channels": {"channels", "calls", "client"},
+}
+
+
+def module_of(path: Path) -> str:
+    parts = ("headrace", *path.relative_to(SOURCE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def room_of(module: str) -> str:
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "headrace"
+
+
+@functools.cache
+def imports_of(path: Path, *, at_top: bool = False) -> tuple[str, ...]:
+    """Every module that a file imports when it runs; `at_top`: when it is imported."""
+
+    def visit(node: ast.AST) -> Iterator[str]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+                continue
+            if at_top and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            if isinstance(child, ast.Import):
+                yield from (alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}: relative import"
+                assert child.module is not None
+                yield from (whole(child.module, alias.name) for alias in child.names)
+            yield from visit(child)
+
+    return tuple(visit(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+def whole(module: str, name: str) -> str:
+    """`from a import b` means the module a.b where there is one."""
+    inside = SOURCE.parent.joinpath(*module.split("."), name)
+    return f"{module}.{name}" if inside.is_dir() or inside.with_suffix(".py").is_file() else module
+
+
+EDGES = [
+    (module_of(path), imported)
+    for path in FILES
+    for imported in imports_of(path)
+    if imported.split(".")[0] == "headrace" and room_of(imported) != room_of(module_of(path))
+]
+
+
+def test_imports_are_read() -> None:
+    assert ("headrace.calls.unary", "headrace.channels.manager") in EDGES
+    assert ("headrace.model", "headrace.client") in EDGES  # inside a function
+    assert len(EDGES) > 100
+
+
+def test_every_room_has_a_floor() -> None:
+    rooms = {room_of(module_of(path)) for path in FILES}
+    assert rooms <= set(FLOOR), "give it a place in FLOORS"
+
+
+def test_rooms_import_downwards_only() -> None:
+    wrong = [
+        f"{importer} -> {imported}"
+        for importer, imported in EDGES
+        if (pair := (room_of(importer), room_of(imported))) not in UPWARDS and FLOOR[pair[0]] < FLOOR[pair[1]]
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("room", ONLY_FOR)
+def test_some_rooms_are_only_for_a_few(room: str) -> None:
+    strangers = {
+        importer
+        for importer, imported in EDGES
+        if room_of(imported) == room and room_of(importer) not in ONLY_FOR[room]
+    }
+    assert not strangers
+
+
+def users_of(*packages: str) -> set[str]:
+    return {
+        module_of(path)
+        for path in FILES
+        if any(name == p or name.startswith(f"{p}.") for name in imports_of(path) for p in packages)
+    }
+
+
+def test_one_file_of_the_client_knows_grpc() -> None:
+    client_side = {module for module in users_of("grpc") if room_of(module) != "server"}
+    assert client_side == {"headrace.transport.grpc"}
+
+
+@pytest.mark.parametrize("room", ["sources", "flow", "transport", "channels", "config", "errors", "events", "status"])
+def test_what_moves_bytes_knows_no_messages(room: str) -> None:
+    knowing = users_of("google.protobuf", "headrace.v2", "headrace.codec")
+    assert not {module for module in knowing if room_of(module) == room}
+
+
+@pytest.mark.parametrize("room", ["flow", "sources", "inputs", "results", "codec"])
+def test_what_holds_data_knows_no_connection(room: str) -> None:
+    knowing = users_of("headrace.transport.grpc", "headrace.transport.memory", "headrace.channels")
+    assert not {module for module in knowing if room_of(module) == room}
+
+
+HEAVY = (
+    "numpy",
+    "PIL",
+    "av",
+    "httpx",
+    "yaml",
+    "click",
+    "rich",
+    "onnxruntime",
+    "xllamacpp",
+    "grpc_health",
+    "grpc_reflection",
+    "headrace.cli",
+    "headrace.server",
+    "headrace.testing",
+)
+
+
+def test_nothing_of_the_core_imports_an_extra_at_its_top() -> None:
+    extras = set(HEAVY) - {"headrace.cli", "headrace.server", "headrace.testing"}
+    wrong = {
+        (module_of(path), name)
+        for path in FILES
+        if room_of(module_of(path)) not in ("server", "cli", "testing", "bulk")
+        for name in imports_of(path, at_top=True)
+        if name.split(".")[0] in extras
+    }
+    assert not wrong
+
+
+def test_importing_the_package_is_cheap() -> None:
+    script = "import sys, json, headrace; print(json.dumps(sorted(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    modules = set(json.loads(run.stdout))
+    assert not modules & {*HEAVY, "grpc"}
+    assert len(modules) < 330
+    assert run.stderr == ""
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_files_are_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 500
+
+
+def test_most_files_are_much_smaller() -> None:
+    lines = sorted(len(path.read_text(encoding="utf-8").splitlines()) for path in FILES if path.name != "__init__.py")
+    assert lines[len(lines) // 2] <= 170
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.name not in ("__main__.py", "_version.py")], ids=module_of
+)
+def test_every_file_says_what_it_is(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+# -- public names
+
+
+def test_the_public_names_are_sorted_and_complete() -> None:
+    def place(name: str) -> tuple[int, str]:
+        return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+    assert headrace.__all__ == sorted(headrace.__all__, key=place)
+    imported = {
+        name for name, value in vars(headrace).items() if not name.startswith("_") and not inspect.ismodule(value)
+    }
+    assert imported | {"__version__"} == set(headrace.__all__)
+
+
+def test_every_name_of_the_specification_is_there() -> None:
+    names = {
+        "Client",
+        "Model",
+        "Input",
+        "Prediction",
+        "Limits",
+        "RetryPolicy",
+        "Timeouts",
+        "PartialFailure",
+        "StreamBroken",
+    }
+    assert names <= set(headrace.__all__)
+
+
+@pytest.mark.parametrize("name", [name for name in headrace.__all__ if name != "__version__"])
+def test_every_public_name_and_its_methods_are_documented(name: str) -> None:
+    public = getattr(headrace, name)
+    assert inspect.getdoc(public)
+    assert public.__module__.startswith("headrace.")
+    if not inspect.isclass(public):
+        return
+    for method, value in vars(public).items():
+        if method.startswith("_") or not (callable(value) or isinstance(value, property | classmethod | staticmethod)):
+            continue
+        assert inspect.getdoc(getattr(public, method, value)), f"{name}.{method}"
+
+
+@pytest.mark.parametrize("module", ["headrace.testing", "headrace.sources", "headrace.frames", "headrace.sinks"])
+def test_public_rooms_name_and_document_what_is_theirs(module: str) -> None:
+    room = importlib.import_module(module)
+    assert list(room.__all__) == sorted(room.__all__, key=lambda name: (name[0].islower(), name))
+    for name in room.__all__:
+        value = getattr(room, name)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert value.__doc__, f"{module}.{name}"
+
+
+def test_the_package_is_typed() -> None:
+    assert (SOURCE / "py.typed").is_file()
