@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.support.weights import need
+
 CANARY = "canary-0123456789abcdef"
 URL = "https://clarifai.com/headrace/local/models/echo"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -483,7 +485,9 @@ def test_boxes_are_drawn_and_saved(run: Run, tmp_path: Path) -> None:
     assert run(*argv, "--force").returncode == 0
 
 
+@pytest.mark.models
 def test_masks_are_drawn_and_saved(run: Run, tmp_path: Path) -> None:
+    need("mtcnn")
     photo = Path(__file__).parents[2] / "src/headrace/data/samples/photos/astronaut.jpg"
     done = run("predict", "--local", "selfie-segmentation", str(photo), "--draw", "--save", "out")
     assert done.returncode == 0
@@ -499,6 +503,7 @@ def test_masks_are_drawn_and_saved(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_picture_that_a_model_made_is_saved(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("pyanime4k", reason="has no build for this Python")
     photo = Path(__file__).parents[2] / "src/headrace/data/samples/photos/cat.jpg"
     with Image.open(photo) as original:
         small = original.resize((60, 40))

@@ -10,20 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from headrace.server import weights
+from tests.support.weights import need
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = ROOT / "src/headrace/data/samples/photos"
 LLM = "smollm2-135m-instruct"
-
-
-def need_llm() -> None:
-    """Skip where the language model's weights are not in the cache; tests use no network."""
-    there = {state.weight.name for state in weights.status() if state.path is not None}
-    if LLM not in there:
-        if "weights" in os.environ.get("HEADRACE_REQUIRE", "").split(","):
-            pytest.fail(f"HEADRACE_REQUIRE wants the weights; run: headrace models pull {LLM}")
-        pytest.skip(f"the weights are not in the cache; run: headrace models pull {LLM}")
 
 
 def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -44,7 +35,7 @@ def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.models
 def test_demo(tmp_path: Path) -> None:
-    need_llm()
+    need(LLM)
     done = run("-m", "headrace.cli", "demo", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout  # plain where nobody looks
@@ -74,7 +65,7 @@ def test_example_predict(tmp_path: Path) -> None:
 
 @pytest.mark.models
 def test_example_generate(tmp_path: Path) -> None:
-    need_llm()
+    need(LLM)
     done = run(str(ROOT / "examples/generate.py"), "What is the capital of France?", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "Paris" in done.stdout
