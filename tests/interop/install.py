@@ -1,0 +1,113 @@
+"""Put the official packages into a cache folder, each in an environment of its own.
+
+`python -m tests.interop.install [clarifai] [node]` does it ahead of the tests; they do it themselves otherwise. The
+folder is `interop` in `$HEADRACE_CACHE`, else in `headrace` of the user's cache folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+CLARIFAI = "12.5.0"
+NODE = "0.4.0"
+SECONDS = 500.0  # for one installation
+
+
+class Missing(Exception):
+    """A tool that is not there and cannot be had; the text says why."""
+
+
+def folder() -> Path:
+    """Give the folder of all environments."""
+    chosen = os.environ.get("HEADRACE_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return (Path(chosen).expanduser() if chosen else Path(base) / "headrace") / "interop"
+
+
+def clarifai() -> Path:
+    """Give the Python of a virtual environment with the official Python SDK.
+
+    Raises:
+        Missing: it cannot be installed.
+    """
+    name = f"clarifai-{CLARIFAI}-py{sys.version_info.major}.{sys.version_info.minor}"
+
+    def fill(place: Path) -> None:
+        _run([sys.executable, "-m", "venv", str(place)])
+        _run([str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", f"clarifai=={CLARIFAI}"])
+
+    return _made(name, fill) / "bin" / "python"
+
+
+def node() -> Path:
+    """Give a folder whose `node_modules` has the official Node.js SDK.
+
+    Raises:
+        Missing: there is no Node.js, or the SDK cannot be installed.
+    """
+    for tool in ("node", "npm"):
+        if shutil.which(tool) is None:
+            raise Missing(f"{tool} is not installed")
+
+    def fill(place: Path) -> None:
+        place.mkdir()
+        (place / "package.json").write_text('{"private": true, "type": "module"}\n')
+        quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+        _run(["npm", "install", *quiet, f"clarifai-nodejs@{NODE}"], cwd=place)
+
+    return _made(f"clarifai-nodejs-{NODE}", fill)
+
+
+def _made(name: str, fill: Callable[[Path], None]) -> Path:
+    """Make an environment once; one that was left half done is made anew."""
+    place = folder() / name
+    done = place / ".complete"
+    with _locked(folder() / f"{name}.lock"):
+        if not done.exists():
+            shutil.rmtree(place, ignore_errors=True)
+            fill(place)
+            done.touch()
+    return place
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _run(command: list[str], cwd: Path | None = None) -> None:
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Missing(f"{' '.join(command[:4])} failed: {error}") from None
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-3:]
+        raise Missing(f"{' '.join(command[:4])} failed: {' '.join(last)}")
+
+
+def main(names: list[str]) -> int:
+    """Install what is named, or everything."""
+    makers = {"clarifai": clarifai, "node": node}
+    for name in names or list(makers):
+        try:
+            sys.stdout.write(f"{name}: {makers[name]()}\n")
+        except Missing as missing:
+            sys.stderr.write(f"{name}: {missing}\n")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
