@@ -51,7 +51,7 @@ async def predict_one(
             [head, *item.encode()],
             judge,
             metadata=metadata,
-            timeout=deadline.or_none,
+            timeout=deadline,
             warm_up=warm_up,
             what=f"input {item.id}",
         )
@@ -139,7 +139,7 @@ async def _round(
                 parts,
                 lambda raw: _judge(raw, len(inputs), alone=False),
                 metadata=metadata,
-                timeout=deadline.or_none,
+                timeout=deadline,
                 warm_up=warm_up,
                 what=what,
             )

@@ -25,7 +25,7 @@ async def unary(
     judge: Callable[[bytes], T],
     *,
     metadata: Metadata = (),
-    timeout: float | None,
+    timeout: float | Deadline | None,
     warm_up: float | None = None,
     what: str = "the call",
 ) -> T:
@@ -34,8 +34,8 @@ async def unary(
     Args:
         parts: the request message, in parts.
         judge: turns the response into the result, or raises a `ServerError`, which may be retried.
-        timeout: seconds for everything: waiting for a turn, attempts, waits between them. None: no limit, but for
-            the transport's own.
+        timeout: seconds for everything: waiting for a turn, attempts, waits between them; or a deadline that has
+            begun already (it stays as it is). None: no limit, but for the transport's own.
         warm_up: seconds that waiting for a deploying model may take, within the timeout; None: the configured budget,
             on top of the timeout.
         what: the call's name in messages.
@@ -44,7 +44,7 @@ async def unary(
         DeadlineExceeded: the timeout is over; the message says what it was doing, the cause is the last failure.
         HeadraceError: the failure that was final.
     """
-    deadline = Deadline.after(timeout)
+    deadline = Deadline(timeout.at, timeout.seconds) if isinstance(timeout, Deadline) else Deadline.after(timeout)
     phase = Phase()
     session.counts.calls += 1
     try:
