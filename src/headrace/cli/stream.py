@@ -18,6 +18,7 @@ from headrace.cli.options import Command, Options, shared
 from headrace.cli.run import DONE, SOME_FAILED, run, say, warn_input
 from headrace.cli.saving import Saver
 from headrace.cli.terminal import Status, in_seconds
+from headrace.cli.video import VideoOptions, VideoRun, frame_window, video_options
 
 if TYPE_CHECKING:
     from headrace import Input, Prediction
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("words", nargs=-1, metavar="[MODEL] [INPUT]...")
 @shared("server", "model", "input", "output")
+@video_options
 @click.option("--from", "lists", multiple=True, metavar="FILE", help="A list of inputs, one a line; - for stdin.")
 @click.option("--window", type=click.IntRange(min=1), default=16, show_default=True, help="Most inputs in flight.")
 @click.option("--unordered", is_flag=True, help="Print answers as they come, not in the inputs' order.")
@@ -34,7 +36,13 @@ if TYPE_CHECKING:
     "--on_error", type=click.Choice(["yield", "raise"]), default="yield", help="Go on after a bad input, or stop."
 )
 def stream(
-    options: Options, words: tuple[str, ...], lists: tuple[str, ...], window: int, unordered: bool, on_error: str
+    options: Options,
+    frames: VideoOptions,
+    words: tuple[str, ...],
+    lists: tuple[str, ...],
+    window: int,
+    unordered: bool,
+    on_error: str,
 ) -> int:
     """Send many inputs through one stream and print the answers as they come.
 
@@ -45,7 +53,12 @@ def stream(
     headrace stream --local photos/
     headrace stream --local --model_id detector 'shots/*.jpg' --draw --save out
     tail -f comments.txt | headrace stream --local --input_type text -o jsonl
+    headrace stream --local --video clip.mp4 --draw out.mp4
+    headrace stream --local --model_id detector --camera 0
     """
+    settings = {"window": window, "ordered": not unordered, "on_error": on_error}
+    if frames.wanted:
+        return run(VideoRun(options, frames, words, {**settings, "window": frame_window(window)}).all())
     ref, rest = g.split_model(
         words,
         model_known=options.names_model,
@@ -53,7 +66,6 @@ def stream(
         other_inputs=bool(lists or options.url or options.data or options.file_path),
     )
     source, total = _source(options, rest, lists)
-    settings = {"window": window, "ordered": not unordered, "on_error": on_error}
     return run(Run(options, ref, total).all(source, settings))
 
 

@@ -206,6 +206,9 @@ class FrameStream:
     def _begin(self, again: list[Taken] | None = None) -> DuplexStream:
         if self._calls is None:
             self._source = _Gated(self._feed, self._gate, again or [])
+            now = time.monotonic()
+            self._fps_in.look(now, self._feed.frames)
+            self._fps_out.look(now, self._taken)
             self._calls = self._open[self._mode](self._source, self._most)
         return self._calls
 

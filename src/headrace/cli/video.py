@@ -1,0 +1,243 @@
+"""`headrace stream --video` and `--camera`: frames through a model, drawn, printed and counted as they come."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from headrace.cli import render
+from headrace.cli.connect import Watcher, choose_model, connect
+from headrace.cli.options import Options, Seconds, Sectioned
+from headrace.cli.run import DONE, SOME_FAILED, say, warn_input
+from headrace.cli.terminal import Status, in_seconds
+
+if TYPE_CHECKING:
+    from headrace.frames import FramePrediction, FrameStats, FrameStream
+    from headrace.sinks import Sink
+    from headrace.sources import VideoSource
+
+F = TypeVar("F", bound=Callable[..., Any])
+VIDEO_NAMES = (".mp4", ".mkv", ".mov", ".webm", ".avi")
+METER_SECONDS = 1.0
+RATES = click.FloatRange(0, 1000, min_open=True)
+WINDOW = 8  # frames in flight, where no --window is given: more only makes answers older
+DETECTOR = "detector"  # of the embedded server: draws boxes, where no model is named
+
+
+@dataclass(frozen=True, slots=True)
+class VideoOptions:
+    """What is asked for besides a stream's own options."""
+
+    video: tuple[str, ...] = ()
+    camera: tuple[str, ...] = ()
+    fps: float | None = None
+    resize: int | None = None
+    track: bool = False
+    captions: Path | None = None
+    target_latency: float | None = None
+    meter: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        """Whether frames are to be streamed."""
+        return bool(self.video or self.camera)
+
+    @property
+    def count(self) -> int:
+        """How many sources there are."""
+        return len(self.video) + len(self.camera)
+
+
+def video_options(function: F) -> F:
+    """Add the options; the function gets their values as one `VideoOptions` named `frames`."""
+
+    @functools.wraps(function)
+    def command(*positional: Any, **given: Any) -> Any:
+        own = {item.name: given.pop(item.name) for item in fields(VideoOptions)}
+        return function(*positional, frames=VideoOptions(**own), **given)
+
+    add = functools.partial(click.option, cls=Sectioned, section="Videos and cameras")
+    decorated: Any = command
+    for decorator in reversed(
+        (
+            add("--video", multiple=True, metavar="PATH|URL", help="Frames of a video; --draw OUT.mp4 annotates it."),
+            add("--camera", multiple=True, metavar="N|URL", help="Frames of a camera: a number, rtsp:// or http://."),
+            add("--fps", type=RATES, metavar="N", help="Frames a second that are wanted; left out: all."),
+            add("--resize", type=click.IntRange(16, 8192), metavar="PIXELS", help="Send frames of this longest side."),
+            add("--track", is_flag=True, help="Let objects keep their numbers from frame to frame."),
+            add("--captions", type=click.Path(path_type=Path, dir_okay=False), metavar="VTT", help="Write captions."),
+            add("--target_latency", type=Seconds(), metavar="SECONDS", help="Adapt the window to it."),
+            add("--meter", is_flag=True, help="A line of counts on stderr, every second."),
+        )
+    ):
+        decorated = decorator(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+def frame_window(given: int) -> int:
+    """Give the window for frames: a smaller one than for other inputs, where none was asked for."""
+    source = click.get_current_context().get_parameter_source("window")
+    return WINDOW if source is click.core.ParameterSource.DEFAULT else given
+
+
+class VideoRun:
+    """One run of the command over frames.
+
+    Args:
+        options: the shared options.
+        frames: the options of videos.
+        words: positional arguments: a model, and with `--draw` the video to write.
+        settings: window, order, what to do on errors.
+
+    Raises:
+        click.UsageError: inputs besides the videos, missing files, outputs that exist already or don't fit.
+    """
+
+    def __init__(self, options: Options, frames: VideoOptions, words: Sequence[str], settings: dict[str, Any]) -> None:
+        self._options = options
+        self._frames = frames
+        self._settings = settings
+        rest = list(words)
+        self._out = self._drawing(rest)
+        self._ref = rest.pop(0) if rest and not options.names_model else None
+        if rest or options.url or options.data or options.file_path:
+            raise click.UsageError("--video and --camera are the inputs; give no others")
+        if self._ref is None and not options.names_model and not options.local:
+            raise click.UsageError("which model? Give --model_url, --model_id, or --local for the embedded server")
+        if self._ref is None and not options.names_model and (options.draw or frames.track):
+            self._ref = DETECTOR
+            say(f"using {DETECTOR}, which says where things are")
+        for path in frames.video:
+            if "://" not in path and not Path(path).exists():
+                raise click.UsageError(f"missing file: {path}")
+        if options.output not in ("text", "json", "jsonl"):
+            raise click.UsageError("frames are printed as text, json or jsonl")
+        if frames.camera and options.output == "json":
+            raise click.UsageError("a camera has no end, a JSON list has one: use -o jsonl")
+        if frames.count > 1 and (self._out or options.save or frames.captions):
+            raise click.UsageError("annotated videos, pictures and captions are of one video: give one")
+        self._free(self._out, frames.captions)
+        self._status = Status()
+        self._pretty = render.on_terminal()
+        self._records: list[dict[str, Any]] = []
+        self._failed = self._done = 0
+        self._said = 0.0
+
+    def _drawing(self, rest: list[str]) -> Path | None:
+        """Take the name of the annotated video out of the words."""
+        options = self._options
+        named = [word for word in rest if word.lower().endswith(VIDEO_NAMES)]
+        if not options.draw or (options.save and not named):
+            return None
+        if len(named) != 1:
+            raise click.UsageError("--draw takes the video to write, such as --draw out.mp4 (or --save DIR: pictures)")
+        rest.remove(named[0])
+        return Path(named[0])
+
+    def _free(self, *paths: Path | None) -> None:
+        for path in paths:
+            if path is not None and path.exists() and not self._options.force:
+                raise click.UsageError(f"{path} is there already; --force overwrites it")
+            if path is not None and any(path.resolve() == Path(video).resolve() for video in self._frames.video):
+                raise click.UsageError(f"{path} is the video that is read")
+
+    async def all(self) -> int:
+        """Stream everything, print, write, and give the exit code."""
+        options, frames = self._options, self._frames
+        start = time.monotonic()
+        with self._status:
+            async with connect(options, Watcher(self._status)) as client, AsyncExitStack() as stack:
+                model = await choose_model(client, options, self._ref, "image")
+                sinks = [await stack.enter_async_context(sink) for sink in self._sinks()]
+                stream = model.stream_frames(
+                    self._sources(),
+                    target_latency=frames.target_latency,
+                    track=frames.track,
+                    **self._settings,
+                    **options.call,
+                )
+                try:
+                    async with stream:
+                        async for found in stream:
+                            for sink in sinks:
+                                await sink.write(found)
+                            self._show(found)
+                            self._meter(stream)
+                finally:
+                    self._status.clear()
+                    if options.output == "json":
+                        render.emit(render.as_json(self._records))
+                    self._sum_up(stream.stats, time.monotonic() - start)
+        for path in (self._out, frames.captions):
+            if path is not None:
+                say(f"wrote {path}")
+        return SOME_FAILED if self._failed else DONE
+
+    def _sources(self) -> list[VideoSource]:
+        from headrace import sources
+
+        frames = self._frames
+        settings: dict[str, Any] = {"fps": frames.fps, "resize": frames.resize}
+        cameras = (int(name) if name.isdecimal() else name for name in frames.camera)
+        return [
+            *(sources.video(path, **settings) for path in frames.video),
+            *(sources.camera(name, **settings) for name in cameras),
+        ]
+
+    def _sinks(self) -> list[Sink]:
+        from headrace import sinks
+
+        found: list[Sink] = []
+        if self._out is not None:
+            found.append(sinks.VideoSink(self._out))
+        if self._options.save is not None:
+            folder = self._options.save
+            if folder.is_dir() and any(folder.glob("*.jpg")) and not self._options.force:
+                raise click.UsageError(f"{folder} holds pictures already; --force overwrites those of the same names")
+            found.append(sinks.PictureSink(folder))
+        if self._frames.captions is not None:
+            found.append(sinks.WebVttSink(self._frames.captions))
+        return found
+
+    def _show(self, found: FramePrediction) -> None:
+        from headrace.sinks.jsonl import record
+
+        name = f"{found.time:.3f}" if self._frames.count == 1 else f"{found.source} {found.time:.3f}"
+        self._done += 1
+        self._status.clear()
+        if self._options.output == "jsonl":
+            render.emit(render.as_json(record(found), indent=None))
+        elif self._options.output == "json":
+            self._records.append(record(found))
+        if found.error is not None:
+            self._failed += 1
+            warn_input(f"frame {found.index} ({name})", found.error)
+        elif self._options.output == "text":
+            render.emit(render.row(name, found.prediction, pretty=self._pretty))
+
+    def _meter(self, stream: FrameStream) -> None:
+        from headrace.frames import meter
+
+        now = time.monotonic()
+        if self._status.on:
+            self._status.show(meter(stream.stats))
+        elif self._frames.meter and now - self._said >= METER_SECONDS:
+            self._said = now
+            say(meter(stream.stats))
+
+    def _sum_up(self, stats: FrameStats, seconds: float) -> None:
+        parts = [f"{stats.frames} frames: {stats.predictions} answers"]
+        if stats.errors:
+            parts.append(f"{stats.errors} failed")
+        if stats.dropped:
+            causes = ", ".join(f"{cause} {number}" for cause, number in sorted(stats.drops.items()))
+            parts.append(f"{stats.dropped} dropped ({causes})")
+        rate = f" ({self._done / seconds:.1f}/s)" if self._done and seconds > 0 else ""
+        say(f"{', '.join(parts)}, in {in_seconds(seconds)}{rate}")
