@@ -78,8 +78,6 @@ def gather(options: Options, words: Sequence[str], fields: Mapping[str, Any]) ->
         *(g.from_text(text, kind, n) for n, text in enumerate(options.data)),
     ]
     other_inputs = bool(by_option) or any(name in _TEXT_KEYS + _MEDIA_KEYS for name in fields)
-    if fields and options.local and len(words) == 1:
-        other_inputs = other_inputs or _is_built_in(words[0])
     ref, rest = g.split_model(words, model_known=options.names_model, local=options.local, other_inputs=other_inputs)
     if rest.count("-") > 1:
         raise click.UsageError("stdin (-) can be given once")
@@ -88,14 +86,6 @@ def gather(options: Options, words: Sequence[str], fields: Mapping[str, Any]) ->
     if fields and (ref or options.names_model):
         return gathered
     return gathered.resolved(options)
-
-
-def _is_built_in(word: str) -> bool:
-    """Tell whether a word is the name of a built-in model, where it could also be a text."""
-    from headrace.server.models import BUILT_IN
-    from headrace.server.registry import ALIASES
-
-    return word in BUILT_IN or word in ALIASES
 
 
 def to_input(parts: Sequence[Given]) -> Input:

@@ -124,6 +124,14 @@ def is_model_name(word: str) -> bool:
     return _MODEL_NAME.fullmatch(word) is not None and not exists(word)
 
 
+def is_built_in(word: str) -> bool:
+    """Tell whether a word is the name of a model of the embedded server."""
+    from headrace.server.models import BUILT_IN
+    from headrace.server.registry import ALIASES
+
+    return word in BUILT_IN or word in ALIASES
+
+
 def looks_like_file(word: str) -> bool:
     """Tell whether a word is meant as a file's name: a known extension, or a path."""
     if any(c.isspace() for c in word) or not word:
@@ -160,7 +168,7 @@ def split_model(
     """Tell the model from the inputs among the positional arguments.
 
     The first one names the model where no option does: a URL or user/app/models/model; with `--local` also a bare
-    name, when an input comes besides it.
+    name, when an input comes besides it, or when it is that of a built-in model.
 
     Raises:
         click.UsageError: no model is named and the server has no default.
@@ -171,7 +179,7 @@ def split_model(
     if rest and is_model_ref(rest[0]) and not exists(rest[0]):
         return rest[0], rest[1:]
     if local:
-        if rest and (len(rest) > 1 or other_inputs) and is_model_name(rest[0]):
+        if rest and is_model_name(rest[0]) and (len(rest) > 1 or other_inputs or is_built_in(rest[0])):
             return rest[0], rest[1:]
         return None, rest
     if rest and is_url(rest[0]) and "/models" in rest[0]:

@@ -129,7 +129,9 @@ def test_local_takes_a_bare_name_when_an_input_comes_besides(folder: Path) -> No
 
     assert split("detector", "cat.jpg") == ("detector", ["cat.jpg"])
     assert split("detector", other=True) == ("detector", [])
-    assert split("detector") == (None, ["detector"])
+    assert split("my-model", "x") == ("my-model", ["x"])
+    assert split("my-model") == (None, ["my-model"])
+    assert split("detector") == ("detector", [])  # built in: its input comes from stdin
     assert split("cat", "dog.jpg") == (None, ["cat", "dog.jpg"])
     assert split("Hello there") == (None, ["Hello there"])
 
