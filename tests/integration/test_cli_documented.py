@@ -173,19 +173,19 @@ def kebab(command: str) -> str:
     return " ".join(word.replace("_", "-") if word.startswith("--") else word for word in command.split(" "))
 
 
-async def headrace(command: str, address: str) -> tuple[int, str, str]:
+async def headrace(command: str, address: str, stdin: bytes = b"") -> tuple[int, str, str]:
     """Run a documented command as its user would, with the credential and the server in the environment."""
     program, *argv = shlex.split(command)
     assert program == "clarifai"
     environment = {**os.environ, "CLARIFAI_PAT": CANARY, "CLARIFAI_API_BASE": address, "PYTHONIOENCODING": "utf-8"}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "headrace.cli", *argv),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=environment,
     )
-    out, err = await process.communicate()
+    out, err = await process.communicate(stdin)
     process._transport.close()  # type: ignore[attr-defined]
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
@@ -272,7 +272,7 @@ def signature(name: str, method_type: int, iterator: bool = False) -> pb.MethodS
     )
 
 
-async def run_typed(words: str) -> tuple[tuple[int, str, str], ModelDouble]:
+async def run_typed(words: str, stdin: bytes = b"") -> tuple[tuple[int, str, str], ModelDouble]:
     """Run a command against a model with method signatures; it answers as such models do."""
 
     def answer(item: ReceivedInput) -> Any:
@@ -284,7 +284,7 @@ async def run_typed(words: str) -> tuple[tuple[int, str, str], ModelDouble]:
 
     double = ModelDouble(answer, signatures=[signature("predict", 1), signature("generate", 2, iterator=True)])
     async with serving(double) as server:
-        return await headrace(f"clarifai model predict {O4_MINI} {words}", server.address), double
+        return await headrace(f"clarifai model predict {O4_MINI} {words}", server.address, stdin), double
 
 
 TYPED = {
@@ -306,6 +306,13 @@ async def test_a_model_with_signatures_gets_typed_arguments(case: str) -> None:
     assert item.shape == ("generate" if case == "a stream" else "predict")
     assert item.data.metadata["_method_name"] == item.shape
     assert item.params == {}
+
+
+async def test_stdin_is_the_argument_that_is_missing() -> None:
+    done, double = await run_typed("-i max_tokens=9", b"Hello\n")
+    assert done == (0, "an answer\n", "")
+    arguments = {part.id: part.data for part in double.inputs[0].data.parts}
+    assert (arguments["prompt"].string_value, arguments["max_tokens"].int_value) == ("Hello", 9)
 
 
 async def test_numbers_become_texts_and_files_bytes_where_the_argument_wants_them(tmp_path: Any) -> None:

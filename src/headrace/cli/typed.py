@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,8 +92,11 @@ async def find(model: Model, gathered: Gathered, name: str, params: Mapping[str,
         raise click.UsageError(f"{method} takes a stream, which is for Python: model.call({name!r}, ...)")
     parts = [one for group in gathered.inputs for one in group]
     arguments = {**params, **gathered.fields}
+    known = {parameter.name for parameter in method.parameters}.issuperset(arguments)
+    if known and not gathered.maps_an_input and any(p.required and p.name not in arguments for p in method.parameters):
+        parts = _piped()
     placed = _placed(method, parts, arguments)
-    older = placed is None or not {parameter.name for parameter in method.parameters}.issuperset(arguments)
+    older = placed is None or not known
     if older and gathered.maps_an_input and name in ("predict", "generate"):
         return None
     if placed is None:
@@ -105,6 +109,16 @@ async def find(model: Model, gathered: Gathered, name: str, params: Mapping[str,
             values[parameter.name], given = _value(parameter, bound[parameter.name])
             parts += [given] if given is not None and given not in parts else []
     return TypedCall(method, Input((), raw=pb.Input(data=method.encode(values)).SerializeToString()), tuple(parts))
+
+
+def _piped() -> list[Given]:
+    """Read the input that is still missing from stdin, where something is piped into it."""
+    if sys.stdin is None or sys.stdin.isatty():
+        return []
+    try:
+        return [g.from_stdin(None)]
+    except click.UsageError:  # it is empty: the missing argument is what to tell
+        return []
 
 
 def _placed(method: Method, parts: Sequence[Given], taken: Mapping[str, Any]) -> dict[str, Given] | None:
