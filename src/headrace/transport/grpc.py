@@ -54,6 +54,8 @@ class GrpcTransport:
         self._channel: aio.Channel | None = None
         self._unary: dict[str, Any] = {}
         self._streams: dict[str, Any] = {}
+        self._running: set[Any] = set()  # gRPC's calls that have not ended
+        self._drained: asyncio.Future[None] | None = None
         self._closed = False
 
     @property
@@ -83,12 +85,17 @@ class GrpcTransport:
         multicallable = self._unary.get(method)
         if multicallable is None:
             multicallable = self._unary[method] = self._open_channel().unary_unary(method)
+        call: Any = None
         try:
-            return cast("bytes", await multicallable(_joined(parts), metadata=metadata, timeout=timeout))
+            call = multicallable(_joined(parts), metadata=metadata, timeout=timeout)
+            self._running.add(call)
+            return cast("bytes", await call)
         except aio.AioRpcError as error:
             raise self._failure(error) from None
         except (asyncio.CancelledError, aio.UsageError, aio.InternalError) as error:
             raise self._lost(error) from None
+        finally:
+            self._ended(call)
 
     def open(self, method: str, metadata: Metadata) -> GrpcCall:
         """Open a call that streams; see `Transport.open`."""
@@ -96,7 +103,10 @@ class GrpcTransport:
         if multicallable is None:
             multicallable = self._streams[method] = self._open_channel().stream_stream(method)
         try:
-            return GrpcCall(self, multicallable(metadata=metadata))
+            call = multicallable(metadata=metadata)
+            self._running.add(call)
+            call.add_done_callback(self._ended)
+            return GrpcCall(self, call)
         except (aio.UsageError, aio.InternalError) as error:
             raise self._lost(error) from None
 
@@ -106,8 +116,17 @@ class GrpcTransport:
         channel, self._channel = self._channel, None
         self._unary.clear()
         self._streams.clear()
-        if channel is not None:
-            await channel.close(grace)
+        if channel is None:
+            return
+        # Not by gRPC's own grace, which looks for calls in the stack frames of tasks, and does not find them all.
+        try:
+            if self._running and grace > 0:
+                self._drained = asyncio.get_running_loop().create_future()
+                await asyncio.wait([self._drained], timeout=grace)
+        finally:
+            for call in list(self._running):
+                call.cancel()
+            await channel.close(None)
 
     def abandon(self) -> None:
         """Let go of the channel without closing it: its loop is closed, or this is another process after a fork."""
@@ -115,6 +134,11 @@ class GrpcTransport:
         self._channel = None
         self._unary.clear()
         self._streams.clear()
+
+    def _ended(self, call: Any) -> None:
+        self._running.discard(call)
+        if self._drained is not None and not self._running and not self._drained.done():
+            self._drained.set_result(None)
 
     def _open_channel(self) -> aio.Channel:
         if self._closed:
