@@ -164,6 +164,8 @@ class MapWork:
     async def _pull(self) -> list[tuple[int, Input]]:
         group: list[tuple[int, Input]] = []
         while len(group) < self._batch and not self._ended:
+            if group and not self._gate.fits(0):
+                break  # what is full of this very group gets room only once it was sent
             await self._gate.admit(0)
             try:
                 raw = await pull(self._source)

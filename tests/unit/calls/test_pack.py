@@ -235,3 +235,17 @@ def test_every_input_of_a_list_ends_as_one_answer_or_one_error(kinds: list[str],
 def test_joining_one_changes_nothing() -> None:
     only = Prediction(b"", ())
     assert join([only]) is only
+
+
+async def test_a_request_that_fails_as_a_whole_is_tried_as_often_as_any_call(connect: Connect) -> None:
+    double = ModelDouble(lambda item: Fail(10030, envelope_only=True))
+    with pytest.raises(errors.PredictionFailed):
+        await connect(double).predict(["a", "b"])
+    assert batches(double) == [2] * 5
+
+
+async def test_the_parameters_count_in_the_bytes_of_a_request(connect: Connect) -> None:
+    double = ModelDouble(lambda item: "ok")
+    model = connect(double, limits=Limits(request_bytes=2500))
+    await model.predict([b"x" * 1000] * 4, input_type="image", inference_params={"prompt": "y" * 600})
+    assert batches(double) == [1] * 4

@@ -200,3 +200,17 @@ async def test_after_closing_the_client_there_is_no_call(connect: Connect) -> No
     await model.client.close()
     with pytest.raises(errors.ClosedError):
         await model.predict_by_bytes("x")
+
+
+async def test_a_refused_stream_makes_its_connection_take_fewer(connect: Connect) -> None:
+    double = ModelDouble(echo)
+    model = connect(double)
+    double.hold()
+    tasks = [asyncio.create_task(model.predict_by_bytes(str(n))) for n in range(5)]
+    await double.received(5)
+    double.server.fail_next("UNAVAILABLE", "RST_STREAM with error code 7")
+    sixth = asyncio.create_task(model.predict_by_bytes("5"))
+    await double.received(6)  # it came through on its second try
+    double.release()
+    await asyncio.gather(*tasks, sixth)
+    assert min(connection.most for connection in model.client._calls.channels.connections) == 5
