@@ -12,7 +12,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
+from headrace import media
 from headrace.cli.terminal import is_terminal
+from headrace.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 Protocol: TypeAlias = Literal["kitty", "iterm2", "sixel"]
 COLUMNS = 60  # of the terminal, most that a picture takes
 _PIXELS = 480  # most width and height of what is sent: a cell is about 8 pixels wide
-_MOST_PIXELS = 85_000_000  # more are not decoded
 _CHUNK = 4096  # characters of base64 in one kitty escape
 _COLOURS = 128
 
@@ -117,14 +118,10 @@ def _runs(bits: list[int]) -> str:
 
 
 def _small(data: bytes) -> Image.Image | None:
-    from PIL import Image, ImageOps
-
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            if opened.width * opened.height > _MOST_PIXELS:
-                return None
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        image_ops = media.require("PIL.ImageOps", "pictures")
+        picture: Image.Image = image_ops.exif_transpose(media.decode(data)).convert("RGB")
+    except (media.BadPicture, ConfigError):  # nothing that can be shown, or nothing to show it with
         return None
     picture.thumbnail((_PIXELS, _PIXELS))
     return picture
