@@ -181,7 +181,14 @@ class Outside:
 
 @pytest.fixture(scope="session")
 def outside() -> Iterator[Outside]:
-    """A proxy that lets nothing through."""
+    """A proxy that lets nothing through; at the end of each suite nobody may have asked it for anything."""
+    with nowhere() as found:
+        yield found
+
+
+@contextlib.contextmanager
+def nowhere() -> Iterator[Outside]:
+    """Run a proxy that lets nothing through."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         found = Outside(listening.getsockname()[1])
 

@@ -83,6 +83,11 @@ class Typed:
         return [Concept(f"{len(image)} bytes", 0.75, "size"), Concept(image[:2].hex(), 0.5, "magic")]
 
     @method
+    def none(self, prompt: str) -> list[Concept]:
+        """Find nothing."""
+        return []
+
+    @method
     def find(self, image: Image) -> list[Region]:
         """Find one thing in the upper left quarter."""
         return [Region(0.0, 0.0, 0.5, 0.25, 0.75, (Concept("thing", 0.75),))]

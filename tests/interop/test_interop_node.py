@@ -41,7 +41,7 @@ WORKS: dict[str, Any] = {
     "typed_float": 1.25,
     "typed_list": 6,
     "typed_bool": False,
-    "typed_zeros": [0, ""],
+    "typed_zeros": [0, "", []],
     "typed_image_by_url": LABELS,
     "typed_image_by_bytes": LABELS,
     "typed_built_in": CAT,

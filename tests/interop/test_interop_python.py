@@ -68,6 +68,7 @@ WORKS: dict[str, Any] = {
     "typed_image_by_url": LABELS,
     "typed_region": [[[0.0, 0.0, 0.25, 0.5], ["thing"]]],  # left, top, right, bottom
     "typed_built_in": CAT,
+    "typed_built_in_vector": [1280, 1.0],
     "from_local_grpc": ["local local!", ["a", "b"], [1, 3]],
     "async_predict_inputs": ["HI"],
     "async_generate_inputs": ["A", "B"],

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 
 from headrace import Client, ConfigError, Input, InvalidRequest, Model, PartialFailure, PredictionFailed, StreamBroken
 from headrace.config import Timeouts
-from tests.interop.conftest import HERE, SAMPLES, Outside, started
+from tests.interop.conftest import HERE, SAMPLES, Outside, nowhere, started
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install the official package
 
@@ -155,6 +157,72 @@ async def test_their_dummy_model(on: Any) -> None:
     pieces = [json.loads(piece) async for piece in model.call("openai_stream_transport", told)]
     assert pieces[0]["choices"][0]["delta"]["content"] == "Echo: hello"
     assert pieces[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+# --- the program that serves a model's folder, as `clarifai model serve --grpc` starts it
+
+MODEL = """
+from collections.abc import Iterator
+
+from clarifai.runners.models.model_class import ModelClass
+
+
+class Served(ModelClass):
+    @ModelClass.method
+    def predict(self, prompt: str) -> str:
+        return prompt.upper()
+
+    @ModelClass.method
+    def stream(self, words: Iterator[str]) -> Iterator[str]:
+        for word in words:
+            yield word.upper()
+"""
+CONFIG = {
+    "model": {"id": "m", "user_id": "u", "app_id": "a", "model_type_id": "any-to-any"},
+    "build_info": {"python_version": "3.12"},
+    "inference_compute_info": {"cpu_limit": "1", "cpu_memory": "1Gi", "num_accelerators": 0},
+}
+
+
+@pytest.fixture
+def program(clarifai_python: Path, tmp_path: Path) -> Iterator[str]:
+    """The program with a model, taking three calls at a time: its address. It asks for packages' versions, in vain."""
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "model.py").write_text(MODEL)
+    (tmp_path / "config.yaml").write_text(json.dumps(CONFIG))  # JSON is YAML
+    (tmp_path / "requirements.txt").write_text("clarifai\n")
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    limits = ["--pool_size", "2", "--max_queue_size", "1", "--health_check_port", "-1"]
+    command = [str(clarifai_python), "-m", "clarifai.runners.server", "--grpc", "--model_path", str(tmp_path)]
+    with nowhere() as outside:
+        process = subprocess.Popen(
+            [*command, "--port", str(port), *limits],
+            env=outside.environment(tmp_path, "http://127.0.0.1:1"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            said = ""
+            while "Started server" not in said:
+                line = process.stdout.readline()
+                assert line, said  # it has ended
+                said += line
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.communicate()
+
+
+async def test_the_program_and_its_refusals_of_too_many_calls(program: str) -> None:
+    async with Client(base_url=program) as client:
+        model = client.model("u/a/models/m")
+        assert await model.call("predict", prompt="hi") == "HI"
+        assert [word async for word in model.call("stream", words=["a", "b"])] == ["A", "B"]
+        assert [one.text async for one in model.map(iter(WORDS), input_type="text")] == [w.upper() for w in WORDS]
+        assert client.stats.retries  # 32 at a time were too many for it
 
 
 # --- failures

@@ -151,8 +151,7 @@ class ItemMethod:
         if result == pb.ModelTypeField.STR:
             into.string_value = answer.data.text.raw
         elif result == pb.ModelTypeField.LIST and answer.data.embeddings:
-            for number in answer.data.embeddings[0].vector:
-                into.parts.add().data.float_value = number
+            encode_value(into, self.signature.output_fields[0], list(answer.data.embeddings[0].vector))
         else:
             into.CopyFrom(answer.data)
         return Answer(data, answer.prompt_tokens, answer.completion_tokens, answer.input_id)

@@ -153,7 +153,8 @@ const steps = {
   typed_zeros: async () => {
     const outputs = await model("typed").predict({ methodName: "sum", numbers: [0] });
     const empty = await model("typed").predict({ methodName: "predict", prompt: "", times: 1, mark: "" });
-    return [typed(outputs).intValue, typed(empty).stringValue];
+    const none = await model("typed").predict({ methodName: "none", prompt: "x" });
+    return [typed(outputs).intValue, typed(empty).stringValue, typed(none).conceptsList];
   },
   typed_json: async () => {
     const outputs = await model("typed").predict({ methodName: "pick", data: { b: 2, a: [1] } });

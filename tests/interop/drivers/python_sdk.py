@@ -396,6 +396,12 @@ def typed_built_in():
 
 
 @step
+def typed_built_in_vector():
+    found = model("efficientnet-lite0-embedding").predict(image=Image(bytes=content(CAT)))
+    return [len(found), round(sum(number * number for number in found), 3)]
+
+
+@step
 def compatible_client_without_signatures():
     """What the SDK does for models of old: one argument of any kind."""
     client = model("shout").client
