@@ -20,7 +20,7 @@ from headrace.calls.server_stream import PredictionStream
 from headrace.calls.streams import DuplexStream, OnError
 from headrace.calls.typed import MethodCall, signatures_request
 from headrace.config import MiB, Window
-from headrace.errors import ConfigError, HeadraceError, PartialFailure, ServerError
+from headrace.errors import ConfigError, HeadraceError, InvalidRequest, PartialFailure, ServerError
 from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, load
 from headrace.results import Prediction
 from headrace.signatures import Method, from_json
@@ -439,7 +439,12 @@ class Model:
         Raises:
             ConfigError: it takes several types, or none that is known: give `input_type=`.
         """
-        fields = (await self.info()).input_fields
+        try:
+            fields = (await self.info()).input_fields
+        except InvalidRequest as error:
+            if error.name != "UNIMPLEMENTED":  # which is what a bare model runner answers
+                raise
+            raise ConfigError(f"{self._client.target} does not tell what its models take: give input_type=") from error
         known: list[InputType] = [type_ for type_ in INPUT_TYPES if type_ in fields]
         if len(known) != 1:
             raise ConfigError(

@@ -273,6 +273,8 @@ async def test_what_it_does_not_serve(on: Any) -> None:
         await model.info()
     with pytest.raises(InvalidRequest, match="UNIMPLEMENTED"):
         await model.client.models()
+    with pytest.raises(ConfigError, match="does not tell what its models take: give input_type="):
+        await model.predict_by_bytes(b"a")
 
 
 async def test_a_plain_stream_of_strings_which_its_server_cannot_read(on: Any) -> None:
