@@ -18,11 +18,11 @@ from typing import Any, Protocol
 from headrace.errors import ClosedError, ConfigError, InputError
 from headrace.flow.pipe import EndOfPipe, Overflow, Pipe
 from headrace.inputs import Input
-from headrace.sources.base import InputSource
+from headrace.sources.base import CLOSE_SECONDS, InputSource
 from headrace.sources.items import SourceInput, failed
 from headrace.sources.iterables import Source, pull, source
-from headrace.sources.merge import Merged, merge
-from headrace.sources.video import FrameInput, VideoSource
+from headrace.sources.merged import Merged, merge
+from headrace.sources.videos import FrameInput, VideoSource
 
 WAITING = 2  # items of a plain iterator that wait
 
@@ -220,8 +220,10 @@ class PlainFeed:
             await asyncio.wait(tasks)
         if self._pulling is not None and not self._pulling.cancelled() and self._pulling.exception() is None:
             self._dropped(self._pulling.result(), "closed")
-        with contextlib.suppress(Exception):  # the user's iterator failed while closing: it is over
-            await self._source.close()
+        # The user's iterator may fail while it closes, or hang: it is over in any case.
+        with contextlib.suppress(Exception, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._source.close()
 
 
 def _drawable(item: object) -> bool:

@@ -14,6 +14,8 @@ from headrace.inputs import Input
 from headrace.sources import iterables
 from headrace.sources.items import SourceInput, failed, ids, placed
 
+CLOSE_SECONDS = 2.0  # that closing waits for what does not end by itself
+
 
 class InputSource(AsyncIterator[SourceInput]):
     """An async iterator of inputs with id, position and timestamp; `async with` or `aclose()` closes it.
@@ -177,8 +179,10 @@ class ItemSource(InputSource):
         if tasks:
             await asyncio.wait(tasks)
         if self._items is not None:
-            with contextlib.suppress(Exception):  # the user's iterator failed while closing: it is over
-                await self._items.close()
+            # The user's iterator may fail while it closes, or hang: it is over in any case.
+            with contextlib.suppress(Exception, TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._items.close()
 
     async def restart(self) -> Self:
         """Begin again with the first input; ids and positions are the same as before."""

@@ -13,10 +13,10 @@ from fractions import Fraction
 from typing import Any
 
 from headrace.errors import ClosedError, SourceError
+from headrace.sources.base import CLOSE_SECONDS
 from headrace.sources.decode import Decoded, Opened, Place, Sampler, Wanted
 from headrace.sources.handover import Handover
 
-CLOSE_SECONDS = 2.0
 FIRST_DELAY, MOST_DELAY = 0.1, 5.0  # seconds before a lost camera is looked for again
 
 

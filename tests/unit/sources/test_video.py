@@ -94,7 +94,7 @@ async def test_a_file_waits_for_its_reader_and_can_be_read_again(steady: clips.C
 
 
 async def test_what_is_dropped_was_never_encoded(steady: clips.Clip, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = sys.modules["headrace.sources.video"]
+    module = sys.modules["headrace.sources.videos"]
     encoded = 0
     encode = module._jpeg
 

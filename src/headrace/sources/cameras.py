@@ -5,7 +5,7 @@ from __future__ import annotations
 from headrace.errors import ConfigError
 from headrace.flow.pipe import Overflow
 from headrace.sources.decode import place
-from headrace.sources.video import Resize, VideoSource, _wanted
+from headrace.sources.videos import Resize, VideoSource, _wanted
 
 
 def camera(
