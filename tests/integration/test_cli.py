@@ -513,6 +513,10 @@ def test_a_picture_that_a_model_made_is_saved(run: Run, tmp_path: Path) -> None:
     assert done.stdout.startswith("picture of ")
     with Image.open(tmp_path / "out" / "000000-small.png") as saved:
         assert saved.size == (120, 80)
+    quoted = ("--inference_params", '{"width":"150"}')  # as in the documents
+    assert run("predict", "--local", "acnet-upscaler", "small.png", *quoted, "--save", "wide").returncode == 0
+    with Image.open(tmp_path / "wide" / "000000-small.png") as saved:
+        assert saved.size == (150, 100)
 
 
 def test_help_is_fast_and_imports_little(run: Run) -> None:

@@ -34,7 +34,7 @@ def number(item: Item, name: str, default: float, low: float, high: float) -> fl
 
 
 def whole(item: Item, name: str, default: int, low: int, high: int) -> int:
-    """Read a whole number among the inference parameters; null counts as not given.
+    """Read a whole number among the inference parameters; null counts as not given, and "1024" as 1024.
 
     Raises:
         ModelError: 11102 when it is no whole number or outside `low`..`high`.
@@ -42,6 +42,8 @@ def whole(item: Item, name: str, default: int, low: int, high: int) -> int:
     value = item.params.get(name)
     if value is None:
         return default
+    if isinstance(value, str) and value.isdecimal() and len(value) < 20:  # the documents' command lines quote widths
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ModelError(INVALID_PARAMETER, f"parameter {name} must be a whole number from {low} to {high}")
     return value
