@@ -146,6 +146,50 @@ def test_routing(official: SimpleNamespace, stub: Any) -> None:
     assert texts(stub.PostModelOutputs(routed)) == ["A"]
 
 
+# --- methods with signatures, as SDKs write them
+
+
+def typed(official: SimpleNamespace, method: str, **parts: Any) -> Any:
+    """Make an official request that calls a method by name."""
+    made = request(official, model="typed")
+    data = made.inputs.add().data
+    data.metadata.update({"_method_name": method})
+    for name, value in parts.items():
+        data.parts.append(official.pb.Part(id=name, data=value))
+    return made
+
+
+def test_json_and_text_as_the_node_sdk_writes_them(official: SimpleNamespace, stub: Any) -> None:
+    data = official.pb.Data
+    written = {"text": data(string_value="text"), "data": data(string_value='{"a": [1]}')}
+    called = typed(official, "tell", flag=data(bool_value=True), ratio=data(float_value=0.5), **written)
+    assert stub.PostModelOutputs(called).outputs[0].data.parts[0].data.string_value == '[true, 0.5, "text", {"a": [1]}]'
+    for method, wrong in (("size", {"raw": "some bytes"}), ("pick", {"data": "{no json"})):
+        refused = stub.PostModelOutputs(
+            typed(official, method, **{name: data(string_value=value) for name, value in wrong.items()})
+        )
+        assert refused.status.code == official.codes.CONN_INVALID_REQUEST
+
+
+def test_every_typed_answer_has_its_part(official: SimpleNamespace, stub: Any) -> None:
+    data = official.pb.Data
+    found = stub.PostModelOutputs(typed(official, "none", prompt=data(string_value="x"))).outputs[0].data.parts
+    assert [(part.id, part.HasField("data")) for part in found] == [("return", True)]
+    pieces = list(stub.GenerateModelOutputs(typed(official, "nothing", prompt=data(string_value="x"))))
+    assert len(pieces) == 1  # SDKs wait for a first answer, and some for ten minutes
+    assert [(part.id, part.HasField("data")) for part in pieces[0].outputs[0].data.parts] == [("return", True)]
+
+
+def test_a_request_that_names_no_model(official: SimpleNamespace, stub: Any, settings: dict[str, str]) -> None:
+    nameless = typed(official, "predict", prompt=official.pb.Data(string_value="x"))
+    nameless.model_id = ""
+    assert stub.PostModelOutputs(nameless).status.code == official.codes.CONN_INVALID_REQUEST
+    where = urllib.parse.urlsplit(settings["only"])  # where there is only one, that is meant
+    with official.channel.get_insecure_grpc_channel(base=where.hostname, port=where.port) as channel:
+        answer = official.stub(channel).PostModelOutputs(nameless)
+    assert answer.outputs[0].data.parts[0].data.string_value == "x x!"
+
+
 # --- failures
 
 

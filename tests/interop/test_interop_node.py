@@ -27,6 +27,7 @@ WORKS: dict[str, Any] = {
     "by_ids": ["IDS"],
     "with_version": ["V"],
     "deployment": ["d-1", "somebody", ["A"]],
+    "nodepool": ["n-1", "c-1", ["A"]],
     "large_input_and_answer": ["12000000 bytes", 12_000_000],
     "encrypted_with_credential": ["TLS"],
     "warming_up": "warm warm!",

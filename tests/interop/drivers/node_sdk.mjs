@@ -68,6 +68,12 @@ const steps = {
     const answer = texts(await made.predictByBytes({ inputBytes: bytes("a"), inputType: "text" }));
     return [made.getRunner().deployment.id, made.getRunner().deployment.userId, answer];
   },
+  nodepool: async () => {
+    const nodepool = { id: "n-1", computeCluster: { id: "c-1", userId: "somebody" } };
+    const made = model("shout", { runner: { nodepool } });
+    const answer = texts(await made.predictByBytes({ inputBytes: bytes("a"), inputType: "text" }));
+    return [made.getRunner().nodepool.id, made.getRunner().nodepool.computeCluster.id, answer];
+  },
   large_input_and_answer: async () => {
     const inputBytes = Buffer.alloc(12_000_000, "x");
     const outputs = await model("echo").predictByBytes({ inputBytes, inputType: "text" });
