@@ -37,6 +37,7 @@ class Feed:
         try:
             for number in range(self._count):
                 self.pulled += 1
+                await asyncio.sleep(0)  # another pull would find it in the middle of this one
                 yield str(number)
             if self._error is not None:
                 raise self._error

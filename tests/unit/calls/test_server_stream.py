@@ -1,0 +1,293 @@
+"""Token streams: pieces as they come, timeouts for the first and between, endings, and what is never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+import headrace
+from headrace import Input, RetryPolicy, Timeouts, errors, events
+from headrace.testing import Fail, GrpcFail, MemoryServer, ModelDouble, ReceivedInput, prediction_handlers
+from headrace.v2 import resources_pb2 as pb
+from headrace.v2 import service_pb2 as rpc
+from headrace.v2 import status_pb2
+
+pytestmark = pytest.mark.core
+
+Connect = Callable[..., headrace.Model]
+PIECES = ["one ", "two ", "three"]
+
+
+class Paced:
+    """A model whose pieces a test lets out one at a time."""
+
+    def __init__(self, pieces: list[Any]) -> None:
+        self.pieces = pieces
+        self.turn = asyncio.Semaphore(0)
+        self.closed = False
+
+    async def __call__(self, item: ReceivedInput) -> AsyncIterator[Any]:
+        return self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[Any]:
+        try:
+            for piece in self.pieces:
+                await self.turn.acquire()
+                yield piece
+        finally:
+            self.closed = True
+
+
+async def test_pieces_come_one_at_a_time_and_know_their_input(connect: Connect) -> None:
+    model = connect(ModelDouble(lambda item: PIECES))
+    async with model.generate([Input.from_text("x", id="a")]) as stream:
+        found = [p async for p in stream]
+    assert [(p.text, p.position, p.input_id) for p in found] == [(t, n, "a") for n, t in enumerate(PIECES)]
+    assert stream.received == 3
+    assert await model.generate_by_bytes("x").text() == "one two three"
+
+
+async def test_nothing_is_sent_before_it_is_entered_or_read(connect: Connect) -> None:
+    double = ModelDouble(lambda item: PIECES)
+    stream = connect(double).generate_by_bytes("x")
+    await asyncio.sleep(0)
+    assert not double.server.calls
+    assert repr(stream) == "<PredictionStream new: 0 received>"
+    async for _ in stream:
+        pass
+    assert len(double.server.calls) == 1
+    assert repr(stream) == "<PredictionStream closed: 3 received>"
+
+
+async def test_a_piece_is_there_before_the_next_one_is_made(connect: Connect) -> None:
+    paced = Paced(PIECES)
+    async with connect(ModelDouble(paced)).generate_by_bytes("x") as stream:
+        for piece in PIECES:
+            paced.turn.release()
+            assert (await anext(stream)).text == piece
+
+
+@pytest.mark.parametrize("way", ["break", "aclose", "error", "cancel"])
+async def test_leaving_early_ends_the_call_on_the_server(connect: Connect, way: str) -> None:
+    paced = Paced(PIECES)
+    double = ModelDouble(paced)
+    stream = connect(double).generate_by_bytes("x")
+    paced.turn.release()
+
+    async def use() -> None:
+        async with stream:
+            await anext(stream)
+            if way == "error":
+                raise RuntimeError("mine")
+            if way == "aclose":
+                await stream.aclose()
+                await stream.aclose()
+            if way == "cancel":
+                await anext(stream)
+
+    task = asyncio.create_task(use())
+    if way == "cancel":
+        await double.server.until(lambda: double.server.calls and double.server.calls[0].sent_messages == 1)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        task.cancel()
+    found = await asyncio.gather(task, return_exceptions=True)
+    assert isinstance(found[0], {"error": RuntimeError, "cancel": asyncio.CancelledError}.get(way, type(None)))
+    await double.server.until(lambda: double.server.calls[0].cancelled and paced.closed)
+    with pytest.raises(StopAsyncIteration):
+        await anext(stream)
+    with pytest.raises(errors.ClosedError):
+        await stream.__aenter__()
+
+
+async def test_a_cancelled_read_loses_no_piece(connect: Connect) -> None:
+    paced = Paced(PIECES)
+    async with connect(ModelDouble(paced)).generate_by_bytes("x") as stream:
+        for _ in range(3):
+            reading = asyncio.create_task(anext(stream))
+            await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+        for _ in PIECES:
+            paced.turn.release()
+        assert [p.text async for p in stream] == PIECES
+
+
+async def test_two_readers_are_told(connect: Connect) -> None:
+    paced = Paced(PIECES)
+    async with connect(ModelDouble(paced)).generate_by_bytes("x") as stream:
+        reading = asyncio.create_task(anext(stream))
+        await asyncio.sleep(0)
+        with pytest.raises(errors.ConcurrentUse):
+            await anext(stream)
+        paced.turn.release()
+        assert (await reading).text == "one "
+
+
+# -- time
+
+
+async def test_the_first_piece_has_a_timeout(connect: Connect) -> None:
+    double = ModelDouble(lambda item: PIECES)
+    double.hold()
+    with pytest.raises(errors.DeadlineExceeded, match=r"the first answer .* longer than 0\.05 s"):
+        await connect(double).generate_by_bytes("x", timeout=0.05).text()
+    await double.server.until(lambda: double.server.calls[0].cancelled)
+
+
+async def test_silence_between_pieces_has_another_and_keeps_the_text(connect: Connect) -> None:
+    paced = Paced(PIECES)
+    double = ModelDouble(paced)
+    stream = connect(double, timeouts=Timeouts(idle=0.05)).generate_by_bytes("x")
+    paced.turn.release()
+    paced.turn.release()
+    with pytest.raises(errors.StreamBroken, match=r"no answer of the stream for 0\.05 s \(idle") as caught:
+        await stream.text()
+    assert (caught.value.text, caught.value.received) == ("one two ", 2)
+    assert isinstance(caught.value.__cause__, errors.DeadlineExceeded)
+    await double.server.until(lambda: double.server.calls[0].cancelled)
+
+
+async def test_a_slow_reader_is_no_idle_server(connect: Connect) -> None:
+    paced = Paced([f"{n:0100000d}" for n in range(20)])  # more than waits for a reader
+    for _ in paced.pieces:
+        paced.turn.release()
+    async with connect(ModelDouble(paced), timeouts=Timeouts(idle=0.03)).generate_by_bytes("x") as stream:
+        await anext(stream)
+        await asyncio.sleep(0.1)
+        assert len([p async for p in stream]) == 19
+
+
+async def test_the_timeout_is_for_the_first_piece_alone(connect: Connect) -> None:
+    paced = Paced(PIECES)
+    async with connect(ModelDouble(paced)).generate_by_bytes("x", timeout=0.1) as stream:
+        paced.turn.release()
+        await anext(stream)
+        await asyncio.sleep(0.15)
+        paced.turn.release()
+        assert (await anext(stream)).text == "two "
+
+
+async def test_waiting_for_a_model_has_a_budget_of_its_own(connect: Connect) -> None:
+    got: list[events.Event] = []
+    double = ModelDouble(lambda item: [Fail(21351)] if item.attempt < 10 else PIECES)
+    model = connect(
+        double, timeouts=Timeouts(first_answer=0.05), retry=RetryPolicy(warm_up_cap=0.02), on_event=got.append
+    )
+    assert await model.generate_by_bytes("x").text() == "one two three"
+    assert sum(isinstance(event, events.WarmUp) for event in got) == 9
+
+
+# -- failures
+
+
+@pytest.mark.parametrize("failure", [Fail(10030), GrpcFail("UNAVAILABLE", "Socket closed"), Fail(11005)])
+async def test_a_failure_before_the_first_piece_is_tried_again(connect: Connect, failure: Any) -> None:
+    double = ModelDouble(lambda item: [failure] if item.attempt == 1 else PIECES)
+    assert await connect(double).generate_by_bytes("x").text() == "one two three"
+    assert double.attempts.total() == 2
+
+
+@pytest.mark.parametrize("failure", [Fail(10030), GrpcFail("UNAVAILABLE", "Socket closed"), Fail(11001)])
+async def test_a_failure_after_it_is_a_broken_stream_with_the_text_so_far(connect: Connect, failure: Any) -> None:
+    double = ModelDouble(lambda item: ["one ", "two ", failure])
+    got = []
+    with pytest.raises(errors.StreamBroken, match="broke after 2 answers") as caught:
+        async with connect(double).generate_by_bytes("x") as stream:
+            async for piece in stream:
+                got += [piece.text]
+    assert got == ["one ", "two "]
+    assert caught.value.text == "one two "
+    assert caught.value.code == (failure.code if isinstance(failure, Fail) else None)
+    assert double.attempts.total() == 1
+
+
+async def test_a_local_failure_is_told_as_itself(connect: Connect) -> None:
+    double = ModelDouble(lambda item: PIECES)
+    with pytest.raises(errors.InputError, match="empty"):
+        await connect(double).generate_by_bytes(b"", input_type="image").text()
+    assert not double.server.calls
+
+
+async def test_a_stream_without_any_piece_is_empty(connect: Connect) -> None:
+    assert await connect(ModelDouble(lambda item: iter(()))).generate_by_bytes("x").text() == ""
+
+
+async def test_markers_are_no_pieces() -> None:
+    def answer(request: rpc.PostModelOutputsRequest) -> list[rpc.MultiOutputResponse]:
+        start, end = [status_pb2.Status(code=code) for code in (25605, 25606)]  # type: ignore[arg-type]
+        ok = status_pb2.Status(code=10000)  # type: ignore[arg-type]
+        output = pb.Output(data=pb.Data(text=pb.Text(raw="x")))
+        return [
+            rpc.MultiOutputResponse(status=start),
+            rpc.MultiOutputResponse(status=ok, outputs=[output]),
+            rpc.MultiOutputResponse(status=end),
+        ]
+
+    server = MemoryServer(prediction_handlers(answer))
+    async with headrace.Client(base_url="http://localhost:1", transport=server) as client:
+        assert [p.text async for p in client.model("u/a/models/m").generate_by_bytes("x")] == ["x"]
+
+
+async def test_one_input_is_taken(connect: Connect) -> None:
+    with pytest.raises(errors.ConfigError, match="one input, not 2"):
+        connect(ModelDouble(lambda item: PIECES)).generate(["a", "b"])
+
+
+async def test_closing_the_client_ends_it_with_a_typed_error(connect: Connect) -> None:
+    paced = Paced(PIECES)
+    model = connect(ModelDouble(paced), timeouts=Timeouts(close=0.02))
+    paced.turn.release()
+    async with model.generate_by_bytes("x") as stream:
+        await anext(stream)
+        await model.client.close()
+        with pytest.raises(errors.StreamBroken) as caught:
+            await anext(stream)
+    assert caught.value.text == "one "
+
+
+# -- nothing left behind
+
+
+async def test_a_reader_that_is_slow_stops_the_server(connect: Connect) -> None:
+    paced = Paced(["x" * 100_000] * 100)
+    double = ModelDouble(paced)
+    for _ in paced.pieces:
+        paced.turn.release()
+    async with connect(double).generate_by_bytes("x") as stream:
+        await anext(stream)
+        for _ in range(500):
+            await asyncio.sleep(0)
+        assert double.server.calls[0].sent_messages < 20
+
+
+async def test_a_forgotten_stream_warns_and_ends_its_call(connect: Connect) -> None:
+    paced = Paced(PIECES)
+    double = ModelDouble(paced)
+    model = connect(double)
+    paced.turn.release()
+    streams = [model.generate_by_bytes("x")]
+    await anext(streams[0])
+    with pytest.warns(ResourceWarning, match="unclosed <PredictionStream open: 1 received>"):
+        streams.clear()
+    await double.server.until(lambda: double.server.calls[0].cancelled)
+
+
+async def test_a_stream_that_was_never_begun_warns_of_nothing(connect: Connect) -> None:
+    stream = connect(ModelDouble(lambda item: PIECES)).generate_by_bytes("x")
+    del stream
+    gc.collect()
+
+
+async def test_places_are_given_back(connect: Connect) -> None:
+    model = connect(ModelDouble(lambda item: PIECES))
+    await model.generate_by_bytes("x").text()
+    async with model.generate_by_bytes("x") as stream:
+        await anext(stream)
+        assert model.client.stats.running <= 1
+    assert model.client.stats.running == 0
+    assert model.client.stats.calls == 2
