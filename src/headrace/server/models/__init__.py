@@ -22,6 +22,7 @@ BUILT_IN = {
     "yolov3-tiny-video": "headrace.server.models.video_detector:VideoDetector",
     "facts-to-answer": "headrace.server.models.answerer:Answerer",
     "smollm2-classify": "headrace.server.models.llm_classifier:PromptClassifier",
+    "shapes-to-image": "headrace.server.models.shapes:ShapesToImage",
     "hibari-tts": "headrace.server.models.text_to_speech:TextToSpeech",
     "whisper-tiny-en": "headrace.server.models.speech_to_text:SpeechToText",
     "echo": "headrace.server.models.echo:Echo",

@@ -92,17 +92,20 @@ def test_a_background_has_its_colour(artist: ShapesToImage) -> None:
     assert near(picture, COLOURS["yellow"])[128, 128]
 
 
-def test_a_ring_has_a_hole_and_a_square_has_corners(artist: ShapesToImage) -> None:
-    ring = near(drawn(artist, "a huge red ring in the middle"), COLOURS["red"])
-    assert not ring[middle_pixel(ring)]
-    assert ring.mean() > 0.1
-
-    def filled(shape: str) -> float:
+def test_shapes_have_their_outlines(artist: ShapesToImage) -> None:
+    def reach(shape: str) -> float:
+        """How far the shape's farthest point is from its middle, next to a disc of the same area."""
         spot = near(drawn(artist, f"a huge red {shape} in the middle"), COLOURS["red"])
         rows, columns = np.nonzero(spot)
-        return float(spot.sum() / ((np.ptp(rows) + 1) * (np.ptp(columns) + 1)))
+        farthest = np.hypot(rows - rows.mean(), columns - columns.mean()).max()
+        return float(farthest / np.sqrt(spot.sum() / np.pi))
 
-    assert filled("square") > filled("circle") + 0.03 > filled("star") + 0.15
+    assert reach("circle") == pytest.approx(1.0, abs=0.05)
+    assert reach("square") == pytest.approx(1.25, abs=0.08)  # half a diagonal: 1.253
+    assert reach("star") == pytest.approx(1.55, abs=0.2)
+    ring = near(drawn(artist, "a huge red ring in the middle"), COLOURS["red"])
+    assert ring.mean() > 0.1
+    assert not ring[middle_pixel(ring)]
 
 
 def middle_pixel(spot: NDArray[np.bool_]) -> tuple[int, int]:
