@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import os
 import re
@@ -12,82 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from PIL import Image
 
-from tests.support.weights import need
-
-CANARY = "canary-0123456789abcdef"
-URL = "https://clarifai.com/headrace/local/models/echo"
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture(scope="module")
-def echo_server() -> Iterator[str]:
-    """Give the address of a server with the echo model."""
-    command = [sys.executable, "-m", "headrace.server", "--models", "echo", "--watch-stdin"]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("listening on http://127.0.0.1:")
-        yield line.removeprefix("listening on ").strip()
-        assert process.stdin is not None
-        process.stdin.close()
-        process.wait(10)
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    """Give an environment without any credential or context of whoever runs the tests."""
-    theirs = ("CLARIFAI_", "HEADRACE_", "PYTHONUNBUFFERED")  # the last would hide a missing flush
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
-    cache = os.environ.get("HEADRACE_CACHE")
-    return {
-        **kept,
-        "XDG_CONFIG_HOME": str(tmp_path / "config"),
-        "PYTHONIOENCODING": "utf-8",
-        **({"HEADRACE_CACHE": cache} if cache else {}),
-    }
-
-
-@pytest.fixture
-def run(tmp_path: Path, environment: dict[str, str]) -> Run:
-    """Give a function that runs `headrace ARGV` in a folder of its own."""
-
-    def headrace(*argv: str, input: str | bytes | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        given = input.encode() if isinstance(input, str) else input
-        done = subprocess.run(
-            [sys.executable, "-m", "headrace.cli", *argv],
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
-            capture_output=True,
-            cwd=tmp_path,
-            env={**environment, **env},
-            timeout=60,
-            check=False,
-        )
-        out, err = done.stdout.decode(), done.stderr.decode()
-        assert "Traceback" not in err
-        assert CANARY not in out + err
-        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
-
-    return headrace
-
-
-@pytest.fixture
-def echo(run: Run, echo_server: str) -> Run:
-    """Give a function that runs a command against the echo model."""
-
-    def headrace(command: str, *argv: str, **given: Any) -> subprocess.CompletedProcess[str]:
-        return run(*command.split(), "--base_url", echo_server, "--model_url", URL, *argv, **given)
-
-    return headrace
+from tests.support.cli import CANARY, URL, Run
 
 
 @contextlib.contextmanager
@@ -266,15 +194,6 @@ def test_a_picture_and_a_text_are_one_input(echo: Run, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["outputs"][0]["data"]["text"]["raw"] == "image of 100 bytes What is it?"
 
 
-def test_json_is_all_there_is_on_stdout(echo: Run) -> None:
-    one = json.loads(echo("predict", "a", "-o", "json").stdout)
-    assert (one["position"], one["outputs"][0]["data"]["text"]["raw"]) == (0, "a")
-    many = json.loads(echo("predict", "a", "b", "-o", "json").stdout)
-    assert [item["outputs"][0]["data"]["text"]["raw"] for item in many] == ["a", "b"]
-    lines = echo("predict", "a", "b", "-o", "jsonl").stdout.splitlines()
-    assert [json.loads(line)["position"] for line in lines] == [0, 1]
-
-
 def test_several_inputs_of_which_one_fails(echo: Run, tmp_path: Path) -> None:
     (tmp_path / "empty.txt").touch()
     done = echo("predict", "good", "empty.txt", "-o", "json")
@@ -309,14 +228,6 @@ def test_tokens_are_printed_as_they_come(environment: dict[str, str], echo_serve
         assert process.poll() is None  # three more seconds to go
         assert process.stdout.read() == b" second third fourth\n"
     assert process.returncode == 0
-
-
-def test_generate_as_json(echo: Run) -> None:
-    pieces = [json.loads(line)["text"] for line in echo("generate", "a b c", "-o", "jsonl").stdout.splitlines()]
-    assert "".join(pieces) == "a b c"
-    assert len(pieces) == 3
-    whole = json.loads(echo("generate", "a b c", "-o", "json").stdout)
-    assert whole["text"] == "a b c"
 
 
 def test_an_interrupt_ends_cleanly(environment: dict[str, str], echo_server: str) -> None:
@@ -401,11 +312,6 @@ def test_a_list_of_inputs(echo: Run, tmp_path: Path) -> None:
     assert "missing.txt" in done.stderr
 
 
-def test_stream_as_one_json_list(echo: Run) -> None:
-    found = json.loads(echo("stream", "first text", "second text", "-o", "json").stdout)
-    assert [item["source"] for item in found] == ["text 1", "text 2"]
-
-
 def test_stream_needs_inputs(echo: Run, tmp_path: Path) -> None:
     (tmp_path / "nothing").mkdir()
     for argv, message in ((("nothing",), "no known files"), (("x.jpg",), "missing file"), ((), "no input")):
@@ -472,53 +378,6 @@ def test_local_needs_no_model_and_names_the_one_it_takes(run: Run, tmp_path: Pat
     assert any("cat" in name or "tabby" in name for name in names)
 
 
-def test_boxes_are_drawn_and_saved(run: Run, tmp_path: Path) -> None:
-    photo = Path(__file__).parents[2] / "src/headrace/data/samples/photos/coffee.jpg"
-    argv = ("predict", "--local", "detector", str(photo), "--draw", "--save", "out")
-    done = run(*argv)
-    assert done.returncode == 0
-    assert done.stdout.startswith("cup\t")
-    assert (tmp_path / "out" / "000000-coffee-boxes.png").read_bytes().startswith(b"\x89PNG")
-    again = run(*argv)
-    assert again.returncode == 1
-    assert "--force" in again.stderr
-    assert run(*argv, "--force").returncode == 0
-
-
-@pytest.mark.models
-def test_masks_are_drawn_and_saved(run: Run, tmp_path: Path) -> None:
-    need("mtcnn")
-    photo = Path(__file__).parents[2] / "src/headrace/data/samples/photos/astronaut.jpg"
-    done = run("predict", "--local", "selfie-segmentation", str(photo), "--draw", "--save", "out")
-    assert done.returncode == 0
-    names = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert names == [
-        "000000-astronaut-boxes.png",
-        "000000-astronaut-mask-00-person.png",
-        "000000-astronaut-mask-01-background.png",
-    ]
-    with Image.open(tmp_path / "out" / names[0]) as drawn, Image.open(photo) as original:
-        assert drawn.size == original.size
-        assert drawn.getpixel((2, 500)) != original.getpixel((2, 500))  # tinted
-
-
-def test_a_picture_that_a_model_made_is_saved(run: Run, tmp_path: Path) -> None:
-    pytest.importorskip("pyanime4k", reason="has no build for this Python")
-    photo = Path(__file__).parents[2] / "src/headrace/data/samples/photos/cat.jpg"
-    with Image.open(photo) as original:
-        small = original.resize((60, 40))
-    small.save(tmp_path / "small.png")
-    done = run("predict", "--local", "acnet-upscaler", "-i", "image=small.png", "--save", "out")
-    assert done.returncode == 0
-    assert done.stdout.startswith("picture of ")
-    with Image.open(tmp_path / "out" / "000000-small.png") as saved:
-        assert saved.size == (120, 80)
-    quoted = ("--inference_params", '{"width":"150"}')  # as in the documents
-    assert run("predict", "--local", "acnet-upscaler", "small.png", *quoted, "--save", "wide").returncode == 0
-    with Image.open(tmp_path / "wide" / "000000-small.png") as saved:
-        assert saved.size == (150, 100)
-
-
 def test_help_is_fast_and_imports_little(run: Run) -> None:
     code = (
         "import sys; from headrace.cli import main; main(['--help']); main(['predict', '--help']);"
@@ -546,32 +405,6 @@ def test_piped_output_draws_nothing(echo_server: str, environment: dict[str, str
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert done.stdout.splitlines()[-1] == "[0, 0, 0, 0] []"
-
-
-def test_tables_of_results(echo: Run, tmp_path: Path) -> None:
-    for command in ("predict", "stream", "generate"):
-        inputs = ["first, text"] if command == "generate" else ["first, text", "second"]
-        done = echo(command, *inputs, "-o", "csv")
-        assert done.returncode == 0
-        rows = list(csv.DictReader(io.StringIO(done.stdout)))
-        texts = ["first,", " text"] if command == "generate" else inputs
-        assert [(row["kind"], row["text"]) for row in rows] == [("text", text) for text in texts]
-        assert rows[0]["source"] == "text 1"
-    (tmp_path / "empty.txt").touch()
-    failed = echo("stream", "good", "empty.txt", "-o", "csv")
-    assert failed.returncode == 1
-    assert [row["kind"] for row in csv.DictReader(io.StringIO(failed.stdout))] == ["text", "error"]
-
-
-def test_texts_are_saved(echo: Run, tmp_path: Path) -> None:
-    for command in ("predict", "generate", "stream"):
-        done = echo(command, "some words", "--save", command)
-        assert done.returncode == 0
-        assert (tmp_path / command / "000000-text-1.txt").read_text() == "some words"
-        assert f"saved {command}/000000-text-1.txt" in done.stderr
-    again = echo("generate", "some words", "--save", "generate")
-    assert again.returncode == 1
-    assert "--force" in again.stderr
 
 
 def test_without_click_one_line_names_the_extra(environment: dict[str, str]) -> None:

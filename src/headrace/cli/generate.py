@@ -115,6 +115,7 @@ class Printer:
         self._start = time.monotonic()
         self._first: float | None = None
         self._texts: list[str] = []
+        self._media: list[dict[str, Any]] = []  # pieces that are no text, for JSON
         self._pieces = 0
         self._request_id = ""
         self._open = False  # a line of text that has no end yet
@@ -144,6 +145,8 @@ class Printer:
                 self.finish()
                 render.emit(shown)
         if chunk.image or chunk.audio:
+            if self._form == "json":
+                self._media += chunk.to_dict()["outputs"]
             self.saved &= self._saver.saved(chunk, self._parts, self._pieces - 1)
 
     def finish(self) -> None:
@@ -155,7 +158,7 @@ class Printer:
         if self._form == "json" and self._pieces:
             self._form = "done"
             whole = {"text": "".join(self._texts), "pieces": self._pieces, "request_id": self._request_id}
-            render.emit(render.as_json(whole))
+            render.emit(render.as_json({**whole, **({"outputs": self._media} if self._media else {})}))
 
     def keep(self) -> None:
         """Save the whole text."""

@@ -58,7 +58,7 @@ class TypedCall:
             value = self.method.decode(prediction.data)
             if isinstance(value, list) and value and all(isinstance(item, float) for item in value):
                 return render.vector(value)
-            return render.as_json(_plain(value), indent=None)
+            return "" if value == "" else render.as_json(_plain(value), indent=None)
         return render.show(answer, pretty=pretty)
 
 

@@ -92,8 +92,8 @@ def test_text_is_never_markup_and_cannot_steer_the_terminal(pretty: bool) -> Non
 
 @pytest.mark.parametrize("pretty", [True, False])
 def test_names_from_models_are_escaped_too(pretty: bool) -> None:
-    shown = render.show(prediction(concepts=concepts(("a\x1b]0;x\x07\nb", 0.5))), pretty=pretty)
-    assert "\\x1b]0;x\\x07 b" in shown
+    shown = render.show(prediction(concepts=concepts(("[b]a\x1b]0;x\x07\nb:cat:", 0.5))), pretty=pretty)
+    assert "[b]a\\x1b]0;x\\x07 b:cat:" in shown
     assert len(shown.splitlines()) == 1
 
 

@@ -42,6 +42,7 @@ PAIR = of(Type.TUPLE, of(Type.STR), of(Type.BOOL))
     ("field", "value", "shown"),
     [
         (of(Type.STR), "two\nlines\x1b[2J", "two\nlines\\x1b[2J"),
+        (of(Type.STR), "", ""),
         (of(Type.INT), 42, "42"),
         (of(Type.FLOAT), 0.5, "0.5"),
         (of(Type.BOOL), False, "false"),

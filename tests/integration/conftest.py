@@ -1,0 +1,78 @@
+"""The command line, run as its users run it: in a process, a folder and an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.cli import CANARY, URL, Run
+
+
+@pytest.fixture(scope="module")
+def echo_server() -> Iterator[str]:
+    """Give the address of a server with the echo model."""
+    command = [sys.executable, "-m", "headrace.server", "--models", "echo", "--watch-stdin"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("listening on http://127.0.0.1:")
+        yield line.removeprefix("listening on ").strip()
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(10)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """Give an environment without any credential or context of whoever runs the tests."""
+    theirs = ("CLARIFAI_", "HEADRACE_", "PYTHONUNBUFFERED")  # the last would hide a missing flush
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
+    cache = os.environ.get("HEADRACE_CACHE")
+    return {
+        **kept,
+        "XDG_CONFIG_HOME": str(tmp_path / "config"),
+        "PYTHONIOENCODING": "utf-8",
+        **({"HEADRACE_CACHE": cache} if cache else {}),
+    }
+
+
+@pytest.fixture
+def run(tmp_path: Path, environment: dict[str, str]) -> Run:
+    """Give a function that runs `headrace ARGV` in a folder of its own."""
+
+    def headrace(*argv: str, input: str | bytes | None = None, **env: str) -> subprocess.CompletedProcess[str]:
+        given = input.encode() if isinstance(input, str) else input
+        done = subprocess.run(
+            [sys.executable, "-m", "headrace.cli", *argv],
+            input=given,
+            stdin=subprocess.DEVNULL if given is None else None,
+            capture_output=True,
+            cwd=tmp_path,
+            env={**environment, **env},
+            timeout=60,
+            check=False,
+        )
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert "Traceback" not in err
+        assert CANARY not in out + err
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    return headrace
+
+
+@pytest.fixture
+def echo(run: Run, echo_server: str) -> Run:
+    """Give a function that runs a command against the echo model."""
+
+    def headrace(command: str, *argv: str, **given: Any) -> subprocess.CompletedProcess[str]:
+        return run(*command.split(), "--base_url", echo_server, "--model_url", URL, *argv, **given)
+
+    return headrace
