@@ -43,7 +43,7 @@ def clarifai() -> Path:
         _run([sys.executable, "-m", "venv", str(place)])
         _run([str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", f"clarifai=={CLARIFAI}"])
 
-    return _made(name, fill) / "bin" / "python"
+    return _made(name, "bin/python", fill) / "bin" / "python"
 
 
 def node() -> Path:
@@ -62,15 +62,15 @@ def node() -> Path:
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
         _run(["npm", "install", *quiet, f"clarifai-nodejs@{NODE}"], cwd=place)
 
-    return _made(f"clarifai-nodejs-{NODE}", fill)
+    return _made(f"clarifai-nodejs-{NODE}", "node_modules/clarifai-nodejs", fill)
 
 
-def _made(name: str, fill: Callable[[Path], None]) -> Path:
-    """Make an environment once; one that was left half done is made anew."""
+def _made(name: str, proof: str, fill: Callable[[Path], None]) -> Path:
+    """Make an environment once; one that was left half done, or whose Python has gone, is made anew."""
     place = folder() / name
     done = place / ".complete"
     with _locked(folder() / f"{name}.lock"):
-        if not done.exists():
+        if not (done.exists() and (place / proof).exists()):
             shutil.rmtree(place, ignore_errors=True)
             fill(place)
             done.touch()
