@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from headrace import codec, credentials
 from headrace._version import __version__
 from headrace.calls.envelope import failure_of
+from headrace.calls.options import checked_timeout
 from headrace.calls.session import Counts, Session
 from headrace.calls.unary import unary
 from headrace.channels.manager import ChannelManager
@@ -133,8 +134,8 @@ class Client:
                 f"{target} is not encrypted: the credential would be readable on its way. Use https://, "
                 "or allow_insecure_credentials=True if that is really meant"
             )
-        if isinstance(timeout, int | float) and not timeout > 0:
-            raise ConfigError(f"timeout must be positive seconds, not {timeout}")
+        if not isinstance(timeout, Unset):
+            checked_timeout(timeout)
         self._timeout: float | Unset | None = timeout
         self.timeouts = timeouts or Timeouts()
         self.limits = limits or Limits()
@@ -256,9 +257,7 @@ class Client:
         other.__dict__.update(self.__dict__)
         other._shared = True
         if not isinstance(timeout, Unset):
-            if timeout is not None and not timeout > 0:
-                raise ConfigError(f"timeout must be positive seconds, not {timeout}")
-            other._timeout = timeout
+            other._timeout = checked_timeout(timeout)
         other.timeouts = timeouts or self.timeouts
         other._emit = Emitter(on_event) if on_event is not None else self._emit
         calls = self._calls

@@ -92,8 +92,8 @@ def check(
     if unknown:
         raise ConfigError(f"unknown arguments: {', '.join(sorted(unknown))}")
     timeout: float | Unset | None = options.get("timeout", client_timeout)
-    if isinstance(timeout, int | float) and not timeout > 0:
-        raise ConfigError(f"timeout must be positive seconds, not {timeout}")
+    if not isinstance(timeout, Unset):
+        checked_timeout(timeout)
     user_id, deployment_user_id = options.get("user_id"), options.get("deployment_user_id")
     if user_id and deployment_user_id and user_id != deployment_user_id:
         raise ConfigError("user_id and deployment_user_id of a call both name the deployment's user: give one")
@@ -114,6 +114,13 @@ def check(
     )
 
 
+def checked_timeout(timeout: float | None) -> float | None:
+    """Check a timeout in seconds; None: no limit."""
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0):
+        raise ConfigError(f"timeout must be positive seconds or None, not {timeout!r:.60}")
+    return timeout
+
+
 def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
     """Check metadata that a user adds to a call.
 
@@ -122,7 +129,7 @@ def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
     """
     pairs = tuple(metadata or ())
     for pair in pairs:
-        if len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+        if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
             raise ConfigError("metadata must be (name, value) pairs of str")
         name, value = pair
         if not name or not all(c.islower() or c.isdigit() or c in "-_." for c in name) or not name.isascii():
@@ -138,7 +145,7 @@ def checked_batch(batch: int | None, most: int) -> int:
     """Check a number of inputs a request; None: 1."""
     if batch is None:
         return 1
-    if not isinstance(batch, int) or not 1 <= batch <= most:
+    if not isinstance(batch, int) or isinstance(batch, bool) or not 1 <= batch <= most:
         raise ConfigError(f"batch must be from 1 to {most} inputs a request, or None, not {batch!r}")
     return batch
 
