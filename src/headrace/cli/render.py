@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from headrace.cli.terminal import escape, in_bytes, is_terminal, line, styled
+from headrace.cli.terminal import can_draw, escape, in_bytes, line, styled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -141,11 +141,7 @@ def row(name: str, prediction: Prediction, *, pretty: bool) -> str:
 
 def on_terminal() -> bool:
     """Tell whether results are read by a person, on a terminal that has the characters to draw bars with."""
-    try:
-        "█▏…".encode(sys.stdout.encoding or "ascii")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return is_terminal(sys.stdout)
+    return can_draw(sys.stdout)
 
 
 def _pretty(prediction: Prediction) -> Iterable[str]:

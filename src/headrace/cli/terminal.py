@@ -79,6 +79,15 @@ def is_terminal(stream: TextIO) -> bool:
         return False
 
 
+def can_draw(stream: TextIO) -> bool:
+    """Tell whether the stream is a terminal that has the characters to draw bars with."""
+    try:
+        "█▏…".encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return is_terminal(stream)
+
+
 def styled(text: str, style: str) -> str:
     """Make text bold, dim or coloured on a terminal; as it is elsewhere, and where NO_COLOR is set."""
     if not is_terminal(sys.stdout):
@@ -101,7 +110,7 @@ class Status:
 
     def __init__(self, stream: TextIO | None = None, *, interval: float = 0.1) -> None:
         self._stream = stream or sys.stderr
-        self._on = is_terminal(self._stream)
+        self._on = can_draw(self._stream)
         self._interval = interval
         self._next = 0.0
         self._live: Live | None = None

@@ -118,6 +118,18 @@ def test_updates_that_come_too_fast_are_skipped(monkeypatch: pytest.MonkeyPatch)
     ]  # fmt: skip
 
 
+def test_a_terminal_without_the_characters_is_not_drawn_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Latin(Terminal):
+        encoding = "latin-1"
+
+    monkeypatch.setenv("TERM", "xterm")
+    stream = Latin()
+    with Status(stream, interval=0) as status:
+        status.progress("fetching", 1, 2)
+        assert not status.on
+    assert stream.getvalue() == ""
+
+
 def test_status_line_shows_nothing_in_a_file() -> None:
     stream = io.StringIO()
     with Status(stream) as status:
