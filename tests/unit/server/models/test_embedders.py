@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from headrace.server.model import Answer, Item, ModelError
+from headrace.server.model import Answer, Item, ModelError, to_answer
 from headrace.server.models.embedder import ImageEmbedder
 from headrace.server.models.text_embedder import MOST_TOKENS, NETWORK, TOKENIZER, TextEmbedder
 
@@ -70,6 +70,16 @@ def test_like_meanings_are_near(texts: TextEmbedder, text: str, like: str, unlik
 def test_tokens_are_counted_up_to_the_limit(texts: TextEmbedder) -> None:
     assert texts.predict(Item(text="hello")).prompt_tokens == 3  # the word between the two marks
     assert texts.predict(Item(text="hello " * 1000)).prompt_tokens == MOST_TOKENS
+
+
+@pytest.mark.models
+def test_texts_embedded_together_get_what_they_get_alone(texts: TextEmbedder) -> None:
+    said = [f"Sentence number {i} is about {'rivers and mills ' * i}" for i in range(12)]
+    alone = [vector(texts.predict(Item(text=one))) for one in said]
+    together = texts.predict_many([Item(text=one) for one in [*said, ""]])
+    assert isinstance(together.pop(), ModelError)  # the empty text, and only that
+    for one, other in zip(alone, map(vector, map(to_answer, together)), strict=True):
+        assert one @ other > 0.995  # int8 arithmetic depends a little on what else is in the run
 
 
 @pytest.mark.models
