@@ -57,16 +57,20 @@ def number_of(frame: Image.Image) -> int:
     return sum(1 << bit for bit, level in enumerate(levels) if isinstance(level, int) and level > 128)
 
 
-def render(path: Path, times: Sequence[Fraction | float], *, gop: int = 10, codec: str = "libx264") -> Clip:
-    """Write a video whose frames have exactly these presentation times (to 1/90,000 s), the photo moving rightwards."""
+def render(path: Path, times: Sequence[Fraction | float], *, gop: int = 10, index_first: bool = False) -> Clip:
+    """Write a video whose frames have exactly these presentation times (to 1/90,000 s), the photo moving rightwards.
+
+    Args:
+        gop: frames from one that stands for itself to the next.
+        index_first: put an MP4's index in front, as files for the web have it.
+    """
     exact = [Fraction(time).limit_denominator(90_000) for time in times]
     room = SIZE[0] - CUP[0]
     lefts = [round(room * number / max(1, len(exact) - 1)) for number in range(len(exact))]
     base = Fraction(1, 90_000)
-    with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream(
-            codec, rate=30, options={"preset": "ultrafast"} if codec == "libx264" else {}
-        )
+    settings = {"movflags": "+faststart"} if index_first else {}
+    with av.open(str(path), "w", options=settings) as container:
+        stream: Any = container.add_stream("libx264", rate=30, options={"preset": "ultrafast"})
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
         stream.gop_size = gop

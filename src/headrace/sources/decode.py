@@ -257,10 +257,13 @@ def _open(where: Place, live: bool) -> Any:
     elif where.kind == "device":
         options = {}
     if live:
-        options |= {"fflags": "nobuffer", "flags": "low_delay"}
+        options["fflags"] = "nobuffer"
     address = f"file:{where.address}" if where.kind == "file" else where.address
     try:
-        return av.open(address, format=where.format or None, options=options, timeout=(where.timeout, where.timeout))
+        # As `options` they would go to the streams as well, which older versions of PyAV do beyond the end of an
+        # array when the streams appear late, as those of RTSP do.
+        limits = (where.timeout, where.timeout)
+        return av.open(address, format=where.format or None, container_options=options, timeout=limits)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise SourceError(f"{where.name}: cannot be opened: {_reason(error)}", source=where.name, position=0) from error
 

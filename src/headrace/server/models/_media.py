@@ -112,7 +112,7 @@ def _opened(data: bytes, format: str, code: int, kind: str) -> Iterator[Any]:
     import av
 
     try:
-        with av.open(io.BytesIO(data), format=format, options={"protocol_whitelist": ""}) as container:
+        with av.open(io.BytesIO(data), format=format, container_options={"protocol_whitelist": ""}) as container:
             yield container
     except (av.FFmpegError, ValueError) as error:
         raise ModelError(code, f"the {kind}'s bytes are broken or end early") from error
