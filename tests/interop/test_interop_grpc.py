@@ -234,6 +234,14 @@ async def test_their_inputs_go_into_our_client(official: SimpleNamespace, server
         assert (await echo.predict(inputs=[both])).text == f"image of {len(CAT)} bytes what"
 
 
+async def test_a_model_whose_stream_gives_up_at_a_bad_input_is_asked_again_for_the_rest(server: str) -> None:
+    async with Client(base_url=server) as client:
+        words = ["a", "bad", "b", "c", "bad", *["d"] * 30]
+        async with client.model(**IDS, model_id="shout").stream_by_bytes(iter(words), "text") as stream:
+            found = [one.text if one.error is None else one.error.code async for one in stream]
+        assert found == [30104 if word == "bad" else word.upper() for word in words]
+
+
 async def test_our_raw_responses_are_read_with_their_messages(official: SimpleNamespace, server: str) -> None:
     read = official.rpc.MultiOutputResponse.FromString
     async with Client(base_url=server) as client:

@@ -172,7 +172,7 @@ class _Free:
         except (Abort, Ended):
             raise
         except Exception as error:
-            await self._write(noted(error, self._hosted), "")
+            await self._write(noted(error, self._hosted), self._feed.failed)
 
     async def _read(self, request: Any) -> None:
         while request is not grpc.aio.EOF:

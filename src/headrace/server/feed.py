@@ -22,6 +22,12 @@ class Feed:
         self.cancelled = cancelled
         self._items: asyncio.Queue[Item | None] = asyncio.Queue(capacity)
         self._last = ""
+        self._awaits = False  # whether the item taken last has no answer yet
+
+    @property
+    def failed(self) -> str:
+        """The id of the input that a failure of the model belongs to: the one taken last, if it was not answered."""
+        return self._last if self._awaits else ""
 
     async def put(self, item: Item) -> None:
         """Add an item; waits while `capacity` items are untaken."""
@@ -34,7 +40,7 @@ class Feed:
     async def on_loop(self) -> AsyncIterator[Item]:
         """Iterate over the items on the event loop."""
         while (item := await self._items.get()) is not None:
-            self._last = item.id
+            self._last, self._awaits = item.id, True
             yield item
 
     async def pump(self, blocking: ToThread[Item]) -> None:
@@ -48,12 +54,14 @@ class Feed:
         for item in blocking:
             if self.cancelled.is_set():
                 return
-            self._last = item.id
+            self._last, self._awaits = item.id, True
             yield item
 
     def tag(self, value: object, answer_of: Callable[[object], Answer]) -> tuple[str, Answer | ModelError]:
         """Name the input that an answer belongs to; a model may also give back a ModelError for one item."""
-        if isinstance(value, ModelError):
-            return self._last, value
-        answer = answer_of(value)
-        return (self._last if answer.input_id is None else answer.input_id), answer
+        answer = value if isinstance(value, ModelError) else answer_of(value)
+        named = answer.input_id if isinstance(answer, Answer) else None
+        input_id = self._last if named is None else named
+        if input_id == self._last:
+            self._awaits = False
+        return input_id, answer

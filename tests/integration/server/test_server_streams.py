@@ -218,6 +218,38 @@ async def test_a_models_own_stream_gets_items_as_they_come(serve: Any, cls: type
     ]
 
 
+class Breaking:
+    """Gives up at a bad item, or at the end."""
+
+    def stream(self, items: Iterator[Item]) -> Iterator[str]:
+        for item in items:
+            if item.text == "bad":
+                raise ModelError(30104, "a bad one")
+            yield item.text or ""
+            if item.text == "last":
+                raise ValueError("after the answer")
+
+
+class BreakingAsync:
+    """The same on the event loop."""
+
+    async def stream(self, items: AsyncIterator[Item]) -> AsyncIterator[str]:
+        async for item in items:
+            for answer in Breaking().stream(iter([item])):
+                yield answer
+
+
+@pytest.mark.parametrize(("cls", "name"), [(Breaking, "breaking"), (BreakingAsync, "breaking-async")])
+async def test_a_stream_that_raises_fails_the_input_that_it_had_taken(serve: Any, cls: type, name: str) -> None:
+    stub = await serve(cls)
+    for text_, last in (("bad", ("b0", 30104)), ("last", ("", 21313))):  # an input that was answered did not fail
+        call = stub.stream()
+        await sent(call, stub.request("a", model=name, ids="a"), stub.request(text_, model=name, ids="b"))
+        found = [(r.outputs[0].input.id, r.outputs[0].status.code) for r in await rest(call)]
+        assert found[0] == ("a0", 10000)
+        assert found[-1] == last
+
+
 class Unloadable:
     """Cannot be loaded."""
 
