@@ -192,7 +192,7 @@ class Prediction:
     def __getitem__(self, index: int) -> Prediction:
         output = self.outputs[index]
         index = index % len(self._outputs)
-        given = self._input_ids[index] if index < len(self._input_ids) else output.input.id
+        given = self._input_ids[index] if index < len(self._input_ids) else output.input.id or self.input_id
         return Prediction(self.raw, (output,), status=self._status, input_id=given, position=index)
 
     def __iter__(self) -> Iterator[Prediction]:
