@@ -22,7 +22,7 @@ import pytest
 from headrace.frames import FrameStats
 from headrace.frames.feed import jpeg_of
 from headrace.model import Model
-from headrace.sources import merge, video
+from headrace.sources import video
 from headrace.testing import MemoryServer
 from tests.support import clips
 from tests.support.rig import rigged
@@ -198,19 +198,26 @@ async def test_four_cameras_on_one_client_are_served_alike(tmp_path: Path) -> No
     assert await best(attempt, 1.0) == 1.0
 
 
-async def test_four_videos_merged_share_one_stream(tmp_path: Path) -> None:
+async def test_four_videos_share_one_stream_and_stay_fresh(tmp_path: Path) -> None:
     paths = [clips.steady(tmp_path / f"{n}.mp4", 2).path for n in range(4)]
-    async with rigged("grpc", tmp_path, Server(8), double=quiet()) as rig:
-        source = merge(*(video(path, paced=True) for path in paths))
+
+    async def attempt() -> float:
         counts = dict.fromkeys(map(str, paths), 0)
-        async with rig.model.stream_frames(source, window=4) as stream:
-            async for found in stream:
-                counts[found.source] += 1
-        stats = stream.stats
-    assert stats.frames == 4 * 60
-    assert balanced(stats)
-    assert min(counts.values()) / max(counts.values()) > 0.75  # twenty or so each: one more or less is much
-    assert sum(counts.values()) > 0.8 * 40 * 2
+        ages = []
+        async with rigged("grpc", tmp_path, Server(8), double=quiet()) as rig:
+            sources = [video(path, paced=True) for path in paths]
+            async with rig.model.stream_frames(sources, window=4) as stream:
+                async for found in stream:
+                    counts[found.source] += 1
+                    ages.append(found.age)
+            stats = stream.stats
+        assert stats.frames == 4 * 60
+        assert balanced(stats)
+        assert min(counts.values()) / max(counts.values()) > 0.75  # twenty or so each: one more or less is much
+        assert sum(counts.values()) > 0.8 * 40 * 2
+        return 1 / sorted(ages)[int(len(ages) * 0.95)]
+
+    assert 1 / await best(attempt, 1 / 0.2) < 0.2
 
 
 async def test_an_hour_of_a_camera_before_a_slow_server_piles_nothing_up(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import random
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -25,7 +26,9 @@ from headrace import (
     Timeouts,
 )
 from headrace.frames import FrameStats, FrameStream, meter
+from headrace.sources import video
 from headrace.testing import Fail, GrpcFail, MemoryServer, ModelDouble
+from tests.support import clips
 
 MODEL = "u/a/models/m"
 Mode = Literal["stream", "unary"]
@@ -282,6 +285,25 @@ async def test_pictures_and_arrays_are_sent_as_jpeg_and_nonsense_fails_alone() -
     assert [f.error is None for f in found] == [True, True, False, True]
     assert isinstance(found[2].error, InputError)
     assert seen == [("JPEG", (60, 40)), ("JPEG", (10, 20)), ("JPEG", (8, 8))]
+
+
+async def test_one_video_of_several_that_fails_is_one_error(tmp_path: Path) -> None:
+    good = clips.steady(tmp_path / "good.mp4", 0.5)
+    whole = clips.steady(tmp_path / "whole.mp4", 2, index_first=True).path.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    videos = [video(good.path), video(tmp_path / "nope.mp4"), video(tmp_path / "cut.mp4")]
+    async with Client(transport=ModelDouble(lambda item: "ok")) as client:
+        async with client.model(MODEL).stream_frames(videos) as stream:
+            found = [f async for f in stream]
+        assert balanced(stream.stats)
+        assert stream.stats.errors == 2
+        assert sum(f.source == str(good.path) and f.error is None for f in found) == 15
+        assert all(isinstance(f.error, SourceError) for f in found if f.error is not None)
+        stream = client.model(MODEL).stream_frames([video(tmp_path / "nope.mp4"), video(tmp_path / "no.mp4")])
+        with pytest.raises(SourceError, match="No such file"):
+            async for _ in stream:
+                pass
+        assert balanced(stream.stats)
 
 
 def test_wrong_settings() -> None:
