@@ -83,14 +83,14 @@ def _own(*names: str) -> list[str]:
     return [f"{HERE / 'served.py'}:{name}" for name in names]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server() -> Iterator[str]:
     """A server with all built-in models and those of these tests."""
     with _serve("--allow-private-urls", *_own("Typed", "Shout", "Sizes")) as address:
         yield address
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def settings(server: str, files: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What drivers are told: the servers' addresses, where the samples are, which models there are."""
     folder = tmp_path_factory.mktemp("interop")
@@ -120,13 +120,13 @@ def settings(server: str, files: str, tmp_path_factory: pytest.TempPathFactory) 
 @contextlib.contextmanager
 def started(command: list[str], env: dict[str, str] | None = None) -> Iterator[str]:
     """Run a server that prints its address when it is ready and ends with its stdin; gives the address."""
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
-    )
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().strip().removeprefix("listening on ")
+        line = process.stdout.readline().strip()
+        assert line, f"{command} did not start"
+        yield line.removeprefix("listening on ")
     finally:
         process.stdin.close()
         try:
@@ -142,7 +142,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def files() -> Iterator[str]:
     """The samples over HTTP on this machine: the folder's URL."""
     handler = functools.partial(_Quiet, directory=str(SAMPLES))
@@ -179,7 +179,7 @@ class Outside:
         }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def outside() -> Iterator[Outside]:
     """A proxy that lets nothing through; at the end of each suite nobody may have asked it for anything."""
     with nowhere() as found:

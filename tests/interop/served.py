@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable, Iterator
 
 import numpy as np
+import PIL.Image as Pictures
 from numpy.typing import NDArray
 
 from headrace.server.model import Card, Item, ModelError
-from headrace.server.types import Concept, Frame, Image, Region, Text, method
+from headrace.server.types import Audio, Concept, Frame, Image, Region, Text, Video, method
 
 
 class Typed:
@@ -81,6 +82,21 @@ class Typed:
     def label(self, image: Image) -> list[Concept]:
         """Name an image by its size."""
         return [Concept(f"{len(image)} bytes", 0.75, "size"), Concept(image[:2].hex(), 0.5, "magic")]
+
+    @method
+    def media(self, images: list[Image], audio: Audio, video: Video) -> tuple[Image, Audio, Video, Text]:
+        """Give back what comes."""
+        return images[-1], audio, video, Text(f"{len(images)} images")
+
+    @method
+    def turned(self, picture: Pictures.Image) -> Pictures.Image:
+        """Turn a picture by a quarter."""
+        return picture.rotate(90, expand=True)
+
+    @method
+    def told(self, items: list, concepts: list[Concept], default: list[int] | None = None) -> list:  # type: ignore[type-arg]
+        """Count."""
+        return [len(items), [concept.name for concept in concepts], default]
 
     @method
     def none(self, prompt: str) -> list[Concept]:

@@ -66,6 +66,11 @@ WORKS: dict[str, Any] = {
     "typed_array": [[0.0, 0.5, 1.0], [1.5, 2.0, 2.5]],
     "typed_image_by_bytes": LABELS,
     "typed_image_by_url": LABELS,
+    "typed_media": ["two", "sound", "film", "2 images"],
+    "typed_picture": [20, 30],
+    "typed_concepts": [3, ["x", "y"], [1]],
+    "typed_optional_left_out": [0, [], None],
+    "video_frames": [[0, "cup"], [2000, "person"], [4000, "cat"]],
     "typed_region": [[[0.0, 0.0, 0.25, 0.5], ["thing"]]],  # left, top, right, bottom
     "typed_built_in": CAT,
     "typed_built_in_vector": [1280, 1.0],

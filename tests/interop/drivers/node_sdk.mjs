@@ -115,6 +115,14 @@ const steps = {
     outputConfig.setMaxConcepts(2);
     return top(await model("sizes").predictByFilepath({ filepath: CAT, inputType: "image", outputConfig }));
   },
+  video_frames: async () => {
+    const outputConfig = new OutputConfig();
+    outputConfig.setSampleMs(2000);
+    const filepath = `${settings.samples}/videos/photos.mp4`;
+    const outputs = await model("yolov3-tiny-video").predictByFilepath({ filepath, inputType: "video", outputConfig });
+    const found = outputs[0].data.framesList.filter((frame) => frame.data.regionsList.length);
+    return found.map((frame) => [frame.frameInfo.time, frame.data.regionsList[0].data.conceptsList[0].name]);
+  },
 
   // --- failures
   unknown_model: async () =>

@@ -12,7 +12,7 @@ from clarifai.client.input import Inputs
 from clarifai.client.model import Model
 from clarifai.client.model_client import ModelClient
 from clarifai.client.user import User
-from clarifai.runners.utils.data_types import Image
+from clarifai.runners.utils.data_types import Audio, Concept, Image, Video
 
 SETTINGS = json.load(sys.stdin)
 CAT = SETTINGS["samples"] + "/photos/cat.jpg"
@@ -382,6 +382,41 @@ def typed_image_by_bytes():
 @step
 def typed_image_by_url():
     return [[c.id, c.name, c.value] for c in model("typed").label(image=Image(url=CAT_URL))]
+
+
+@step
+def typed_media():
+    image, audio, video, text = model("typed").media(
+        images=[Image(bytes=b"one"), Image(bytes=b"two")], audio=Audio(bytes=b"sound"), video=Video(bytes=b"film")
+    )
+    return [image.bytes.decode(), audio.bytes.decode(), video.bytes.decode(), text.text]
+
+
+@step
+def typed_picture():
+    import PIL.Image
+
+    picture = model("typed").turned(picture=PIL.Image.new("RGB", (30, 20)))
+    return picture.to_pil().size
+
+
+@step
+def typed_concepts():
+    return model("typed").told(items=[1, "a", None], concepts=[Concept("x", 0.5), Concept("y", 0.25)], default=[1])
+
+
+@step
+def typed_optional_left_out():
+    return model("typed").told(items=[], concepts=[])
+
+
+@step
+def video_frames():
+    config = {"sample_ms": 2000}
+    video = SETTINGS["samples"] + "/videos/photos.mp4"
+    detector = model("yolov3-tiny-video")
+    frames = detector.predict_by_filepath(video, input_type="video", output_config=config).outputs[0].data.frames
+    return [[f.frame_info.time, f.data.regions[0].data.concepts[0].name] for f in frames if f.data.regions]
 
 
 @step
