@@ -44,6 +44,9 @@ def _expand(word: str, kind: str | None, position: int) -> Iterable[Given]:
     if is_glob(word):
         paths = sorted(found for found in glob.iglob(str(path), recursive=True) if os.path.isfile(found))
         return _nonempty((by_name(found, kind) for found in paths), f"no file matches {word}")
+    if "/" in word and not any(c.isspace() for c in word):  # a stream's words are paths sooner than texts
+        what = "folder" if word.endswith("/") else "file" if g.by_extension(word) else "file or folder"
+        raise click.UsageError(f"missing {what}: {word}")
     return [g.from_word(word, kind, position)]  # missing, or a text
 
 

@@ -67,7 +67,7 @@ def from_file(path: str, kind: str | None) -> Given:
         with found.open("rb") as file:
             head = file.read(64)
     except FileNotFoundError:
-        raise click.UsageError(f"missing file: {path}") from None
+        raise click.UsageError(f"missing {'folder' if path.endswith('/') else 'file'}: {path}") from None
     except (OSError, ValueError) as error:
         raise click.UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
     return Given("file", str(found), kind or sniff(head) or by_extension(path), path)
@@ -133,10 +133,12 @@ def is_built_in(word: str) -> bool:
 
 
 def looks_like_file(word: str) -> bool:
-    """Tell whether a word is meant as a file's name: a known extension, or a path."""
+    """Tell whether a word is meant as a file's or a folder's name: a known extension, or a path."""
     if any(c.isspace() for c in word) or not word:
         return False
-    return by_extension(word) is not None or word.startswith(("./", "../", "/", "~/"))
+    if is_url(word):
+        return False
+    return by_extension(word) is not None or word.startswith(("./", "../", "/", "~/")) or word.endswith("/")
 
 
 def by_extension(path: str) -> str | None:

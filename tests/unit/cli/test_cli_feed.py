@@ -39,7 +39,14 @@ def test_globs_files_urls_and_texts_keep_their_order(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("word", "message"),
-    [("photos/*.gif", "no file matches"), ("photos/sub", "no video files"), ("cta.jpg", "missing file")],
+    [
+        ("photos/*.gif", "no file matches"),
+        ("photos/sub", "no video files"),
+        ("cta.jpg", "missing file: cta.jpg"),
+        ("pictures/", "missing folder: pictures/"),
+        ("photos/subs", "missing file or folder: photos/subs"),
+        ("photos/d.jpg", "missing file: photos/d.jpg"),
+    ],
 )
 def test_what_gives_nothing_is_refused_before_anything_is_sent(folder: Path, word: str, message: str) -> None:
     with pytest.raises(click.UsageError, match=message):

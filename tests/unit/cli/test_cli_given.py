@@ -56,6 +56,12 @@ def test_a_mistyped_file_name_is_a_missing_file(folder: Path, word: str) -> None
         g.from_word(word, None)
 
 
+@pytest.mark.parametrize("word", ["photos/", "a/b/", "~/no-such-folder/"])
+def test_a_mistyped_folder_name_is_a_missing_folder(folder: Path, word: str) -> None:
+    with pytest.raises(click.UsageError, match=f"missing folder: {word}$"):
+        g.from_word(word, None)
+
+
 @pytest.mark.parametrize(
     "word", ["Hello!", "What is node.js?", "and/or", "3.14", "look at cat.jpg", "x" * 5000, "a\0b"]
 )
