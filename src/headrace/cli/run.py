@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and give back its exit code; no exception leaves but a `SystemExit` from elsewhere."""
     keep_secret(os.environ.get("CLARIFAI_PAT"), os.environ.get("CLARIFAI_SESSION_TOKEN"))
     _log_to_stderr()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is imported: what it notes, we say in one line
     try:
         from headrace.cli.app import APP
 
