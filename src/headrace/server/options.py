@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 PAT_VARIABLE = "HEADRACE_SERVER_PAT"
 
@@ -92,8 +93,16 @@ def _split(models: list[str] | None, targets: list[str]) -> tuple[tuple[str, ...
     return tuple(name for name in named if name not in own and name != "none"), (*targets, *own)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells wrong usage in one line, without the list of options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and exit with 2."""
+        self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see --help)\n")
+
+
 def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=prog,
         description="Serve models over the Clarifai V2 prediction protocol, on this machine.",
         epilog="When ready, one line on stdout tells the address: listening on http://127.0.0.1:PORT",
