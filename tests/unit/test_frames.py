@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +61,7 @@ async def test_each_frame_comes_with_its_own_prediction_in_order(mode: Mode) -> 
         return name_of(item)
 
     double = ModelDouble(answer, answering="as_ready")
+    start = time.monotonic()
     async with Client(transport=double) as client:
         async with client.model(MODEL).stream_frames(numbers(40), mode=mode) as stream:
             found = [found async for found in stream]
@@ -67,6 +69,7 @@ async def test_each_frame_comes_with_its_own_prediction_in_order(mode: Mode) -> 
         assert [f.index for f in found] == list(range(40))
         assert [bytes(f.frame.fields[0].payload).decode() for f in found] == [f.text for f in found]
         assert all(0 < f.latency <= f.age + 1e-9 for f in found)
+        assert all(start <= f.captured <= time.monotonic() for f in found)
         assert stream.stats.mode == mode
         assert balanced(stream.stats)
 
@@ -108,6 +111,27 @@ async def test_frames_leave_their_source_only_when_there_is_room(mode: Mode) -> 
             await asyncio.sleep(0)
         await double.received(4)
         assert len(log) == 4
+
+
+async def test_frames_that_have_waited_too_long_are_dropped() -> None:
+    async def frames() -> AsyncIterator[Input]:
+        for item in numbers(60):
+            yield item
+            await asyncio.sleep(0.005)
+
+    async def slow(item: Any) -> str:
+        await asyncio.sleep(0.05)
+        return name_of(item)
+
+    async with Client(transport=ModelDouble(slow)) as client:
+        settings: dict[str, Any] = {"window": 1, "overflow": "drop_newest", "max_age": 0.02}
+        async with client.model(MODEL).stream_frames(frames(), **settings) as stream:
+            waited = [f.age - f.latency async for f in stream]
+        assert balanced(stream.stats)
+    assert stream.stats.frames == 60
+    assert set(stream.stats.drops) == {"drop_newest", "max_age"}
+    assert max(waited) < 0.04  # without a most age, up to a service time
+    assert stream.stats.predictions >= 4
 
 
 @both

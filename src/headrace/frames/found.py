@@ -28,6 +28,7 @@ class FramePrediction:
         source: name of the source, "" for plain iterators.
         latency: seconds from its leaving the source to the taking of this.
         age: seconds from its capture to the taking of this.
+        captured: when it was captured (decoded, or pulled from an iterator), on the clock of `time.monotonic()`.
         tracked: the regions with their objects' ids, where `track` was asked for, else None.
     """
 
@@ -38,6 +39,7 @@ class FramePrediction:
     source: str
     latency: float
     age: float
+    captured: float = 0.0
     tracked: tuple[Region, ...] | None = None
 
     def picture(self) -> Image | None:

@@ -289,6 +289,7 @@ class FrameStream:
             taken.source,
             latency,
             now - taken.captured,
+            taken.captured,
             self._tracked(taken.source, prediction),
         )
 
