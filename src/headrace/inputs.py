@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as declared
 from pathlib import Path
@@ -249,9 +249,13 @@ def check(item: Input, limits: Limits) -> None:
             pixels = _pixels(field.payload)
             if pixels > limits.image_pixels:
                 raise InputError(
-                    f"{_name(item)}: the image has {pixels:,} pixels, the limit is {limits.image_pixels:,}",
+                    f"{_name(item)}: the image has {_shown(pixels)} pixels, the limit is {limits.image_pixels:,}",
                     input_id=item.id or None,
                 )
+
+
+def _shown(pixels: int) -> str:
+    return "far more" if pixels == sys.maxsize else f"{pixels:,}"
 
 
 async def _loaded(field: Field, item: Input, limits: Limits) -> Field:
@@ -424,6 +428,18 @@ def _checked_id(id: str | None) -> str:
 
 def _name(item: Input) -> str:
     return f"input {item.id}" if item.id else "the input"
+
+
+def made(make: Callable[[], Input]) -> Input:
+    """Make one input of several; what is wrong with it alone is that input's error, not the caller's.
+
+    Raises:
+        InputError: it cannot be made.
+    """
+    try:
+        return make()
+    except (ConfigError, TypeError) as error:
+        raise InputError(str(error)) from error
 
 
 def split(items: Sequence[Input], limits: Limits, sizes: Iterable[int], request_bytes: int) -> list[list[int]]:

@@ -6,6 +6,7 @@ import asyncio
 import collections
 import contextlib
 import json
+import logging
 import os
 import shutil
 import sys
@@ -16,6 +17,8 @@ from pathlib import Path
 from headrace.errors import ClosedError, ConnectFailed
 from headrace.events import Emitter, ServerLog
 from headrace.target import Target
+
+logger = logging.getLogger("headrace.server")
 
 USER_ID, APP_ID = "headrace", "local"  # where the built-in models live
 START_SECONDS = 30.0
@@ -143,6 +146,7 @@ class LocalServer:
                 emit(progress)
             elif text:
                 self._last_lines.append(text)
+                logger.warning("%s", text)  # it says nothing in ordinary times: a user's model has failed, or it has
 
 
 def _progress(text: str) -> ServerLog | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,18 +14,34 @@ from headrace.calls.deadline import Deadline
 from headrace.calls.duplex import Duplex
 from headrace.calls.free import FreeDuplex
 from headrace.calls.map import MapWork
-from headrace.calls.options import CallOptions, Given, StreamOptions, check, checked_batch, checked_on_error
+from headrace.calls.options import (
+    CALL_OPTIONS,
+    STREAM_OPTIONS,
+    CallOptions,
+    Given,
+    StreamOptions,
+    check,
+    checked_batch,
+    checked_on_error,
+)
 from headrace.calls.pack import join, predict_many, predict_one
 from headrace.calls.parts import DuplexOptions
 from headrace.calls.server_stream import PredictionStream
 from headrace.calls.streams import DuplexStream, OnError
-from headrace.calls.typed import MethodCall, signatures_request
+from headrace.calls.typed import MethodCall, Shapes, signatures_request
 from headrace.config import MiB, Window
-from headrace.errors import ConfigError, HeadraceError, InvalidRequest, PartialFailure, ServerError
-from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, load
+from headrace.errors import (
+    ConfigError,
+    InputError,
+    InvalidRequest,
+    PartialFailure,
+    ServerError,
+    SourceError,
+)
+from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, load, made
 from headrace.results import Prediction
 from headrace.signatures import Method, from_json
-from headrace.sources.iterables import Source, source
+from headrace.sources.iterables import source
 from headrace.transport.base import Buffer
 
 if TYPE_CHECKING:
@@ -300,7 +317,7 @@ class Model:
         most = checked_batch(batch, self._client.limits.inputs_per_request)
 
         async def convert(raw: object) -> Input:
-            return await self._prepared(Input.of(raw, input_type), input_type)
+            return await self._prepared(made(lambda: Input.of(raw, input_type)), input_type)
 
         async def predict(group: Sequence[tuple[int, Input]]) -> Sequence[Prediction]:
             deadline = Deadline.after(given.seconds(self._client.timeouts.total))
@@ -345,7 +362,8 @@ class Model:
         Raises (when awaited or read):
             ConfigError: no such method, or wrong arguments; the message has the signature.
         """
-        return MethodCall(_Shapes(self), method, args, kwargs)
+        free = functools.partial(self.stream, matched=False, on_error="raise")
+        return MethodCall(Shapes(self._methods, self.predict, self.generate, free), method, args, kwargs)
 
     async def _methods(self) -> Mapping[str, Method]:
         known = await self._client._signatures(self.ref)
@@ -366,7 +384,7 @@ class Model:
     # --- shared
 
     def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> DuplexStream:
-        given = self._given(options)
+        given = self._given(options, STREAM_OPTIONS)
         client = self._client
         seconds = given.seconds(client.timeouts.input)
         settings = DuplexOptions(
@@ -384,7 +402,7 @@ class Model:
         on_error = checked_on_error(options.get("on_error", "yield"))
 
         async def convert(raw: object) -> Input:
-            return await self._prepared(make(raw), input_type)
+            return await self._prepared(made(lambda: make(raw)), input_type)
 
         async def template() -> bytes:
             return await self._template(given)
@@ -401,13 +419,12 @@ class Model:
         found: dict[int, Prediction] = {}
         ready: dict[int, Input] = {}
         for position, raw in items.items():
-            item = Input.of(raw, input_type)
             try:
+                item = made(functools.partial(Input.of, raw, input_type))
                 ready[position] = await self._prepared(item, input_type)
-            except HeadraceError as error:
-                if isinstance(error, ConfigError):
-                    raise
-                found[position] = Prediction.failed(error, input_id=item.id, position=position)
+            except (InputError, SourceError) as error:
+                input_id = getattr(error, "input_id", None) or getattr(raw, "id", None) or ""
+                found[position] = Prediction.failed(error, input_id=input_id, position=position)
         head = await self._template(given)
         if ready:
             found |= await predict_many(
@@ -470,30 +487,11 @@ class Model:
             routing=routing,
         )
 
-    def _given(self, options: CallOptions | StreamOptions) -> Given:
+    def _given(self, options: CallOptions | StreamOptions, known: frozenset[str] = CALL_OPTIONS) -> Given:
         if not options and self._plain is not None:
             return self._plain
-        given = check(options, self._routing, self._client._timeout)
+        given = check(options, self._routing, self._client._timeout, known)
         self._encoded(given, given.routing)  # a wrong parameter is found now, not when the stream starts
         if not options:
             self._plain = given
         return given
-
-
-class _Shapes:
-    """The shapes of a model as a typed call needs them."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    async def methods(self) -> Mapping[str, Method]:
-        return await self._model._methods()
-
-    async def unary(self, item: Input) -> Prediction:
-        return await self._model.predict(item)
-
-    def server_stream(self, item: Input) -> PredictionStream:
-        return self._model.generate(item)
-
-    def duplex(self, items: Source[object]) -> DuplexStream:
-        return self._model.stream(items, matched=False, on_error="raise")

@@ -190,7 +190,7 @@ def grpc_error(
         return errors.DeadlineExceeded(f"{target}: the call's deadline ran out", target=target, status=status)
     if _broken(status, low):
         # Connecting failed, the stream was refused, or a GOAWAY came first: in all three the call never ran.
-        connecting = "failed to connect" in low or "name resolution" in low or "dns" in low
+        connecting = any(sign in low for sign in _CONNECTING)
         refused = "refused_stream" in low or "error code 7" in low or "error code: 7" in low
         cls = errors.ConnectFailed if connecting else errors.ConnectionLost
         what = "cannot connect" if connecting else "the connection was lost"
@@ -204,6 +204,9 @@ def grpc_error(
     return ERRORS[kind_](
         f"{target}: {text} (gRPC {status}){advice}", name=status, description=details, retry_after=retry_after
     )
+
+
+_CONNECTING = ("failed to connect", "name resolution", "dns", "resolving", "hostname lookup")
 
 
 def _broken(status: str, details: str) -> bool:

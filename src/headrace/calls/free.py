@@ -1,23 +1,33 @@
 """Free duplex streams: any number of answers to any number of inputs, in the server's order.
 
 No matching, no window of items, no resume and no conservation claim: what the server sends is delivered as it comes.
-What waits for the consumer is bounded in bytes; the call's idle timeout bounds silence.
+What waits for the consumer is bounded in bytes; the call's idle timeout bounds silence. Made again only before the
+first answer, with what was sent until then.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
+from collections.abc import Awaitable, Callable
 
-from headrace import codec
+from headrace import codec, events
 from headrace.calls import envelope
-from headrace.calls.parts import Convert, DuplexOptions, Signal, Tally, Template
+from headrace.calls.parts import Convert, DuplexOptions, Feeder, Pulled, Signal, Tally, Template
 from headrace.calls.session import Session
-from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, StreamBroken, TransportError
-from headrace.flow.pipe import Pipe
+from headrace.errors import (
+    ConnectFailed,
+    DeadlineExceeded,
+    HeadraceError,
+    ServerError,
+    StreamBroken,
+    TransportError,
+)
+from headrace.flow.pipe import EndOfPipe, Pipe
+from headrace.inputs import Input
 from headrace.results import Prediction
-from headrace.sources.iterables import Source, pull
+from headrace.sources.iterables import Source
+from headrace.status import fatal
 from headrace.transport.base import Buffer, Call
 from headrace.v2 import resources_pb2 as pb
 
@@ -38,15 +48,24 @@ class FreeDuplex:
         self.failure: BaseException | None = None
         self.ready = Signal()
         self._session = session
-        self._source = source
-        self._convert = convert
         self._template = template
         self._options = options
         self._idle = idle
+        self._pipe: Pipe[Pulled] = Pipe(
+            options.prefetch,
+            size_bytes=options.window.bytes,
+            size=lambda pulled: pulled.item.size_bytes,
+            overflow=options.overflow,
+            max_age=options.max_age,
+            on_drop=self._dropped,
+        )
+        self._feeder = Feeder(source, convert, self._pipe, self.tally, lambda: None)
         self._answers: Pipe[Prediction] = Pipe(
             1 << 16, size_bytes=options.window.bytes, size=lambda prediction: len(prediction.raw)
         )
-        self._task: asyncio.Task[None] | None = None
+        self._sent: list[Input] = []  # until the first answer: what another call has to begin with
+        self._sent_bytes = 0
+        self._tasks: list[asyncio.Task[None]] = []
         self._call: Call | None = None
         self._stopped = False
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -55,12 +74,12 @@ class FreeDuplex:
     @property
     def started(self) -> bool:
         """Whether it was started."""
-        return self._task is not None
+        return bool(self._tasks)
 
     @property
     def running(self) -> bool:
-        """Whether its task still runs."""
-        return self._task is not None and not self._task.done()
+        """Whether a task still runs."""
+        return any(not task.done() for task in self._tasks)
 
     @property
     def finished(self) -> bool:
@@ -80,13 +99,16 @@ class FreeDuplex:
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop it runs in."""
-        assert self._task is not None
-        return self._task.get_loop()
+        return self._tasks[0].get_loop()
 
     def start(self) -> None:
-        """Start the call."""
+        """Start pulling and sending."""
         self._session.counts.calls += 1
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="headrace-free-stream")
+        loop = asyncio.get_running_loop()
+        self._tasks = [
+            loop.create_task(self._guard(self._feeder.run), name="headrace-feeder"),
+            loop.create_task(self._guard(self._drive), name="headrace-driver"),
+        ]
 
     def take(self) -> Prediction | None:
         """Take the next answer, or None."""
@@ -94,11 +116,15 @@ class FreeDuplex:
 
     def halt(self) -> None:
         """End without waiting."""
+        if self._stopped:
+            return
         self._stopped = True
+        self.tally.drop("closed", self._feeder.in_hand)
         if self._call is not None:
             self._call.cancel()
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
+        self._pipe.close_receiver()
         self.ready.set()
 
     async def finish(self) -> None:
@@ -108,27 +134,52 @@ class FreeDuplex:
     async def stop(self) -> None:
         """End now; time-boxed."""
         self.halt()
-        if self._task is None:
-            with contextlib.suppress(Exception):
-                await self._source.close()
-        elif not self._task.done():
-            await asyncio.wait([self._task], timeout=self._session.timeouts.close)
+        tasks = [task for task in self._tasks if not task.done()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._session.timeouts.close)
+        await self._feeder.close()  # where the feeder has not even begun
 
-    async def _run(self) -> None:
+    def _fail(self, error: BaseException) -> None:
+        if self.failure is None and not self._stopped:
+            self.failure = error
+            if isinstance(error, HeadraceError):
+                self._session.counts.failures += 1
+            self.halt()
+
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._one_call()
+            await work()
         except Exception as error:
-            wire = isinstance(error, TransportError | ServerError)
-            self.failure = self._broken(error) if self.tally.sent and wire else error
+            self._fail(error)
         finally:
-            with contextlib.suppress(Exception):
-                await self._source.close()
-            self._answers.close_sender()
             self.ready.set()
 
-    async def _one_call(self) -> None:
-        session, loop = self._session, asyncio.get_running_loop()
+    def _dropped(self, pulled: Pulled, cause: str) -> None:
+        self.tally.drop(cause)
+        self._session.emit(events.Dropped(pulled.item.id, pulled.position, cause))
+
+    async def _drive(self) -> None:
+        session = self._session
+        attempts = session.attempts(warm_up=self._options.warm_up)
         head = await self._template()
+        try:
+            while True:
+                try:
+                    await self._one_call(head)
+                    return
+                except (TransportError, ServerError) as error:
+                    session.failed(error)
+                    replayable = not self.tally.received and self._sent_bytes <= self._options.window.bytes
+                    delay = attempts.after(error) if replayable else None
+                    if delay is None:
+                        raise self._final(error) from error.__cause__
+                session.counts.retries += 1
+                await asyncio.sleep(delay)
+        finally:
+            self._answers.close_sender()
+
+    async def _one_call(self, head: bytes) -> None:
+        session, loop = self._session, asyncio.get_running_loop()
         timeout = self._options.timeout
         connection = await session.place(None if timeout == math.inf else timeout)
         pump: asyncio.Task[None] | None = None
@@ -139,53 +190,61 @@ class FreeDuplex:
             pump = loop.create_task(self._pump(call, head), name="headrace-pump")
             pump.add_done_callback(self._pumped)
             self._touch(loop)
-            try:
-                while (raw := await call.read()) is not None:
-                    self._touch(None)
-                    connection.answered()
-                    await self._deliver(raw)
-                    self._touch(loop)
-            except TransportError:
-                self._raise_own_failure(pump)
-                raise
-            self._raise_own_failure(pump)
+            while (raw := await call.read()) is not None:
+                self._touch(None)
+                connection.answered()
+                await self._deliver(raw)
+                self._touch(loop)
+        except TransportError as error:
+            if self._idle_over:
+                raise DeadlineExceeded(
+                    f"no answer of the stream for {self._idle:g} s (idle timeout)",
+                    target=str(session.channels.target),
+                ) from None
+            if error.unprocessed and not isinstance(error, ConnectFailed):
+                connection.refused()
+            raise
         finally:
             self._touch(None)
             if self._call is not None:
                 self._call.cancel()
+                self._call = None
             connection.release()
             if pump is not None:
                 pump.cancel()
                 await asyncio.wait([pump])
 
-    def _raise_own_failure(self, pump: asyncio.Task[None]) -> None:
-        """The producer's error, or the idle timeout, beats the broken call that it caused."""
-        if pump.done() and not pump.cancelled() and (error := pump.exception()) is not None:
-            raise error
-        if self._idle_over:
-            raise DeadlineExceeded(
-                f"no answer of the stream for {self._idle:g} s (idle timeout)",
-                target=str(self._session.channels.target),
-            )
+    def _pumped(self, pump: asyncio.Task[None]) -> None:
+        if not pump.cancelled() and (error := pump.exception()) is not None:
+            self._fail(error)
 
     async def _pump(self, call: Call, head: bytes) -> None:
-        while True:
-            try:
-                raw = await pull(self._source)
-            except StopAsyncIteration:
-                break
-            self.tally.pulled += 1
-            parts: list[Buffer] = [head, *(await self._convert(raw)).encode()]
-            try:
+        """Write what another call had before, then what the pipe gives; ends when the call does (`read` tells how)."""
+        try:
+            for item in self._sent:
+                await call.write([head, *item.encode()])
+            while True:
+                try:
+                    pulled = await self._pipe.receive()
+                except EndOfPipe:
+                    break
+                item = pulled.item
+                if pulled.error is not None:
+                    self.tally.errors += 1
+                    await self._answers.send(
+                        Prediction.failed(pulled.error, input_id=item.id, position=pulled.position)
+                    )
+                    self.ready.set()
+                    continue
+                self.tally.sent += 1
+                if not self.tally.received and self._sent_bytes <= self._options.window.bytes:
+                    self._sent.append(item)
+                    self._sent_bytes += item.size_bytes
+                parts: list[Buffer] = [head, *item.encode()]
                 await call.write(parts)
-            except (TransportError, ServerError):
-                return  # the reader tells how the call ended
-            self.tally.sent += 1
-        await call.half_close()
-
-    def _pumped(self, pump: asyncio.Task[None]) -> None:
-        if not pump.cancelled() and pump.exception() is not None and self._call is not None:
-            self._call.cancel()
+            await call.half_close()
+        except (TransportError, ServerError):
+            return
 
     async def _deliver(self, raw: bytes) -> None:
         response = envelope.read(raw)
@@ -201,6 +260,8 @@ class FreeDuplex:
         input_id = outputs[0].input.id if outputs else ""
         prediction = Prediction(raw, outputs, status=response.status, input_id=input_id, position=self.tally.received)
         self.tally.received += 1
+        self._sent.clear()
+        self._session.succeeded()
         waiting = self._answers.send_nowait(prediction)
         self.ready.set()
         if not waiting:
@@ -220,10 +281,13 @@ class FreeDuplex:
         if self._call is not None:
             self._call.cancel()
 
-    def _broken(self, cause: Exception) -> StreamBroken:
+    def _final(self, cause: TransportError | ServerError) -> HeadraceError:
+        """Tell how the stream ended: as itself where nothing was answered or nothing could be, else as broken."""
+        if not self.tally.received or fatal(cause):
+            return cause
         error = StreamBroken(
             f"the stream broke after {self.tally.received} answers: {cause}", received=self.tally.received
         )
-        error.code = getattr(cause, "code", None)
+        error.code = cause.code
         error.__cause__ = cause
         return error

@@ -43,7 +43,8 @@ class StreamOptions(CallOptions, total=False):
         overflow: what a full pipe does: "block" (default), "drop_oldest", "drop_newest" or "latest".
         max_age: seconds after which an input that still waits is dropped.
         resume: open a broken stream again and send the unanswered inputs once more (default).
-        matched: one answer an input (default); False: any number of answers, no resume, no window of items.
+        matched: one answer an input (default); False: any number of answers, as they come; `window` (of items),
+            `ordered`, `resume` and `batch` mean nothing then.
         on_error: "yield" predictions with `.error` (default) or "raise" them.
         batch: most inputs in a request, of those that are waiting; None: 1.
     """
@@ -58,6 +59,10 @@ class StreamOptions(CallOptions, total=False):
     matched: bool
     on_error: OnError
     batch: int | None
+
+
+CALL_OPTIONS = frozenset(CallOptions.__optional_keys__)
+STREAM_OPTIONS = frozenset(StreamOptions.__optional_keys__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +86,17 @@ class Given:
 
 
 def check(
-    options: CallOptions | StreamOptions, model_routing: Mapping[str, str], client_timeout: float | Unset | None
+    options: CallOptions | StreamOptions,
+    model_routing: Mapping[str, str],
+    client_timeout: float | Unset | None,
+    known: frozenset[str] = STREAM_OPTIONS,
 ) -> Given:
     """Check a call's options; routing given on the call replaces the model's.
 
     Raises:
         ConfigError: an unknown name, a bad timeout, both kinds of routing or half of one, forged metadata.
     """
-    unknown = set(options) - StreamOptions.__optional_keys__
+    unknown = set(options) - known
     if unknown:
         raise ConfigError(f"unknown arguments: {', '.join(sorted(unknown))}")
     timeout: float | Unset | None = options.get("timeout", client_timeout)

@@ -39,7 +39,7 @@ class Session:
     timeouts: Timeouts
     rate: Rate
     budget: Budget
-    metadata: tuple[tuple[str, str], ...]
+    metadata: tuple[tuple[str, str], ...] = field(repr=False)
     emit: events.Emitter
     counts: Counts = field(default_factory=Counts)
 

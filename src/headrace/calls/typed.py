@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -24,20 +25,14 @@ class Pieces(Protocol):
         """End the call."""
 
 
-class Opener(Protocol):
-    """How a typed call reaches the shapes; `Model` gives these."""
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """How a typed call reaches its model: the signatures, and the three shapes."""
 
-    async def methods(self) -> Mapping[str, Method]:
-        """Look the signatures up."""
-
-    async def unary(self, item: Input) -> Prediction:
-        """Make a unary call."""
-
-    def server_stream(self, item: Input) -> Pieces:
-        """Open a server stream."""
-
-    def duplex(self, items: Source[object]) -> Pieces:
-        """Open a free duplex stream of inputs."""
+    methods: Callable[[], Awaitable[Mapping[str, Method]]]
+    unary: Callable[[Input], Awaitable[Prediction]]
+    server_stream: Callable[[Input], Pieces]
+    duplex: Callable[[Source[object]], Pieces]
 
 
 class MethodCall:
@@ -46,8 +41,8 @@ class MethodCall:
     Wrong arguments raise `ConfigError` with the signature, when the call is made (signatures are looked up then).
     """
 
-    def __init__(self, opener: Opener, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        self._opener = opener
+    def __init__(self, shapes: Shapes, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        self._shapes = shapes
         self._name = name
         self._args = args
         self._kwargs = kwargs
@@ -97,7 +92,7 @@ class MethodCall:
         if method.shape != "unary":
             raise ConfigError(f"{method.name} gives a stream of answers: use `async for`: {method}")
         bound = method.bind(self._args, self._kwargs)
-        prediction = await self._opener.unary(_input(method.encode(bound)))
+        prediction = await self._shapes.unary(_input(method.encode(bound)))
         return method.decode(prediction.data)
 
     async def _open(self) -> None:
@@ -110,12 +105,12 @@ class MethodCall:
             raise ConfigError(f"{method.name} gives one answer: `await` it: {method}")
         bound = method.bind(self._args, self._kwargs)
         if method.shape == "server stream":
-            self._pieces = self._opener.server_stream(_input(method.encode(bound)))
+            self._pieces = self._shapes.server_stream(_input(method.encode(bound)))
         else:
-            self._pieces = self._opener.duplex(_Requests(method, bound))
+            self._pieces = self._shapes.duplex(_Requests(method, bound))
 
     async def _find(self) -> Method:
-        methods = await self._opener.methods()
+        methods = await self._shapes.methods()
         if self._name not in methods:
             known = "; ".join(str(method) for method in methods.values()) or "none: use predict, generate or stream"
             raise ConfigError(f"the model has no method {self._name!r}; it has {known}")
@@ -156,4 +151,4 @@ def signatures_request() -> Input:
     return _input(data)
 
 
-__all__ = ["MethodCall", "Opener", "Pieces", "signatures_request"]
+__all__ = ["MethodCall", "Pieces", "Shapes", "signatures_request"]
