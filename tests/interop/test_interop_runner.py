@@ -162,6 +162,7 @@ async def test_their_dummy_model(on: Any) -> None:
 # --- the program that serves a model's folder, as `clarifai model serve --grpc` starts it
 
 MODEL = """
+import time
 from collections.abc import Iterator
 
 from clarifai.runners.models.model_class import ModelClass
@@ -170,6 +171,7 @@ from clarifai.runners.models.model_class import ModelClass
 class Served(ModelClass):
     @ModelClass.method
     def predict(self, prompt: str) -> str:
+        time.sleep(0.01)  # a model at work, so that calls meet
         return prompt.upper()
 
     @ModelClass.method

@@ -12,7 +12,7 @@ const settings = JSON.parse(readFileSync(0, "utf8"));
 const CAT = `${settings.samples}/photos/cat.jpg`;
 const CAT_URL = `${settings.files}/photos/cat.jpg`;
 const REVIEW = `${settings.samples}/texts/good-review.txt`;
-const STEP_SECONDS = 5;
+const STEP_SECONDS = 20;
 
 const authConfig = { pat: "not-a-credential", userId: "headrace", appId: "local", base: settings.base };
 
