@@ -60,8 +60,11 @@ class Feed:
     def tag(self, value: object, answer_of: Callable[[object], Answer]) -> tuple[str, Answer | ModelError]:
         """Name the input that an answer belongs to; a model may also give back a ModelError for one item."""
         answer = value if isinstance(value, ModelError) else answer_of(value)
-        named = answer.input_id if isinstance(answer, Answer) else None
+        return self.named(answer.input_id if isinstance(answer, Answer) else None), answer
+
+    def named(self, named: str | None) -> str:
+        """Give the id of the input that an answer belongs to, which may name it itself; it counts as answered."""
         input_id = self._last if named is None else named
         if input_id == self._last:
             self._awaits = False
-        return input_id, answer
+        return input_id

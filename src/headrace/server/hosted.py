@@ -129,14 +129,14 @@ class Hosted:
         if method.shape != "predict":
             return join([answer async for answer in self.generate(item)])
         await self.ready()
+        typed = bool(item.method)
         if self._batcher is not None and method.name == "predict":
-            value = await self._batcher.predict(item)
-        elif method.is_async:
+            return method.answer(await self._batcher.predict(item), typed)
+        if method.is_async:
             async with self._slot():
-                value = await method.call(self._instance, item)
-        else:
-            value = await self._in_slot(functools.partial(method.call, self._instance, item))
-        return method.answer(value, bool(item.method))
+                return await method.answer_on_loop(await method.call(self._instance, item), typed)
+        answer: Answer = await self._in_slot(lambda: method.answer(method.call(self._instance, item), typed))
+        return answer
 
     async def _predict_many(self, items: Sequence[Item]) -> Sequence[Any]:
         method = self._instance.predict_many
@@ -160,15 +160,21 @@ class Hosted:
                     yield answer
             return
         await self.ready()
+        typed = bool(item.method)
         if method.is_async:
             async with self._slot(), contextlib.aclosing(method.call(self._instance, item)) as pieces:
                 async for piece in pieces:
-                    yield method.answer(piece, bool(item.method))
+                    yield await method.answer_on_loop(piece, typed)
             return
-        start = functools.partial(method.call, self._instance, item)
-        async with contextlib.aclosing(self._pull(start, item.cancelled.set)) as pieces:
-            async for piece in pieces:
-                yield method.answer(piece, bool(item.method))
+
+        def made() -> Iterator[Answer]:
+            with contextlib.closing(_closable(method.call(self._instance, item))) as running:
+                for piece in running:
+                    yield method.answer(piece, typed)
+
+        async with contextlib.aclosing(self._pull(made, item.cancelled.set)) as answers:
+            async for answer in answers:
+                yield answer
 
     async def _stream_one(self, item: Item) -> AsyncGenerator[Answer, None]:
         """Give a model that only streams a stream of one item."""
@@ -191,9 +197,13 @@ class Hosted:
         answer_of = functools.partial(method.answer, typed=typed)
         if method.is_async:
             running = method.call_stream(self._instance, feed.on_loop())
-            async with self._slot(), contextlib.aclosing(running) as answers:
-                async for answer in answers:
-                    yield feed.tag(answer, answer_of)
+            async with self._slot(), contextlib.aclosing(running) as values:
+                async for value in values:
+                    if method.heavy_answer and not isinstance(value, ModelError):
+                        input_id = feed.named(None)  # now: the model may go on while the answer is made
+                        yield input_id, await method.answer_on_loop(value, typed)
+                    else:
+                        yield feed.tag(value, answer_of)
             return
         blocking = ToThread[Item](feed.capacity)
         pump = asyncio.create_task(feed.pump(blocking))

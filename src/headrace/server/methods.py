@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import math
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from google.protobuf.struct_pb2 import Struct
@@ -17,6 +19,7 @@ from headrace.server.model import Answer, Card, Item, ModelError, to_answer
 from headrace.server.params import plain_struct
 from headrace.server.shapes import ShapeError
 from headrace.server.signatures import Shape, Signature
+from headrace.server.threads import in_thread
 from headrace.signatures import METHOD_KEY, decode_value, encode_value
 from headrace.v2 import resources_pb2 as pb
 
@@ -28,6 +31,13 @@ _OLD_FORM = {  # which field of an item an argument of a type is taken from, whe
     pb.ModelTypeField.AUDIO: "audio",
     pb.ModelTypeField.VIDEO: "video",
 }
+_LIGHT = {
+    pb.ModelTypeField.STR,
+    pb.ModelTypeField.TEXT,
+    pb.ModelTypeField.INT,
+    pb.ModelTypeField.FLOAT,
+    pb.ModelTypeField.BOOL,
+}
 
 
 class Method(Protocol):
@@ -38,6 +48,7 @@ class Method(Protocol):
     is_async: bool
     signature: pb.MethodSignature
     kinds: tuple[str, ...]
+    heavy_answer: bool
 
     def call(self, instance: Any, item: Item) -> Any:
         """Call it on an instance with one item: a value, a coroutine or an iterator, as it is."""
@@ -47,6 +58,9 @@ class Method(Protocol):
 
     def answer(self, value: Any, typed: bool) -> Answer:
         """Turn a value that it gave into an answer; `typed`: to a call that names its method."""
+
+    async def answer_on_loop(self, value: Any, typed: bool) -> Answer:
+        """Do the same on the event loop, which is not held up: pictures are encoded in a thread."""
 
 
 def methods_of(cls: type, card: Card) -> dict[str, Method]:
@@ -90,6 +104,8 @@ def _takes_item(function: Callable[..., Any]) -> bool:
 
 class ItemMethod:
     """A method that takes items; calls with typed arguments are told in items, too, and answered in types."""
+
+    heavy_answer = False  # what it gives back is nearly an answer
 
     def __init__(
         self, function: Callable[..., Any], name: Shape, where: str, card: Card, parameters: Mapping[str, Any]
@@ -156,6 +172,10 @@ class ItemMethod:
             into.CopyFrom(answer.data)
         return Answer(data, answer.prompt_tokens, answer.completion_tokens, answer.input_id)
 
+    async def answer_on_loop(self, value: Any, typed: bool) -> Answer:
+        """Make it at once."""
+        return self.answer(value, typed)
+
 
 def _struct_of(part: pb.Data, field: pb.ModelTypeField) -> Struct:
     """Give a JSON argument as the protocol has inference parameters, however its client wrote it."""
@@ -178,10 +198,24 @@ class TypedMethod:
         self.kinds = tuple(dict.fromkeys(_OLD_FORM[f.type] for f in self.signature.input_fields if f.type in _OLD_FORM))
         self._annotations = signature.annotations
         self._streamed = signature.streamed
+        self.heavy_answer = _heavy(self.signature.output_fields)
+        self._heavy_arguments = _heavy(self.signature.input_fields)
 
     def call(self, instance: Any, item: Item) -> Any:
         """Call it with the arguments that the item carries."""
-        return getattr(instance, self.name)(**self._arguments(item))
+        function = getattr(instance, self.name)
+        if not (self.is_async and self._heavy_arguments):
+            return function(**self._arguments(item))
+        return self._calling(function, item) if self.shape == "predict" else self._generating(function, item)
+
+    async def _calling(self, function: Callable[..., Any], item: Item) -> Any:
+        return await function(**await in_thread(lambda: self._arguments(item), "arguments"))
+
+    async def _generating(self, function: Callable[..., Any], item: Item) -> AsyncIterator[Any]:
+        arguments = await in_thread(lambda: self._arguments(item), "arguments")
+        async with contextlib.aclosing(function(**arguments)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def call_stream(self, instance: Any, items: Any) -> Any:
         """Call it with a stream; the first item carries the other arguments, too."""
@@ -210,13 +244,17 @@ class TypedMethod:
             return
         streamed = self._streamed
         assert streamed is not None
-        arguments = self._arguments(first)
+
+        async def read(make: Callable[[], Any]) -> Any:
+            return await in_thread(make, "arguments") if self._heavy_arguments else make()
+
+        arguments = await read(lambda: self._arguments(first))
         value = arguments.pop(streamed.name)
 
         async def values() -> AsyncIterator[Any]:
             yield value
             async for item in items:
-                yield self._value_of(streamed, item)
+                yield await read(functools.partial(self._value_of, streamed, item))
 
         async for answer in function(**arguments, **{streamed.name: values()}):
             yield answer
@@ -234,6 +272,14 @@ class TypedMethod:
             data.text.raw = data.string_value
             data.ClearField("string_value")
         return Answer(data)
+
+    async def answer_on_loop(self, value: Any, typed: bool) -> Answer:
+        """Make it at once, or in a thread."""
+        return (
+            await in_thread(lambda: self.answer(value, typed), "answer")
+            if self.heavy_answer
+            else self.answer(value, typed)
+        )
 
     def _arguments(self, item: Item) -> dict[str, Any]:
         found = {}
@@ -269,6 +315,11 @@ class TypedMethod:
 
                 return _images.decode(value)
         return value
+
+
+def _heavy(fields: Iterable[pb.ModelTypeField]) -> bool:
+    """Tell whether values of these types may take long to encode or decode: pictures, arrays, whatever nests."""
+    return any(field.type not in _LIGHT for field in fields)
 
 
 def method_name(wire: pb.Input) -> str:
