@@ -17,12 +17,13 @@ from typing import Protocol
 
 import httpx
 
+from headrace.config import INPUT_BYTES, MiB
 from headrace.server import addresses
 from headrace.server.envelope import DOWNLOAD_FAILED, INVALID_URL, OVER_LIMIT, UNSUPPORTED
 from headrace.server.model import ModelError
 from headrace.server.threads import in_thread
 
-MAX_BYTES = {"image": 20_000_000, "text": 20_000_000, "audio": 20_000_000, "video": 300_000_000}
+MAX_BYTES = {**INPUT_BYTES, "video": 300 * MiB}  # a fetched video need not fit into a message
 MAX_REDIRECTS = 5
 TIMEOUT = 30.0  # seconds for one URL as a whole, redirects included
 VIDEO_TIMEOUT = 120.0

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from headrace.config import INPUT_BYTES
 from headrace.server.envelope import INVALID_BYTES, INVALID_REQUEST, OVER_LIMIT, UNSUPPORTED
 from headrace.server.methods import ItemMethod, Method, method_name
 from headrace.server.model import Card, Item, ModelError, OutputConfig
@@ -15,7 +16,6 @@ from headrace.v2 import resources_pb2, service_pb2
 
 KINDS = ("text", "image", "video", "audio")
 MAX_INPUTS = 128
-MAX_BYTES = {"image": 20_000_000, "text": 20_000_000, "audio": 20_000_000, "video": 128_000_000}
 VIDEO_OVER_LIMIT = 31105
 
 
@@ -132,6 +132,6 @@ async def _media(
 
 
 def _check_size(size: int, kind: str) -> None:
-    if size > MAX_BYTES[kind]:
+    if size > INPUT_BYTES[kind]:
         code = VIDEO_OVER_LIMIT if kind == "video" else OVER_LIMIT
-        raise ModelError(code, f"the {kind} has {size:,} bytes; at most {MAX_BYTES[kind]:,} are taken")
+        raise ModelError(code, f"the {kind} has {size:,} bytes; at most {INPUT_BYTES[kind]:,} are taken")

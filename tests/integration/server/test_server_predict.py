@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headrace.config import INPUT_BYTES
 from headrace.server.model import Answer, Card, Item, ModelError, concepts
 from headrace.v2 import service_pb2 as pb
 
@@ -138,13 +139,16 @@ async def test_an_input_of_the_wrong_kind_says_what_the_model_takes(serve: Any) 
     assert response.outputs[1].data.concepts[0].value == pytest.approx(0.5)
 
 
-async def test_an_oversized_input_is_refused_by_its_size(serve: Any) -> None:
+async def test_an_oversized_input_is_refused_by_its_size_and_the_largest_that_clients_send_is_not(serve: Any) -> None:
     stub = await serve(Labeller)
     request = pb.PostModelOutputsRequest(model_id="labeller")
-    request.inputs.add(id="p").data.image.base64 = bytes(20_000_001)
+    wire = request.inputs.add(id="p")
+    wire.data.image.base64 = bytes(INPUT_BYTES["image"])
+    assert (await stub.predict(request)).status.code == 10000
+    wire.data.image.base64 = bytes(INPUT_BYTES["image"] + 1)
     response = await stub.predict(request)
     assert response.status.code == 30105
-    assert "20,000,001" in response.status.details
+    assert "20,971,521" in response.status.details
 
 
 class Arrays:
