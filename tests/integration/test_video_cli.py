@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ import av
 import pytest
 
 from tests.support import clips
+from tests.support.cameras import Camera
 
 
 def headrace(folder: Path, *argv: str) -> subprocess.CompletedProcess[str]:
@@ -85,3 +88,33 @@ def test_no_such_camera(tmp_path: Path) -> None:
     done = headrace(tmp_path, *["--local", "--camera", "97"])
     assert done.returncode == 1
     assert "no such camera: /dev/video97" in done.stderr
+
+
+@pytest.mark.models
+async def test_ctrl_c_completes_the_video_of_a_camera(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CLARIFAI_")}
+    async with Camera(15) as served:
+        asked = f"stream --local --camera {served.url} --draw out.mp4 --resize 320".split()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "headrace.cli", *asked),
+            cwd=tmp_path,
+            env={**kept, "XDG_CONFIG_HOME": str(tmp_path / "config"), "PYTHONIOENCODING": "utf-8"},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        assert process.stdout is not None
+        async with asyncio.timeout(60):
+            lines = [await process.stdout.readline() for _ in range(10)]
+            process.send_signal(signal.SIGINT)
+            out, err = await process.communicate()
+    assert process.returncode == 130, err.decode()
+    assert all(b"\t" in line for line in lines)
+    assert "interrupted" in err.decode()
+    assert "answers" in err.decode()
+    assert "Traceback" not in err.decode()
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        stream: Any = container.streams.video[0]
+        shown = [frame.width for frame in container.decode(stream)]
+    assert set(shown) == {320}
+    assert len(shown) >= 10 + len(out.splitlines())
