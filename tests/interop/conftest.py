@@ -21,12 +21,14 @@ import pytest
 import trustme
 
 import headrace
+from headrace.server import weights
+from headrace.server.models._llama import SMOLLM2
 from tests.interop import install
 
 HERE = Path(__file__).parent
 SAMPLES = Path(headrace.__file__).parent / "data" / "samples"
 REQUIRE = "HEADRACE_REQUIRE"  # names, with commas, of what must be there: a missing one fails instead of skipping
-SECONDS = 100.0  # for one driver
+SECONDS = 200.0  # for one driver
 WARMING = """
 [[rule]]
 model = "shout"
@@ -114,6 +116,7 @@ def settings(server: str, files: str, tmp_path_factory: pytest.TempPathFactory) 
             "warming": warming,
             "files": files,
             "samples": str(SAMPLES),
+            "llm": "yes" if any(one.path and one.weight.name == SMOLLM2 for one in weights.status()) else "",
         }
 
 

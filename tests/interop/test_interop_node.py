@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from headrace.server.models._llama import SMOLLM2
 from tests.interop.conftest import HERE, SAMPLES, Outcomes, Outside, drive
+from tests.support.weights import need
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install the SDK
 
@@ -112,6 +114,14 @@ def test_every_built_in_model_has_methods_that_it_understands(outcome: Outcomes)
     assert len(found) > 15
     assert all("predict" in methods for methods in found.values())
     assert outcome("available_methods").must() == sorted(found["typed"])
+
+
+@pytest.mark.models
+def test_a_language_model(outcome: Outcomes) -> None:
+    need(SMOLLM2)
+    text, count = outcome("language_model").must()
+    assert "Paris" in text
+    assert count > 3
 
 
 def test_it_asks_nobody_else(outcome: Outcomes, outside: Outside) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from headrace.server.models._llama import SMOLLM2
 from tests.interop.conftest import HERE, SAMPLES, Outcomes, Outside, drive
+from tests.support.weights import need
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install the SDK
 
@@ -143,6 +145,16 @@ def test_every_built_in_model_has_signatures_that_it_understands(outcome: Outcom
     assert len(found) > 15
     assert all(signatures for signatures in found.values())
     assert found["efficientnet-lite0"][0].startswith("def predict(image: data_types.Image")
+
+
+@pytest.mark.models
+def test_a_language_model(outcome: Outcomes) -> None:
+    need(SMOLLM2)
+    whole, pieces, typed, count, counted = outcome("language_model").must()
+    assert "Paris" in whole
+    assert whole == pieces == typed
+    assert count > 3
+    assert counted
 
 
 def test_it_asks_nobody_else(outcome: Outcomes, outside: Outside) -> None:

@@ -12,7 +12,7 @@ const settings = JSON.parse(readFileSync(0, "utf8"));
 const CAT = `${settings.samples}/photos/cat.jpg`;
 const CAT_URL = `${settings.files}/photos/cat.jpg`;
 const REVIEW = `${settings.samples}/texts/good-review.txt`;
-const STEP_SECONDS = 20;
+const STEP_SECONDS = 60;
 
 const authConfig = { pat: "not-a-credential", userId: "headrace", appId: "local", base: settings.base };
 
@@ -201,6 +201,12 @@ const steps = {
     await collected(model("typed").generate({ methodName: "fails", prompt: "x" }), (o) => typed(o).stringValue),
   typed_generate_failing_at_once: async () =>
     await collected(model("shout").generate({ methodName: "predict", prompt: "bad" }), (o) => typed(o).stringValue),
+  language_model: async () => {
+    if (!settings.llm) return null;
+    const asked = { methodName: "generate", prompt: "What is the capital of France?", top_k: 1, max_tokens: 20 };
+    const pieces = await collected(model("smollm2-135m-instruct").generate(asked), (o) => typed(o).stringValue);
+    return [pieces.join(""), pieces.length];
+  },
 
   // --- what the SDK keeps private, or lacks
   generate_by_bytes: async () => typeof model("shout").generateByBytes,

@@ -198,6 +198,18 @@ def stream_inputs():
     return [[output.input.id, output.data.text.raw] for output in outputs]
 
 
+@step
+def language_model():
+    if not SETTINGS["llm"]:
+        return None
+    llm, question = model("smollm2-135m-instruct"), "What is the capital of France?"
+    params = {"temperature": 0, "max_tokens": 20}
+    whole = llm.predict_by_bytes(question.encode(), input_type="text", inference_params=params).outputs[0]
+    pieces = texts(llm.generate_by_bytes(question.encode(), input_type="text", inference_params=params))
+    typed = list(llm.generate(prompt=question, temperature=0.0, max_tokens=20))
+    return [whole.data.text.raw, "".join(pieces), "".join(typed), len(pieces), whole.prompt_tokens > 0]
+
+
 # --- failures
 
 
