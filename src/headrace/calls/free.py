@@ -172,7 +172,7 @@ class FreeDuplex:
                     replayable = not self.tally.received and self._sent_bytes <= self._options.window.bytes
                     delay = attempts.after(error) if replayable else None
                     if delay is None:
-                        raise self._final(error) from error.__cause__
+                        raise self._final(error)
                 session.counts.retries += 1
                 await asyncio.sleep(delay)
         finally:
