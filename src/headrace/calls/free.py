@@ -168,11 +168,12 @@ class FreeDuplex:
                     await self._one_call(head)
                     return
                 except (TransportError, ServerError) as error:
-                    session.failed(error)
-                    replayable = not self.tally.received and self._sent_bytes <= self._options.window.bytes
-                    delay = attempts.after(error) if replayable else None
-                    if delay is None:
-                        raise self._final(error)
+                    failure: TransportError | ServerError = error
+                session.failed(failure)
+                replayable = not self.tally.received and self._sent_bytes <= self._options.window.bytes
+                delay = attempts.after(failure) if replayable else None
+                if delay is None:
+                    raise self._final(failure)
                 session.counts.retries += 1
                 await asyncio.sleep(delay)
         finally:
