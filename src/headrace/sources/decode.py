@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from headrace import media
 from headrace.errors import ConfigError, SourceError
 from headrace.sources.urls import without_secrets
 
@@ -198,8 +199,13 @@ class Opened:
             sound = "only sound" if self._container.streams.audio else "no video"
             raise self._error(f"there is {sound} in it")
         stream = streams[0]
-        if stream.codec_context is None:
+        context = stream.codec_context
+        if context is None:
             raise self._error("its codec cannot be read: FFmpeg knows no decoder for it")
+        if context.width * context.height > media.MAX_PIXELS:
+            most = f"at most {media.MAX_PIXELS / 1e6:.0f} megapixels are decoded"
+            raise self._error(f"its frames have {context.width} x {context.height} pixels, {most}")
+        context.options = {"max_pixels": str(media.MAX_PIXELS)}  # frames may grow on the way
         return stream
 
     def _beginning(self) -> Fraction | None:

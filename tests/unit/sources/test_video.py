@@ -252,6 +252,12 @@ async def test_broken_packets_are_counted_and_the_rest_is_read(folder: Path) -> 
     assert source.stats.broken == 2
 
 
+async def test_frames_that_are_too_large_to_decode(steady: clips.Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("headrace.media.MAX_PIXELS", 640 * 400 - 1)
+    error, _ = await refused(video(steady.path))
+    assert "640 x 400 pixels" in str(error)
+
+
 async def test_a_start_behind_the_end(steady: clips.Clip) -> None:
     assert "no frame from 50 s on" in str((await refused(video(steady.path, start=50)))[0])
 
