@@ -120,6 +120,25 @@ class Camera:
                 yield chunk
 
 
+class MjpegCamera(Camera):
+    """The same as JPEGs one after the other, as many cameras for homes do; the stream has no times of its own."""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request with pictures."""
+        await reader.readuntil(b"\r\n\r\n")
+        kind = "multipart/x-mixed-replace; boundary=frame"
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode())
+        number = 0
+        async for _ in self._paced():
+            buffer = io.BytesIO()
+            picture(200, number % 1000).save(buffer, "JPEG")
+            data = buffer.getvalue()
+            head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+            writer.write(head.encode() + data + b"\r\n")
+            await writer.drain()
+            number += 1
+
+
 class RtspCamera(Camera):
     """The same over RTSP, its packets interleaved in the one TCP connection."""
 

@@ -132,7 +132,12 @@ class ItemSource(InputSource):
 
     async def _pull(self) -> tuple[Any, int]:
         assert self._items is not None
-        raw = await iterables.pull(self._items)
+        try:
+            raw = await iterables.pull(self._items)
+        except SourceError as error:
+            if error.position is None:
+                error.position = self._position
+            raise
         position, self._position = self._position, self._position + 1
         return raw, position
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from time import monotonic
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -21,6 +22,7 @@ from headrace.sources.urls import without_secrets
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
 SCHEMES = ("http", "https", *LIVE_SCHEMES)
+TIMELESS = ("mpjpeg", "mjpeg", "h264", "hevc", "m4v")  # FFmpeg's names of formats without times
 TRUNCATED_SECONDS = Fraction(1, 2)  # a file that ends so much before its own header's word ends in the middle
 
 
@@ -146,7 +148,9 @@ class Opened:
             if wanted.keyframes:
                 self._stream.codec_context.skip_frame = "NONKEY"
             self._stream.codec_context.thread_count = 1
-            self._origin = self._beginning()
+            # Where the format has no times FFmpeg makes some up, for 25 frames a second.
+            self._timeless = live and self._container.format.name in TIMELESS
+            self._origin = None if self._timeless else self._beginning()
             if wanted.start and not live:
                 ahead = int((wanted.start + (self._origin or 0)) / self._stream.time_base)
                 self._container.seek(ahead, stream=self._stream)
@@ -168,7 +172,9 @@ class Opened:
         try:
             for packet in self._container.demux(self._stream):
                 for picture in self._pictures(packet):
-                    if picture.pts is not None:
+                    if self._timeless:
+                        time = Fraction(round(monotonic() * 1000), 1000)
+                    elif picture.pts is not None:
                         time = picture.pts * Fraction(picture.time_base or tick)
                     else:
                         time = (last + 1 / Fraction(rate)) if last is not None else (self._origin or Fraction(0))

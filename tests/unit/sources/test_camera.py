@@ -9,7 +9,7 @@ import pytest
 
 from headrace import SourceError
 from headrace.sources import FrameInput, camera
-from tests.support.cameras import Camera, RtspCamera
+from tests.support.cameras import Camera, MjpegCamera, RtspCamera
 
 
 @pytest.mark.parametrize("kind", [Camera, RtspCamera])
@@ -32,6 +32,19 @@ async def test_a_camera_that_is_unplugged_comes_back_and_numbers_go_on(kind: typ
     assert all(frame.source == found[0].source for frame in found)
     assert "hunter2" not in found[0].source
     assert "hunter2" not in repr(source)
+
+
+async def test_a_camera_whose_stream_has_no_times_gets_those_of_the_clock() -> None:
+    async with MjpegCamera(10) as served, camera(served.url, fps=5, overflow="drop_oldest", buffer=30) as source:
+        found: list[FrameInput] = []
+        async for frame in source:
+            assert isinstance(frame, FrameInput)
+            found.append(frame)
+            if len(found) == 6:
+                break
+    for earlier, later in itertools.pairwise(found):
+        assert later.time - earlier.time == pytest.approx(later.captured - earlier.captured, abs=0.02)
+    assert found[-1].time == pytest.approx(1.0, abs=0.15)  # every second of ten frames a second
 
 
 async def test_one_that_never_comes_back_is_given_up_after_the_outage() -> None:
