@@ -72,6 +72,8 @@ class Duplex:
         self._reached = False  # there was a connection, so that what fails later is a break
         self._window_full_since: float | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
+        self._last_failure: ServerError | None = None  # of the last response, where it names no input
+        self._failed_ends = 0
 
     @property
     def started(self) -> bool:
@@ -133,7 +135,7 @@ class Duplex:
     async def finish(self) -> None:
         """Let a stream whose inputs are all answered end by itself, then stop it; one with late answers at once."""
         tasks = [task for task in self._tasks if not task.done()]
-        if tasks and not self.ledger.late:
+        if tasks and self._call is not None and not self.ledger.late:
             await asyncio.wait(tasks, timeout=self._session.timeouts.close)
         await self.stop()
 
@@ -196,6 +198,7 @@ class Duplex:
                 if not self.ledger.on_wire and (self.ledger.received > before or not self._sendable()):
                     self._again = deque(self.ledger.broken())  # ended well; what is still open needs another call
                     continue
+                self._check_failed_end()
                 raise ConnectionLost(
                     f"{session.channels.target}: the server ended the stream, {self.ledger.on_wire} inputs unanswered",
                     target=str(session.channels.target),
@@ -212,6 +215,20 @@ class Duplex:
                 raise self._final(failure)
             self._prepare_resume(failure)
             await asyncio.sleep(delay)
+
+    def _check_failed_end(self) -> None:
+        """Give up on a server that twice ended the stream after a failure that names no input.
+
+        Such a failure is blamed on the input whose turn it was; where the whole stream failed, that is wrong.
+        """
+        failure = self._last_failure
+        self._failed_ends += failure is not None
+        if failure is not None and self._failed_ends >= self._session.policy.ambiguous_attempts:
+            raise self._broken(
+                failure,
+                "the server ends the stream after a failure that names no input (model.map sends each input by itself; "
+                "model.call reaches a model's typed methods)",
+            ) from failure
 
     def _delay(
         self, failure: TransportError | ServerError, attempts: Attempts, progress: bool, down: float
@@ -379,6 +396,7 @@ class Duplex:
         response = envelope.read(raw)
         if response.marker:
             return
+        self._last_failure = response.failure
         self._window_full_since = None
         refusal = response.refusal
         if refusal is not None and fatal(refusal):
@@ -456,6 +474,8 @@ class Duplex:
             return
         for entry in expired:
             self.tally.errors += 1
+            if (rest := self._resting.pop(entry.seq, None)) is not None:
+                rest.cancel()
             error = DeadlineExceeded(
                 f"input {entry.item.id}: no answer within {self.options.timeout:g} s",
                 target=str(self._session.channels.target),

@@ -65,14 +65,14 @@ class Session:
             wait = self.rate.wait(ticket)
 
     async def place(self, timeout: float | None) -> Connection:
-        """Wait for a turn and for a place on a connection, at most `timeout` seconds.
+        """Wait for a turn, as long as the rate asks for, then for a place on a connection, at most `timeout` seconds.
 
         Raises:
             DeadlineExceeded: every connection was full for so long.
         """
+        await self.turn()
         try:
             async with asyncio.timeout(timeout):
-                await self.turn()
                 return await self.channels.acquire()
         except TimeoutError:
             raise DeadlineExceeded(

@@ -1,0 +1,379 @@
+"""Timeouts: each bounds what its name says, to the moment, and has its own words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace import (
+    ConnectionLost,
+    DeadlineExceeded,
+    HeadraceError,
+    Limits,
+    ModelNotReady,
+    RetryPolicy,
+    StreamBroken,
+    Timeouts,
+)
+from headrace.testing import Fail, GrpcFail
+from tests.support.rig import WIRES, Rig, Wire, rigged, timed
+
+pytestmark = pytest.mark.core
+
+TOTAL = 0.3
+LATE = 0.05  # seconds that a deadline may be overrun
+
+
+async def best_of_three(run: Callable[[], Awaitable[float]], most: float) -> float:
+    """Measure up to three times: a busy machine is not what is tested."""
+    best = float("inf")
+    for _ in range(3):
+        best = min(best, await run())
+        if best <= most:
+            break
+    return best
+
+
+async def _never(item: Any) -> str:
+    await asyncio.Event().wait()
+    return ""
+
+
+TROUBLE: dict[str, Any] = {
+    "hung": _never,
+    "throttling": lambda _: 11005,
+    "deploying": lambda _: Fail(21351, time_remaining=1),
+    "unavailable": lambda _: GrpcFail("UNAVAILABLE"),
+    "trying": lambda _: 10030,
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("wire", WIRES)
+async def test_the_total_of_a_call_holds_whatever_the_server_does(wire: Wire, trouble: str, tmp_path: Path) -> None:
+    retry = RetryPolicy(attempts=100, ambiguous_attempts=100, throttled_attempts=100, cap=0.1, budget=None)
+    async with rigged(wire, tmp_path, TROUBLE[trouble], retry=retry) as rig:
+
+        async def run() -> float:
+            with timed() as took, pytest.raises(DeadlineExceeded, match=r"longer than 0\.3 s") as caught:
+                await rig.model.predict_by_bytes("text", "text", timeout=TOTAL)
+            assert isinstance(caught.value, TimeoutError)
+            assert (caught.value.__cause__ is None) == (trouble == "hung")  # the last failure is told
+            return took[0]
+
+        took = await best_of_three(run, TOTAL + LATE)
+        assert TOTAL - 0.01 <= took <= TOTAL + LATE
+        await rig.until(lambda: all(call.finished for call in rig.calls), timeout=1)
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("wire", WIRES)
+async def test_the_first_answer_of_a_token_stream(wire: Wire, trouble: str, tmp_path: Path) -> None:
+    retry = RetryPolicy(attempts=100, ambiguous_attempts=100, throttled_attempts=100, cap=0.1, budget=None)
+    async with rigged(wire, tmp_path, TROUBLE[trouble], retry=retry) as rig:
+
+        async def run() -> float:
+            with timed() as took, pytest.raises(DeadlineExceeded, match="first answer"):
+                await rig.model.generate_by_bytes("text", "text", timeout=TOTAL).text()
+            return took[0]
+
+        took = await best_of_three(run, TOTAL + LATE)
+        assert TOTAL - 0.01 <= took <= TOTAL + LATE
+        await rig.until(lambda: all(call.finished for call in rig.calls), timeout=1)
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+@pytest.mark.parametrize("wire", WIRES)
+async def test_each_input_of_a_stream(wire: Wire, trouble: str, tmp_path: Path) -> None:
+    retry = RetryPolicy(attempts=100, ambiguous_attempts=100, throttled_attempts=100, cap=0.1, budget=None)
+    async with rigged(wire, tmp_path, TROUBLE[trouble], retry=retry) as rig:
+
+        async def run() -> float:
+            with timed() as took:
+                async with rig.model.stream_by_bytes(["one", "two"], "text", timeout=TOTAL) as stream:
+                    errors = [prediction.error async for prediction in stream]
+                    end = took_so_far(took)
+            assert [type(error) for error in errors] == [DeadlineExceeded] * 2
+            assert all(str(error).endswith("no answer within 0.3 s") for error in errors)
+            assert stream.stats.errors == 2
+            return end
+
+        def took_so_far(_: list[float]) -> float:
+            return asyncio.get_running_loop().time() - start[0]
+
+        start = [0.0]
+
+        async def timed_run() -> float:
+            start[0] = asyncio.get_running_loop().time()
+            return await run()
+
+        if trouble == "unavailable":
+            return await _each_input_while_the_stream_breaks(rig)
+        took = await best_of_three(timed_run, TOTAL + LATE)
+        assert TOTAL - 0.01 <= took <= TOTAL + LATE
+        return None
+
+
+async def _each_input_while_the_stream_breaks(rig: Rig) -> None:
+    with timed() as took:
+        async with rig.model.stream_by_bytes(["one"], "text", timeout=TOTAL) as stream:
+            errors = [prediction.error async for prediction in stream]
+    assert [type(error) for error in errors] == [DeadlineExceeded]
+    assert took[0] < 3
+
+
+async def test_a_batch_too(tmp_path: Path) -> None:
+    async with rigged("memory", tmp_path, _never) as rig:
+        with timed() as took, pytest.raises(DeadlineExceeded):
+            await rig.model.predict(["text"] * 300, "text", timeout=TOTAL)
+        assert took[0] < TOTAL + 0.2
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_waiting_in_the_queue_counts(wire: Wire, tmp_path: Path) -> None:
+    limits = Limits(connections=1, streams_per_connection=1)
+    async with rigged(wire, tmp_path, limits=limits) as rig:
+        rig.double.hold()
+        other = asyncio.ensure_future(rig.model.predict_by_bytes("other", "text"))
+        await rig.double.received(1)
+        with pytest.raises(DeadlineExceeded, match="waiting for its turn"):
+            await rig.model.predict_by_bytes("text", "text", timeout=0.1)
+        with pytest.raises(DeadlineExceeded, match="waiting for its turn"):
+            await rig.model.generate_by_bytes("text", "text", timeout=0.1).text()
+        rig.double.release()
+        await other
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_an_attempt_has_a_timeout_of_its_own_and_is_made_again(wire: Wire, tmp_path: Path) -> None:
+    async def hangs_once(item: Any) -> str:
+        if item.attempt == 1:
+            await asyncio.Event().wait()
+        return str(item.text)
+
+    timeouts = Timeouts(attempt=0.1)
+    async with rigged(wire, tmp_path, hangs_once, timeouts=timeouts, retry=RetryPolicy(initial=0.01)) as rig:
+        assert (await rig.model.predict_by_bytes("text", "text")).text == "text"
+        assert rig.double.attempts.total() == 2
+        rig.double.function = _never
+        once = rig.client.with_options(retry=RetryPolicy(attempts=1)).model(user_id="u", app_id="a", model_id="m")
+        with pytest.raises(HeadraceError, match=r"one attempt took longer than 0\.1 s"):
+            await once.predict_by_bytes("text", "text")
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_idle_between_tokens(wire: Wire, tmp_path: Path) -> None:
+    async def stops(_: Any) -> AsyncIterator[str]:
+        yield "one "
+        yield "two "
+        await asyncio.Event().wait()
+
+    async with rigged(wire, tmp_path, stops, timeouts=Timeouts(idle=0.2)) as rig:
+        with timed() as took, pytest.raises(StreamBroken, match=r"no answer of the stream for 0\.2 s \(idle") as caught:
+            await rig.model.generate_by_bytes("text", "text").text()
+        assert caught.value.text == "one two "
+        assert isinstance(caught.value.__cause__, DeadlineExceeded)
+        assert 0.19 < took[0] < 1
+        await rig.until(lambda: rig.calls[0].cancelled, timeout=1)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_idle_of_a_free_stream(wire: Wire, tmp_path: Path) -> None:
+    async def first_only(item: Any) -> str:
+        if item.text != "text 0":
+            await asyncio.Event().wait()
+        return str(item.text)
+
+    async with rigged(wire, tmp_path, first_only, timeouts=Timeouts(idle=0.2)) as rig:
+        with pytest.raises(StreamBroken, match=r"for 0\.2 s \(idle"):
+            async for _ in rig.model.stream_by_bytes((f"text {n}" for n in range(3)), "text", matched=False):
+                pass
+        await rig.until(lambda: rig.calls[0].cancelled, timeout=1)
+
+
+async def test_a_slow_consumer_is_not_an_idle_server(tmp_path: Path) -> None:
+    timeouts = Timeouts(idle=0.1, input=0.1, first_answer=0.1)
+    async with rigged("memory", tmp_path, lambda item: ["one ", "two "], timeouts=timeouts) as rig:
+        async with rig.model.generate_by_bytes("text", "text") as tokens:
+            await anext(tokens)
+            await asyncio.sleep(0.3)  # longer than the timeout
+            assert [chunk.text async for chunk in tokens] == ["two "]
+        async with rig.model.stream_by_bytes(["a", "b"], "text") as stream:
+            await asyncio.sleep(0.3)
+            assert len([prediction.text async for prediction in stream]) == 2
+
+
+# -- late answers
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_a_late_answer_is_discarded(ordered: bool, tmp_path: Path) -> None:
+    late = asyncio.Event()
+
+    async def source() -> AsyncIterator[str]:
+        yield "slow"
+        yield "quick"
+        await late.wait()
+        yield "third"
+
+    async with rigged("memory", tmp_path, double={"answering": "as_ready"}) as rig:
+        rig.double.hold()
+        async with rig.model.stream_by_bytes(source(), "text", window=2, timeout=0.2, ordered=ordered) as stream:
+            await rig.double.received(2)
+            slow, quick = rig.double.held
+            rig.double.release(quick)
+            found = [await anext(stream), await anext(stream)]
+            rig.double.release()  # the late one's answer comes now
+            late.set()
+            found += [prediction async for prediction in stream]
+        by_id = {prediction.input_id: prediction for prediction in found}
+        assert isinstance(by_id.pop(slow).error, DeadlineExceeded)
+        assert [prediction.error for prediction in by_id.values()] == [None, None]
+        assert len(found) == 3
+        stats = stream.stats
+        assert (stats.received, stats.errors, stats.in_flight) == (2, 1, 0)
+
+
+async def test_by_order_the_place_of_a_late_answer_stays_taken(tmp_path: Path) -> None:
+    async with rigged("memory", tmp_path, double={"echo_ids": False}) as rig:
+        rig.double.hold()
+        texts = [f"text {n}" for n in range(6)]
+        async with rig.model.stream_by_bytes(texts, "text", window=2, timeout=0.2) as stream:
+            await rig.double.received(2)
+            rig.double.release_next()
+            assert (await anext(stream)).text == "text 0"
+            await rig.double.received(3)
+            late = [await anext(stream), await anext(stream)]
+            assert all(isinstance(p.error, DeadlineExceeded) for p in late)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert stream.stats.in_flight == 2
+            assert rig.double.attempts.total() == 3  # nothing more was sent
+            rig.double.release()
+            assert [p.text async for p in stream] == ["text 3", "text 4", "text 5"]
+        assert stream.stats.in_flight == 0
+
+
+@pytest.mark.parametrize("echo", [True, False], ids=["by id", "by order"])
+async def test_a_break_after_a_timeout_does_not_shift_the_answers(echo: bool, tmp_path: Path) -> None:
+    async with rigged("memory", tmp_path, double={"echo_ids": echo}) as rig:
+        texts = [f"text {n}" for n in range(8)]
+        async with rig.model.stream_by_bytes(texts, "text", window=3, timeout=0.2) as stream:
+            found = [await anext(stream)]
+            rig.double.hold()
+            await rig.double.received(rig.double.answered + 1)
+            while found[-1].error is None:
+                found.append(await anext(stream))
+            rig.double.server.break_connections()
+            rig.double.release()
+            found += [prediction async for prediction in stream]
+        assert [p.position for p in found] == list(range(8))
+        assert all(p.error is not None or p.text == f"text {p.position}" for p in found)
+        assert found[-1].error is None
+
+
+async def test_a_call_that_ends_well_after_a_timeout_does_not_shift_the_answers(tmp_path: Path) -> None:
+    """A server that gives up on a stream in order, with a timed-out input unanswered: the next call starts afresh."""
+    async with rigged("memory", tmp_path, double={"echo_ids": False}) as rig:
+        first = asyncio.Event()
+
+        async def source() -> AsyncIterator[str]:
+            yield "text 0"
+            await first.wait()
+            for n in range(1, 5):
+                yield f"text {n}"
+
+        from headrace.testing.handlers import STREAM
+
+        answer_all = rig.double.server.handlers[STREAM]
+
+        async def reads_one_and_ends(call: Any) -> None:
+            await call.read()
+            rig.double.server.handlers[STREAM] = answer_all
+            await first.wait()
+
+        rig.double.server.handlers[STREAM] = reads_one_and_ends
+        async with rig.model.stream_by_bytes(source(), "text", timeout=0.1) as stream:
+            found = [await anext(stream)]
+            assert isinstance(found[0].error, DeadlineExceeded)
+            first.set()
+            found += [prediction async for prediction in stream]
+        assert [p.text if p.error is None else "late" for p in found] == ["late", *(f"text {n}" for n in range(1, 5))]
+
+
+# -- warm-up
+
+
+@pytest.mark.parametrize("shape", ["predict", "batch", "generate", "stream", "map"])
+async def test_a_deploying_model_has_a_budget_of_its_own(shape: str, tmp_path: Path) -> None:
+    timeouts = Timeouts(total=0.2, first_answer=0.2, input=0.2, warm_up=10)
+    retry = RetryPolicy(warm_up_cap=0.15)
+    async with rigged(
+        "memory", tmp_path, lambda item: 21351 if item.attempt <= 4 else item.text, timeouts=timeouts, retry=retry
+    ) as rig:
+        with timed() as took:
+            assert await _texts(rig, shape) == ["text"] * (1 if shape in ("predict", "generate") else 3)
+        assert took[0] > 0.2
+
+
+@pytest.mark.parametrize("shape", ["predict", "batch", "generate", "stream", "map"])
+async def test_a_model_that_never_gets_ready_is_given_up(shape: str, tmp_path: Path) -> None:
+    timeouts = Timeouts(warm_up=0.3)
+    async with rigged(
+        "memory", tmp_path, lambda _: 21355, timeouts=timeouts, retry=RetryPolicy(warm_up_cap=0.1)
+    ) as rig:
+        with timed() as took, pytest.raises(ModelNotReady) as caught:
+            await _texts(rig, shape)
+        assert caught.value.code == 21355
+        assert 0.25 < took[0] < 0.9
+
+
+async def _texts(rig: Rig, shape: str) -> list[str]:
+    three = ["text"] * 3
+    if shape == "predict":
+        return [(await rig.model.predict_by_bytes("text", "text")).text]
+    if shape == "batch":
+        return [p.text for p in await rig.model.predict(three, "text")]
+    if shape == "generate":
+        return [await rig.model.generate_by_bytes("text", "text").text()]
+    stream = (
+        rig.model.stream_by_bytes(three, "text", on_error="raise")
+        if shape == "stream"
+        else rig.model.map(three, input_type="text")
+    )
+    async with stream:
+        return [p.text async for p in stream]
+
+
+# -- ages and ends
+
+
+async def test_a_stream_whose_last_inputs_grow_too_old_ends(tmp_path: Path) -> None:
+    async with rigged("memory", tmp_path) as rig:
+        rig.double.hold()
+        async with rig.model.stream_by_bytes(["a", "b", "c"], "text", window=1, max_age=0.05) as stream:
+            await rig.double.received(1)
+            await asyncio.sleep(0.1)  # older than `max_age`
+            rig.double.release()
+            async with asyncio.timeout(5):
+                assert [p.text async for p in stream] == ["a"]
+        assert stream.stats.drops == {"max_age": 2}
+
+
+async def test_a_server_that_ends_streams_at_once_is_no_hot_loop(tmp_path: Path) -> None:
+    async with rigged("memory", tmp_path, retry=RetryPolicy(attempts=4, initial=0.01)) as rig:
+        from headrace.testing.handlers import STREAM
+
+        async def ends(call: Any) -> None:
+            return
+
+        rig.double.server.handlers[STREAM] = ends
+        with timed() as took, pytest.raises((StreamBroken, ConnectionLost), match="ended the stream"):
+            async for _ in rig.model.stream_by_bytes(["a"], "text"):
+                pass
+        assert took[0] < 1
+        assert len(rig.calls) == 4
