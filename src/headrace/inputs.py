@@ -84,7 +84,7 @@ class Input:
         Raises:
             ConfigError: an unknown type, or data of a kind that cannot be sent.
         """
-        return cls([_field(data, _checked_type(input_type))], id)
+        return cls([_field(data, checked_type(input_type))], id)
 
     @classmethod
     def from_text(cls, text: str, id: str | None = None) -> Input:
@@ -105,12 +105,12 @@ class Input:
         Raises:
             ConfigError: not an http(s) URL, or an unknown type.
         """
-        return cls([_url_field(url, _checked_type(input_type))], id)
+        return cls([_url_field(url, checked_type(input_type))], id)
 
     @classmethod
     def from_filepath(cls, path: str | os.PathLike[str], input_type: str | None = None, id: str | None = None) -> Input:
         """Make an input of a file, read when it is sent (in a worker thread)."""
-        return cls([Field(_checked_type(input_type), "path", Path(path))], id)
+        return cls([Field(checked_type(input_type), "path", Path(path))], id)
 
     @classmethod
     def multimodal(
@@ -191,7 +191,7 @@ class Input:
         """Make the same input with the type of its untyped parts set."""
         if self.typed:
             return self
-        _checked_type(input_type)
+        checked_type(input_type)
         return Input(
             [field if field.type else replace(field, type=input_type) for field in self.fields], self.id or None
         )
@@ -410,7 +410,12 @@ def _pixels(data: Buffer) -> int:
         return 0
 
 
-def _checked_type(input_type: str | None) -> str:
+def checked_type(input_type: str | None) -> str:
+    """Check a type that the user gave; "" where none was.
+
+    Raises:
+        ConfigError: it is none of `INPUT_TYPES`.
+    """
     if input_type is None or input_type == "":
         return ""
     if input_type not in INPUT_TYPES:

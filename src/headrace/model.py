@@ -38,7 +38,7 @@ from headrace.errors import (
     ServerError,
     SourceError,
 )
-from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, load, made
+from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, checked_type, load, made
 from headrace.results import Prediction
 from headrace.signatures import Method, from_json
 from headrace.sources.iterables import source
@@ -149,7 +149,7 @@ class Model:
             PartialFailure: some inputs of several failed; it keeps the rest.
             HeadraceError: all failed: the first one's error.
         """
-        given = self._given(options)
+        given = self._given(options, input_type)
         deadline = Deadline.after(given.seconds(self._client.timeouts.total))
         items = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         if not items:
@@ -203,7 +203,7 @@ class Model:
         Nothing is sent before the stream is entered or read. `timeout` bounds the wait for the first piece; the idle
         timeout each one after. Source: rpc GenerateModelOutputs.
         """
-        given = self._given(options)
+        given = self._given(options, input_type)
         items = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         if len(items) != 1:
             raise ConfigError(f"generate takes one input, not {len(items)}; use stream or map for several")
@@ -311,7 +311,7 @@ class Model:
             on_error: "raise" the first error, or "yield" predictions with `.error`.
             batch: inputs a call; None: 1.
         """
-        given = self._given(options)
+        given = self._given(options, input_type)
         if concurrency < 1:
             raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
         most = checked_batch(batch, self._client.limits.inputs_per_request)
@@ -384,7 +384,7 @@ class Model:
     # --- shared
 
     def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> DuplexStream:
-        given = self._given(options, STREAM_OPTIONS)
+        given = self._given(options, input_type, STREAM_OPTIONS)
         client = self._client
         seconds = given.seconds(client.timeouts.input)
         settings = DuplexOptions(
@@ -487,7 +487,10 @@ class Model:
             routing=routing,
         )
 
-    def _given(self, options: CallOptions | StreamOptions, known: frozenset[str] = CALL_OPTIONS) -> Given:
+    def _given(
+        self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
+    ) -> Given:
+        checked_type(input_type)
         if not options and self._plain is not None:
             return self._plain
         given = check(options, self._routing, self._client._timeout, known)
