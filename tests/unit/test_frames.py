@@ -251,6 +251,46 @@ async def test_a_server_that_answers_after_the_last_input_only_is_used_by_unary_
         assert balanced(stream.stats)
 
 
+async def test_what_failed_before_a_change_of_mode_stays_in_the_books() -> None:
+    double = ModelDouble(name_of)
+    del double.server.handlers["/clarifai.api.V2/StreamModelOutputs"]
+    async with Client(transport=double) as client:
+        async with client.model(MODEL).stream_frames(iter([object(), *numbers(5)])) as stream:
+            found = [f.error is None async for f in stream]
+        assert found == [False, *[True] * 5]
+        assert stream.stats.mode == "unary"
+        assert (stream.stats.frames, stream.stats.predictions, stream.stats.errors) == (6, 5, 1)
+        assert balanced(stream.stats)
+
+
+@both
+@pytest.mark.parametrize("overflow", ["block", "latest"])
+async def test_a_stream_that_is_forgotten_warns_and_ends_all_it_began(mode: Mode, overflow: Any) -> None:
+    closed = asyncio.Event()
+
+    async def endless() -> AsyncIterator[Input]:
+        try:
+            while True:
+                yield Input.from_bytes(b"x", "image")
+                await asyncio.sleep(0)
+        finally:
+            closed.set()
+
+    async def forget(client: Client) -> None:
+        async for _ in client.model(MODEL).stream_frames(endless(), mode=mode, overflow=overflow):
+            break
+
+    before = asyncio.all_tasks()
+    async with Client(transport=ModelDouble(name_of)) as client:
+        with pytest.warns(ResourceWarning, match="unclosed <FrameStream"):
+            await forget(client)
+        await asyncio.wait_for(closed.wait(), 5)
+    left = {task for task in asyncio.all_tasks() - before if "headrace" in task.get_name()}
+    if left:
+        await asyncio.wait(left, timeout=5)
+    assert all(task.done() for task in left)
+
+
 async def test_stream_mode_says_that_there_is_no_streaming() -> None:
     double = ModelDouble(lambda item: GrpcFail("UNIMPLEMENTED", "no streams here"))
     async with Client(transport=double) as client:

@@ -7,7 +7,9 @@ so that what goes out is the newest there is. The stream underneath never waits 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,7 +129,9 @@ class FrameStream:
         self._source: _Gated | None = None
         self._calls: DuplexStream | None = None
         self._before = Counter[str]()  # counts of calls that were given up
-        self._taken = 0
+        self._taken = self._bad = 0  # frames given to the consumer; those that failed
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._item_raised = False
         self._fps_in, self._fps_out = Rate(), Rate()
         self._newest: tuple[float, float] | None = None  # captured, latency
         self._first: asyncio.Future[Prediction] | None = None  # the first answer, waited for
@@ -205,6 +209,7 @@ class FrameStream:
 
     def _begin(self, again: list[Taken] | None = None) -> DuplexStream:
         if self._calls is None:
+            self._loop = asyncio.get_running_loop()
             self._source = _Gated(self._feed, self._gate, again or [])
             now = time.monotonic()
             self._fps_in.look(now, self._feed.frames)
@@ -251,7 +256,8 @@ class FrameStream:
         except HeadraceError:
             pass  # it is why we are here
         stats = calls.stats
-        self._before.update(sent=stats.sent, received=stats.received, resumed=stats.resumed)
+        # What was answered but not given to the consumer is sent again: only what was given counts.
+        self._before.update(sent=stats.sent, resumed=stats.resumed, received=self._taken - self._bad, errors=self._bad)
         again = [flight.taken for flight in source.flights.values()]
         for _ in again:
             self._gate.free(0)
@@ -274,12 +280,14 @@ class FrameStream:
         if self._adaptive is not None and prediction.error is None:
             self._gate.resize(self._adaptive.observe(latency, now, full))
         self._taken += 1
+        self._bad += prediction.error is not None
         self._fps_in.look(now, self._feed.frames)
         self._fps_out.look(now, self._taken)
         taken = flight.taken
         if self._newest is None or taken.captured >= self._newest[0]:
             self._newest = (taken.captured, latency)
-        if prediction.error is not None and self._on_error == "raise":
+        self._item_raised = prediction.error is not None and self._on_error == "raise"
+        if prediction.error is not None and self._item_raised:
             raise prediction.error
         return FramePrediction(
             taken.item,
@@ -320,3 +328,29 @@ class FrameStream:
                 await self._calls.aclose()
         finally:
             await self._feed.close()
+
+    def __del__(self) -> None:
+        loop, calls = getattr(self, "_loop", None), getattr(self, "_calls", None)
+        if loop is None or calls is None or self._closed:
+            return
+        if not self._item_raised:  # `async for` has no other way to end a stream whose `on_error` is "raise"
+            warnings.warn(f"unclosed {self!r}: use `async with`, or read it to its end", ResourceWarning, stacklevel=2)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_leave, calls, self._feed)
+
+
+_leaving: set[asyncio.Task[None]] = set()  # a loop holds its tasks weakly
+
+
+def _leave(calls: DuplexStream, feed: Feed) -> None:
+    """Close what a forgotten stream worked with; neither holds the stream."""
+    task = asyncio.get_running_loop().create_task(_close(calls, feed), name="headrace-leave")
+    _leaving.add(task)
+    task.add_done_callback(_leaving.discard)
+
+
+async def _close(calls: DuplexStream, feed: Feed) -> None:
+    with contextlib.suppress(Exception):  # nobody is there to be told
+        await calls.aclose()
+    with contextlib.suppress(Exception):
+        await feed.close()
