@@ -178,6 +178,22 @@ async def test_a_missing_file_is_told_by_name(model: headrace.Model, double: Mod
     assert not double.inputs
 
 
+@pytest.mark.parametrize("shape", ["stream", "map"])
+@pytest.mark.parametrize("bad", [5, None, b"", "\ud800", object()], ids=["int", "None", "empty", "surrogate", "object"])
+async def test_an_item_that_is_no_input_fails_alone(model: headrace.Model, shape: str, bad: object) -> None:
+    method: Method = getattr(model, shape)
+    async with method(["a", bad, "b"], input_type="text", on_error="yield") as stream:
+        found = [p async for p in stream]
+    assert [p.position for p in found] == [0, 1, 2]
+    assert [type(p.error) for p in found] == [type(None), errors.InputError, type(None)]
+    assert [p.text for p in found[::2]] == ["text a", "text b"]
+
+
+async def test_a_url_that_is_none_fails_alone(model: headrace.Model) -> None:
+    found = [p async for p in model.stream_by_url([URL, "ftp://h/x", URL], "image")]
+    assert [p.error is None for p in found] == [True, False, True]
+
+
 def test_a_model_says_what_it_is() -> None:
     client = headrace.Client(base_url="http://localhost:1")
     model = client.model("u/a/models/m/versions/v")
