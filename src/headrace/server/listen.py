@@ -25,7 +25,8 @@ class ListenError(Exception):
 def listening(server: grpc.aio.Server, options: Options) -> Iterator[str]:
     """Bind the server; gives its address as clients write it: `http://host:port`, `https://...` or `unix:path`.
 
-    A socket file is removed at the end, unless it is another server's by then.
+    A socket file is removed at the end, unless it is another server's by then; with it the empty folder that a client
+    made for its own server, as the client may have been killed.
 
     Raises:
         ListenError: the port or the socket file is in use, or cannot be made.
@@ -40,6 +41,9 @@ def listening(server: grpc.aio.Server, options: Options) -> Iterator[str]:
     finally:
         if ours == _identity(options.unix):
             options.unix.unlink(missing_ok=True)
+        if options.watch_stdin and options.unix.parent.name.startswith("headrace-"):
+            with contextlib.suppress(OSError):  # not empty, or gone: only what a killed client has left behind goes
+                options.unix.parent.rmdir()
 
 
 def _bind_port(server: grpc.aio.Server, options: Options) -> str:
