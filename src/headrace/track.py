@@ -5,6 +5,7 @@ Needs scipy (extra `track`), imported when something is tracked.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,18 @@ class Tracker:
         """Make a fresh one with the same settings, for another video."""
         return Tracker(self._overlap, self._patience)
 
+    @staticmethod
+    def prepare() -> None:
+        """Import scipy, which takes a while: in a thread, where an event loop must not wait.
+
+        Raises:
+            ConfigError: it isn't installed.
+        """
+        try:
+            importlib.import_module("scipy.optimize")
+        except ImportError:
+            raise ConfigError("tracking needs scipy: pip install 'headrace[track]'") from None
+
     def update(self, regions: Sequence[Region]) -> tuple[Region, ...]:
         """Take in the regions of the next frame; gives them in their order, each with its id.
 
@@ -71,10 +84,9 @@ class Tracker:
     def _paired(self, regions: Sequence[Region]) -> dict[int, _Track]:
         if not regions or not self._tracks:
             return {}
-        try:
-            from scipy.optimize import linear_sum_assignment
-        except ImportError:
-            raise ConfigError("tracking needs scipy: pip install 'headrace[track]'") from None
+        self.prepare()
+        from scipy.optimize import linear_sum_assignment
+
         shared = [[_overlap(track.region, region) for region in regions] for track in self._tracks]
         pairs = zip(*linear_sum_assignment(shared, maximize=True), strict=True)
         return {int(b): self._tracks[a] for a, b in pairs if shared[a][b] >= self._overlap}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import random
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -29,6 +30,8 @@ from headrace import (
 from headrace.frames import FrameStats, FrameStream, meter
 from headrace.sources import video
 from headrace.testing import Fail, GrpcFail, MemoryServer, ModelDouble
+from headrace.track import Tracker
+from headrace.v2 import resources_pb2 as pb
 from tests.support import clips
 
 MODEL = "u/a/models/m"
@@ -368,6 +371,26 @@ async def test_one_video_of_several_that_fails_is_one_error(tmp_path: Path) -> N
             async for _ in stream:
                 pass
         assert balanced(stream.stats)
+
+
+async def test_tracked_objects_and_what_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(item: Any) -> pb.Data:
+        left = int(name_of(item)) / 100
+        corners = pb.BoundingBox(top_row=0.1, left_col=left, bottom_row=0.4, right_col=left + 0.3)
+        return pb.Data(regions=[pb.Region(region_info=pb.RegionInfo(bounding_box=corners))])
+
+    async with Client(transport=ModelDouble(answer)) as client:
+        model = client.model(MODEL)
+        found = [f async for f in model.stream_frames(numbers(20), track=True)]
+        assert {region.track_id for f in found for region in f.regions} == {"1"}
+        assert all(f.prediction.regions[0].track_id == "" for f in found)  # the answers stay as they came
+        found = [f async for f in model.stream_frames(numbers(20), track=Tracker(overlap=1))]
+        assert len({region.track_id for f in found for region in f.regions}) == 20
+        with pytest.raises(ConfigError, match="ordered"):
+            model.stream_frames(numbers(1), track=True, ordered=False)
+        monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+        with pytest.raises(ConfigError, match="scipy"):
+            await anext(model.stream_frames(numbers(1), track=True))
 
 
 def test_wrong_settings() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 
 import pytest
 
@@ -75,3 +76,11 @@ def test_wrong_settings() -> None:
     for settings in ({"overlap": 0}, {"overlap": 1.1}, {"patience": -1}):
         with pytest.raises(ConfigError):
             Tracker(**settings)
+
+
+def test_without_scipy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    tracker = Tracker()
+    tracker.update([box(0.1)])
+    with pytest.raises(ConfigError, match=r"headrace\[track\]"):
+        tracker.update([box(0.1)])

@@ -189,6 +189,10 @@ class FrameStream:
             self._reading = False
 
     async def _next(self) -> Prediction:
+        if self._tracker is not None and self._calls is None:
+            from anyio import to_thread
+
+            await to_thread.run_sync(self._tracker.prepare)
         while True:
             calls = self._begin()
             try:

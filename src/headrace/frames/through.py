@@ -57,7 +57,7 @@ def through(model: Model, source: Any, **options: Unpack[FrameOptions]) -> Frame
     track = given.pop("track", False)
     if track and not ordered:
         raise ConfigError("track needs the frames in their order: ordered=True")
-    model._given(cast("CallOptions", given))  # a wrong option is found now, not when the stream starts
+    model._given(cast("CallOptions", given), "image")  # a wrong option is found now, not when the stream starts
 
     def open_stream(frames: Source[Any], most: int) -> DuplexStream:
         return model.stream(frames, "image", window=most, prefetch=1, ordered=ordered, **given)

@@ -213,6 +213,8 @@ class VideoSource(InputSource):
         id = self._new_id(raw.index)
         try:
             data, size = await to_thread.run_sync(_jpeg, raw.picture, self._resize, self._quality)
+        except ConfigError:
+            raise
         except (ValueError, OSError, MemoryError) as error:
             why = InputError(f"frame {raw.index} of {self.name} cannot be encoded: {error}", input_id=id)
             return failed(why, raw.index, self.name, id, "image")
@@ -347,7 +349,10 @@ def _jpeg(picture: Any, resize: Resize, quality: int) -> tuple[bytes, tuple[int,
     elif resize is not None:
         shrink = min(1.0, resize / max(width, height))
         width, height = max(1, round(width * shrink)), max(1, round(height * shrink))
-    image = picture.to_image(width=width, height=height)
+    try:
+        image = picture.to_image(width=width, height=height)
+    except ImportError:
+        raise ConfigError("frames of videos need Pillow: pip install 'headrace[video]'") from None
     if turned:
         image = image.rotate(turned, expand=True)
     buffer = io.BytesIO()

@@ -262,6 +262,17 @@ async def test_a_start_behind_the_end(steady: clips.Clip) -> None:
     assert "no frame from 50 s on" in str((await refused(video(steady.path, start=50)))[0])
 
 
+async def test_without_what_decodes_it_says_what_to_install(
+    steady: clips.Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for missing in ("av", "PIL"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, missing, None)
+            async with video(steady.path) as source:
+                with pytest.raises(ConfigError, match=r"headrace\[video\]"):
+                    await anext(source)
+
+
 def test_wrong_settings(steady: clips.Clip) -> None:
     for settings in (
         {"fps": 5, "sample_ms": 200},
