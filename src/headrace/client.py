@@ -122,6 +122,10 @@ class Client:
         allow_insecure_credentials: bool = False,
         _local: LocalServer | None = None,
     ) -> None:
+        settings = {Timeouts: timeouts, RetryPolicy: retry, Limits: limits, KeepAlive: keepalive}
+        for kind, given in settings.items():
+            if given is not None and not isinstance(given, kind):
+                raise ConfigError(f"expected headrace.{kind.__name__}(...), got {given!r:.60}")
         self._local = _local
         self._account = (
             credentials.Account(_local.target, credentials.Credentials(), USER_ID, APP_ID)

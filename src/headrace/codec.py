@@ -112,11 +112,14 @@ def _fill_output_config(message: pb.OutputConfig, values: dict[str, Any]) -> Non
     selected = values.get("select_concepts")
     if isinstance(selected, list):  # the documents give names or {"id": ..., "name": ...}
         values["select_concepts"] = [{"name": item} if isinstance(item, str) else item for item in selected]
+    known = [field.name for field in pb.OutputConfig.DESCRIPTOR.fields]
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"output_config has no field {', '.join(unknown)}; its fields are {', '.join(known)}")
     try:
         json_format.ParseDict(values, message)
     except json_format.ParseError as error:
-        known = ", ".join(field.name for field in pb.OutputConfig.DESCRIPTOR.fields)
-        raise ConfigError(f"output_config: {error}; its fields are {known}") from None
+        raise ConfigError(f"output_config: {error}") from None
 
 
 def encode_input(input_id: str, fields: Iterable[tuple[str, str, Buffer]]) -> list[Buffer]:

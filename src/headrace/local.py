@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from headrace.errors import ClosedError, ConnectFailed
+from headrace.errors import ClosedError, ConfigError, ConnectFailed
 from headrace.events import Emitter, ServerLog
 from headrace.target import Target
 
@@ -35,6 +35,9 @@ class LocalServer:
         self._folder = Path(tempfile.gettempdir()) / f"headrace-{os.urandom(6).hex()}"
         self.target = Target.parse(f"unix:{self._folder / 'server.sock'}")
         self._arguments = ["--unix", self.target.path, "--watch-stdin"]
+        for name, given in (("models", models), ("serve", serve)):
+            if isinstance(given, str):
+                raise ConfigError(f"{name} must be a list, as in {name}=[{given!r}]")
         if models is not None:
             self._arguments += ["--models", ",".join(models)]
         self._arguments += list(serve)

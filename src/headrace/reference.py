@@ -85,8 +85,8 @@ class ModelRef:
                 f"model {model_id!r}: {' and '.join(missing)} missing (or set CLARIFAI_USER_ID and CLARIFAI_APP_ID)"
             )
         for name, value in (("user_id", user), ("app_id", app), ("model_id", model_id)):
-            if not _ID.match(value):
-                raise ConfigError(f"{name} {value!r} is not an id: letters, digits, '-', '_' and '.'")
+            if not isinstance(value, str) or not _ID.match(value):
+                raise ConfigError(f"{name} {value!r:.80} is not an id: letters, digits, '-', '_' and '.'")
         return cls(user, app, model_id, version)
 
 

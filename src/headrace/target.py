@@ -60,6 +60,8 @@ class Target:
         Raises:
             ConfigError: it is none of these forms.
         """
+        if base_url is not None and not isinstance(base_url, str):
+            raise ConfigError(f"base_url must be a str, not {base_url!r:.60}")
         text = (base_url or DEFAULT_BASE).strip()
         if text.startswith("unix:"):
             path = text.removeprefix("unix:")

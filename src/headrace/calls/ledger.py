@@ -142,8 +142,9 @@ class Ledger:
     def _has_ids(self, response: Envelope) -> bool:
         ids = [_id_of(answer) for answer in response.answers]
         with_ids = any(ids)
+        nameless = next((answer for answer in response.answers if isinstance(answer, ServerError)), None)
         if with_ids and not all(ids):
-            raise Mismatch("a response has outputs with and without input ids")
+            raise Mismatch("a response has outputs with and without input ids") from nameless
         if not response.answers:
             return False
         mode = Matching.BY_ID if with_ids else Matching.BY_ORDER
@@ -157,7 +158,7 @@ class Ledger:
         elif self.matching is not mode:
             raise Mismatch(
                 f"answers were matched {self.matching.value}, and one came that can only be matched {mode.value}"
-            )
+            ) from nameless
         return with_ids
 
     def _by_ids(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
