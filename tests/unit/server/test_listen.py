@@ -28,8 +28,10 @@ async def test_the_folder_of_a_clients_own_server_goes_when_it_is_empty(
     with listening(server, Options(unix=folder / "s", watch_stdin=watch_stdin)) as address:
         assert address == f"unix:{folder / 's'}"
         assert (folder / "s").is_socket()
+        await server.start()
         if beside is not None:
             (folder / beside).write_text("kept")
+        await server.stop(None)
     assert folder.exists() == stays
     assert not (folder / "s").exists()
     assert tmp_path.exists()
