@@ -18,6 +18,7 @@ from PIL import Image
 from headrace import (
     AuthError,
     Client,
+    ClosedError,
     ConcurrentUse,
     ConfigError,
     Input,
@@ -244,9 +245,10 @@ async def test_a_server_without_streaming_is_used_by_unary_calls() -> None:
         assert balanced(stream.stats)
 
 
-async def test_a_server_that_answers_after_the_last_input_only_is_used_by_unary_calls() -> None:
+@pytest.mark.parametrize("input_timeout", [60.0, 0.1])
+async def test_a_server_that_answers_after_the_last_input_only_is_used_by_unary_calls(input_timeout: float) -> None:
     double = ModelDouble(name_of, answering="at_end")
-    async with Client(transport=double, timeouts=Timeouts(first_answer=0.2)) as client:
+    async with Client(transport=double, timeouts=Timeouts(first_answer=0.2, input=input_timeout)) as client:
         async with client.model(MODEL).stream_frames(numbers(30)) as stream:
             found = [f.text async for f in stream]
         assert found == [f"{n}" for n in range(30)]
@@ -322,6 +324,21 @@ async def test_a_cancelled_read_loses_no_prediction() -> None:
                     break
         assert balanced(stream.stats)
     assert found == [f"{n}" for n in range(60)]
+
+
+@pytest.mark.parametrize("mode", ["auto", "stream", "unary"])
+async def test_closing_while_another_task_reads(mode: Any) -> None:
+    double = ModelDouble(name_of)
+    double.hold()
+    async with Client(transport=double) as client:
+        stream = client.model(MODEL).stream_frames(numbers(5), mode=mode)
+        reading = asyncio.ensure_future(anext(stream))
+        await double.received(1)
+        await stream.aclose()
+        with pytest.raises(ClosedError, match="while it was read"):
+            await reading
+        assert balanced(stream.stats)
+        double.release()
 
 
 async def test_two_readers_are_told_and_hurt_nobody() -> None:

@@ -21,6 +21,7 @@ from headrace.errors import (
     ClosedError,
     ConcurrentUse,
     ConfigError,
+    DeadlineExceeded,
     HeadraceError,
     ServerError,
     SourceError,
@@ -205,6 +206,8 @@ class FrameStream:
                 raise
             except Exception as error:
                 if self._closed:
+                    if isinstance(error, ClosedError):
+                        raise
                     raise ClosedError("the stream was closed while it was read") from error
                 if not self._should_switch(error):
                     await self.aclose()
@@ -228,11 +231,17 @@ class FrameStream:
             if not self._may_switch or self._taken or limit is None:
                 return await anext(calls)
             self._first = asyncio.ensure_future(anext(calls))
-        while not (await asyncio.wait([self._first], timeout=min(limit or 1.0, 1.0)))[0]:
+        first = self._first
+        while not (await asyncio.wait([first], timeout=min(limit or 1.0, 1.0)))[0]:
             if self._stalled():
                 raise TimeoutError
-        first, self._first = self._first, None
-        return first.result()
+        if self._first is None:
+            raise ClosedError("the stream was closed while it was read")
+        self._first = None
+        answer = first.result()
+        if isinstance(answer.error, DeadlineExceeded) and not calls.stats.received and self._gate.full:
+            raise TimeoutError  # the same, told by the first frame's own timeout
+        return answer
 
     def _stalled(self) -> bool:
         """Whether the window is full of frames that nobody has answered: some servers wait for the last input."""
