@@ -1,38 +1,46 @@
-"""headrace: an asyncio-first streaming inference client for the Clarifai V2 prediction protocol over gRPC."""
+"""headrace: an asyncio-first streaming inference client for the Clarifai V2 prediction protocol over gRPC.
+
+The public names are imported when they are first used: the package itself costs nearly nothing.
+"""
+
+import importlib as _importlib
+import typing as _typing
 
 from headrace._version import __version__
-from headrace.calls.server_stream import PredictionStream
-from headrace.calls.streams import DuplexStream, StreamStats
-from headrace.client import Client, ClientStats, ModelInfo
-from headrace.config import TLS, KeepAlive, Limits, RetryPolicy, Timeouts, Window
-from headrace.errors import (
-    AuthError,
-    ClosedError,
-    ConcurrentUse,
-    ConfigError,
-    ConnectFailed,
-    ConnectionLost,
-    DeadlineExceeded,
-    HeadraceError,
-    InputError,
-    InvalidRequest,
-    ModelNotReady,
-    NotFound,
-    PartialFailure,
-    PayloadTooLarge,
-    PermissionDenied,
-    PredictionFailed,
-    QuotaExceeded,
-    ServerCancelled,
-    ServerError,
-    SourceError,
-    StreamBroken,
-    Throttled,
-    TransportError,
-)
-from headrace.inputs import Input
-from headrace.model import Model
-from headrace.results import Concept, Frame, Prediction, Region, Status, Usage
+
+if _typing.TYPE_CHECKING:
+    from headrace.calls.server_stream import PredictionStream
+    from headrace.calls.streams import DuplexStream, StreamStats
+    from headrace.client import Client, ClientStats, ModelInfo
+    from headrace.config import TLS, KeepAlive, Limits, RetryPolicy, Timeouts, Window
+    from headrace.errors import (
+        AuthError,
+        ClosedError,
+        ConcurrentUse,
+        ConfigError,
+        ConnectFailed,
+        ConnectionLost,
+        DeadlineExceeded,
+        HeadraceError,
+        InputError,
+        InvalidRequest,
+        ModelNotReady,
+        NotFound,
+        PartialFailure,
+        PayloadTooLarge,
+        PermissionDenied,
+        PredictionFailed,
+        QuotaExceeded,
+        ServerCancelled,
+        ServerError,
+        SourceError,
+        StreamBroken,
+        Throttled,
+        TransportError,
+    )
+    from headrace.inputs import Input
+    from headrace.model import Model
+    from headrace.results import Concept, Frame, Prediction, Region, Status, Usage
 
 __all__ = [
     "TLS",
@@ -80,3 +88,43 @@ __all__ = [
     "Window",
     "__version__",
 ]
+
+#: Where the public names are: room -> names. The imports above tell type checkers the same; a test compares them.
+_NAMES = {
+    "calls.server_stream": "PredictionStream",
+    "calls.streams": "DuplexStream StreamStats",
+    "client": "Client ClientStats ModelInfo",
+    "config": "TLS KeepAlive Limits RetryPolicy Timeouts Window",
+    "errors": (
+        "AuthError ClosedError ConcurrentUse ConfigError ConnectFailed ConnectionLost DeadlineExceeded "
+        "HeadraceError InputError InvalidRequest ModelNotReady NotFound PartialFailure PayloadTooLarge "
+        "PermissionDenied PredictionFailed QuotaExceeded ServerCancelled ServerError SourceError StreamBroken "
+        "Throttled TransportError"
+    ),
+    "inputs": "Input",
+    "model": "Model",
+    "results": "Concept Frame Prediction Region Status Usage",
+}
+_ROOM = {name: room for room, names in _NAMES.items() for name in names.split()}
+_ROOMS = {room.partition(".")[0] for room in _NAMES} | {
+    "events",
+    "sources",
+    "status",
+}  # `headrace.errors`, without its import
+
+if not _typing.TYPE_CHECKING:  # type checkers would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        """Import a public name's room, and keep the name."""
+        if name in _ROOM:
+            found = getattr(_importlib.import_module(f"headrace.{_ROOM[name]}"), name)
+        elif name in _ROOMS:
+            found = _importlib.import_module(f"headrace.{name}")
+        else:
+            raise AttributeError(f"module 'headrace' has no attribute {name!r}")
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        """List the names that are there and those that will be."""
+        return sorted({*globals(), *__all__})

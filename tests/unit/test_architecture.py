@@ -182,7 +182,7 @@ def test_nothing_of_the_core_imports_an_extra_at_its_top() -> None:
 
 
 def test_importing_the_package_is_cheap() -> None:
-    script = "import sys, json, headrace; print(json.dumps(sorted(sys.modules)))"
+    script = "import sys, json; from headrace import *; print(json.dumps(sorted(sys.modules)))"  # all its names
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     modules = set(json.loads(run.stdout))
     assert not modules & {*HEAVY, "grpc"}
@@ -215,10 +215,34 @@ def test_the_public_names_are_sorted_and_complete() -> None:
         return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
 
     assert headrace.__all__ == sorted(headrace.__all__, key=place)
-    imported = {
-        name for name, value in vars(headrace).items() if not name.startswith("_") and not inspect.ismodule(value)
+    found = {
+        name for name in dir(headrace) if not name.startswith("_") and not inspect.ismodule(getattr(headrace, name))
     }
-    assert imported | {"__version__"} == set(headrace.__all__)
+    assert found | {"__version__"} == set(headrace.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Clinet'"):
+        headrace.Clinet  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_type_checkers_are_told_the_rooms_that_the_names_are_imported_from() -> None:
+    (block,) = (
+        node
+        for node in ast.parse(Path(headrace.__file__).read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "_typing.TYPE_CHECKING"
+    )
+    told = {a.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for a in node.names}
+    assert told == {name: f"headrace.{room}" for name, room in headrace._ROOM.items()}
+
+
+def test_the_package_imports_nothing_of_its_own_before_a_name_is_used() -> None:
+    script = """
+import sys, headrace
+print(sorted(name for name in sys.modules if name.startswith("headrace.")))
+headrace.errors.HeadraceError
+from headrace import *
+print(Client.__module__, __version__)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout == f"['headrace._version']\nheadrace.client {headrace.__version__}\n"
 
 
 def test_every_name_of_the_specification_is_there() -> None:
