@@ -18,10 +18,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None: those of this process.
     """
     try:
-        import click  # noqa: F401
-    except ModuleNotFoundError:
-        print("headrace: the command line needs the extra 'cli': pip install 'headrace[cli]'", file=sys.stderr)  # noqa: T201
-        return 2
-    from headrace.cli.run import main as run
+        try:
+            import click  # noqa: F401
+        except ModuleNotFoundError:
+            print("headrace: the command line needs the extra 'cli': pip install 'headrace[cli]'", file=sys.stderr)  # noqa: T201
+            return 2
+        from headrace.cli.run import main as run
 
-    return run(argv)
+        return run(argv)
+    except KeyboardInterrupt:  # while something is imported: nothing has begun
+        return 130
