@@ -134,6 +134,8 @@ class Feeder:
                 if not pipe.blocks:
                     await asyncio.sleep(0)  # a source that never waits would fill a pipe that never makes it wait
         except ClosedError:
+            if not pipe.closed:
+                raise  # the user's own: of another client, for instance
             return  # the stream was stopped; what is in hand is counted there
         finally:
             await self.close()

@@ -109,6 +109,11 @@ class Pipe(Generic[T]):
         return self._overflow == "block"
 
     @property
+    def closed(self) -> bool:
+        """Whether nobody receives any more."""
+        return self._receiver_closed
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more will be received."""
         return self._sender_closed and not self._queue

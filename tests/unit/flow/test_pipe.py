@@ -207,6 +207,7 @@ async def test_closing_the_receiver_drops_what_is_inside_and_frees_the_senders()
         await pipe.receive()
     assert drops == [(1, "closed"), (2, "closed")]
     assert pipe.stats.items == pipe.stats.bytes == 0
+    assert pipe.closed
 
 
 async def test_ready_hands_the_turn_on() -> None:
