@@ -3,12 +3,10 @@
 The public names are imported when they are first used: the package itself costs nearly nothing.
 """
 
-import importlib as _importlib
-import typing as _typing
-
 from headrace._version import __version__
 
-if _typing.TYPE_CHECKING:
+TYPE_CHECKING = False  # checkers know the name; importing typing would be most of what this file costs
+if TYPE_CHECKING:
     from headrace.calls.server_stream import PredictionStream
     from headrace.calls.streams import DuplexStream, StreamStats
     from headrace.client import Client, ClientStats, ModelInfo
@@ -112,14 +110,17 @@ _ROOMS = {room.partition(".")[0] for room in _NAMES} | {
     "status",
 }  # `headrace.errors`, without its import
 
-if not _typing.TYPE_CHECKING:  # type checkers would take any name for one of ours
+if not TYPE_CHECKING:  # type checkers would take any name for one of ours
+    del TYPE_CHECKING
 
     def __getattr__(name: str) -> object:
         """Import a public name's room, and keep the name."""
+        from importlib import import_module
+
         if name in _ROOM:
-            found = getattr(_importlib.import_module(f"headrace.{_ROOM[name]}"), name)
+            found = getattr(import_module(f"headrace.{_ROOM[name]}"), name)
         elif name in _ROOMS:
-            found = _importlib.import_module(f"headrace.{name}")
+            found = import_module(f"headrace.{name}")
         else:
             raise AttributeError(f"module 'headrace' has no attribute {name!r}")
         globals()[name] = found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # checkers know the name; until `main` runs, an interrupt would show a traceback
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
