@@ -60,6 +60,8 @@ def run(coroutine: Coroutine[object, object, int]) -> int:
         return asyncio.run(coroutine)
     except (KeyboardInterrupt, BrokenPipeError) as error:  # click has answers of its own to these
         return report(error)
+    finally:
+        coroutine.close()  # an interrupt may come before it was begun
 
 
 def say(message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 
 import click
 import pytest
@@ -82,3 +83,18 @@ def test_a_traceback_only_when_asked_for(capsys: pytest.CaptureFixture[str], mon
 def test_another_process_s_traceback_is_cut_to_its_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     r.report(e.ConnectFailed("the server ended:\nTraceback (most recent call last):\n  File x\nOSError: no space\n"))
     assert capsys.readouterr().err == "headrace: the server ended: OSError: no space\n"
+
+
+def test_an_interrupt_before_the_command_has_begun(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def command() -> int:
+        return 0
+
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(asyncio, "run", interrupted)
+    assert r.run(command()) == 130  # and nobody is told that a coroutine was never awaited
+    gc.collect()
+    assert capsys.readouterr().err == "headrace: interrupted\n"
