@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 
 from headrace import codec, events
 from headrace.calls import envelope
+from headrace.calls.broken import broken, stalled
 from headrace.calls.ledger import Entry, Ledger, Matching, Mismatch
 from headrace.calls.parts import Convert, DuplexOptions, Feeder, Pulled, Signal, Tally, Template
 from headrace.calls.retry import RETRIED, Attempts
@@ -26,7 +27,6 @@ from headrace.errors import (
     HeadraceError,
     InputError,
     ServerError,
-    StreamBroken,
     TransportError,
 )
 from headrace.flow.pipe import Pipe
@@ -224,7 +224,8 @@ class Duplex:
         failure = self._last_failure
         self._failed_ends += failure is not None
         if failure is not None and self._failed_ends >= self._session.policy.ambiguous_attempts:
-            raise self._broken(
+            raise broken(
+                self.ledger,
                 failure,
                 "the server ends the stream after a failure that names no input (model.map sends each input by itself; "
                 "model.call reaches a model's typed methods)",
@@ -252,9 +253,9 @@ class Duplex:
         if kind_of(failure) in (Kind.CONNECT, Kind.UNPROCESSED):
             self.tally.sent -= on_wire  # the server never saw them
         elif on_wire and not self.options.resume:
-            raise self._broken(failure, "resume is off") from failure
+            raise broken(self.ledger, failure, "resume is off") from failure
         elif on_wire and not self.options.ordered and self.ledger.matching is Matching.BY_ORDER:
-            raise self._broken(failure, "answers by order can be resumed with ordered=True only") from failure
+            raise broken(self.ledger, failure, "answers by order can be resumed with ordered=True only") from failure
         self._again = deque(self.ledger.broken())
         if self._reached:
             self.tally.resumed += 1
@@ -264,19 +265,8 @@ class Duplex:
     def _final(self, failure: TransportError | ServerError) -> HeadraceError:
         if not self._reached or not self.tally.sent or fatal(failure):
             return failure
-        broken = self._broken(failure, "it could not be resumed")
-        broken.__cause__ = failure
-        return broken
-
-    def _broken(self, failure: BaseException, why: str) -> StreamBroken:
-        unanswered = [entry.item.id for entry in self.ledger.unanswered]
-        error = StreamBroken(
-            f"the stream broke after {self.ledger.received} answers, {len(unanswered)} inputs unanswered; "
-            f"{why}: {failure}",
-            received=self.ledger.received,
-            unanswered=unanswered,
-        )
-        error.code = getattr(failure, "code", None)
+        error = broken(self.ledger, failure, "it could not be resumed")
+        error.__cause__ = failure
         return error
 
     async def _something_to_send(self) -> bool:
@@ -379,6 +369,7 @@ class Duplex:
         if error is None and self.ledger.knows(item.id):
             error = InputError(f"input {item.id}: another input with this id is still in flight", input_id=item.id)
         self.gate.take(size)
+        self._session.budget.called()
         entry = self.ledger.enter(pulled.position, item, size, time.monotonic(), self.options.timeout)
         if error is not None:
             self._settle(entry, error)
@@ -406,7 +397,7 @@ class Duplex:
         except Mismatch as error:
             if isinstance(error.__cause__, ServerError) and kind_of(error.__cause__) in RETRIED:
                 raise error.__cause__ from None  # a failure of nobody in particular: the whole call is made again
-            raise self._broken(error, "answers cannot be matched to inputs") from error
+            raise broken(self.ledger, error, "answers cannot be matched to inputs") from error
         for entry, answer in answers:
             if isinstance(answer, ServerError):
                 self._failed(entry, answer)
@@ -428,7 +419,7 @@ class Duplex:
         """Send an input again later where its failure allows it, else settle it."""
         self._session.failed(error)
         if entry.attempts is None:
-            entry.attempts = self._session.attempts(warm_up=self.options.warm_up)
+            entry.attempts = self._session.attempts(warm_up=self.options.warm_up, fresh=False)
         delay = entry.attempts.after(error)
         if delay is None:
             error.input_id = error.input_id or entry.item.id
@@ -470,7 +461,7 @@ class Duplex:
         now = time.monotonic()
         expired = self.ledger.expired(now)
         if expired and self._stalled():
-            self.fail(self._stall_error(now - expired[0].left))
+            self.fail(stalled(self.ledger, now - expired[0].left))
             return
         for entry in expired:
             self.tally.errors += 1
@@ -502,13 +493,4 @@ class Duplex:
 
     def _check_stall(self, since: float) -> None:
         if self._window_full_since == since and self._stalled():
-            self.fail(self._stall_error(time.monotonic() - since))
-
-    def _stall_error(self, seconds: float) -> StreamBroken:
-        unanswered = [entry.item.id for entry in self.ledger.unanswered]
-        return StreamBroken(
-            f"the window is full with {len(unanswered)} inputs and the server has not answered any of them for "
-            f"{seconds:.3g} s: it may answer only after the last input. Use window=None (only the bytes limit), "
-            "or model.map (concurrent unary calls)",
-            unanswered=unanswered,
-        )
+            self.fail(stalled(self.ledger, time.monotonic() - since))
