@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
@@ -104,6 +105,8 @@ class VideoRun:
         self._options = options
         self._frames = frames
         self._settings = settings
+        if frames.track and importlib.util.find_spec("scipy") is None:  # else found when frames are under way
+            raise click.UsageError("--track needs scipy: pip install 'headrace[track]'")
         rest = list(words)
         self._out = self._drawing(rest)
         self._ref = rest.pop(0) if rest and not options.names_model else None

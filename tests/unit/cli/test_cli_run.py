@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -98,3 +100,13 @@ def test_an_interrupt_before_the_command_has_begun(
     assert r.run(command()) == 130  # and nobody is told that a coroutine was never awaited
     gc.collect()
     assert capsys.readouterr().err == "headrace: interrupted\n"
+
+
+def test_tracking_without_its_package_is_refused_before_anything_begins(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    monkeypatch.setattr("headrace.cli.stream.run", lambda coroutine: coroutine.close() or 99)
+    assert r.main(["stream", "--local", "--video", str(tmp_path / "clip.mp4"), "--track"]) == 2
+    assert capsys.readouterr().err == "headrace: --track needs scipy: pip install 'headrace[track]'\n"
