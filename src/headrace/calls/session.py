@@ -60,9 +60,13 @@ class Session:
         wait = self.rate.wait(ticket)
         if wait > 0:
             self.emit(events.Throttled(wait))
-        while wait > 0:
-            await asyncio.sleep(wait)
-            wait = self.rate.wait(ticket)
+        try:
+            while wait > 0:
+                await asyncio.sleep(wait)
+                wait = self.rate.wait(ticket)
+        except asyncio.CancelledError:
+            self.rate.give_back(ticket)
+            raise
 
     async def place(self, timeout: float | None) -> Connection:
         """Wait for a turn, as long as the rate asks for, then for a place on a connection, at most `timeout` seconds.

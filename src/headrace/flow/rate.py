@@ -39,7 +39,8 @@ class Rate:
         self._clock = clock
         self._when = clock()
         self._issued = 0
-        self._due = 0.0  # tickets below this may start
+        self._due = 0.0  # tickets up to this may start
+        self._given_back: set[int] = set()
         self._ceiling = math.inf  # the rate that was throttled last
         self._cut = -math.inf
         self._starts: deque[float] = deque()  # of the last second
@@ -66,6 +67,11 @@ class Rate:
         _forget(self._starts, now)
         return 0.0
 
+    def give_back(self, ticket: int) -> None:
+        """Say that the call will not start: those behind it move up, those before it don't."""
+        if ticket > self._due:
+            self._given_back.add(ticket)
+
     def throttled(self) -> None:
         """Note a call that the server refused as too many."""
         now = self._clock()
@@ -87,8 +93,15 @@ class Rate:
         seconds, self._when = max(0.0, now - self._when), max(self._when, now)
         if self._now is None:
             self._due = self._issued
+            self._given_back.clear()
             return
+        following = math.floor(self._due) + 1
         self._due += self._now * seconds
+        while self._given_back and following <= self._due:
+            if following in self._given_back:
+                self._given_back.remove(following)
+                self._due += 1
+            following += 1
         if self._due >= self._issued:
             self._due = self._issued  # nobody waits: unused time is not saved up, and nothing is known of the limit
         elif self._now != self._most and now - self._cut >= self.EPISODE:

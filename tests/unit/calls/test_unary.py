@@ -214,3 +214,14 @@ async def test_a_refused_stream_makes_its_connection_take_fewer(connect: Connect
     double.release()
     await asyncio.gather(*tasks, sixth)
     assert min(connection.most for connection in model.client._calls.channels.connections) == 5
+
+
+async def test_calls_that_gave_up_hold_nobody_up(connect: Connect) -> None:
+    model = connect(ModelDouble(echo), limits=Limits(requests_per_second=20.0))
+    calls = [model.predict_by_bytes(str(n), timeout=0.12) for n in range(200)]
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(error, errors.DeadlineExceeded) for error in found) >= 195
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    await model.predict_by_bytes("x", timeout=5.0)
+    assert loop.time() - start < 1.0

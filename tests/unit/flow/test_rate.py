@@ -193,6 +193,67 @@ def test_a_server_that_throttles_no_more_is_sent_any_number_again() -> None:
     assert rate.wait(tickets[-1]) == 0
 
 
+def test_those_behind_a_ticket_that_is_given_back_move_up() -> None:
+    clock = Clock()
+    rate = Rate(10.0, clock)
+    tickets = [rate.take() for _ in range(1000)]
+    starts: dict[int, float] = {}
+    for ticket in tickets[5:995]:
+        rate.give_back(ticket)
+    left = tickets[:5] + tickets[995:]
+    while len(starts) < len(left):
+        for ticket in left:
+            if ticket not in starts and rate.wait(ticket) == 0:
+                starts[ticket] = clock.now - 100.0
+        clock.now += 0.01
+    assert list(starts) == left
+    times = list(starts.values())
+    assert times[0] == 0
+    assert all(0.089 <= later - earlier <= 0.121 for earlier, later in itertools.pairwise(times))
+
+
+def test_giving_back_what_has_started_changes_nothing() -> None:
+    clock = Clock()
+    rate = Rate(10.0, clock)
+    first = rate.take()
+    assert rate.wait(first) == 0
+    rate.give_back(first)
+    assert rate.wait(rate.take()) == pytest.approx(0.1)
+    unlimited = Rate(None, clock)
+    unlimited.give_back(unlimited.take() + 1)
+    assert unlimited.wait(unlimited.take()) == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["take", "give back", "wait"]), st.integers(0, 20)), max_size=80))
+def test_no_second_has_more_starts_than_the_rate_and_nobody_waits_for_nothing(steps: list[tuple[str, int]]) -> None:
+    clock = Clock()
+    rate = Rate(5.0, clock)
+    waiting: list[int] = []
+    starts: list[float] = []
+
+    def look() -> None:
+        for ticket in list(waiting):
+            if rate.wait(ticket) == 0:
+                waiting.remove(ticket)
+                starts.append(clock.now)
+
+    for what, pick in steps:
+        if what == "take":
+            waiting.append(rate.take())
+        elif what == "give back" and waiting:
+            rate.give_back(waiting.pop(pick % len(waiting)))
+        else:
+            clock.now += pick / 20
+        look()
+    left, since = len(waiting), clock.now
+    while waiting:
+        clock.now += 0.01
+        look()
+    assert clock.now - since <= left / 5.0 + 0.25
+    for first, sixth in zip(starts, starts[5:], strict=False):
+        assert sixth - first >= 0.999
+
+
 # -- calls at once
 
 
