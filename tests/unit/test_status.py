@@ -116,6 +116,7 @@ def test_the_error_says_what_whose_and_what_to_do() -> None:
         ("INTERNAL", "it raised", errors.PredictionFailed, None),
         ("ABORTED", "try again", errors.PredictionFailed, None),
         ("UNAVAILABLE", "Socket closed", errors.ConnectionLost, Kind.CONNECTION),
+        ("DATA_LOSS", "corrupt", errors.ConnectionLost, Kind.CONNECTION),
         ("UNAVAILABLE", "failed to connect to all addresses", errors.ConnectFailed, Kind.CONNECT),
         ("UNAVAILABLE", "DNS resolution failed", errors.ConnectFailed, Kind.CONNECT),
         ("UNAVAILABLE", "RST_STREAM with error code 7", errors.ConnectionLost, Kind.UNPROCESSED),
