@@ -47,6 +47,11 @@ class Saver:
         self._draw = draw
         self._told = False
 
+    @property
+    def active(self) -> bool:
+        """Whether it may write files."""
+        return self._keep or self._draw
+
     def save(self, prediction: Prediction, parts: tuple[Given, ...], position: int) -> list[Path]:
         """Save one good prediction's media, and tell where on stderr.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from anyio import to_thread
 
 from headrace.cli import feed, render
 from headrace.cli import given as g
@@ -157,7 +159,7 @@ class Run:
                 try:
                     async with model.stream(inputs=inputs, **settings, **options.call) as predictions:
                         async for prediction in predictions:
-                            self._take(prediction)
+                            await self._take(prediction)
                 except BrokenPipeError:  # nobody reads: quietly
                     self._status.clear()
                     raise
@@ -179,7 +181,7 @@ class Run:
             self._names[position] = item
             yield to_input([item])
 
-    def _take(self, prediction: Prediction) -> None:
+    async def _take(self, prediction: Prediction) -> None:
         """Print one answer, save what it holds, count it."""
         given = self._names.pop(prediction.position, None)
         name = given.name if given is not None else prediction.input_id
@@ -200,7 +202,9 @@ class Run:
         elif form == "text":
             render.emit(render.row(name, prediction, pretty=self._pretty))
         if prediction.error is None and given is not None:
-            self._failed += not self._saver.saved(prediction, (given,), prediction.position)
+            # In a thread: drawing on a large picture takes longer than the stream should wait.
+            saved = functools.partial(self._saver.saved, prediction, (given,), prediction.position)
+            self._failed += not (await to_thread.run_sync(saved) if self._saver.active else saved())
         self._progress()
 
     def _progress(self) -> None:
