@@ -96,6 +96,8 @@ def test_a_credential_never_goes_over_plaintext_to_another_machine(run: Run) -> 
     done = run("predict", "--base_url", "http://remote.example", "--pat", CANARY, *MODEL, "x")
     assert done.returncode == 2
     assert done.stdout == ""
+    assert re.fullmatch(r"headrace: http://remote\.example.* is not encrypted: .*https://.*unix:PATH.*\n", done.stderr)
+    assert "allow_insecure" not in done.stderr
 
 
 @pytest.mark.parametrize("pat", [CANARY + "\n injected: x", CANARY + "\x00ü"])

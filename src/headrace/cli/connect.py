@@ -82,6 +82,11 @@ async def connect(options: Options, watcher: Watcher | None = None, ref: str | N
             raise click.UsageError(
                 f"no credential for {account.target}: set CLARIFAI_PAT (or give --pat); --local needs none"
             )
+        if account.credentials and not (account.target.tls or account.target.local):
+            raise click.UsageError(
+                f"{account.target} is not encrypted: the credential would be readable on its way. "
+                "Give --base-url https://..., or unix:PATH for a server on this machine"
+            )
         client = Client(
             base_url=options.base_url,
             pat=options.pat,

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import sys
 import traceback
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ DONE, SOME_FAILED, USAGE, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 INTERNAL = 70  # a fault of headrace itself
 PIPE_CLOSED = 141  # what a shell shows for a process that its reader left
 
+#: The library's own name for an input that has none: nothing that a user of the command line has given or can look up.
+_MADE_ID = re.compile(r"\binput h[0-9a-f]{8}-([0-9a-f]+)\b(: )?")
 #: Values that must never be shown: filled from options and environment.
 _secrets: set[str] = set()
 
@@ -75,7 +78,8 @@ def say(message: str) -> None:
 
 def warn_input(name: str, error: BaseException) -> None:
     """Tell on stderr that one input failed, by its name."""
-    say(f"{name}: {error}" if name else str(error))
+    told = _MADE_ID.sub(lambda found: "" if found[2] else "the input", str(error))
+    say(f"{name}: {told}" if name else told)
 
 
 def keep_secret(*values: str | None) -> None:
@@ -102,7 +106,8 @@ def report(error: BaseException) -> int:
         say(_usage(error))
         return USAGE
     if isinstance(error, HeadraceError):
-        say(_without_traceback(str(error)))
+        told = _MADE_ID.sub(lambda found: f"input {int(found[1], 16) + 1}{found[2] or ''}", str(error))
+        say(_without_traceback(told))
         return exit_code(error)
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         say(f"this needs {error.name}: pip install 'headrace[{_EXTRAS[error.name]}]'")

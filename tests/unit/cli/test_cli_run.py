@@ -110,3 +110,18 @@ def test_tracking_without_its_package_is_refused_before_anything_begins(
     monkeypatch.setattr("headrace.cli.stream.run", lambda coroutine: coroutine.close() or 99)
     assert r.main(["stream", "--local", "--video", str(tmp_path / "clip.mp4"), "--track"]) == 2
     assert capsys.readouterr().err == "headrace: --track needs scipy: pip install 'headrace[track]'\n"
+
+
+def test_an_input_is_told_by_its_name_and_not_by_an_id_that_the_library_made(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    r.warn_input("cat.jpg", e.InputError("input hab845209-0: the image is empty"))
+    r.warn_input("", e.InputError("input hab845209-1f has 5 bytes, the limit is 4"))
+    r.warn_input("cat.jpg", e.InputError("input house-1: mine"))
+    r.report(e.InputError("input hab845209-1f: the image is empty"))
+    assert capsys.readouterr().err.splitlines() == [
+        "headrace: cat.jpg: the image is empty",
+        "headrace: the input has 5 bytes, the limit is 4",
+        "headrace: cat.jpg: input house-1: mine",
+        "headrace: input 32: the image is empty",
+    ]
