@@ -7,6 +7,7 @@ import io
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,7 @@ from headrace import (
     SourceError,
     Timeouts,
 )
+from headrace.events import Dropped, Event
 from headrace.frames import FrameStats, FrameStream, meter
 from headrace.sources import video
 from headrace.testing import Fail, GrpcFail, MemoryServer, ModelDouble
@@ -136,6 +138,35 @@ async def test_frames_that_have_waited_too_long_are_dropped() -> None:
     assert set(stream.stats.drops) == {"drop_newest", "max_age"}
     assert max(waited) < 0.04  # without a most age, up to a service time
     assert stream.stats.predictions >= 4
+
+
+@pytest.mark.parametrize("kind", ["video", "iterator"])
+async def test_every_drop_is_told(tmp_path: Path, kind: str) -> None:
+    async def slow(item: Any) -> str:
+        await asyncio.sleep(0.03)
+        return "ok"
+
+    told: list[Dropped] = []
+    source: Any = numbers(200)
+    if kind == "video":
+        source = video(clips.steady(tmp_path / "a.mp4", 2).path)
+
+    def note(event: Event) -> None:
+        if isinstance(event, Dropped):
+            told.append(event)
+
+    async with Client(transport=ModelDouble(slow), on_event=note) as client:
+        async with client.model(MODEL).stream_frames(source, window=1, overflow="latest") as stream:
+            async for found in stream:
+                if found.index > 30:
+                    break
+        await asyncio.sleep(0)
+        assert balanced(stream.stats)
+        counted = {cause: number for cause, number in stream.stats.drops.items() if cause != "closed"}
+        assert Counter(event.cause for event in told if event.cause != "closed") == counted
+        positions = [event.position for event in told if event.cause == "latest"]
+        assert positions == sorted(set(positions))
+        assert len(positions) > 5
 
 
 @both
@@ -408,6 +439,14 @@ async def test_tracked_objects_and_what_it_takes(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setitem(sys.modules, "scipy.optimize", None)
         with pytest.raises(ConfigError, match="scipy"):
             await anext(model.stream_frames(numbers(1), track=True))
+
+
+async def test_a_video_whose_beginning_was_read_already(tmp_path: Path) -> None:
+    source = video(clips.steady(tmp_path / "a.mp4", 0.5).path)
+    await anext(source)
+    async with Client(transport=ModelDouble(lambda item: "ok")) as client:
+        found = [f.index async for f in client.model(MODEL).stream_frames(source)]
+    assert found == list(range(1, 15))
 
 
 def test_wrong_settings() -> None:

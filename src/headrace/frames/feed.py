@@ -22,7 +22,7 @@ from headrace.sources.base import CLOSE_SECONDS, InputSource
 from headrace.sources.items import SourceInput, failed
 from headrace.sources.iterables import Source, pull, source
 from headrace.sources.merged import Merged, merge
-from headrace.sources.videos import FrameInput, VideoSource
+from headrace.sources.videos import DropCallback, FrameInput, VideoSource
 
 WAITING = 2  # items of a plain iterator that wait
 
@@ -71,12 +71,20 @@ class Feed(Protocol):
 class VideoFeed:
     """Videos and cameras, one or several merged: they keep the books themselves."""
 
-    def __init__(self, source: VideoSource | Merged, overflow: Overflow | None, max_age: float | None) -> None:
+    def __init__(
+        self,
+        source: VideoSource | Merged,
+        overflow: Overflow | None,
+        max_age: float | None,
+        on_drop: DropCallback | None = None,
+    ) -> None:
         self._source = source
         self._videos = [source] if isinstance(source, VideoSource) else _videos(source)
         self._others = 0  # inputs that no video counts: of other sources, and the ends of failed ones
         for video in self._videos:
             video.set_policy(overflow, max_age)
+            if on_drop is not None:
+                video.on_drop(on_drop)
 
     async def take(self) -> Taken:
         """Take the next frame; of several sources each has its turn."""
@@ -133,12 +141,15 @@ class PlainFeed:
 
     reconnects = 0
 
-    def __init__(self, items: Any, overflow: Overflow | None, max_age: float | None) -> None:
+    def __init__(
+        self, items: Any, overflow: Overflow | None, max_age: float | None, on_drop: DropCallback | None = None
+    ) -> None:
         self._source: Source[Any] = source(items, (str, bytes, bytearray, memoryview, Input))
         self._pipe: Pipe[Taken] | None = None
         self._task: asyncio.Task[None] | None = None
         self._pulling: asyncio.Task[Taken] | None = None
         self._closed = False
+        self._on_drop = on_drop
         self.frames = 0
         self.drops: dict[str, int] = {}
         if (overflow or "block") != "block":
@@ -205,6 +216,8 @@ class PlainFeed:
 
     def _dropped(self, taken: Taken, cause: str) -> None:
         self.drops[cause] = self.drops.get(cause, 0) + 1
+        if self._on_drop is not None:
+            self._on_drop(taken.item.id if isinstance(taken.item, Input) else "", taken.index, cause)
 
     async def close(self) -> None:
         """Stop pulling and close the iterator; idempotent."""
@@ -240,10 +253,14 @@ def jpeg_of(picture: Any, quality: int = 85) -> bytes:
     return buffer.getvalue()
 
 
-def feed(items: Any, overflow: Overflow | None, max_age: float | None) -> Feed:
-    """Make a feed of a video source, several of them (a list or tuple: merged), or any (async) iterator of frames."""
+def feed(items: Any, overflow: Overflow | None, max_age: float | None, on_drop: DropCallback | None = None) -> Feed:
+    """Make a feed of a video source, several of them (a list or tuple: merged), or any (async) iterator of frames.
+
+    Args:
+        on_drop: told of each frame that is dropped.
+    """
     if isinstance(items, list | tuple) and items and all(isinstance(item, InputSource) for item in items):
         items = merge(*items) if len(items) > 1 else items[0]
     if isinstance(items, VideoSource) or (isinstance(items, Merged) and _videos(items)):
-        return VideoFeed(items, overflow, max_age)
-    return PlainFeed(items, overflow, max_age)
+        return VideoFeed(items, overflow, max_age, on_drop)
+    return PlainFeed(items, overflow, max_age, on_drop)

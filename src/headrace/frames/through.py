@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from headrace.calls.options import CallOptions, checked_on_error
 from headrace.errors import ConfigError
+from headrace.events import Dropped
 from headrace.frames.feed import feed
 from headrace.frames.stream import FrameStream, Mode
 from headrace.track import Tracker
@@ -59,6 +60,11 @@ def through(model: Model, source: Any, **options: Unpack[FrameOptions]) -> Frame
         raise ConfigError("track needs the frames in their order: ordered=True")
     model._given(cast("CallOptions", given), "image")  # a wrong option is found now, not when the stream starts
 
+    emit = model.client._session.emit
+
+    def told(id: str, number: int, cause: str) -> None:
+        emit(Dropped(id, number, cause))
+
     def open_stream(frames: Source[Any], most: int) -> DuplexStream:
         return model.stream(frames, "image", window=most, prefetch=1, ordered=ordered, **given)
 
@@ -66,7 +72,7 @@ def through(model: Model, source: Any, **options: Unpack[FrameOptions]) -> Frame
         return model.map(frames, concurrency=most, ordered=ordered, on_error="yield", input_type="image", **given)
 
     return FrameStream(
-        feed(source, overflow, max_age),
+        feed(source, overflow, max_age, told),
         open_stream,
         open_unary,
         window=window,

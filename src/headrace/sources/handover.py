@@ -24,6 +24,7 @@ class Handover(Generic[T]):
         items: most items inside (at least 1); `latest` holds one.
         overflow: as for pipes: "block", "drop_oldest", "drop_newest" or "latest".
         max_age: seconds after which an item is dropped instead of taken.
+        on_drop: called with the item and the cause, in either thread; it must neither wait nor raise.
         clock: seconds, for tests.
     """
 
@@ -33,6 +34,7 @@ class Handover(Generic[T]):
         *,
         overflow: Overflow = "block",
         max_age: float | None = None,
+        on_drop: Callable[[T, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if items < 1:
@@ -44,6 +46,7 @@ class Handover(Generic[T]):
         self._limit = 1 if overflow == "latest" else items
         self._overflow = overflow
         self._max_age = math.inf if max_age is None else max_age
+        self._on_drop = on_drop
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._queue: deque[tuple[T, float]] = deque()
@@ -68,11 +71,10 @@ class Handover(Generic[T]):
                 return False
             self.put_count += 1
             if self._overflow == "drop_newest" and len(self._queue) >= self._limit:
-                self._drop("drop_newest")
+                self._drop(item, "drop_newest")
                 return True
             while len(self._queue) >= self._limit:
-                self._queue.popleft()
-                self._drop(self._overflow)
+                self._drop(self._queue.popleft()[0], self._overflow)
             self._queue.append((item, self._clock()))
         self._wake()
         return True
@@ -120,20 +122,20 @@ class Handover(Generic[T]):
         with self._changed:
             self._closed = True
             while self._queue:
-                self._queue.popleft()
-                self._drop("closed")
+                self._drop(self._queue.popleft()[0], "closed")
             self._changed.notify_all()
         self._wake()
 
     def _purge(self) -> None:
         oldest = self._clock() - self._max_age
         while self._queue and self._queue[0][1] < oldest:
-            self._queue.popleft()
-            self._drop("max_age")
+            self._drop(self._queue.popleft()[0], "max_age")
             self._changed.notify_all()
 
-    def _drop(self, cause: str) -> None:
+    def _drop(self, item: T, cause: str) -> None:
         self.drops[cause] = self.drops.get(cause, 0) + 1
+        if self._on_drop is not None:
+            self._on_drop(item, cause)
 
     def _wake(self) -> None:
         with self._changed:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 #: Size of the frames sent: the longest side, or (width, height); None: as they are.
 Resize = int | tuple[int, int] | None
+
+
+#: Told of a drop: the frame's id, its number, the cause.
+DropCallback = Callable[[str, int, str], object]
 
 
 class FrameInput(SourceInput):
@@ -134,6 +140,7 @@ class VideoSource(InputSource):
         self._overflow: Overflow = overflow or ("latest" if self.live else "block")
         self._max_age = max_age
         self._new_id = ids()
+        self._told: DropCallback | None = None
         self._clear()
 
     def _clear(self) -> None:
@@ -172,6 +179,10 @@ class VideoSource(InputSource):
         self._overflow = overflow or self._overflow
         self._max_age = max_age if max_age is not None else self._max_age
 
+    def on_drop(self, callback: DropCallback) -> None:
+        """Have every drop told, in the event loop; of a source that is read already, only what closing it drops."""
+        self._told = callback
+
     async def ready(self) -> None:
         """Wait until a frame is there, or the end; it is not taken, and a newer one may still replace it."""
         if not self._closed and self._encoding is None:
@@ -202,7 +213,8 @@ class VideoSource(InputSource):
 
     def _started(self) -> Decoder:
         if self._work is None:
-            out: Handover[Raw] = Handover(self._buffer, overflow=self._overflow, max_age=self._max_age)
+            tell = _teller(self._told, self._new_id) if self._told is not None else None
+            out = Handover(self._buffer, overflow=self._overflow, max_age=self._max_age, on_drop=tell)
             self._work = Decoder(self._where, self._wanted, out, self.finite, self._paced, self._outage)
             self._work.start()
         return self._work
@@ -238,6 +250,8 @@ class VideoSource(InputSource):
         if encoding is not None:
             self._closed_drops += 1
             await asyncio.wait([encoding])
+            if self._told is not None:
+                self._told(encoding.result().id, encoding.result().position, "closed")
         if self._work is not None:
             await self._work.stop()
 
@@ -257,6 +271,17 @@ class VideoSource(InputSource):
         work = getattr(self, "_work", None)
         if work is not None:
             work.halt()  # the thread ends with the one whom it works for
+
+
+def _teller(told: DropCallback, new_id: Callable[[int], str]) -> Callable[[Raw, str], None]:
+    """Carry drops to the loop; it holds neither the source nor its thread."""
+    loop = asyncio.get_running_loop()
+
+    def tell(raw: Raw, cause: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants to know
+            loop.call_soon_threadsafe(told, new_id(raw.index), raw.index, cause)
+
+    return tell
 
 
 def video(
