@@ -228,7 +228,7 @@ def join(predictions: Sequence[Prediction]) -> Prediction:
     """Put the good predictions of a list together as one."""
     if len(predictions) == 1:
         return predictions[0]
-    raws = list(dict.fromkeys(prediction.raw for prediction in predictions))
+    raws = list({id(prediction.raw): prediction.raw for prediction in predictions}.values())
     outputs = [output for prediction in predictions for output in prediction.outputs]
     ids = [prediction.input_id for prediction in predictions]
     return Prediction(

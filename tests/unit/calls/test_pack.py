@@ -173,6 +173,15 @@ async def test_one_input_may_have_several_outputs() -> None:
     assert [o.data.text.raw for o in found.outputs] == ["x", "y"]
 
 
+async def test_responses_with_the_same_bytes_are_all_kept() -> None:
+    output = pb.Output(data=pb.Data(text=pb.Text(raw="same")))
+    server = scripted(lambda request: rpc.MultiOutputResponse(status=OK, outputs=[output]))
+    limits = Limits(inputs_per_request=1)
+    async with headrace.Client(base_url="http://localhost:1", transport=server, limits=limits) as client:
+        found = await client.model("u/a/models/m").predict(["a", "b", "c"])
+    assert len(rpc.MultiOutputResponse.FromString(found.raw).outputs) == 3
+
+
 async def test_a_cancelled_list_cancels_its_requests(connect: Connect) -> None:
     double = ModelDouble(shout)
     model = connect(double, limits=Limits(inputs_per_request=1))
