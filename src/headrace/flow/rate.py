@@ -218,8 +218,8 @@ class Budget:
 
     @property
     def tokens(self) -> float:
-        """Retries that could be made now."""
-        return self._tokens
+        """Retries that could be made now; inf where there is no budget."""
+        return self._tokens if self._most is not None else math.inf
 
     def called(self) -> None:
         """Note a new call."""

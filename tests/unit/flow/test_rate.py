@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -419,3 +420,4 @@ def test_the_budget_refills_with_time_and_calls_up_to_its_size() -> None:
 def test_no_budget_means_any_number_and_an_empty_one_none() -> None:
     assert all(Budget(None, 0.0, 0.0).spend() for _ in range(1000))
     assert not Budget(0.0, 0.0, 0.0).spend()
+    assert (Budget(None, 0.0, 0.0).tokens, Budget(0.0, 0.0, 0.0).tokens) == (math.inf, 0.0)
