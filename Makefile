@@ -21,3 +21,9 @@ floors:  ## the streaming core on the oldest supported versions of the core depe
 
 bench:  ## what our layers cost over a raw stub, as ratios
 	$(PYTHON) -m benchmarks
+
+soak:  ## what 100,000 calls and 10,000 cancelled streams leave behind
+	$(PYTHON) -m benchmarks.soak
+
+docs:  ## run every command and example that the documents show
+	$(PYTHON) -m pytest -q tests/integration/test_readme.py $$(git ls-files 'tests/*docs*.py' 'tests/*examples*.py')

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
 
 import grpc.aio
@@ -115,21 +116,26 @@ async def measure(address: str, rounds: int, calls: int) -> None:
             print(f"{name:<22}{theirs:>9.1f}{mine:>13.1f}{statistics.median(ratios):>8.2f}{spread:>16}")
 
 
+@contextlib.contextmanager
+def canned_server() -> Iterator[str]:
+    """Run the server of canned answers in a process of its own; gives its address."""
+    command = [sys.executable, "-m", "benchmarks.canned_server"]
+    root = Path(__file__).parents[1]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as server:
+        assert server.stdout is not None
+        try:
+            yield server.stdout.readline().strip()
+        finally:
+            server.terminate()
+
+
 def main() -> None:
     """Start the server of canned answers, measure, stop it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Our layers over a raw stub, as ratios.")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller rounds")
     quick = parser.parse_args().quick
-    server = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("canned_server.py"))], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        address = server.stdout.readline().strip()
+    with canned_server() as address:
         asyncio.run(measure(address, 3 if quick else 7, 1000 if quick else 4000))
-    finally:
-        server.terminate()
-        server.wait()
 
 
 if __name__ == "__main__":

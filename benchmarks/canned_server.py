@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from headrace.codec import GENERATE, PREDICT
+from headrace.codec import GENERATE, PREDICT, STREAM
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 from headrace.v2 import status_pb2
@@ -22,7 +22,7 @@ ANSWER = rpc.MultiOutputResponse(
 
 
 class Canned(grpc.GenericRpcHandler):
-    """Knows two methods by their paths."""
+    """Knows the three shapes by their paths."""
 
     def service(self, handler_call_details: Any) -> Any:
         """Give the handler of a method."""
@@ -30,6 +30,8 @@ class Canned(grpc.GenericRpcHandler):
             return grpc.unary_unary_rpc_method_handler(self._predict)
         if handler_call_details.method == GENERATE:
             return grpc.unary_stream_rpc_method_handler(self._generate)
+        if handler_call_details.method == STREAM:
+            return grpc.stream_stream_rpc_method_handler(self._stream)
         return None
 
     async def _predict(self, _request: bytes, _context: Any) -> bytes:
@@ -37,6 +39,10 @@ class Canned(grpc.GenericRpcHandler):
 
     async def _generate(self, _request: bytes, _context: Any) -> AsyncIterator[bytes]:
         for _ in range(TOKENS):
+            yield ANSWER
+
+    async def _stream(self, requests: AsyncIterator[bytes], _context: Any) -> AsyncIterator[bytes]:
+        async for _ in requests:
             yield ANSWER
 
 

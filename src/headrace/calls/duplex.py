@@ -150,9 +150,10 @@ class Duplex:
             self.tally.drop("closed", self.ledger.open_count)
         self.tally.drop("closed", self._feeder.in_hand)
         self.gate.close()
+        ending = self._call is not None and self._call.reading  # the driver ends when its read does
         if self._call is not None:
             self._call.cancel()
-        for task in self._tasks:
+        for task in self._tasks[: 1 if ending else None]:
             task.cancel()
         for handle in (self._timer, self._stall_timer, *self._resting.values()):
             if handle is not None:
@@ -205,6 +206,8 @@ class Duplex:
                 )
             except (TransportError, ServerError) as error:
                 failure: TransportError | ServerError = error
+            if self._stopped:
+                return
             session.failed(failure)
             progress = self.ledger.received > before
             if progress:

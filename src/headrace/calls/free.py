@@ -120,9 +120,10 @@ class FreeDuplex:
             return
         self._stopped = True
         self.tally.drop("closed", self._feeder.in_hand)
+        ending = self._call is not None and self._call.reading  # the driver ends when its read does
         if self._call is not None:
             self._call.cancel()
-        for task in self._tasks:
+        for task in self._tasks[: 1 if ending else None]:
             task.cancel()
         self._pipe.close_receiver()
         self.ready.set()
@@ -169,6 +170,8 @@ class FreeDuplex:
                     return
                 except (TransportError, ServerError) as error:
                     failure: TransportError | ServerError = error
+                if self._stopped:
+                    return
                 session.failed(failure)
                 replayable = not self.tally.received and self._sent_bytes <= self._options.window.bytes
                 delay = attempts.after(failure) if replayable else None

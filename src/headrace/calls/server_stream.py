@@ -63,6 +63,7 @@ class _Reader:
         self._warm_up = warm_up
         self._texts: list[str] = []
         self._call: Call | None = None
+        self._stopped = False
         self._idle_since: float | None = None
         self._idle_over = False
         self._input_id = ""
@@ -78,7 +79,7 @@ class _Reader:
             self.pipe.fail(ClosedError("the stream is closed"))
             raise
         except HeadraceError as error:
-            self._session.counts.failures += 1
+            self._session.counts.failures += not self._stopped
             self.pipe.fail(self._broken(error) if self.received else error)
         except Exception as error:  # a defect of ours, or of the user's `prepare`: never swallowed
             self.pipe.fail(error)
@@ -124,6 +125,8 @@ class _Reader:
                 return await self._open(parts, phase, stack)
             except HeadraceError as error:
                 stack.close()
+                if self._stopped:
+                    raise
                 self._session.failed(error)
                 delay = attempts.after(error)
                 if delay is None:
@@ -238,9 +241,11 @@ class _Reader:
 
     def stop(self) -> None:
         """End everything; never blocks."""
+        self._stopped = True
+        ending = self._call is not None and self._call.reading  # the task ends when its read does
         if self._call is not None:
             self._call.cancel()
-        if self.task is not None:
+        if self.task is not None and not ending:
             self.task.cancel()
         self.pipe.close_receiver()
 
@@ -249,7 +254,7 @@ class PredictionStream:
     """The answers of a unary-stream call; nothing is sent before it is entered or read.
 
     `async with` (leaving it early ends the call on the server) or plain `async for`; `await stream.text()` collects.
-    Each item is a `Prediction` with one piece.
+    Each item is a `Prediction` with one piece. What the next reading would have raised, leaving raises.
 
     Raises (from reading):
         DeadlineExceeded: no first answer in time; StreamBroken from it when the server was idle later.
@@ -314,7 +319,10 @@ class PredictionStream:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        failure = None if self._done else self._reader.pipe.failure  # pieces that nobody read come before it
         await self.aclose()
+        if exc is None and failure is not None:
+            raise failure
 
     async def text(self) -> str:
         """Read to the end and join the pieces.

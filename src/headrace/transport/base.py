@@ -39,7 +39,11 @@ class Call(Protocol):
         """
 
     def cancel(self) -> None:
-        """End the call now; idempotent, never blocks, the server is told."""
+        """End the call now; idempotent, never blocks, the server is told. A pending `read` ends by itself then."""
+
+    @property
+    def reading(self) -> bool:
+        """Whether a `read` is pending that should be ended by `cancel`, not by cancelling the task that awaits it."""
 
 
 @runtime_checkable

@@ -125,6 +125,11 @@ class MemoryCall:
         self._target = target
         self._options = options
 
+    @property
+    def reading(self) -> bool:
+        """False: a pending read may be ended either way."""
+        return False
+
     async def write(self, parts: Sequence[Buffer]) -> None:
         """Send one message; waits while the server has not read enough."""
         if not await self.send(parts):
