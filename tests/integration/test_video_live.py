@@ -234,7 +234,7 @@ async def test_an_hour_of_a_camera_before_a_slow_server_piles_nothing_up(tmp_pat
         return bytes(item.data.image.base64).decode()
 
     async with (
-        rigged("memory", tmp_path, slow, double=quiet()) as rig,
+        rigged("memory", tmp_path, slow, double=quiet(), on_event=None) as rig,
         rig.model.stream_frames(hour(), window=2, overflow="latest") as stream,
     ):
         answers = [int((await anext(stream)).text)]
