@@ -104,6 +104,11 @@ class Pipe(Generic[T]):
         )
 
     @property
+    def failure(self) -> BaseException | None:
+        """What the next `receive` raises: the sending end's failure, once nothing is inside."""
+        return self._failure if not self._queue else None
+
+    @property
     def blocks(self) -> bool:
         """Whether a full pipe makes the sender wait."""
         return self._overflow == "block"

@@ -206,6 +206,40 @@ async def test_a_failure_after_it_is_a_broken_stream_with_the_text_so_far(connec
     assert double.attempts.total() == 1
 
 
+async def until_failed(stream: headrace.PredictionStream) -> None:
+    task = stream._reader.task
+    assert task is not None
+    await asyncio.wait([task], timeout=5)
+    assert task.done()
+
+
+async def test_leaving_raises_what_nobody_read(connect: Connect) -> None:
+    with pytest.raises(errors.AuthError):
+        async with connect(ModelDouble(lambda item: [Fail(11001)])).generate_by_bytes("x") as stream:
+            await until_failed(stream)
+    model = connect(ModelDouble(lambda item: ["one ", "two ", Fail(11001)]))
+    with pytest.raises(errors.StreamBroken, match="broke after 2 answers"):
+        async with model.generate_by_bytes("x") as stream:
+            await anext(stream)
+            await anext(stream)
+            await until_failed(stream)
+
+
+async def test_leaving_is_quiet_before_the_failure_and_after_one_was_raised(connect: Connect) -> None:
+    model = connect(ModelDouble(lambda item: ["one ", "two ", Fail(11001)]))
+    async with model.generate_by_bytes("x") as stream:
+        await until_failed(stream)
+        assert (await anext(stream)).text == "one "  # the second is not wanted, nor what comes after it
+    with pytest.raises(ZeroDivisionError):
+        async with model.generate_by_bytes("x") as stream:
+            [await anext(stream), await anext(stream)]
+            await until_failed(stream)
+            raise ZeroDivisionError
+    async with model.generate_by_bytes("x") as stream:
+        with pytest.raises(errors.StreamBroken):
+            await stream.text()
+
+
 async def test_a_local_failure_is_told_as_itself(connect: Connect) -> None:
     double = ModelDouble(lambda item: PIECES)
     with pytest.raises(errors.InputError, match="empty"):
