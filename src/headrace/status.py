@@ -118,6 +118,12 @@ _GRPC: dict[str, Kind] = {
     "INTERNAL": Kind.AMBIGUOUS,
 }
 
+_TOO_LARGE = (
+    "larger than max",
+    "message too large",
+    "metadata size exceeds",
+)  # the other meaning of RESOURCE_EXHAUSTED
+
 
 def kind(code: int) -> Kind:
     """Tell what a Clarifai status code asks for; `Kind.UNKNOWN` for a code that is not in the table."""
@@ -198,7 +204,7 @@ def grpc_error(
             f"{target}: {what} ({text})", target=target, status=status, unprocessed=refused, retry_after=retry_after
         )
     kind_ = _GRPC.get(status, Kind.UNKNOWN)
-    if status == "RESOURCE_EXHAUSTED" and ("larger than max" in low or "message too large" in low):
+    if status == "RESOURCE_EXHAUSTED" and any(s in low for s in _TOO_LARGE):
         kind_ = Kind.TOO_LARGE
     advice = f"; {ADVICE[kind_]}" if kind_ in ADVICE else ""
     return ERRORS[kind_](

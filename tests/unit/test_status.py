@@ -111,6 +111,7 @@ def test_the_error_says_what_whose_and_what_to_do() -> None:
         ("INVALID_ARGUMENT", "", errors.InvalidRequest, Kind.INVALID),
         ("RESOURCE_EXHAUSTED", "slow down", errors.Throttled, Kind.THROTTLE),
         ("RESOURCE_EXHAUSTED", "Received message larger than max (5 vs. 4)", errors.PayloadTooLarge, Kind.TOO_LARGE),
+        ("RESOURCE_EXHAUSTED", "received metadata size exceeds hard limit", errors.PayloadTooLarge, Kind.TOO_LARGE),
         ("CANCELLED", "by the server", errors.ServerCancelled, Kind.CANCELLED),
         ("UNKNOWN", "it raised", errors.PredictionFailed, None),
         ("INTERNAL", "it raised", errors.PredictionFailed, None),

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from headrace.transport.base import Buffer, Metadata
 
 
+FAR = 1e8  # seconds beyond which a deadline is none: gRPC takes very large ones for past
+
+
 class _PollerNoise(logging.Filter):
     """Keeps a line from asyncio's log that older gRPC causes: of several loops, one finds another's wake-up gone."""
 
@@ -87,6 +90,8 @@ class GrpcTransport:
             multicallable = self._unary[method] = self._open_channel().unary_unary(method)
         call: Any = None
         try:
+            if timeout is not None and timeout > FAR:
+                timeout = None
             call = multicallable(_joined(parts), metadata=metadata, timeout=timeout)
             self._running.add(call)
             return cast("bytes", await call)
@@ -230,7 +235,7 @@ def _joined(parts: Sequence[Buffer]) -> bytes:
 
 
 def _channel_options(target: Target, options: Transmission) -> list[tuple[str, Any]]:
-    connect_ms = max(1, int(options.connect_timeout * 1000)) + 100  # ours is over first, and has the better text
+    connect_ms = _milliseconds(options.connect_timeout) + 100  # ours is over first, and has the better text
     settings: list[tuple[str, Any]] = [
         ("grpc.primary_user_agent", f"headrace-python/{__version__}"),
         ("grpc.use_local_subchannel_pool", 1),
@@ -243,9 +248,9 @@ def _channel_options(target: Target, options: Transmission) -> list[tuple[str, A
     ]
     if options.keepalive.interval is not None:
         settings += [
-            ("grpc.keepalive_time_ms", int(options.keepalive.interval * 1000)),
-            ("grpc.keepalive_timeout_ms", int(options.keepalive.timeout * 1000)),
-            ("grpc.http2.ping_timeout_ms", int(options.keepalive.timeout * 1000)),
+            ("grpc.keepalive_time_ms", _milliseconds(options.keepalive.interval)),
+            ("grpc.keepalive_timeout_ms", _milliseconds(options.keepalive.timeout)),
+            ("grpc.http2.ping_timeout_ms", _milliseconds(options.keepalive.timeout)),
         ]
     if target.local:
         settings.append(("grpc.enable_http_proxy", 0))
@@ -254,6 +259,10 @@ def _channel_options(target: Target, options: Transmission) -> list[tuple[str, A
     if options.tls.server_name:
         settings.append(("grpc.ssl_target_name_override", options.tls.server_name))
     return settings
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(min(seconds, 1e6) * 1000))  # settings are 32-bit numbers
 
 
 def _tls_credentials(options: Transmission) -> grpc.ChannelCredentials:

@@ -176,6 +176,11 @@ async def test_a_deadline_is_its_own_error(serve: Serve, connect: Connect) -> No
         await transport.unary(HANG, [b""], (), 0.05)
 
 
+@pytest.mark.parametrize("seconds", [1e9, 1e12, 1e300])
+async def test_a_deadline_in_the_far_future_is_not_past(serve: Serve, connect: Connect, seconds: float) -> None:
+    assert await connect(await serve()).unary(ECHO, [b"x"], (), seconds) == b"x"
+
+
 async def test_a_large_message_is_too_large(serve: Serve, connect: Connect) -> None:
     address = await serve()
     assert len(await connect(address, message_bytes=1 << 20).unary(ECHO, [b"x" * (1 << 19)], (), 5)) == 1 << 19
@@ -363,6 +368,11 @@ def test_settings_of_a_channel() -> None:
     assert options["grpc.enable_http_proxy"] == 0
     assert options["grpc.default_authority"] == "localhost"
     assert "grpc.keepalive_time_ms" not in options
+
+
+async def test_very_long_times_fit_the_settings(serve: Serve, connect: Connect) -> None:
+    keepalive = KeepAlive(interval=1e9, timeout=1e9)
+    assert await connect(await serve(), connect_timeout=1e9, keepalive=keepalive).unary(ECHO, [b"x"], (), 5) == b"x"
 
 
 def test_one_part_is_not_copied() -> None:
