@@ -332,6 +332,15 @@ async def test_a_model_that_never_gets_ready_is_given_up(shape: str, tmp_path: P
         assert 0.25 < took[0] < 0.9
 
 
+@pytest.mark.parametrize("shape", ["predict", "batch", "generate", "stream", "free", "map"])
+async def test_a_timeout_that_was_given_bounds_the_wait_for_a_model_too(shape: str, tmp_path: Path) -> None:
+    retry = RetryPolicy(warm_up_cap=0.02)
+    async with rigged("memory", tmp_path, lambda _: 21351, timeout=0.3, retry=retry) as rig:
+        with timed() as took, pytest.raises((DeadlineExceeded, ModelNotReady)):
+            await _texts(rig, shape)
+        assert 0.2 < took[0] < 0.9
+
+
 async def _texts(rig: Rig, shape: str) -> list[str]:
     three = ["text"] * 3
     if shape == "predict":
@@ -341,8 +350,8 @@ async def _texts(rig: Rig, shape: str) -> list[str]:
     if shape == "generate":
         return [await rig.model.generate_by_bytes("text", "text").text()]
     stream = (
-        rig.model.stream_by_bytes(three, "text", on_error="raise")
-        if shape == "stream"
+        rig.model.stream_by_bytes(three, "text", on_error="raise", matched=shape == "stream")
+        if shape in ("stream", "free")
         else rig.model.map(three, input_type="text")
     )
     async with stream:

@@ -161,7 +161,9 @@ class FreeDuplex:
 
     async def _drive(self) -> None:
         session = self._session
-        attempts = session.attempts(warm_up=self._options.warm_up)
+        warm_up = self._options.warm_up
+        # A timeout that the user gave bounds the wait for a deploying model as well; no clock of an input does it here.
+        attempts = session.attempts(warm_up=self._options.timeout if warm_up == math.inf else warm_up)
         head = await self._template()
         try:
             while True:
