@@ -60,6 +60,11 @@ class Handover(Generic[T]):
     def __len__(self) -> int:
         return len(self._queue)
 
+    def counts(self) -> tuple[int, dict[str, int], int]:
+        """Give at one moment: items handed over, drops by cause, items inside."""
+        with self._changed:
+            return self.put_count, dict(self.drops), len(self._queue)
+
     # --- in the thread
 
     def put(self, item: T) -> bool:

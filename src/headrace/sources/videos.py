@@ -160,13 +160,11 @@ class VideoSource(InputSource):
         work = self._work
         if work is None:
             return VideoStats()
-        drops = dict(work.out.drops)
+        frames, drops, waiting = work.out.counts()
         if self._closed_drops:
             drops["closed"] = drops.get("closed", 0) + self._closed_drops
-        waiting = len(work.out) + (self._encoding is not None)
-        return VideoStats(
-            work.out.put_count, self._given, sum(drops.values()), drops, waiting, work.broken, work.reconnects
-        )
+        waiting += self._encoding is not None
+        return VideoStats(frames, self._given, sum(drops.values()), drops, waiting, work.broken, work.reconnects)
 
     def set_policy(self, overflow: Overflow | None, max_age: float | None) -> None:
         """Change what happens when its reader is slow, before it is read.

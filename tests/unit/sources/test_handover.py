@@ -64,6 +64,17 @@ async def test_drop_newest_keeps_what_was_first() -> None:
     assert (handover.put_count, handover.drops) == (10, {"drop_newest": 7})
 
 
+async def test_counts_fit_together_at_any_moment() -> None:
+    handover: Handover[int] = Handover(1, overflow="latest")
+    thread = threading.Thread(target=lambda: [handover.put(number) for number in range(20_000)])
+    thread.start()
+    while thread.is_alive():
+        put, drops, inside = handover.counts()
+        assert put == drops.get("latest", 0) + inside
+    thread.join()
+    assert handover.counts() == (20_000, {"latest": 19_999}, 1)
+
+
 async def test_what_is_too_old_is_dropped() -> None:
     now = [0.0]
     handover: Handover[int] = Handover(10, max_age=1.0, clock=lambda: now[0])
