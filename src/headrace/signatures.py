@@ -195,7 +195,7 @@ def from_json(text: str) -> tuple[Method, ...]:
         messages = [
             json_format.ParseDict(value, pb.MethodSignature(), ignore_unknown_fields=True) for value in found.values()
         ]
-    except (ValueError, AttributeError, json_format.ParseError) as error:
+    except (TypeError, ValueError, AttributeError, json_format.ParseError) as error:
         raise PredictionFailed(f"the model's method signatures cannot be read: {error}") from None
     return tuple(Method.of(message) for message in messages)
 
@@ -221,13 +221,16 @@ def encode_value(data: pb.Data, field: pb.ModelTypeField, value: Any) -> None:
     elif kind in _REPEATED:
         getattr(data, _REPEATED[kind]).append(_message(value))
     elif kind == pb.ModelTypeField.JSON_DATA:
+        if not isinstance(value, Mapping | list):
+            raise TypeError(f"expected a dict or a list, got {type(value).__name__}")
+        json.dumps(value, allow_nan=False)  # refuses what is no JSON
         struct = struct_pb2.Struct()
         struct.update({"_list": value} if isinstance(value, list) else value)
         data.struct_value.CopyFrom(struct)
     elif kind == pb.ModelTypeField.NDARRAY:
         _encode_array(data.ndarray, value)
     elif kind == pb.ModelTypeField.LIST:
-        inner = field.type_args[0]
+        inner = _item_type(field)
         if isinstance(value, str | bytes) or not isinstance(value, Iterable):
             raise TypeError(f"expected {type_name(field)}, got {type(value).__name__}")
         for item in value:
@@ -271,7 +274,7 @@ def decode_value(data: pb.Data, field: pb.ModelTypeField) -> Any:
     if kind == pb.ModelTypeField.NDARRAY:
         return _decode_array(data.ndarray)
     if kind == pb.ModelTypeField.LIST:
-        inner = field.type_args[0]
+        inner = _item_type(field)
         if inner.type in _REPEATED:
             return list(_views(data, inner.type))
         return [decode_value(part.data, inner) for part in data.parts]
@@ -283,6 +286,12 @@ def decode_value(data: pb.Data, field: pb.ModelTypeField) -> Any:
         parts = {part.id: part.data for part in data.parts}
         return {inner.name: decode_value(parts.get(inner.name, pb.Data()), inner) for inner in field.type_args}
     raise PredictionFailed(f"the answer has the unknown type {kind}")
+
+
+def _item_type(field: pb.ModelTypeField) -> pb.ModelTypeField:
+    if not field.type_args:
+        raise PredictionFailed(f"the model's signature has a list of nothing: {field.name}")
+    return field.type_args[0]
 
 
 def type_name(field: pb.ModelTypeField) -> str:
@@ -329,7 +338,10 @@ def _decode_json(data: pb.Data) -> Any:
             return json.loads(data.string_value)
         except ValueError as error:
             raise PredictionFailed(f"a JSON value cannot be read: {error}") from None
-    found = json_format.MessageToDict(data.struct_value)
+    try:
+        found = json_format.MessageToDict(data.struct_value)
+    except (json_format.Error, ValueError) as error:  # NaN and infinity
+        raise PredictionFailed(f"a JSON value cannot be read: {error}") from None
     return found["_list"] if set(found) == {"_list"} else found
 
 
