@@ -15,7 +15,7 @@ Clock = Callable[[], float]
 
 
 class Rate:
-    """Spaces call starts evenly, so that at most `per_second` start in any second; adapts when the server throttles.
+    """Spaces call starts evenly: at most `per_second` become due in any second; adapts when the server throttles.
 
     A call takes a ticket and starts when it is due: no lock, no queue, usable from any thread. After a throttle the
     rate falls, by as much as the server refuses; while calls wait for it, it grows again: fast up to where it was
