@@ -12,8 +12,6 @@ from headrace.events import Resumed
 from tests.support.child import Child, echo_child
 from tests.support.rig import MODEL
 
-pytestmark = pytest.mark.core
-
 INPUTS, KILLS = 10_000, 5
 
 
@@ -52,6 +50,7 @@ async def _through(
     return texts, positions, stats.resumed
 
 
+@pytest.mark.core
 @pytest.mark.parametrize("options", [(), ("--no-ids",)], ids=["by id", "by order"])
 async def test_ten_thousand_inputs_survive_five_kills_in_order_and_none_twice(
     tmp_path: Path, options: tuple[str, ...]

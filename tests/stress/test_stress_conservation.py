@@ -174,7 +174,7 @@ def _check(scene: Scene, seen: Seen, stats: Any) -> None:
 
 
 @settings(
-    max_examples=300,
+    max_examples=150,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a stream that hangs would be made smaller for hours
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
