@@ -51,6 +51,12 @@ class Present:
 _before: pytest.StashKey[Present] = pytest.StashKey()
 
 
+def pytest_collection_finish() -> None:
+    """Spare the collector the thousands of tests themselves: going through them would hold event loops for long."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """With `-m core`, leave files without core tests alone: what they import may not be installed."""
     if config.option.markexpr != "core" or not collection_path.name.startswith("test_"):
