@@ -10,4 +10,4 @@ trap 'rm -rf "$environment"' EXIT
     grpcio==1.62.0 protobuf==4.25.1 anyio==4.4.0 aiofiles==23.2.1 \
     pytest pytest-asyncio pytest-timeout hypothesis trustme psutil
 "$environment/bin/pip" install --quiet --no-deps .
-PYTHONASYNCIODEBUG=1 "$environment/bin/python" -m pytest -q -m core
+PYTHONASYNCIODEBUG=1 "$environment/bin/python" -m pytest -q -m core --ignore=tests/integration/server --ignore=tests/unit/server
