@@ -10,7 +10,7 @@ from __future__ import annotations
 import array
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from headrace.errors import ConfigError, PredictionFailed
 from headrace.transport.base import Buffer
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
+from headrace.v2 import status_pb2
 
 M = TypeVar("M", bound=Message)
 
@@ -30,6 +31,7 @@ GENERATE = SERVICE + "GenerateModelOutputs"
 STREAM = SERVICE + "StreamModelOutputs"
 
 LARGE = 4096  # bytes from which a payload is not copied to save a part
+LATE = 32 * 1024  # bytes from which a response is decoded when it is looked at, not before
 
 _INPUTS_TAG = b"\x22"  # PostModelOutputsRequest.inputs = 4
 _ID_TAG, _DATA_TAG = b"\x0a", b"\x12"  # Input.id = 1, Input.data = 2
@@ -195,10 +197,97 @@ def decode_as(cls: type[M], raw: bytes) -> M:
     try:
         return cls.FromString(raw)
     except DecodeError as error:
-        raise PredictionFailed(f"the server's answer cannot be decoded ({len(raw)} bytes): {error}") from None
+        raise _undecodable(raw, error) from None
 
 
-def vector_of(embedding: pb.Embedding) -> array.array[float]:
+def _undecodable(raw: bytes, error: Exception) -> PredictionFailed:
+    return PredictionFailed(f"the server's answer cannot be decoded ({len(raw)} bytes): {error}")
+
+
+class Late:
+    """An output that is still bytes: its status and its input's id are known, the rest is decoded when asked for."""
+
+    __slots__ = ("_message", "input_id", "status", "wire")
+
+    def __init__(self, wire: memoryview, status: status_pb2.Status, input_id: str) -> None:
+        self.wire = wire
+        self.status = status
+        self.input_id = input_id
+        self._message: pb.Output | None = None
+
+    @property
+    def message(self) -> pb.Output:
+        """The output, decoded once.
+
+        Raises:
+            PredictionFailed: the bytes are not an output.
+        """
+        if self._message is None:
+            self._message = decode_as(pb.Output, bytes(self.wire))
+        return self._message
+
+
+def late(raw: bytes) -> tuple[status_pb2.Status, list[Late]] | None:
+    """Take a large response apart without decoding its outputs; None where they are many and small.
+
+    Raises:
+        PredictionFailed: the bytes are not a response.
+    """
+    try:
+        top = list(_fields(memoryview(raw)))
+        outputs = [part for key, part in top if key == _OUTPUTS_KEY]
+        if len(raw) < LARGE * len(outputs):
+            return None
+        head = _merge(status_pb2.Status(), (part for key, part in top if key == _STATUS_KEY))
+        return head, [_late(output) for output in outputs]
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise _undecodable(raw, error) from None
+
+
+def _late(wire: memoryview) -> Late:
+    parts = list(_fields(wire))
+    status = _merge(status_pb2.Status(), (part for key, part in parts if key == _OUTPUT_STATUS_KEY))
+    ids = [part for key, one in parts if key == _OUTPUT_INPUT_KEY for key, part in _fields(one) if key == _INPUT_ID_KEY]
+    return Late(wire, status, str(ids[-1], "utf-8") if ids else "")
+
+
+_STATUS_KEY, _OUTPUTS_KEY = 0x0A, 0x12  # MultiOutputResponse: status = 1, outputs = 2
+_OUTPUT_STATUS_KEY, _OUTPUT_INPUT_KEY, _OUTPUT_DATA_KEY = 0x12, 0x2A, 0x32  # Output: status = 2, input = 5, data = 6
+_INPUT_ID_KEY = 0x0A
+_EMBEDDINGS_KEY, _VECTOR_KEY = 0x4A, 0x0A  # Data.embeddings = 9; Embedding.vector = 1, packed
+_MEDIA_KEYS = {"image": 0x0A, "audio": 0x72}  # Data: image = 1, audio = 14
+_BASE64_KEY = 0x12  # of both
+
+
+def media_of(wire: memoryview, type_: str) -> memoryview | None:
+    """Find an output's encoded picture ("image") or sound ("audio") in its bytes, without copying it.
+
+    None where there is none, or where it takes decoding to tell: parts given twice, which protobuf merges.
+    """
+    found: memoryview | None = wire
+    for key in (_OUTPUT_DATA_KEY, _MEDIA_KEYS[type_], _BASE64_KEY):
+        found = _only(found, key)
+        if found is None:
+            return None
+    return found
+
+
+def vectors_in(wire: memoryview) -> list[memoryview[float]] | None:
+    """Find an output's vectors in its bytes, each a view of 32-bit floats; None where it takes decoding to tell."""
+    data = _only(wire, _OUTPUT_DATA_KEY)
+    if data is None or sys.byteorder == "big":
+        return None
+    found: list[memoryview[float]] = []
+    for key, embedding in _fields(data):
+        if key == _EMBEDDINGS_KEY:
+            vector = _only(embedding, _VECTOR_KEY)
+            if vector is None or len(vector) % 4:
+                return None
+            found.append(vector.cast("f"))
+    return found
+
+
+def vector_of(embedding: pb.Embedding) -> memoryview[float]:
     """Give an embedding's 32-bit floats as one piece of memory, without making a Python float of each.
 
     A packed field is its numbers as they lie in memory (little-endian); it comes first in the message.
@@ -209,7 +298,55 @@ def vector_of(embedding: pb.Embedding) -> array.array[float]:
     vector.frombytes(memoryview(embedding.SerializeToString(deterministic=True))[start : start + payload])
     if sys.byteorder == "big":
         vector.byteswap()
-    return vector
+    return memoryview(vector)
+
+
+def _only(wire: memoryview | None, key: int) -> memoryview | None:
+    """Find the one field with this key; None where there is none, several, or another form of the same field."""
+    found = [(other, part) for other, part in _fields(wire or memoryview(b"")) if other >> 3 == key >> 3]
+    return found[0][1] if len(found) == 1 and found[0][0] == key else None
+
+
+def _fields(wire: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Walk over a message: each field's key and its bytes (without the length); nothing is copied.
+
+    Raises:
+        DecodeError: it is no message.
+    """
+    at, end = 0, len(wire)
+    while at < end:
+        key, at = _read_varint(wire, at)
+        kind = key & 7
+        if kind == 2:
+            size, start = _read_varint(wire, at)
+        elif kind == 0:
+            start, size = at, _read_varint(wire, at)[1] - at
+        elif kind in (1, 5):
+            start, size = at, 8 if kind == 1 else 4
+        else:
+            raise DecodeError("Error parsing message")
+        at = start + size
+        if at > end:
+            raise DecodeError("Error parsing message")
+        yield key, wire[start:at]
+
+
+def _read_varint(wire: memoryview, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while shift < 70 and at < len(wire):
+        byte = wire[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+        shift += 7
+    raise DecodeError("Error parsing message")
+
+
+def _merge(message: M, parts: Iterable[memoryview]) -> M:
+    for part in parts:
+        message.MergeFromString(bytes(part))
+    return message
 
 
 def to_dict(message: Message) -> dict[str, Any]:

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace import codec, media
 from headrace.errors import HeadraceError, PredictionFailed, ServerError
 from headrace.v2 import resources_pb2 as pb
-from headrace.v2 import service_pb2 as rpc
+from headrace.v2 import status_pb2
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,6 +144,10 @@ class Status:
     request_id: str = ""
 
 
+#: An output, decoded or still bytes.
+Output: TypeAlias = pb.Output | codec.Late
+
+
 class Prediction:
     """One answer of a model, or the answers of a batch: `len(p)`, `p[i]` and iteration give one per input.
 
@@ -160,9 +164,9 @@ class Prediction:
     def __init__(
         self,
         raw: bytes,
-        outputs: Sequence[pb.Output],
+        outputs: Sequence[Output],
         *,
-        status: Status | None = None,
+        status: Status | status_pb2.Status | None = None,
         input_id: str = "",
         position: int = 0,
         error: HeadraceError | None = None,
@@ -190,13 +194,18 @@ class Prediction:
         return len(self._outputs)
 
     def __getitem__(self, index: int) -> Prediction:
-        output = self.outputs[index]
+        if self.error is not None:
+            raise self.error
+        output = self._outputs[index]
         index = index % len(self._outputs)
-        given = self._input_ids[index] if index < len(self._input_ids) else output.input.id or self.input_id
+        told = output.input.id if isinstance(output, pb.Output) else output.input_id
+        given = self._input_ids[index] if index < len(self._input_ids) else told or self.input_id
         return Prediction(self.raw, (output,), status=self._status, input_id=given, position=index)
 
     def __iter__(self) -> Iterator[Prediction]:
-        return (self[index] for index in range(len(self.outputs)))
+        if self.error is not None:
+            raise self.error
+        return (self[index] for index in range(len(self._outputs)))
 
     def __bool__(self) -> bool:
         return self.error is None
@@ -205,12 +214,14 @@ class Prediction:
     def outputs(self) -> Sequence[pb.Output]:
         """The protocol's outputs, one per input.
 
+        Those of a large response are decoded now.
+
         Raises:
-            HeadraceError: the input's error.
+            HeadraceError: the input's error; PredictionFailed where an output cannot be decoded.
         """
         if self.error is not None:
             raise self.error
-        return self._outputs
+        return tuple(output if isinstance(output, pb.Output) else output.message for output in self._outputs)
 
     @property
     def data(self) -> pb.Data:
@@ -219,14 +230,28 @@ class Prediction:
         Raises:
             HeadraceError: the input's error; PredictionFailed where the response has no output.
         """
-        outputs = self.outputs
-        if not outputs:
+        first = self._first
+        return (first if isinstance(first, pb.Output) else first.message).data
+
+    @property
+    def _first(self) -> Output:
+        if self.error is not None:
+            raise self.error
+        if not self._outputs:
             raise PredictionFailed("the response has no output")
-        return outputs[0].data
+        return self._outputs[0]
+
+    @property
+    def _wire(self) -> memoryview | None:
+        """The first output's bytes, where they are not decoded yet."""
+        first = self._first
+        return None if isinstance(first, pb.Output) else first.wire
 
     @property
     def status(self) -> Status:
         """How the server says it went."""
+        if isinstance(self._status, status_pb2.Status):
+            self._status = status_of(self._status)
         if self._status is not None:
             return self._status
         if isinstance(self.error, ServerError):
@@ -260,14 +285,21 @@ class Prediction:
         return frames_of(self.data)
 
     @cached_property
-    def embeddings(self) -> tuple[array.array[float], ...]:
-        """The vectors, each 32-bit floats in one piece of memory: `numpy.asarray(v)` looks at it without copying."""
+    def embeddings(self) -> tuple[memoryview[float], ...]:
+        """The vectors, each a view of 32-bit floats: `numpy.asarray(v)` looks at them without copying.
+
+        Those of a large response lie in the bytes received, and are read-only.
+        """
+        wire = self._wire
+        views = codec.vectors_in(wire) if wire is not None else None
+        if views is not None:
+            return tuple(views)
         return tuple(codec.vector_of(embedding) for embedding in self.data.embeddings)
 
     @property
-    def embedding(self) -> array.array[float]:
+    def embedding(self) -> memoryview[float]:
         """The first vector, empty when there is none."""
-        return self.embeddings[0] if self.embeddings else array.array("f")
+        return self.embeddings[0] if self.embeddings else memoryview(array.array("f"))
 
     def embedding_array(self) -> NDArray[np.float32]:
         """The first vector as an array of shape (n,), float32, on the same memory as `embedding`.
@@ -282,7 +314,7 @@ class Prediction:
     @property
     def image(self) -> bytes | None:
         """The encoded picture (PNG or JPEG), or None. Source: `data.image.base64`, raw bytes on this protocol."""
-        return self.data.image.base64 or None
+        return self._media("image") or self.data.image.base64 or None
 
     @property
     def image_size(self) -> tuple[int, int] | None:
@@ -305,17 +337,24 @@ class Prediction:
             ConfigError: Pillow isn't installed (extra `images`).
             PredictionFailed: there is no picture, or it cannot be decoded, or it has more than 85 megapixels.
         """
-        if not self.image:
+        encoded = self.image
+        if not encoded:
             raise PredictionFailed("the answer has no picture")
         try:
-            return media.decode(self.image)
+            return media.decode(encoded)
         except media.BadPicture as error:
             raise PredictionFailed(f"the picture cannot be used: {error}") from error
 
     @property
     def audio(self) -> bytes | None:
         """The encoded sound (WAV), or None. Source: `data.audio.base64`."""
-        return self.data.audio.base64 or None
+        return self._media("audio") or self.data.audio.base64 or None
+
+    def _media(self, type_: str) -> bytes | None:
+        """Take a payload out of the bytes received, without decoding what is around it."""
+        wire = self._wire
+        found = codec.media_of(wire, type_) if wire is not None else None
+        return bytes(found) if found is not None else None
 
     @property
     def usage(self) -> Usage:
@@ -335,7 +374,7 @@ class Prediction:
                 **head,
                 "error": {"type": type(self.error).__name__, "code": self.error.code, "message": str(self.error)},
             }
-        return {**head, "request_id": self.request_id, "outputs": [codec.to_dict(output) for output in self._outputs]}
+        return {**head, "request_id": self.request_id, "outputs": [codec.to_dict(output) for output in self.outputs]}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the result to a file: the picture, the sound, the mask, else the text, else JSON. Blocking.
@@ -409,7 +448,6 @@ def regions_of(data: pb.Data) -> tuple[Region, ...]:
     return tuple(found)
 
 
-def status_of(response: rpc.MultiOutputResponse) -> Status:
-    """Read a response's envelope."""
-    status = response.status
+def status_of(status: status_pb2.Status) -> Status:
+    """Read a status of the protocol."""
     return Status(int(status.code), status.description, status.details, status.req_id)

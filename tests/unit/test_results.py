@@ -12,7 +12,6 @@ from headrace import Concept, Prediction, Region, Status, Usage
 from headrace.errors import InputError, NotFound, PredictionFailed, ServerError
 from headrace.results import status_of
 from headrace.v2 import resources_pb2 as pb
-from headrace.v2 import service_pb2 as rpc
 from headrace.v2 import status_pb2
 
 
@@ -132,7 +131,7 @@ def test_no_representation_shows_data() -> None:
 
 def test_the_envelopes_status() -> None:
     status = status_pb2.Status(code=10010, description="d", details="e", req_id="r")  # type: ignore[arg-type]
-    assert status_of(rpc.MultiOutputResponse(status=status)) == Status(10010, "d", "e", "r")
+    assert status_of(status) == Status(10010, "d", "e", "r")
 
 
 def test_errors_of_the_server_are_told_by_code() -> None:

@@ -71,7 +71,7 @@ def test_frames_have_their_time_in_seconds() -> None:
 def test_vectors_are_those_of_the_message(length: int) -> None:
     vector = numpy.random.default_rng(7).standard_normal(length).astype("f4")
     found = prediction(embeddings=[pb.Embedding(vector=vector, num_dimensions=length), pb.Embedding(vector=[1.5])])
-    assert found.embedding.typecode == "f"
+    assert found.embedding.format == "f"
     assert found.embedding.tolist() == vector.tolist()
     assert [len(one) for one in found.embeddings] == [length, 1]
     assert found.embeddings[1].tolist() == [1.5]

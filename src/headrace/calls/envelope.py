@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from headrace import codec, status
 from headrace.errors import PredictionFailed, ServerError
-from headrace.results import Status, status_of
+from headrace.results import Output
 from headrace.status import Kind
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import status_pb2
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A response taken apart.
 
     Attributes:
         raw: the bytes as received.
-        status: the envelope's status.
-        answers: one per output: the output, or the error that its status tells.
+        head: the envelope's status, as the protocol has it.
+        answers: one per output: the output (that of a large response not decoded yet), or the error that its status
+            tells.
         failure: the error of the whole request, where no output tells one; else None.
         marker: neither a result nor a failure: to be skipped.
     """
 
     raw: bytes
-    status: Status
-    answers: tuple[pb.Output | ServerError, ...]
-    failure: ServerError | None
+    head: status_pb2.Status
+    answers: Sequence[Output | ServerError]
+    failure: ServerError | None = None
     marker: bool = False
 
     @property
@@ -45,21 +46,44 @@ def read(raw: bytes) -> Envelope:
     Raises:
         PredictionFailed: the bytes are not a response.
     """
-    response = codec.decode(raw)
-    envelope = status_of(response)
-    kind = status.kind(envelope.code)
-    answers: list[pb.Output | ServerError] = []
-    for output in response.outputs:
-        error = failure_of(output.status, envelope.request_id, output.input.id) if output.HasField("status") else None
-        answers.append(error or output)
-    if kind in (Kind.OK, Kind.MIXED):
-        return Envelope(raw, envelope, tuple(answers), None)
+    found = codec.late(raw) if len(raw) >= codec.LATE else None
+    if found is None:
+        response = codec.decode(raw)
+        head, answers = response.status, _answers(response.outputs, response.status)
+    else:
+        head, answers = found[0], _answers(found[1], found[0])
+    kind = status.kind(head.code)
+    if kind in _GOOD:
+        return Envelope(raw, head, answers)
     if kind is Kind.MARKER:
-        return Envelope(raw, envelope, (), None, marker=True)
-    failure = failure_of(response.status, envelope.request_id, None)
+        return Envelope(raw, head, (), marker=True)
     if answers and all(isinstance(answer, ServerError) for answer in answers):
-        return Envelope(raw, envelope, tuple(answers), None)  # every output tells its own failure
-    return Envelope(raw, envelope, (), failure)
+        return Envelope(raw, head, answers)  # every output tells its own failure
+    return Envelope(raw, head, (), failure_of(head, head.req_id))
+
+
+_GOOD = (Kind.OK, Kind.MIXED)
+_NO_FAILURE = (Kind.OK, Kind.MARKER)
+
+
+def _answers(outputs: Sequence[Output], head: status_pb2.Status) -> list[Output | ServerError]:
+    answers: list[Output | ServerError] = []
+    for output in outputs:
+        told = output.status
+        code = told.code  # 0: it has none of its own and shares the envelope's
+        if code and status.kind(code) not in _NO_FAILURE:
+            error = failure_of(told, head.req_id, id_of(output))
+            answers.append(output if error is None else error)
+        else:
+            answers.append(output)
+    return answers
+
+
+def id_of(answer: Output | ServerError) -> str:
+    """Tell which input an answer is for, "" where it doesn't say."""
+    if isinstance(answer, pb.Output):
+        return answer.input.id
+    return answer.input_id or ""
 
 
 def failure_of(message: status_pb2.Status, request_id: str = "", input_id: str | None = None) -> ServerError | None:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from headrace import codec, events
 from headrace.calls import envelope
+from headrace.calls.envelope import id_of
 from headrace.calls.parts import Convert, DuplexOptions, Feeder, Pulled, Signal, Tally, Template
 from headrace.calls.session import Session
 from headrace.errors import (
@@ -25,11 +26,10 @@ from headrace.errors import (
 )
 from headrace.flow.pipe import EndOfPipe, Pipe
 from headrace.inputs import Input
-from headrace.results import Prediction
+from headrace.results import Output, Prediction
 from headrace.sources.iterables import Source
 from headrace.status import fatal
 from headrace.transport.base import Buffer, Call
-from headrace.v2 import resources_pb2 as pb
 
 
 class FreeDuplex:
@@ -258,13 +258,13 @@ class FreeDuplex:
             return
         if response.failure is not None:
             raise response.failure
-        outputs: list[pb.Output] = []
+        outputs: list[Output] = []
         for answer in response.answers:
             if isinstance(answer, HeadraceError):
                 raise answer
             outputs.append(answer)
-        input_id = outputs[0].input.id if outputs else ""
-        prediction = Prediction(raw, outputs, status=response.status, input_id=input_id, position=self.tally.received)
+        input_id = id_of(outputs[0]) if outputs else ""
+        prediction = Prediction(raw, outputs, status=response.head, input_id=input_id, position=self.tally.received)
         self.tally.received += 1
         self._sent.clear()
         self._session.succeeded()

@@ -12,12 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from headrace.calls.envelope import Envelope
+from headrace.calls.envelope import Envelope, id_of
 from headrace.calls.retry import Attempts
 from headrace.errors import HeadraceError, ServerError
 from headrace.inputs import Input
-from headrace.results import Prediction
-from headrace.v2 import resources_pb2 as pb
+from headrace.results import Output, Prediction
 
 LATE_MOST = 65536  # ids of timed-out inputs whose answers may still come
 
@@ -140,7 +139,7 @@ class Ledger:
         return list(self._by_ids(response) if self._has_ids(response) else self._in_order(response))
 
     def _has_ids(self, response: Envelope) -> bool:
-        ids = [_id_of(answer) for answer in response.answers]
+        ids = [id_of(answer) for answer in response.answers]
         with_ids = any(ids)
         nameless = next((answer for answer in response.answers if isinstance(answer, ServerError)), None)
         if with_ids and not all(ids):
@@ -162,9 +161,9 @@ class Ledger:
         return with_ids
 
     def _by_ids(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
-        found: dict[str, list[pb.Output | ServerError]] = {}
+        found: dict[str, list[Output | ServerError]] = {}
         for answer in response.answers:
-            found.setdefault(_id_of(answer), []).append(answer)
+            found.setdefault(id_of(answer), []).append(answer)
         for input_id, answers in found.items():
             entry = self._by_id.get(input_id)
             if entry is None or entry.request < 0:
@@ -277,16 +276,10 @@ class Ledger:
             self.free(entry)
 
 
-def _id_of(answer: pb.Output | ServerError) -> str:
-    if isinstance(answer, ServerError):
-        return answer.input_id or ""
-    return answer.input.id
-
-
-def _result(entry: Entry, answers: Sequence[pb.Output | ServerError], response: Envelope) -> Prediction | ServerError:
-    outputs: list[pb.Output] = []
+def _result(entry: Entry, answers: Sequence[Output | ServerError], response: Envelope) -> Prediction | ServerError:
+    outputs: list[Output] = []
     for answer in answers:
         if isinstance(answer, ServerError):
             return answer
         outputs.append(answer)
-    return Prediction(response.raw, outputs, status=response.status, input_id=entry.item.id, position=entry.position)
+    return Prediction(response.raw, outputs, status=response.head, input_id=entry.item.id, position=entry.position)

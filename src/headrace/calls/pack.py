@@ -11,17 +11,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from headrace import codec
 from headrace.calls import envelope
 from headrace.calls.deadline import Deadline
-from headrace.calls.envelope import Envelope
+from headrace.calls.envelope import Envelope, id_of
 from headrace.calls.retry import RETRIED
 from headrace.calls.session import Session
 from headrace.calls.unary import unary
 from headrace.config import Limits
 from headrace.errors import HeadraceError, PredictionFailed, ServerError
 from headrace.inputs import Input, split
-from headrace.results import Prediction
+from headrace.results import Output, Prediction
 from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Metadata
-from headrace.v2 import resources_pb2 as pb
 
 AT_ONCE = 8  # requests of one list that are under way together
 
@@ -190,7 +189,7 @@ def _judge(raw: bytes, number: int, *, alone: bool) -> Envelope:
     elif number > 1 and len(response.answers) != number:
         raise PredictionFailed(
             f"the server answered with {len(response.answers)} outputs to {number} inputs",
-            request_id=response.status.request_id,
+            request_id=response.head.req_id,
         )
     return response
 
@@ -198,14 +197,14 @@ def _judge(raw: bytes, number: int, *, alone: bool) -> Envelope:
 def _predictions(response: Envelope, positions: Sequence[int], inputs: Sequence[Input]) -> list[Prediction]:
     """Give each input its answer: by id where all outputs carry known ones, else by order."""
     if len(inputs) == 1:
-        outputs: list[pb.Output] = []
+        outputs: list[Output] = []
         for answer in response.answers:
             if isinstance(answer, ServerError):
                 answer.input_id = inputs[0].id
                 return [Prediction.failed(answer, input_id=inputs[0].id, position=positions[0], raw=response.raw)]
             outputs.append(answer)
-        return [Prediction(response.raw, outputs, status=response.status, input_id=inputs[0].id, position=positions[0])]
-    by_id = {_id_of(answer): answer for answer in response.answers}
+        return [Prediction(response.raw, outputs, status=response.head, input_id=inputs[0].id, position=positions[0])]
+    by_id = {id_of(answer): answer for answer in response.answers}
     ids = [item.id for item in inputs]
     ordered = [by_id[id_] for id_ in ids] if set(by_id) == set(ids) and len(by_id) == len(ids) else response.answers
     found: list[Prediction] = []
@@ -214,14 +213,8 @@ def _predictions(response: Envelope, positions: Sequence[int], inputs: Sequence[
             answer.input_id = item.id
             found.append(Prediction.failed(answer, input_id=item.id, position=position, raw=response.raw))
         else:
-            found.append(
-                Prediction(response.raw, (answer,), status=response.status, input_id=item.id, position=position)
-            )
+            found.append(Prediction(response.raw, (answer,), status=response.head, input_id=item.id, position=position))
     return found
-
-
-def _id_of(answer: pb.Output | ServerError) -> str:
-    return (answer.input_id or "") if isinstance(answer, ServerError) else answer.input.id
 
 
 def join(predictions: Sequence[Prediction]) -> Prediction:
@@ -229,8 +222,8 @@ def join(predictions: Sequence[Prediction]) -> Prediction:
     if len(predictions) == 1:
         return predictions[0]
     raws = list({id(prediction.raw): prediction.raw for prediction in predictions}.values())
-    outputs = [output for prediction in predictions for output in prediction.outputs]
+    outputs = [output for prediction in predictions for output in prediction._outputs]
     ids = [prediction.input_id for prediction in predictions]
     return Prediction(
-        raws[0] if len(raws) == 1 else b"".join(raws), outputs, status=predictions[0].status, input_ids=ids
+        raws[0] if len(raws) == 1 else b"".join(raws), outputs, status=predictions[0]._status, input_ids=ids
     )

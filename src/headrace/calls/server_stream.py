@@ -28,10 +28,9 @@ from headrace.errors import (
     TransportError,
 )
 from headrace.flow.pipe import EndOfPipe, Pipe
-from headrace.results import Prediction
+from headrace.results import Output, Prediction
 from headrace.status import Kind, kind_of
 from headrace.transport.base import Buffer, Call, Metadata
-from headrace.v2 import resources_pb2 as pb
 
 READY_BYTES = 1 << 20  # answers that wait for the consumer
 READY_ITEMS = 1024
@@ -216,12 +215,12 @@ class _Reader:
             return None
         if found.failure is not None:
             raise found.failure
-        outputs: list[pb.Output] = []
+        outputs: list[Output] = []
         for answer in found.answers:
             if isinstance(answer, HeadraceError):
                 raise answer
             outputs.append(answer)
-        return Prediction(raw, outputs, status=found.status, input_id=self._input_id, position=self.received)
+        return Prediction(raw, outputs, status=found.head, input_id=self._input_id, position=self.received)
 
     async def _deliver(self, answer: Prediction) -> None:
         self.received += 1

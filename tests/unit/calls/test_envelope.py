@@ -35,7 +35,7 @@ def test_good_outputs_are_answers(code: int | None) -> None:
     found = read(10000, output(code, "a", "x"), output(code, "b", "y"), req_id="r1")
     assert [answer.data.text.raw for answer in found.answers if isinstance(answer, pb.Output)] == ["x", "y"]
     assert (found.failure, found.refusal, found.marker) == (None, None, False)
-    assert (found.status.code, found.status.request_id) == (10000, "r1")
+    assert (found.head.code, found.head.req_id) == (10000, "r1")
 
 
 @pytest.mark.parametrize("code", [10000, 10010])

@@ -13,12 +13,13 @@ from headrace.calls.envelope import Envelope
 from headrace.calls.ledger import LATE_MOST, Entry, Ledger, Matching, Mismatch
 from headrace.errors import DeadlineExceeded, PredictionFailed, ServerError
 from headrace.inputs import Input
-from headrace.results import Prediction, Status
+from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
+from headrace.v2 import status_pb2
 
 pytestmark = pytest.mark.core
 
-OK = Status(10000)
+OK = status_pb2.Status(code=10000)  # type: ignore[arg-type]
 
 
 def output(entry: Entry, with_id: bool) -> pb.Output:
