@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import os
 import sys
 import threading
 import time
+from collections.abc import Awaitable, Callable, Mapping
 
 import psutil
 
-from benchmarks.__main__ import canned_server
+from benchmarks.server import serve
+from benchmarks.server.answers import clarifai
 from headrace import Client, Model
 
 GROWTH = 1.05
+WARM_UP = 2000  # calls of each kind after which memory is level
+
+Work = Callable[[Model, int], Awaitable[None]]
 
 
 def snapshot() -> tuple[float, int, int, int]:
@@ -55,21 +61,26 @@ async def cancelled(model: Model, number: int) -> None:
     await asyncio.gather(*(worker() for _ in range(16)))
 
 
-async def soak(address: str, number: int) -> bool:
+async def soak(addresses: Mapping[str, str], number: int) -> bool:
     """Run the parts and print a row after each; tell whether all stayed flat."""
     print(f"{'after':<34}{'RSS MiB':>10}{'tasks':>8}{'threads':>9}{'files':>8}{'seconds':>10}")
-    async with Client(base_url=address) as client:
-        model = client.model("u/a/models/m")
-        await calls(model, number // 10)
-        await inputs(model, number // 10)
-        await cancelled(model, number // 100)
+    async with contextlib.AsyncExitStack() as stack:
+        parts: list[tuple[str, str, Work, int]] = [
+            ("unary calls", "unary", calls, number),
+            ("inputs of one stream", "duplex", inputs, number),
+            ("cancelled token streams", "burst", cancelled, number // 10),
+        ]
+        models = {}
+        for _name, port, work, count in parts:  # each kind of call has a port of its own, and so a client
+            client = await stack.enter_async_context(Client(base_url=f"http://{addresses[port]}"))
+            models[port] = client.model("u/a/models/m")
+            await work(models[port], max(count // 10, WARM_UP))
         base = snapshot()
         print(f"{'warm-up':<34}{base[0]:>10.1f}{base[1]:>8}{base[2]:>9}{base[3]:>8}")
         flat = True
-        parts = (("unary calls", calls, number), ("inputs of one stream", inputs, number))
-        for name, work, count in (*parts, ("cancelled token streams", cancelled, number // 10)):
+        for name, port, work, count in parts:
             start = time.monotonic()
-            await work(model, count)
+            await work(models[port], count)
             await asyncio.sleep(0.1)  # what was cancelled last has ended
             now = snapshot()
             label = f"{count:,} {name}"
@@ -83,8 +94,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description="What many calls leave behind.")
     parser.add_argument("--calls", type=int, default=100_000, help="calls; a tenth as many cancelled streams")
     number = parser.parse_args().calls
-    with canned_server() as address:
-        flat = asyncio.run(soak(address, number))
+    with serve(clarifai()) as addresses:
+        flat = asyncio.run(soak(addresses, number))
     print("flat" if flat else "NOT flat")
     sys.exit(0 if flat else 1)
 
