@@ -35,10 +35,11 @@ LATE = 32 * 1024  # bytes from which a response is decoded when it is looked at,
 
 _INPUTS_TAG = b"\x22"  # PostModelOutputsRequest.inputs = 4
 _ID_TAG, _DATA_TAG = b"\x0a", b"\x12"  # Input.id = 1, Input.data = 2
-_FIELD_TAGS = {"image": b"\x0a", "video": b"\x12", "text": b"\x6a", "audio": b"\x72"}  # Data: 1, 2, 13, 14
-_FORM_TAGS = {  # within Image, Video, Audio: url = 1, base64 = 2; within Text: raw = 1, url = 2
-    ("text", "bytes"): b"\x0a",
-    ("text", "url"): b"\x12",
+# Data: image = 1, video = 2, text = 13, audio = 14. In Text: raw = 1, url = 2; in the others: url = 1, base64 = 2.
+_TAGS = {
+    (type_, form): (tag, b"\x0a" if (type_ == "text") == (form == "bytes") else b"\x12")
+    for type_, tag in {"image": b"\x0a", "video": b"\x12", "text": b"\x6a", "audio": b"\x72"}.items()
+    for form in ("bytes", "url")
 }
 
 
@@ -133,16 +134,18 @@ def encode_input(input_id: str, fields: Iterable[tuple[str, str, Buffer]]) -> li
     body: list[Buffer] = []
     size = 0
     for type_, form, payload in fields:
-        tag = _FORM_TAGS.get((type_, form)) or (b"\x0a" if form == "url" else b"\x12")
-        length = _length(payload)
-        head = tag + _varint(length)
-        inner = len(head) + length
-        body += (_FIELD_TAGS[type_] + _varint(inner) + head, payload)
-        size += len(body[-2]) + length
+        tag, inner_tag = _TAGS[type_, form]
+        length = payload.nbytes if isinstance(payload, memoryview) else len(payload)
+        inner = inner_tag + _varint(length)
+        head = tag + _varint(len(inner) + length) + inner
+        body += (head, payload)
+        size += len(head) + length
     identity = input_id.encode()
-    start = _ID_TAG + _varint(len(identity)) + identity if identity else b""
-    start += _DATA_TAG + _varint(size)
-    return _merged([_INPUTS_TAG + _varint(len(start) + size) + start, *body])
+    start = _DATA_TAG + _varint(size)
+    if identity:
+        start = _ID_TAG + _varint(len(identity)) + identity + start
+    start = _INPUTS_TAG + _varint(len(start) + size) + start
+    return [b"".join((start, *body))] if size < LARGE else _merged([start, *body])
 
 
 def encode_raw_input(message: bytes, input_id: str = "") -> list[Buffer]:
@@ -171,12 +174,19 @@ def _merged(parts: list[Buffer]) -> list[Buffer]:
 
 
 def _varint(value: int) -> bytes:
+    if value < 0x80:
+        return _BYTE[value]
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
         value >>= 7
     out.append(value)
     return bytes(out)
+
+
+_BYTE = [bytes((value,)) for value in range(0x80)]
 
 
 def decode(raw: bytes) -> rpc.MultiOutputResponse:
@@ -197,11 +207,7 @@ def decode_as(cls: type[M], raw: bytes) -> M:
     try:
         return cls.FromString(raw)
     except DecodeError as error:
-        raise _undecodable(raw, error) from None
-
-
-def _undecodable(raw: bytes, error: Exception) -> PredictionFailed:
-    return PredictionFailed(f"the server's answer cannot be decoded ({len(raw)} bytes): {error}")
+        raise PredictionFailed(f"the server's answer cannot be decoded ({len(raw)} bytes): {error}") from None
 
 
 class Late:
@@ -228,10 +234,9 @@ class Late:
 
 
 def late(raw: bytes) -> tuple[status_pb2.Status, list[Late]] | None:
-    """Take a large response apart without decoding its outputs; None where they are many and small.
+    """Take a large response apart without decoding its outputs; None where that is to be left to protobuf.
 
-    Raises:
-        PredictionFailed: the bytes are not a response.
+    Which is where they are many and small, and where the bytes are in any way odd: what they are, it decides.
     """
     try:
         top = list(_fields(memoryview(raw)))
@@ -240,8 +245,8 @@ def late(raw: bytes) -> tuple[status_pb2.Status, list[Late]] | None:
             return None
         head = _merge(status_pb2.Status(), (part for key, part in top if key == _STATUS_KEY))
         return head, [_late(output) for output in outputs]
-    except (DecodeError, UnicodeDecodeError) as error:
-        raise _undecodable(raw, error) from None
+    except (DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _late(wire: memoryview) -> Late:
@@ -317,6 +322,8 @@ def _fields(wire: memoryview) -> Iterator[tuple[int, memoryview]]:
     while at < end:
         key, at = _read_varint(wire, at)
         kind = key & 7
+        if not 8 <= key < 1 << 32:
+            raise DecodeError("no field has that number")
         if kind == 2:
             size, start = _read_varint(wire, at)
         elif kind == 0:
@@ -324,10 +331,10 @@ def _fields(wire: memoryview) -> Iterator[tuple[int, memoryview]]:
         elif kind in (1, 5):
             start, size = at, 8 if kind == 1 else 4
         else:
-            raise DecodeError("Error parsing message")
+            raise DecodeError("groups are left to protobuf")
         at = start + size
         if at > end:
-            raise DecodeError("Error parsing message")
+            raise DecodeError("it ends within a field")
         yield key, wire[start:at]
 
 
@@ -340,7 +347,7 @@ def _read_varint(wire: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
         shift += 7
-    raise DecodeError("Error parsing message")
+    raise DecodeError("no number")
 
 
 def _merge(message: M, parts: Iterable[memoryview]) -> M:

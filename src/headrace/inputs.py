@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from dataclasses import field as declared
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
 
 from headrace import codec
 from headrace.config import Limits
@@ -26,13 +24,15 @@ InputLike: TypeAlias = Any
 Form: TypeAlias = Literal["bytes", "url", "path", "file", "picture"]
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(NamedTuple):
     """One part of an input: its type ("" until it is looked up), the form of its payload, the payload."""
 
     type: str
     form: Form
-    payload: Any = declared(repr=False)
+    payload: Any
+
+    def __repr__(self) -> str:
+        return f"Field({self.type!r}, {self.form!r})"
 
     @property
     def ready(self) -> bool:
@@ -175,17 +175,25 @@ class Input:
     @property
     def typed(self) -> bool:
         """Whether every part's type is known."""
-        return all(field.type for field in self.fields)
+        for field in self.fields:  # noqa: SIM110 - asked of every input, and all() costs four times as much
+            if not field.type:
+                return False
+        return True
 
     @property
     def ready(self) -> bool:
         """Whether it can be sent without reading or encoding anything first."""
-        return all(field.ready for field in self.fields)
+        for field in self.fields:  # noqa: SIM110 - as above
+            if not field.ready:
+                return False
+        return True
 
     @property
     def size_bytes(self) -> int:
         """Bytes of all payloads that are in memory."""
-        return len(self._raw) if self._raw is not None else sum(field.size for field in self.fields)
+        if self._raw is not None:
+            return len(self._raw)
+        return self.fields[0].size if len(self.fields) == 1 else sum(field.size for field in self.fields)
 
     def with_type(self, input_type: str) -> Input:
         """Make the same input with the type of its untyped parts set."""
@@ -193,18 +201,37 @@ class Input:
             return self
         checked_type(input_type)
         return Input(
-            [field if field.type else replace(field, type=input_type) for field in self.fields], self.id or None
+            [field if field.type else field._replace(type=input_type) for field in self.fields], self.id or None
         )
 
     def with_id(self, id: str) -> Input:
         """Make the same input with another id."""
-        return Input(self.fields, id, raw=self._raw)
+        return self._named(_checked_id(id))
+
+    def _named(self, id: str) -> Input:
+        """Make the same input with an id that is known to be good."""
+        made = object.__new__(Input)
+        made.id, made.fields, made._raw = id, self.fields, self._raw
+        return made
 
     def encode(self) -> list[Buffer]:
         """Encode it for a request, in parts; it must be typed and ready."""
         if self._raw is not None:
             return codec.encode_raw_input(self._raw, self.id)
-        return codec.encode_input(self.id, ((field.type, field.form, field.payload) for field in self.fields))
+        return codec.encode_input(self.id, self.fields)
+
+
+def prepared(item: Input, id: str, limits: Limits) -> Input | None:
+    """Give an input an id if it has none, and check it; None where it has to be looked up, read or encoded first.
+
+    Raises:
+        InputError: empty, or over a limit.
+    """
+    if not item.typed or not item.ready or _pillow_wanted(item):
+        return None
+    named = item if item.id else item._named(id)
+    check(named, limits)
+    return named
 
 
 async def load(item: Input, limits: Limits) -> Input:
@@ -215,7 +242,7 @@ async def load(item: Input, limits: Limits) -> Input:
     """
     if not item.ready:
         item = Input([f if f.ready else await _loaded(f, item, limits) for f in item.fields], item.id or None)
-    if _pillow_wanted(item) and "PIL.Image" not in sys.modules:
+    if _pillow_wanted(item):
         from anyio import to_thread
 
         await to_thread.run_sync(_import_pillow)
@@ -262,7 +289,7 @@ async def _loaded(field: Field, item: Input, limits: Limits) -> Field:
     from anyio import to_thread
 
     if field.form == "path":
-        return replace(field, form="bytes", payload=await _read(field, item, limits))
+        return field._replace(form="bytes", payload=await _read(field, item, limits))
     if field.form == "file":
         try:
             data = await to_thread.run_sync(field.payload.read)
@@ -272,9 +299,9 @@ async def _loaded(field: Field, item: Input, limits: Limits) -> Field:
             data = _utf8(data)
         if not isinstance(data, bytes | bytearray | memoryview):
             raise InputError(f"{_name(item)}: the file gave {type(data).__name__}, not bytes", input_id=item.id or None)
-        return replace(field, form="bytes", payload=_flat(data))
+        return field._replace(form="bytes", payload=_flat(data))
     try:
-        return replace(field, form="bytes", payload=await to_thread.run_sync(encode_picture, field.payload))
+        return field._replace(form="bytes", payload=await to_thread.run_sync(encode_picture, field.payload))
     except InputError as error:
         raise InputError(f"{_name(item)}: {error}", input_id=item.id or None) from error.__cause__
 
@@ -377,7 +404,10 @@ def _flat(data: Buffer) -> Buffer:
 
 
 def _pillow_wanted(item: Input) -> bool:
-    return any(f.type == "image" and f.form == "bytes" and f.size >= _SMALL_IMAGE for f in item.fields)
+    for f in item.fields:
+        if f.type == "image" and f.form == "bytes" and f.size >= _SMALL_IMAGE and "PIL.Image" not in sys.modules:
+            return True
+    return False
 
 
 _SMALL_IMAGE = 4096  # bytes below which a picture's pixels aren't worth looking at

@@ -38,7 +38,7 @@ from headrace.errors import (
     ServerError,
     SourceError,
 )
-from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, checked_type, load, made
+from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, checked_type, load, made, prepared
 from headrace.results import Prediction
 from headrace.signatures import Method, from_json
 from headrace.sources.iterables import source
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from headrace.reference import ModelRef
 
 UNSUPPORTED_FORMAT = 30101  # what models without signatures answer to the question for them
+
+_LISTS = (list, tuple)
 
 #: What is one input although it can be iterated over.
 SINGLE: tuple[type, ...] = (str, bytes, bytearray, memoryview, Path, Input)
@@ -94,6 +96,7 @@ class Model:
             raise ConfigError(f"unknown arguments: {', '.join(sorted(client_options))}")
         self._client = client
         self._plain: Given | None = None  # the checked options of calls that give none
+        self._head = b""  # their template, where no routing has to be looked up
         account = client._account
         self.ref: ModelRef = reference.ModelRef.of(
             url, user_id, app_id, model_id, model_version, account.user_id, account.app_id
@@ -151,11 +154,14 @@ class Model:
         """
         given = self._given(options, input_type)
         deadline = Deadline.after(given.seconds(self._client.timeouts.total))
-        items = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+        items = inputs if isinstance(inputs, _LISTS) else (inputs,)
         if not items:
             raise ConfigError("no inputs")
         if len(items) == 1:
-            item = await self._prepared(Input.of(items[0], input_type), input_type)
+            item = Input.of(items[0], input_type)
+            item = prepared(item, self._client._next_id(), self._client.limits) or await self._prepared(
+                item, input_type
+            )
             return await predict_one(
                 self._client._session,
                 await self._template(given),
@@ -471,6 +477,8 @@ class Model:
         return known[0]
 
     async def _template(self, given: Given) -> bytes:
+        if given is self._plain and self._head:
+            return self._head
         routing = dict(given.routing)
         if routing and "user_id" not in routing:
             routing["user_id"] = await self._client._own_user_id()
@@ -494,7 +502,7 @@ class Model:
         if not options and self._plain is not None:
             return self._plain
         given = check(options, self._routing, self._client._timeout, known)
-        self._encoded(given, given.routing)  # a wrong parameter is found now, not when the stream starts
+        head = self._encoded(given, given.routing)  # a wrong parameter is found now, not when the stream starts
         if not options:
-            self._plain = given
+            self._plain, self._head = given, b"" if given.routing else head
         return given

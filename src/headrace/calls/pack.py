@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import cast
 
 from headrace import codec
 from headrace.calls import envelope
@@ -41,7 +42,11 @@ async def predict_one(
     """
 
     def judge(raw: bytes) -> Prediction:
-        return _predictions(_judge(raw, 1, alone=True), (0,), (item,))[0]
+        response = envelope.read(raw)
+        refusal = response.failure or next((a for a in response.answers if isinstance(a, ServerError)), None)
+        if refusal is not None:
+            raise refusal
+        return Prediction(raw, cast("Sequence[Output]", response.answers), status=response.head, input_id=item.id)
 
     try:
         return await unary(
@@ -136,7 +141,7 @@ async def _round(
                 session,
                 codec.PREDICT,
                 parts,
-                lambda raw: _judge(raw, len(inputs), alone=False),
+                lambda raw: _judge(raw, len(inputs)),
                 metadata=metadata,
                 timeout=deadline,
                 warm_up=warm_up,
@@ -178,15 +183,11 @@ async def _together(groups: Sequence[Sequence[int]], send: Callable[[Sequence[in
         await asyncio.wait(tasks)
 
 
-def _judge(raw: bytes, number: int, *, alone: bool) -> Envelope:
+def _judge(raw: bytes, number: int) -> Envelope:
     response = envelope.read(raw)
     if response.failure is not None:
         raise response.failure
-    if alone:
-        for answer in response.answers:
-            if isinstance(answer, ServerError):
-                raise answer
-    elif number > 1 and len(response.answers) != number:
+    if number > 1 and len(response.answers) != number:
         raise PredictionFailed(
             f"the server answered with {len(response.answers)} outputs to {number} inputs",
             request_id=response.head.req_id,

@@ -54,6 +54,21 @@ class Session:
             self.budget.called()
         return Attempts(self.policy, self.budget, self.timeouts.warm_up if warm_up is None else warm_up, self.emit)
 
+    def at_once(self) -> Connection | None:
+        """Take a place on a connection that is ready, where a call has nothing to wait for; else None.
+
+        Give it back with `Connection.leave`.
+        """
+        home = self.channels.home()
+        if home.waiters or not home.concurrency.free:
+            return None
+        connection = self.channels.ready(home)
+        if connection is None or not self.rate.start():
+            return None
+        home.concurrency.enter()
+        connection.enter()
+        return connection
+
     async def turn(self) -> None:
         """Wait until the client's rate lets another call start."""
         ticket = self.rate.take()

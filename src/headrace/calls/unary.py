@@ -45,8 +45,19 @@ async def unary(
         HeadraceError: the failure that was final.
     """
     deadline = Deadline(timeout.at, timeout.seconds) if isinstance(timeout, Deadline) else Deadline.after(timeout)
-    phase = Phase()
+    headers = (*session.metadata, *metadata) if metadata else session.metadata
     session.counts.calls += 1
+    session.budget.called()
+    failure: HeadraceError | None = None
+    connection = session.at_once() if session.policy.hedge_after is None else None
+    if connection is not None:  # nothing to wait for but the answer, and for that the transport keeps the time
+        try:
+            return await _send(session, connection, method, parts, judge, headers, deadline)
+        except HeadraceError as error:
+            failure = error
+        finally:
+            connection.leave()
+    phase = Phase("waiting for the answer") if failure is not None else Phase()
     try:
         async with asyncio.timeout(deadline.or_none) as scope:
 
@@ -56,10 +67,12 @@ async def unary(
                     if (left := deadline.or_none) is not None:
                         scope.reschedule(asyncio.get_running_loop().time() + left)
 
-            return await _attempt_until_done(session, method, parts, judge, metadata, deadline, warm_up, phase, warming)
+            return await _attempt_until_done(
+                session, method, parts, judge, headers, deadline, warm_up, phase, warming, failure
+            )
     except TimeoutError as error:
         session.counts.failures += 1
-        if isinstance(error, HeadraceError) and deadline.remaining > 0:
+        if isinstance(error, HeadraceError) and not _over(deadline):
             raise  # an attempt's own timeout, final
         raise phase.deadline_exceeded(what, deadline, session.channels.target) from phase.last
     except HeadraceError:
@@ -72,18 +85,22 @@ async def _attempt_until_done(
     method: str,
     parts: Sequence[Buffer],
     judge: Callable[[bytes], T],
-    metadata: Metadata,
+    headers: Metadata,
     deadline: Deadline,
     warm_up: float | None,
     phase: Phase,
     warming: Callable[[float], None],
+    failure: HeadraceError | None,
 ) -> T:
-    attempts = session.attempts(warm_up=warm_up)
-    headers = (*session.metadata, *metadata)
+    """Make attempts until one is final; `failure` is that of an attempt which was made already."""
+    attempts = session.attempts(warm_up=warm_up, fresh=False)
     hedge_after = session.policy.hedge_after
     while True:
         phase.attempt = attempts.made
         try:
+            if failure is not None:
+                error, failure = failure, None
+                raise error
             if hedge_after is None:
                 return await _attempt(session, method, parts, judge, headers, deadline, phase)
             return await hedged(
@@ -155,12 +172,17 @@ async def _send(
         raise
     connection.answered()
     result = judge(raw)
-    session.succeeded()
+    connection.home.concurrency.succeeded()
     return result
 
 
 def _retryable(error: HeadraceError, deadline: Deadline) -> HeadraceError:
     """An attempt's own timeout, with total time left, is a lost attempt: it may be made again."""
-    if isinstance(error, DeadlineExceeded) and deadline.remaining > 0:
+    if isinstance(error, DeadlineExceeded) and not _over(deadline):
         return TransportError(str(error), target=error.target, status=error.status)
     return error
+
+
+def _over(deadline: Deadline) -> bool:
+    """Whether the total time is over, by a clock that may be a little behind the transport's."""
+    return deadline.remaining < 0.005

@@ -59,6 +59,7 @@ class Connection:
         "_connectors",
         "_manager",
         "calls",
+        "home",
         "index",
         "last_answer",
         "most",
@@ -67,8 +68,9 @@ class Connection:
         "transport",
     )
 
-    def __init__(self, manager: ChannelManager, index: int, transport: Transport, most: int) -> None:
+    def __init__(self, manager: ChannelManager, home: Home, index: int, transport: Transport, most: int) -> None:
         self._manager = manager
+        self.home = home
         self._connecting: asyncio.Task[None] | None = None
         self._connectors = 0  # calls that wait for it
         self.index = index
@@ -137,10 +139,23 @@ class Connection:
         """Note that the server refused a stream: it allows fewer than we assumed."""
         self.most = max(1, min(self.most, self.calls - 1))
 
+    def enter(self) -> None:
+        """A call begins."""
+        if not self.calls:
+            self.answered()  # it was idle, not quiet
+        self.calls += 1
+        self.total += 1
+
     def release(self) -> None:
         """A call has ended."""
         self.calls -= 1
-        self._manager._admit(self)
+        if self.home.waiters:
+            self.home.admit(self)
+
+    def leave(self) -> None:
+        """A call has ended that was counted as one of those running at once."""
+        self.release()
+        self.home.concurrency.release()
 
     async def close(self, grace: float) -> None:
         """Close; time-boxed by `grace` and a little."""
@@ -162,6 +177,14 @@ class Home:
         self.connections: list[Connection] = []
         self.waiters: deque[asyncio.Future[Connection]] = deque()
         self.concurrency = Concurrency(concurrency)
+
+    def admit(self, connection: Connection) -> None:
+        """Give a connection's places to those that wait for one."""
+        while self.waiters and connection.calls < connection.most and connection in self.connections:
+            waiter = self.waiters.popleft()
+            if not waiter.done():
+                connection.enter()
+                waiter.set_result(connection)
 
 
 class ChannelManager:
@@ -226,6 +249,20 @@ class ChannelManager:
         home = self._homes[id(loop)] = Home(loop, self._limits.concurrency)
         return home
 
+    def ready(self, home: Home) -> Connection | None:
+        """Find the connection that `acquire` would give, where there is one that needs no connecting."""
+        connections = home.connections
+        if len(connections) == 1:
+            chosen = connections[0]
+            if chosen.calls >= chosen.most or chosen.load.quiet:
+                return None
+        else:
+            index = assign([connection.load for connection in connections], self._limits.connections)
+            if index is None or index == NEW:
+                return None
+            chosen = connections[index]
+        return chosen if chosen.ready and chosen.transport.healthy else None
+
     async def acquire(self) -> Connection:
         """Take a place on a connection, waiting for one; give it back with `release`. A cancelled wait took none."""
         home = self.home()
@@ -278,23 +315,11 @@ class ChannelManager:
                     "this process was forked in the middle of its parent's calls, which gRPC does not survive: fork "
                     'when no call runs, or start processes with the "spawn" method'
                 )
-            home.connections.append(Connection(self, index, transport, self._limits.streams_per_connection))
+            home.connections.append(Connection(self, home, index, transport, self._limits.streams_per_connection))
             chosen = index
         connection = home.connections[chosen]
-        if not connection.calls:
-            connection.answered()  # it was idle, not quiet
-        connection.calls += 1
-        connection.total += 1
+        connection.enter()
         return connection
-
-    def _admit(self, connection: Connection) -> None:
-        home = next((h for h in self._homes.values() if connection in h.connections), None)
-        while home is not None and home.waiters and connection.calls < connection.most:
-            waiter = home.waiters.popleft()
-            if not waiter.done():
-                connection.calls += 1
-                connection.total += 1
-                waiter.set_result(connection)
 
     def _forget_stale(self) -> None:
         """Drop the connections of closed loops, and all of them in a forked child."""

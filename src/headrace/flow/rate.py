@@ -51,6 +51,17 @@ class Rate:
         """The rate now, or None: unlimited."""
         return self._now
 
+    def start(self) -> bool:
+        """Start a call now where no rate is in force; False where it has to take a ticket."""
+        if self._now is not None:
+            return False
+        now = self._clock()
+        self._issued += 1
+        self._due = self._issued
+        self._starts.append(now)
+        _forget(self._starts, now)
+        return True
+
     def take(self) -> int:
         """Take the ticket of the next start."""
         self._advance(self._clock())
@@ -155,10 +166,19 @@ class Concurrency:
         """Calls waiting now."""
         return len(self._waiters)
 
+    @property
+    def free(self) -> bool:
+        """Whether a call can be admitted now."""
+        return self._running < int(self._limit) and not self._waiters
+
+    def enter(self) -> None:
+        """Take a place that is free."""
+        self._running += 1
+
     async def acquire(self) -> None:
         """Wait for a place and take it; a cancelled wait took none."""
-        if self._running < self.limit and not self._waiters:
-            self._running += 1
+        if self.free:
+            self.enter()
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
@@ -174,7 +194,8 @@ class Concurrency:
     def release(self) -> None:
         """Give the place back."""
         self._running -= 1
-        self._admit()
+        if self._waiters:
+            self._admit()
 
     def succeeded(self) -> None:
         """Note a success: one more place after as many successes as there are places."""
