@@ -13,16 +13,17 @@ from headrace import codec, reference
 from headrace.calls.deadline import Deadline
 from headrace.calls.duplex import Duplex
 from headrace.calls.free import FreeDuplex
-from headrace.calls.map import MapWork
+from headrace.calls.map import MapOptions, MapWork
 from headrace.calls.options import (
     CALL_OPTIONS,
     STREAM_OPTIONS,
+    Batch,
     CallOptions,
     Given,
     StreamOptions,
     check,
-    checked_batch,
     checked_on_error,
+    checked_packing,
 )
 from headrace.calls.pack import join, predict_many, predict_one
 from headrace.calls.parts import DuplexOptions
@@ -304,7 +305,8 @@ class Model:
         concurrency: int = 32,
         ordered: bool = True,
         on_error: OnError = "raise",
-        batch: int | None = None,
+        batch: Batch = None,
+        batch_wait: float = 0.0,
         input_type: InputType | None = None,
         **options: Unpack[CallOptions],
     ) -> DuplexStream:
@@ -315,39 +317,23 @@ class Model:
             concurrency: calls at once.
             ordered: predictions come in the order of the inputs, or as they are ready.
             on_error: "raise" the first error, or "yield" predictions with `.error`.
-            batch: inputs a call; None: 1.
+            batch: pack what the source has ready into a call, up to so many inputs; "auto": up to
+                `Limits.inputs_per_request` and 1 MiB; None: one a call. A free call takes what is there, however
+                little; while all are under way, inputs gather for the next one.
+            batch_wait: seconds that an input waits for company though a call is free.
         """
         given = self._given(options, input_type)
         if concurrency < 1:
             raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
-        most = checked_batch(batch, self._client.limits.inputs_per_request)
+        packing = checked_packing(batch, batch_wait, self._client.limits)
 
         async def convert(raw: object) -> Input:
             return await self._prepared(made(lambda: Input.of(raw, input_type)), input_type)
 
-        async def predict(group: Sequence[tuple[int, Input]]) -> Sequence[Prediction]:
-            deadline = Deadline.after(given.seconds(self._client.timeouts.total))
-            head = await self._template(given)
-            found = await predict_many(
-                self._client._session,
-                head,
-                dict(group),
-                self._client.limits,
-                deadline=deadline,
-                warm_up=given.warm_up,
-                metadata=given.metadata,
-            )
-            return list(found.values())
-
-        work = MapWork(
-            self._client._session,
-            source(inputs, SINGLE),
-            convert,
-            predict,
-            concurrency=concurrency,
-            ordered=ordered,
-            batch=most,
-        )
+        seconds = given.seconds(self._client.timeouts.total)
+        settings = MapOptions(concurrency, ordered, packing, seconds, given.warm_up, given.metadata)
+        session, template = self._client._session, functools.partial(self._template, given)
+        work = MapWork(session, source(inputs, SINGLE), convert, template, settings, self._client.limits)
         return DuplexStream(work, checked_on_error(on_error))
 
     # --- methods with signatures
@@ -393,14 +379,15 @@ class Model:
         given = self._given(options, input_type, STREAM_OPTIONS)
         client = self._client
         seconds = given.seconds(client.timeouts.input)
+        packing = checked_packing(options.get("batch"), options.get("batch_wait", 0.0), client.limits)
         settings = DuplexOptions(
-            window=Window(options.get("window", 16), options.get("window_bytes", 64 * MiB)),
-            prefetch=options.get("prefetch", 4),
+            window=Window(options.get("window", packing.window), options.get("window_bytes", 64 * MiB)),
+            prefetch=options.get("prefetch", packing.prefetch),
             ordered=options.get("ordered", True),
             overflow=options.get("overflow", "block"),
             max_age=options.get("max_age"),
             resume=options.get("resume", True),
-            batch=checked_batch(options.get("batch"), client.limits.inputs_per_request),
+            packing=packing,
             timeout=float("inf") if seconds is None else seconds,
             warm_up=given.warm_up,
             metadata=given.metadata,

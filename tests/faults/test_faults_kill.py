@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace import Client
+from headrace.calls.options import Batch
 from headrace.events import Resumed
 from tests.support.child import Child, echo_child
 from tests.support.rig import MODEL
@@ -16,7 +17,7 @@ INPUTS, KILLS = 10_000, 5
 
 
 async def _through(
-    child: Child, socket: Path, inputs: int, kills: int, model_id: str = "m"
+    child: Child, socket: Path, inputs: int, kills: int, model_id: str = "m", batch: Batch = None
 ) -> tuple[list[str], list[int], int]:
     """Send inputs through one stream and kill the server at `kills` evenly spread moments; texts and positions."""
     texts: list[str] = []
@@ -33,7 +34,8 @@ async def _through(
         base_url=f"unix:{socket}", on_event=lambda e: resumed.append(e) if isinstance(e, Resumed) else None
     ) as client:
         model = client.model(**{**MODEL, "model_id": model_id})
-        async with model.stream_by_bytes((f"text {i}" for i in range(inputs)), "text", window=64) as stream:
+        source = (f"text {i}" for i in range(inputs))
+        async with model.stream_by_bytes(source, "text", window=64, batch=batch) as stream:
             async for prediction in stream:
                 texts.append(prediction.text)
                 positions.append(prediction.position)
@@ -62,6 +64,16 @@ async def test_ten_thousand_inputs_survive_five_kills_in_order_and_none_twice(
     assert texts == [f"text {i}" for i in range(INPUTS)]
     assert positions == list(range(INPUTS))
     assert resumed >= KILLS
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("options", [(), ("--no-ids",)], ids=["by id", "by order"])
+async def test_packed_ones_as_well(tmp_path: Path, options: tuple[str, ...]) -> None:
+    async with echo_child(tmp_path / "s", *options) as child:
+        texts, positions, resumed = await _through(child, tmp_path / "s", 4_000, 2, batch="auto")
+    assert texts == [f"text {i}" for i in range(4_000)]
+    assert positions == list(range(4_000))
+    assert resumed >= 2
 
 
 async def test_the_embedded_server_may_be_killed_as_well(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from headrace import Client, KeepAlive, RetryPolicy, StreamBroken, Timeouts
+from headrace.calls.options import Batch
 from headrace.errors import ConnectFailed, ConnectionLost
 from headrace.events import Resumed
 from headrace.testing import ConnectionFaults, FaultProxy, GrpcFail, MemoryServer, ModelDouble
@@ -30,10 +31,12 @@ TEXTS = [f"text {n}" for n in range(SMALL)]
         ("to_server", True, None),
         ("to_server", False, None),
         ("to_client", False, 3),
+        ("to_client", True, 7),
+        ("to_server", False, "auto"),
     ],
 )
 async def test_a_reset_at_any_message_loses_and_doubles_nothing(
-    direction: Any, echo: bool, batch: int | None, tmp_path: Path
+    direction: Any, echo: bool, batch: Batch, tmp_path: Path
 ) -> None:
     double = ModelDouble(lambda item: item.text, echo_ids=echo)
     async with GrpcServer(double) as server:
@@ -44,7 +47,7 @@ async def test_a_reset_at_any_message_loses_and_doubles_nothing(
                 Client(base_url=proxy.address) as client,
             ):
                 model = client.model(**MODEL)
-                async with model.stream_by_bytes(TEXTS, "text", window=4, batch=batch) as stream:
+                async with model.stream_by_bytes(TEXTS, "text", window=4, prefetch=4, batch=batch) as stream:
                     found = [p.text async for p in stream]
                 assert found == TEXTS, number
                 stats = stream.stats

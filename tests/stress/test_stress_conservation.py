@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from headrace import HeadraceError, RetryPolicy, StreamBroken, Timeouts
+from headrace.calls.options import Batch
 from headrace.results import Prediction
 from headrace.testing import ModelDouble
 from tests.support.rig import rigged
@@ -36,7 +37,7 @@ class Scene:
     prefetch: int
     ordered: bool
     echo: bool
-    batch: int | None
+    batch: Batch
     overflow: Any
     answering: Any
     faults: dict[int, str]  # nth input that the server receives -> what happens then
@@ -173,13 +174,25 @@ def _check(scene: Scene, seen: Seen, stats: Any) -> None:
             assert prediction.position in scene.failing
 
 
-@settings(
+QUICK = settings(
     max_examples=150,
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # a stream that hangs would be made smaller for hours
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+
+
+@QUICK
 @given(scene=scenes)
 def test_each_input_ends_once(scene: Scene, tmp_path: Path) -> None:
     seen, stats, _ = asyncio.run(_run(scene, tmp_path))
     _check(scene, seen, stats)
+
+
+@pytest.mark.parametrize("batch", [7, "auto"])
+@settings(QUICK, max_examples=75)
+@given(scene=scenes)
+def test_each_input_ends_once_when_packed(batch: Batch, scene: Scene, tmp_path: Path) -> None:
+    packed = replace(scene, batch=batch, prefetch=4 * scene.prefetch)
+    seen, stats, _ = asyncio.run(_run(packed, tmp_path))
+    _check(packed, seen, stats)

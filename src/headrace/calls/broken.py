@@ -19,11 +19,11 @@ def broken(ledger: Ledger, failure: BaseException, why: str) -> StreamBroken:
 
 
 def stalled(ledger: Ledger, seconds: float) -> StreamBroken:
-    """Make the error of a full window that the server has not answered at all for so many seconds."""
+    """Make the error of inputs that fill the window, or keep others waiting to be packed, and get no answer at all."""
     unanswered = [entry.item.id for entry in ledger.unanswered]
     return StreamBroken(
-        f"the window is full with {len(unanswered)} inputs and the server has not answered any of them for "
-        f"{seconds:.3g} s: it may answer only after the last input. Use window=None (only the bytes limit), "
-        "or model.map (concurrent unary calls)",
+        f"{len(unanswered)} inputs are under way, no more may be, and the server has not answered any of them for "
+        f"{seconds:.3g} s: it may answer only after the last input. Use window=None (only the bytes limit) without "
+        "batch, or model.map (concurrent unary calls)",
         unanswered=unanswered,
     )

@@ -8,6 +8,7 @@ object, so a forgotten stream is noticed. The books are in `ledger.py`.
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
 import time
 from collections import deque
@@ -17,6 +18,8 @@ from headrace import codec, events
 from headrace.calls import envelope
 from headrace.calls.broken import broken, stalled
 from headrace.calls.ledger import Entry, Ledger, Matching, Mismatch
+from headrace.calls.outbox import Outbox
+from headrace.calls.packing import apart
 from headrace.calls.parts import Convert, DuplexOptions, Feeder, Pulled, Signal, Tally, Template
 from headrace.calls.retry import RETRIED, Attempts
 from headrace.calls.session import Session
@@ -50,7 +53,7 @@ class Duplex:
         self.pipe: Pipe[Pulled] = Pipe(
             options.prefetch,
             size_bytes=options.window.bytes,
-            size=lambda pulled: pulled.item.size_bytes,
+            size=lambda pulled: pulled.size,
             overflow=options.overflow,
             max_age=options.max_age,
             on_drop=self._dropped,
@@ -58,11 +61,11 @@ class Duplex:
         self.failure: BaseException | None = None
         self.ready = Signal()  # for the consumer
         self._session = session
-        self._feeder = Feeder(source, convert, self.pipe, self.tally, self._fed)
+        self._feeder = Feeder(source, convert, self.pipe, self.tally, self._fed, options.window.bytes)
         self._template = template
         self._head: bytes | None = None
         self._work = Signal()  # for pump and driver
-        self._again: deque[Entry] = deque()  # to be sent again before anything new
+        self._outbox = Outbox(self.pipe, self.gate, self.ledger, options.packing, self._enter)
         self._tasks: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -196,8 +199,8 @@ class Duplex:
             before = self.ledger.received
             try:
                 await self._one_call()
-                if not self.ledger.on_wire and (self.ledger.received > before or not self._sendable()):
-                    self._again = deque(self.ledger.broken())  # ended well; what is still open needs another call
+                if not self.ledger.on_wire and (self.ledger.received > before or not self._outbox.sendable):
+                    self._outbox.again = deque(self.ledger.broken())  # ended well; the rest goes over another
                     continue
                 self._check_failed_end()
                 raise ConnectionLost(
@@ -259,7 +262,7 @@ class Duplex:
             raise broken(self.ledger, failure, "resume is off") from failure
         elif on_wire and not self.options.ordered and self.ledger.matching is Matching.BY_ORDER:
             raise broken(self.ledger, failure, "answers by order can be resumed with ordered=True only") from failure
-        self._again = deque(self.ledger.broken())
+        self._outbox.again = deque(self.ledger.broken())
         if self._reached:
             self.tally.resumed += 1
             self._session.counts.resumes += 1
@@ -275,15 +278,11 @@ class Duplex:
     async def _something_to_send(self) -> bool:
         """Wait until there is an input to send; False when there will be none."""
         while True:
-            if self._sendable():
+            if self._outbox.sendable:
                 return True
             if self.pipe.ended and not self.ledger.open_count:
                 return False
             await self._work.wait()
-
-    def _sendable(self) -> bool:
-        size = self.pipe.peek()
-        return bool(self._again) or (size is not None and self.gate.fits(size))
 
     async def _one_call(self) -> None:
         session = self._session
@@ -326,7 +325,7 @@ class Duplex:
         """Write what is to be sent again, then what is new; ends when the call does (the reader tells how)."""
         try:
             while not self._stopped:
-                entries = self._next_entries()
+                entries = self._outbox.take(len(head))
                 if entries:
                     self._window_full_since = None
                     self.ledger.sent(entries)
@@ -340,34 +339,15 @@ class Duplex:
                     return  # what is to be sent again after this goes over another call
                 else:
                     self._note_stall()
-                    await self._work.wait()
+                    await self._work.wait(self._outbox.patience())
         except (TransportError, ServerError):
             return
 
     def _finished_sending(self) -> bool:
-        return self.pipe.ended and not self._again and not self._resting
+        return self.pipe.ended and not self._outbox.again and not self._resting
 
-    def _next_entries(self) -> list[Entry]:
-        """The inputs of the next request: one, or up to `batch` of those that are there."""
-        entries: list[Entry] = []
-        while len(entries) < self.options.batch:
-            if self._again:
-                entry = self._again.popleft()
-                if entry.answer is None:  # it may have timed out while waiting
-                    entries.append(entry)
-                continue
-            size = self.pipe.peek()
-            if size is None or not self.gate.fits(size):
-                break
-            fresh = self._enter(size)
-            if fresh is not None:
-                entries.append(fresh)
-        return entries
-
-    def _enter(self, size: int) -> Entry | None:
-        """Take one item out of the pipe into the window; None where it ends there because it is bad."""
-        pulled = self.pipe.receive_nowait()
-        assert pulled is not None
+    def _enter(self, pulled: Pulled, size: int) -> Entry | None:
+        """Take what has left the pipe into the window; None where it ends there because it is bad."""
         item, error = pulled.item, pulled.error
         if error is None and self.ledger.knows(item.id):
             error = InputError(f"input {item.id}: another input with this id is still in flight", input_id=item.id)
@@ -402,7 +382,9 @@ class Duplex:
                 raise error.__cause__ from None  # a failure of nobody in particular: the whole call is made again
             raise broken(self.ledger, error, "answers cannot be matched to inputs") from error
         for entry, answer in answers:
-            if isinstance(answer, ServerError):
+            if isinstance(answer, ServerError) and response.failure is not None and entry.company > 1:
+                self._refused_together(entry, copy.copy(answer))
+            elif isinstance(answer, ServerError):
                 self._failed(entry, answer)
             else:
                 self._session.succeeded()
@@ -416,6 +398,15 @@ class Duplex:
             answer = Prediction.failed(answer, input_id=entry.item.id, position=entry.position)
         self.ledger.settle(entry, answer)
         self.ready.set()
+        self._work.set()
+
+    def _refused_together(self, entry: Entry, error: ServerError) -> None:
+        """Send an input of a refused request by itself where another one may be to blame, else as any that failed."""
+        if not apart(error):
+            self._failed(entry, error)
+            return
+        entry.alone = True
+        self._outbox.again.append(entry)
         self._work.set()
 
     def _failed(self, entry: Entry, error: ServerError) -> None:
@@ -441,7 +432,7 @@ class Duplex:
         self._resting.pop(entry.seq, None)
         entry.resting = False
         if entry.answer is None:
-            self._again.append(entry)
+            self._outbox.again.append(entry)
         self._work.set()
 
     # --- time
@@ -488,7 +479,9 @@ class Duplex:
     def _note_stall(self) -> None:
         """Watch a window that is full before any answer: some servers answer only after the last input."""
         limit, waiting = self._session.timeouts.first_answer, self.pipe.peek()
-        if self.ledger.received or waiting is None or self.gate.fits(waiting) or self._window_full_since is not None:
+        if self.ledger.received or waiting is None or self._window_full_since is not None:
+            return
+        if self.gate.fits(waiting) and not self._outbox.held:
             return
         self._window_full_since = time.monotonic()
         if limit is not None:

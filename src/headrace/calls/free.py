@@ -54,12 +54,12 @@ class FreeDuplex:
         self._pipe: Pipe[Pulled] = Pipe(
             options.prefetch,
             size_bytes=options.window.bytes,
-            size=lambda pulled: pulled.item.size_bytes,
+            size=lambda pulled: pulled.size,
             overflow=options.overflow,
             max_age=options.max_age,
             on_drop=self._dropped,
         )
-        self._feeder = Feeder(source, convert, self._pipe, self.tally, lambda: None)
+        self._feeder = Feeder(source, convert, self._pipe, self.tally, lambda: None, options.window.bytes)
         self._answers: Pipe[Prediction] = Pipe(
             1 << 16, size_bytes=options.window.bytes, size=lambda prediction: len(prediction.raw)
         )

@@ -48,6 +48,8 @@ class Entry:
     attempts: Attempts | None = None
     taken: bool = False
     resting: bool = False  # waits before it is sent again
+    company: int = 1  # inputs of that request, itself included
+    alone: bool = False  # to be sent by itself: a request with others was refused as a whole
 
 
 Answer = tuple[Entry, Prediction]
@@ -77,6 +79,7 @@ class Ledger:
     _ready: deque[Entry] = field(default_factory=deque)  # answered, not taken, in order of answers
     _deadlines: list[tuple[float, int]] = field(default_factory=list)
     _late: dict[str, Entry] = field(default_factory=dict)
+    _awaited: dict[int, int] = field(default_factory=dict)  # request -> inputs of it that await their answer
 
     def __len__(self) -> int:
         """Inputs that have entered and whose answer is not taken."""
@@ -91,6 +94,16 @@ class Ledger:
     def open_count(self) -> int:
         """How many entries have no answer yet."""
         return len(self._open)
+
+    @property
+    def untaken(self) -> int:
+        """How many entries are answered, and their answer is not taken."""
+        return len(self._done) + len(self._ready)
+
+    @property
+    def under_way(self) -> int:
+        """How many requests are sent and await an answer; what has timed out awaits none."""
+        return len(self._awaited)
 
     @property
     def on_wire(self) -> int:
@@ -118,8 +131,10 @@ class Ledger:
     def sent(self, entries: Sequence[Entry]) -> None:
         """Note that entries go out in one request."""
         self._request += 1
+        self._awaited[self._request] = len(entries)
         for entry in entries:
             entry.request = self._request
+            entry.company = len(entries)
             self._wire.append(entry)
 
     def extend(self, entry: Entry, seconds: float) -> None:
@@ -247,9 +262,11 @@ class Ledger:
         Where matching is by order, its place on the wire (and its slot) stays taken until that answer comes.
         """
         on_wire = entry.request >= 0
+        if on_wire and self.matching is Matching.BY_ID:
+            self._off_wire(entry)
+        elif on_wire:
+            self._awaits_no_more(entry.request)
         if on_wire and self.matching is not Matching.BY_ORDER:
-            if self.matching is Matching.BY_ID:
-                self._off_wire(entry)
             self._late[entry.item.id] = entry
             if len(self._late) > LATE_MOST:
                 self._late.pop(next(iter(self._late)))
@@ -271,9 +288,17 @@ class Ledger:
         self._left_wire(entry)
 
     def _left_wire(self, entry: Entry) -> None:
+        if entry.answer is None:
+            self._awaits_no_more(entry.request)
         entry.request = -1
         if entry.taken:
             self.free(entry)
+
+    def _awaits_no_more(self, request: int) -> None:
+        """Note that one input less of a request awaits its answer."""
+        left = self._awaited.pop(request, 0) - 1
+        if left > 0:
+            self._awaited[request] = left
 
 
 def _result(entry: Entry, answers: Sequence[Output | ServerError], response: Envelope) -> Prediction | ServerError:

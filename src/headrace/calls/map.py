@@ -1,33 +1,51 @@
-"""Any number of inputs through concurrent unary calls: workers pull from the source, memory stays constant."""
+"""Any number of inputs through concurrent unary calls: workers take what was pulled, memory stays constant.
+
+One task pulls the user's source; as many as `concurrency` others send. A worker that is free takes what is there; while
+none is, inputs gather for the next one.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-from headrace.calls.parts import Signal, Tally
+from headrace.calls.deadline import Deadline
+from headrace.calls.pack import predict_many
+from headrace.calls.packing import Packing, Room
+from headrace.calls.parts import Convert, Signal, Tally, Template
 from headrace.calls.session import Session
-from headrace.config import MiB, Window
+from headrace.config import Limits, MiB, Window
 from headrace.errors import InputError, SourceError
 from headrace.flow.window import Gate
 from headrace.inputs import Input
 from headrace.results import Prediction
-from headrace.sources.iterables import Source, pull
+from headrace.sources.iterables import Source, pull_some
 from headrace.status import fatal
+from headrace.transport.base import Metadata
 
-#: Turns an item of the source into a checked input with an id.
-Convert = Callable[[object], Awaitable[Input]]
-#: Sends inputs (position, input) and gives a prediction each, failed ones with their error.
-Predict = Callable[[Sequence[tuple[int, Input]]], Awaitable[Sequence[Prediction]]]
+
+@dataclass(frozen=True, slots=True)
+class MapOptions:
+    """How a `map` behaves; see `Model.map`."""
+
+    concurrency: int
+    ordered: bool
+    packing: Packing
+    timeout: float | None  # seconds a request may take
+    warm_up: float | None  # None: the configured budget, on top of the timeout
+    metadata: Metadata = ()
+    window_bytes: int = 64 * MiB
 
 
 class MapWork:
     """The working parts of `Model.map`.
 
-    At most `2 * concurrency` requests' worth of inputs are pulled and not taken: a slow one at the head does not
-    stop the others at once, and a slow consumer stops them all.
+    At most `2 * concurrency` requests' worth of inputs are pulled and not taken: a slow one at the head does not stop
+    the others at once, and a slow consumer stops them all.
     """
 
     def __init__(
@@ -35,12 +53,9 @@ class MapWork:
         session: Session,
         source: Source[object],
         convert: Convert,
-        predict: Predict,
-        *,
-        concurrency: int,
-        ordered: bool,
-        batch: int,
-        window_bytes: int = 64 * MiB,
+        template: Template,
+        options: MapOptions,
+        limits: Limits,
     ) -> None:
         self.tally = Tally()
         self.failure: BaseException | None = None
@@ -48,14 +63,21 @@ class MapWork:
         self._session = session
         self._source = source
         self._convert = convert
-        self._predict = predict
-        self._concurrency = concurrency
-        self._ordered = ordered
-        self._batch = batch
-        self._gate = Gate(Window(2 * concurrency * batch, window_bytes))
-        self._turn = asyncio.Lock()
+        self._template = template
+        self._options = options
+        self._limits = limits
+        self._packing = packing = options.packing
+        self._gate = Gate(Window(2 * options.concurrency * packing.inputs, options.window_bytes))
+        self._turn = asyncio.Lock()  # of the worker that takes inputs: one at a time, in order
+        self._taking = False
+        self._arrived = Signal()  # for that worker
+        self._wanted = Signal()  # for the task that pulls
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pending: dict[int, int] = {}  # position -> bytes, pulled and not answered
+        self._workers = 0
+        self._gathered: deque[tuple[int, Input, int]] = deque()  # pulled and not sent: position, input, its bytes
+        self._largest = 0  # bytes of the inputs so far; 0: nothing is known yet
+        self._head: bytes | None = None
+        self._pending: set[int] = set()  # positions that were pulled and not answered
         self._done: dict[int, Prediction] = {}
         self._order: deque[int] = deque()
         self._sizes: dict[int, int] = {}
@@ -63,6 +85,7 @@ class MapWork:
         self._ended = False
         self._stopped = False
         self._started = False
+        self._closed = False  # the source
 
     @property
     def started(self) -> bool:
@@ -95,19 +118,21 @@ class MapWork:
         return next(iter(self._tasks)).get_loop()
 
     def start(self) -> None:
-        """Start the first worker; each starts the next one when it has found something to do."""
+        """Start pulling, and the first worker; each starts the next one when it has found something to do."""
         self._started = True
+        self._add_task(self._feed, "headrace-feeder")
         self._add_worker()
 
     def take(self) -> Prediction | None:
         """Take the next prediction that can be delivered, or None."""
-        if self._ordered:
+        if self._options.ordered:
             prediction = self._done.pop(self._next, None)
         else:
             prediction = self._done.pop(self._order.popleft()) if self._order else None
         if prediction is not None:
             self._next += 1
             self._gate.free(self._sizes.pop(prediction.position))
+            self._wanted.set()
         return prediction
 
     def halt(self) -> None:
@@ -116,11 +141,11 @@ class MapWork:
             return
         self._stopped = True
         if self._pending and self.failure is None:
-            self.tally.drops["closed"] = self.tally.drops.get("closed", 0) + len(self._pending)
+            self.tally.drop("closed", len(self._pending))
         elif self.failure is not None:
             self.tally.errors += len(self._pending)
         self._pending.clear()
-        self._gate.close()
+        self._gathered.clear()
         for task in self._tasks:
             task.cancel()
         self.ready.set()
@@ -135,80 +160,162 @@ class MapWork:
         tasks = [task for task in self._tasks if not task.done()]
         if tasks:
             await asyncio.wait(tasks, timeout=self._session.timeouts.close)
+        await self._close_source()
+
+    async def _close_source(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         with contextlib.suppress(Exception, TimeoutError):  # the user's iterator failed while closing
             async with asyncio.timeout(self._session.timeouts.close):
                 await self._source.close()
+        left = self._source.held
+        self.tally.pulled += left
+        self.tally.drop("closed", left)
+
+    def _add_task(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._guard(work), name=name)
+        self._tasks.add(task)
 
     def _add_worker(self) -> None:
-        if len(self._tasks) < self._concurrency:
-            task = asyncio.get_running_loop().create_task(self._guard(), name="headrace-map")
-            self._tasks.add(task)
+        if self._workers < self._options.concurrency:
+            self._workers += 1
+            self._add_task(self._work, "headrace-map")
 
-    async def _guard(self) -> None:
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._work()
+            await work()
         except Exception as error:
             if self.failure is None and not self._stopped:
                 self.failure = error
                 self.halt()
 
+    # --- pulling
+
+    async def _feed(self) -> None:
+        """Pull what may be pulled until the source ends."""
+        while not self._stopped:
+            while (most := self._most()) < 1:
+                await self._wanted.wait()
+            try:
+                raws = await pull_some(self._source, most)
+            except StopAsyncIteration:
+                break
+            position = self.tally.pulled
+            self.tally.pulled += len(raws)
+            self._pending.update(range(position, self.tally.pulled))
+            for raw in raws:
+                await self._arrive(position, raw)
+                position += 1
+        self._ended = True
+        self._arrived.set()
+        self.ready.set()
+
+    def _most(self) -> int:
+        """How many inputs may be pulled now: those that a request has room for; unpacked, one that a worker awaits."""
+        waiting, packing, gate = len(self._gathered), self._packing, self._gate
+        if packing.inputs == 1:
+            return int(self._taking and not waiting and gate.fits(0))
+        if not gate.fits(0):
+            return 0
+        room = min(packing.inputs - waiting, gate.room)
+        if not self._largest:
+            return int(min(room, 1))
+        return int(min(room, max(1, (self._options.window_bytes - gate.bytes) // self._largest)))
+
+    async def _arrive(self, position: int, raw: object) -> None:
+        while not self._gate.fits(0):  # what came before it was larger than could be known
+            self._arrived.set()
+            await self._wanted.wait()
+        self._sizes[position] = 0
+        try:
+            item = await self._convert(raw)
+        except (InputError, SourceError) as error:
+            self._gate.take(0)
+            input_id = getattr(error, "input_id", None) or f"item-{position}"
+            self._settle(position, Prediction.failed(error, input_id=input_id, position=position))
+            return
+        size = self._sizes[position] = item.size_bytes
+        if size >= self._largest:
+            self._largest = size or 1
+        self._gate.take(size)
+        self._gathered.append((position, item, size))
+        self._arrived.set()
+
+    # --- sending
+
     async def _work(self) -> None:
-        while not self._ended and not self._stopped:
-            async with self._turn:  # one pulls at a time, in order
-                group = await self._pull()
+        while True:
+            async with self._turn:
+                self._taking = True
+                self._wanted.set()
+                try:
+                    group = await self._next_group()
+                finally:
+                    self._taking = False
+                self._wanted.set()
             if not group:
                 return
             self._add_worker()
             await self._send(group)
 
-    async def _pull(self) -> list[tuple[int, Input]]:
-        group: list[tuple[int, Input]] = []
-        while len(group) < self._batch and not self._ended:
-            if group and not self._gate.fits(0):
-                break  # what is full of this very group gets room only once it was sent
-            await self._gate.admit(0)
-            try:
-                raw = await pull(self._source)
-            except BaseException as error:
-                self._gate.free(0)
-                if not isinstance(error, StopAsyncIteration):
-                    raise
-                self._ended = True
-                self.ready.set()
+    async def _next_group(self) -> dict[int, Input]:
+        """Take the inputs of one request: those that are there; none at the end."""
+        packing, gathered = self._packing, self._gathered
+        while not gathered and not self._ended:
+            await self._arrived.wait()
+        if self._head is None:
+            self._head = await self._template()
+        if packing.wait:
+            deadline = time.monotonic() + packing.wait
+            while len(gathered) < packing.inputs and not self._ended and self._most():
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    break
+                await self._arrived.wait(left)
+        group: dict[int, Input] = {}
+        room = Room(packing, len(self._head))
+        while gathered and len(group) < packing.inputs:
+            position, item, size = gathered[0]
+            if not room.take(item, size):
                 break
-            position = self.tally.pulled
-            self.tally.pulled += 1
-            self._pending[position] = 0
-            self._sizes[position] = 0
-            try:
-                item = await self._convert(raw)
-            except (InputError, SourceError) as error:
-                input_id = getattr(error, "input_id", None) or f"item-{position}"
-                self._settle(Prediction.failed(error, input_id=input_id, position=position))
-            else:
-                self._gate.grow(item.size_bytes)
-                self._sizes[position] = item.size_bytes
-                group.append((position, item))
+            group[position] = item
+            gathered.popleft()
         return group
 
-    async def _send(self, group: Sequence[tuple[int, Input]]) -> None:
+    async def _send(self, group: dict[int, Input]) -> None:
         self.tally.sent += len(group)
-        for prediction in await self._predict(group):
-            if prediction.error is not None and fatal(prediction.error):
-                raise prediction.error
-            self._settle(prediction)
+        options = self._options
+        assert self._head is not None
+        await predict_many(
+            self._session,
+            self._head,
+            group,
+            self._limits,
+            deadline=Deadline.after(options.timeout),
+            warm_up=options.warm_up,
+            metadata=options.metadata,
+            deliver=self._deliver,
+            separable=True,
+        )
 
-    def _settle(self, prediction: Prediction) -> None:
-        if self._pending.pop(prediction.position, None) is None:
+    def _deliver(self, position: int, prediction: Prediction) -> None:
+        if prediction.error is not None and fatal(prediction.error):
+            raise prediction.error
+        self._settle(position, prediction)
+
+    def _settle(self, position: int, prediction: Prediction) -> None:
+        if position not in self._pending:
             return  # stopped meanwhile
+        self._pending.remove(position)
         if prediction.error is None:
             self.tally.received += 1
         else:
             self.tally.errors += 1
-        self._done[prediction.position] = prediction
-        if not self._ordered:
-            self._order.append(prediction.position)
+        self._done[position] = prediction
+        if not self._options.ordered:
+            self._order.append(position)
         self.ready.set()
 
 
-__all__ = ["Convert", "MapWork", "Predict"]
+__all__ = ["MapOptions", "MapWork"]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 from headrace import reference
+from headrace.calls.packing import AUTO_BYTES, Packing
 from headrace.calls.streams import OnError
-from headrace.config import Unset
+from headrace.config import Limits, Unset
 from headrace.errors import ConfigError
 from headrace.flow.pipe import Overflow
 from headrace.transport.base import Metadata
+
+#: Inputs packed into a request: at most so many, as many as the limits allow, or each by itself.
+Batch: TypeAlias = int | Literal["auto"] | None
 
 
 class CallOptions(TypedDict, total=False):
@@ -36,9 +41,10 @@ class StreamOptions(CallOptions, total=False):
     """What `stream` takes besides.
 
     Attributes:
-        window: most inputs in flight (sent, answer not taken), 16 by default; None: only the bytes count.
+        window: most inputs in flight (sent, answer not taken), 16 by default, 4 times `batch` where that is more; None:
+            only the bytes count. One that is given bounds what is packed as well.
         window_bytes: most bytes in flight, 64 MiB by default.
-        prefetch: inputs that wait in the pipe before the window, 4 by default.
+        prefetch: inputs that wait in the pipe before the window, 4 by default, `batch` where that is more.
         ordered: predictions come in the order of the inputs (default), or as they are ready.
         overflow: what a full pipe does: "block" (default), "drop_oldest", "drop_newest" or "latest".
         max_age: seconds after which an input that still waits is dropped.
@@ -46,7 +52,11 @@ class StreamOptions(CallOptions, total=False):
         matched: one answer an input (default); False: any number of answers, as they come; `window` (of items),
             `ordered`, `resume` and `batch` mean nothing then.
         on_error: "yield" predictions with `.error` (default) or "raise" them.
-        batch: most inputs in a request, of those that are waiting; None: 1.
+        batch: pack up to so many inputs into a request; "auto": up to `Limits.inputs_per_request` and 1 MiB; None: each
+            by itself. What waits goes out at once while fewer than 4 requests are under way (sent and not answered);
+            from then on it gathers, and goes out when it fills a request, when one is answered, or at the source's
+            end. Requests stay within `Limits.request_bytes` and `Limits.videos_per_request`.
+        batch_wait: seconds that an input waits for company though fewer than 4 requests are under way, 0 by default.
     """
 
     window: int | None
@@ -58,7 +68,8 @@ class StreamOptions(CallOptions, total=False):
     resume: bool
     matched: bool
     on_error: OnError
-    batch: int | None
+    batch: Batch
+    batch_wait: float
 
 
 CALL_OPTIONS = frozenset(CallOptions.__optional_keys__)
@@ -149,13 +160,24 @@ def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
     return pairs
 
 
-def checked_batch(batch: int | None, most: int) -> int:
-    """Check a number of inputs a request; None: 1."""
-    if batch is None:
-        return 1
-    if not isinstance(batch, int) or isinstance(batch, bool) or not 1 <= batch <= most:
-        raise ConfigError(f"batch must be from 1 to {most} inputs a request, or None, not {batch!r}")
-    return batch
+def checked_packing(batch: Batch, wait: float, limits: Limits) -> Packing:
+    """Check how inputs are to be packed.
+
+    Raises:
+        ConfigError: a number of inputs that no request may have, a bad waiting time, or one without packing.
+    """
+    most = limits.inputs_per_request
+    if batch not in (None, "auto") and (
+        not isinstance(batch, int) or isinstance(batch, bool) or not 1 <= batch <= most
+    ):
+        raise ConfigError(f'batch must be from 1 to {most} inputs a request, "auto" or None, not {batch!r}')
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait < math.inf:
+        raise ConfigError(f"batch_wait must be seconds, not {wait!r:.60}")
+    if batch is None and wait:
+        raise ConfigError("batch_wait is for packed inputs: give batch as well")
+    if batch == "auto":
+        return Packing(most, min(AUTO_BYTES, limits.request_bytes), limits.videos_per_request, wait)
+    return Packing(batch or 1, limits.request_bytes, limits.videos_per_request, wait)
 
 
 def checked_on_error(on_error: OnError) -> OnError:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import cast
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
 
 from headrace import codec
 from headrace.calls import envelope
 from headrace.calls.deadline import Deadline
 from headrace.calls.envelope import Envelope, id_of
+from headrace.calls.packing import apart
 from headrace.calls.retry import RETRIED
 from headrace.calls.session import Session
 from headrace.calls.unary import unary
@@ -24,6 +26,9 @@ from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Metadata
 
 AT_ONCE = 8  # requests of one list that are under way together
+
+#: The inputs of one request: position, input, its encoded parts.
+_Group: TypeAlias = Sequence[tuple[int, Input, Sequence[Buffer]]]
 
 
 async def predict_one(
@@ -64,6 +69,10 @@ async def predict_one(
         raise
 
 
+#: Gets the position of an input, and its prediction once that is final.
+Deliver = Callable[[int, Prediction], None]
+
+
 async def predict_many(
     session: Session,
     head: bytes,
@@ -73,6 +82,9 @@ async def predict_many(
     deadline: Deadline,
     warm_up: float | None = None,
     metadata: Metadata = (),
+    deliver: Deliver = lambda *_: None,
+    wanted: Callable[[int], bool] = lambda _: True,
+    separable: bool = False,
 ) -> dict[int, Prediction]:
     """Send inputs in as few requests as the limits allow; one prediction each, failed ones with their error.
 
@@ -80,93 +92,114 @@ async def predict_many(
         head: the request's template.
         items: position -> input, loaded and checked, each with an id.
         deadline: for everything; what has no answer by then fails with `DeadlineExceeded`.
+        deliver: gets each prediction as soon as it is final, others may still be tried again.
+        wanted: tells whether an input is still worth trying again.
+        separable: who gave the inputs has not put them together: where a request fails as a whole and that may be
+            the fault of one of them, its halves are sent by themselves, and so on.
 
     Raises:
         ServerError: the server refuses them all (credential, permission, quota, unknown model).
     """
     attempts = session.attempts(warm_up=warm_up, fresh=False)  # its requests are the calls
-    found: dict[int, Prediction] = {}
+    work = _Round(session, head, limits, deadline, warm_up, metadata, deliver, separable)
     left = dict(items)
     while left:
-        answers, exhausted = await _round(session, head, left, limits, deadline, warm_up, metadata)
-        found.update(answers)
+        await work.run(left)
         again = {
             position: prediction.error
-            for position, prediction in answers.items()
-            if prediction.error is not None and position not in exhausted and kind_of(prediction.error) in RETRIED
+            for position in left
+            if (prediction := work.found[position]).error is not None and position not in work.final
         }
         if not again:
             break
         error = next(iter(again.values()))
         delay = attempts.after(error)
-        if delay is None:
-            break
-        if kind_of(error) is Kind.WARMING and warm_up is None:
+        if delay is not None and kind_of(error) is Kind.WARMING and warm_up is None:
             deadline.extend(delay)  # waiting for a deploying model has a budget of its own
-        if delay >= deadline.remaining:
+        if delay is None or delay >= deadline.remaining:
+            for position in again:
+                deliver(position, work.found[position])
             break
         session.counts.retries += 1
         await asyncio.sleep(delay)
-        left = {position: items[position] for position in again}
-    return found
+        left = {position: items[position] for position in again if wanted(position)}
+    return work.found
 
 
-async def _round(
-    session: Session,
-    head: bytes,
-    items: Mapping[int, Input],
-    limits: Limits,
-    deadline: Deadline,
-    warm_up: float | None,
-    metadata: Metadata,
-) -> tuple[dict[int, Prediction], set[int]]:
-    """Send each input once; also tells those whose request failed as a whole, which was tried again already."""
-    positions = list(items)
-    encoded = [items[position].encode() for position in positions]
-    room = limits.request_bytes - len(head)
-    sizes = [codec.size_of(parts) for parts in encoded]
-    groups = split([items[p] for p in positions], limits, sizes, room)
-    found: dict[int, Prediction] = {}
-    exhausted: set[int] = set()
+@dataclass(slots=True)
+class _Round:
+    """Sends each of some inputs once; keeps what came of it."""
 
-    async def send(group: Sequence[int]) -> None:
-        chosen = [positions[index] for index in group]
-        parts: list[Buffer] = [head]
-        for index in group:
-            parts += encoded[index]
-        inputs = [items[position] for position in chosen]
-        what = f"input {inputs[0].id}" if len(inputs) == 1 else f"a request with {len(inputs)} inputs"
+    session: Session
+    head: bytes
+    limits: Limits
+    deadline: Deadline
+    warm_up: float | None
+    metadata: Metadata
+    deliver: Deliver
+    separable: bool
+    found: dict[int, Prediction] = field(default_factory=dict)
+    final: set[int] = field(default_factory=set)  # positions that are not to be sent again
+
+    async def run(self, items: Mapping[int, Input]) -> None:
+        """Send inputs in requests within the limits."""
+        positions = list(items)
+        inputs = list(items.values())
+        encoded = [item.encode() for item in inputs]
+        room = self.limits.request_bytes - len(self.head)
+        groups = split(inputs, self.limits, map(codec.size_of, encoded), room)
+        ready = [[(positions[index], inputs[index], encoded[index]) for index in group] for group in groups]
+        if ready:
+            await self._send(ready[0])  # the first goes alone: what it is refused for, the others would be too
+        if len(ready) > 1:
+            errors = [error for position, *_ in ready[0] if (error := self.found[position].error) is not None]
+            if len(errors) == len(ready[0]) and fatal(errors[0]):
+                raise errors[0]
+            await _together(ready[1:], self._send)
+
+    async def _send(self, group: _Group) -> None:
+        number = len(group)
+        parts: list[Buffer] = [self.head]
+        for _, _, encoded in group:
+            parts += encoded
         try:
             response = await unary(
-                session,
+                self.session,
                 codec.PREDICT,
                 parts,
-                lambda raw: _judge(raw, len(inputs)),
-                metadata=metadata,
-                timeout=deadline,
-                warm_up=warm_up,
-                what=what,
+                lambda raw: _judge(raw, number),
+                metadata=self.metadata,
+                timeout=self.deadline,
+                warm_up=self.warm_up,
+                what=f"input {group[0][1].id}" if number == 1 else f"a request with {number} inputs",
             )
         except HeadraceError as error:
-            if len(inputs) == 1 and isinstance(error, ServerError):
-                error.input_id = error.input_id or inputs[0].id
-            for position, item in zip(chosen, inputs, strict=True):
-                found[position] = Prediction.failed(error, input_id=item.id, position=position)
-            exhausted.update(chosen)
-        else:
-            found.update(zip(chosen, _predictions(response, chosen, inputs), strict=True))
+            await self._refused(group, error)
+            return
+        predictions = _predictions(response, [position for position, *_ in group], [item for _, item, _ in group])
+        for prediction in predictions:
+            position = prediction.position
+            self.found[position] = prediction
+            if prediction.error is None or kind_of(prediction.error) not in RETRIED:
+                self.final.add(position)
+                self.deliver(position, prediction)
 
-    if groups:
-        await send(groups[0])  # the first goes alone: what it is refused for, the others would be too
-    if len(groups) > 1:
-        errors = [error for index in groups[0] if (error := found[positions[index]].error) is not None]
-        if len(errors) == len(groups[0]) and fatal(errors[0]):
-            raise errors[0]
-        await _together(groups[1:], send)
-    return found, exhausted
+    async def _refused(self, group: _Group, error: HeadraceError) -> None:
+        """Deal with a request that failed as a whole, and was tried again already."""
+        if self.separable and len(group) > 1 and apart(error):
+            half = len(group) // 2
+            await _together([group[:half], group[half:]], self._send)
+            return
+        if len(group) == 1 and isinstance(error, ServerError):
+            error.input_id = error.input_id or group[0][1].id
+        for position, item, _ in group:
+            self.found[position] = Prediction.failed(error, input_id=item.id, position=position)
+        self.final.update(position for position, *_ in group)
+        for position, *_ in group:
+            self.deliver(position, self.found[position])
 
 
-async def _together(groups: Sequence[Sequence[int]], send: Callable[[Sequence[int]], Awaitable[None]]) -> None:
+async def _together(groups: Sequence[_Group], send: Callable[[_Group], Awaitable[None]]) -> None:
     """Send groups, at most `AT_ONCE` at a time; a cancellation cancels them all."""
     left = iter(groups)
 

@@ -7,11 +7,12 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from headrace.calls.packing import Packing
 from headrace.config import Window
 from headrace.errors import ClosedError, HeadraceError, InputError, SourceError
 from headrace.flow.pipe import Overflow, Pipe
 from headrace.inputs import Input
-from headrace.sources.iterables import Source, pull
+from headrace.sources.iterables import Source, pull_some
 from headrace.transport.base import Metadata
 
 
@@ -25,7 +26,7 @@ class DuplexOptions:
     overflow: Overflow
     max_age: float | None
     resume: bool
-    batch: int
+    packing: Packing
     timeout: float  # seconds an input may take; inf: any
     warm_up: float | None  # None: the configured budget, on top of the timeout
     metadata: Metadata = ()
@@ -49,12 +50,13 @@ class Tally:
             self.drops[cause] = self.drops.get(cause, 0) + number
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pulled:
     """One item of the source: an input, or why there is none."""
 
     position: int
     item: Input
+    size: int = 0  # bytes of its payloads
     error: HeadraceError | None = None
 
 
@@ -72,13 +74,18 @@ class Signal:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def wait(self) -> None:
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait until it is set, at most so many seconds."""
         if not self._set:
-            self._waiter = asyncio.get_running_loop().create_future()
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = None if seconds is None else loop.call_later(seconds, self.set)
             try:
                 await self._waiter
             finally:
                 self._waiter = None
+                if timer is not None:
+                    timer.cancel()
         self._set = False
 
 
@@ -89,9 +96,10 @@ Template = Callable[[], Awaitable[bytes]]
 
 
 class Feeder:
-    """Pulls the user's source into a pipe, one item at a time, when there is room; closes the source at its end.
+    """Pulls the user's source into a pipe when there is room, what is there at once; closes the source at its end.
 
     Args:
+        most_bytes: no more is pulled at once than fits into these, as far as the items so far tell.
         wake: called after each item, and at the end.
     """
 
@@ -102,12 +110,15 @@ class Feeder:
         pipe: Pipe[Pulled],
         tally: Tally,
         wake: Callable[[], None],
+        most_bytes: int,
     ) -> None:
         self._source = source
         self._convert = convert
         self._pipe = pipe
         self._tally = tally
         self._wake = wake
+        self._most_bytes = most_bytes
+        self._largest = 0  # bytes of the items so far; 0: nothing is known yet
         self.in_hand = 0  # pulled, not yet in the pipe
         self._closed = False
 
@@ -117,20 +128,24 @@ class Feeder:
         Raises:
             Exception: what the user's iterator raised, as it is.
         """
-        pipe = self._pipe
+        pipe, tally = self._pipe, self._tally
         try:
             while True:
                 await pipe.ready()
                 try:
-                    raw = await pull(self._source)
+                    raws = await pull_some(self._source, self._most())
                 except StopAsyncIteration:
                     break
-                position = self._tally.pulled
-                self._tally.pulled += 1
-                self.in_hand = 1
-                await pipe.send(await self._pull(raw, position))
-                self.in_hand = 0
-                self._wake()
+                position = tally.pulled
+                tally.pulled += len(raws)
+                self.in_hand = len(raws)
+                for raw in raws:
+                    pulled = await self._pull(raw, position)
+                    if not pipe.send_nowait(pulled):
+                        await pipe.send(pulled)
+                    position += 1
+                    self.in_hand -= 1
+                    self._wake()
                 if not pipe.blocks:
                     await asyncio.sleep(0)  # a source that never waits would fill a pipe that never makes it wait
         except ClosedError:
@@ -149,9 +164,22 @@ class Feeder:
         self._closed = True
         with contextlib.suppress(Exception):  # the user's iterator failed while closing; the stream is over
             await self._source.close()
+        left = self._source.held
+        self._tally.pulled += left
+        self._tally.drop("closed", left)
+
+    def _most(self) -> int:
+        """How many items may be pulled at once: a pipe that drops gets one, so that what it drops is old."""
+        if not self._pipe.blocks or not self._largest:
+            return 1
+        return max(1, min(self._pipe.room, (self._most_bytes - self._pipe.bytes) // self._largest))
 
     async def _pull(self, raw: object, position: int) -> Pulled:
         try:
-            return Pulled(position, await self._convert(raw))
+            item = await self._convert(raw)
         except (InputError, SourceError) as error:
-            return Pulled(position, Input((), getattr(error, "input_id", None) or f"item-{position}"), error)
+            return Pulled(position, Input((), getattr(error, "input_id", None) or f"item-{position}"), error=error)
+        size = item.size_bytes
+        if size >= self._largest:
+            self._largest = size or 1
+        return Pulled(position, item, size)

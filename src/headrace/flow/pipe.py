@@ -123,6 +123,21 @@ class Pipe(Generic[T]):
         """Whether nothing more will be received."""
         return self._sender_closed and not self._queue
 
+    @property
+    def complete(self) -> bool:
+        """Whether nothing more will be put in."""
+        return self._sender_closed
+
+    @property
+    def bytes(self) -> int:
+        """Bytes inside."""
+        return self._bytes
+
+    @property
+    def room(self) -> int:
+        """How many more items fit, as their number goes; at least 1 where none wait."""
+        return max(self._limit - len(self._queue), not self._queue)
+
     async def send(self, item: T) -> None:
         """Put an item in; with `block`, wait for room. A cancelled send put nothing in.
 
@@ -174,6 +189,11 @@ class Pipe(Generic[T]):
         """Take the oldest item out, or None when there is none now."""
         found = self._take()
         return found[0] if found is not None else None
+
+    def first(self) -> tuple[T, int] | None:
+        """Give the item that `receive_nowait` would take now, and its bytes, or None when there is none."""
+        self._purge()
+        return self._queue[0][:2] if self._queue else None
 
     def peek(self) -> int | None:
         """Tell the bytes of the item that `receive_nowait` would take now, or None when there is none."""

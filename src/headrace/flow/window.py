@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 
 from headrace.config import Window
@@ -28,9 +29,24 @@ class Gate:
         return self._items
 
     @property
+    def bytes(self) -> int:
+        """Bytes in flight now."""
+        return self._bytes
+
+    @property
     def peak(self) -> int:
         """Most inputs that were in flight at once."""
         return self._peak
+
+    @property
+    def most(self) -> float:
+        """Most inputs that may be in flight; inf: any number."""
+        return math.inf if self._window.inputs is None else self._window.inputs
+
+    @property
+    def room(self) -> float:
+        """How many more inputs would be admitted, as their number goes."""
+        return self.most - self._items
 
     @property
     def full(self) -> bool:

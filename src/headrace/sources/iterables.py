@@ -7,10 +7,12 @@ shared pool, where one that hangs would hold up the program's end. Lists and tup
 from __future__ import annotations
 
 import asyncio
+import itertools
 import queue
 import threading
+from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from headrace.errors import ConfigError, SourceError
 
@@ -29,6 +31,18 @@ class Source(Generic[T]):
         """
         raise NotImplementedError
 
+    async def some(self, most: int) -> list[T]:
+        """Give the next item and those after it that are there already, at most so many.
+
+        Raises: as `next` does.
+        """
+        return [await self.next()]
+
+    @property
+    def held(self) -> int:
+        """Items that were taken from the user's iterator and not given to anybody."""
+        return 0
+
     async def close(self) -> None:
         """Close the user's iterator; idempotent."""
 
@@ -41,8 +55,16 @@ async def pull(source: Source[T]) -> T:
         SourceError: the user's iterator was cancelled from within; nobody has cancelled us.
         Exception: whatever the user's iterator raised.
     """
+    return (await pull_some(source, 1))[0]
+
+
+async def pull_some(source: Source[T], most: int) -> list[T]:
+    """Give a source's next item, for a task of ours, and those after it that are there already, at most so many.
+
+    Raises: as `pull` does.
+    """
     try:
-        return await source.next()
+        return await source.some(most)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -68,71 +90,130 @@ class _Memory(Source[T]):
         self._iterator = iter(items)
 
     async def next(self) -> T:
-        for item in self._iterator:
-            return item
-        raise StopAsyncIteration
+        return (await self.some(1))[0]
+
+    async def some(self, most: int) -> list[T]:
+        items = list(itertools.islice(self._iterator, most))
+        if not items:
+            raise StopAsyncIteration
+        return items
 
     async def close(self) -> None:
         self._iterator = iter(())
 
 
-#: What a thread is asked: where to deliver the next item or the failure; None: to close and end.
-_Requests: TypeAlias = "queue.SimpleQueue[Callable[[object, BaseException | None], None] | None]"
-
 _END = object()
 CLOSE_SECONDS = 1.0  # closing waits at most so long for an iterator that is in the middle of something
 
 
+class _Shelf:
+    """Where a thread puts what it pulled, one thing after another, for one event loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.things: deque[tuple[object, BaseException | None]] = deque()
+        self.waiter: asyncio.Future[None] | None = None
+        self.told = False  # a wake-up is on its way: one is enough for all that lies here
+        self.closed = False
+
+    def put(self, item: object, error: BaseException | None) -> None:
+        """Put something down, in the thread."""
+        self.things.append((item, error))
+        if not self.told:
+            self.told = True
+            self.tell(self._wake)
+
+    def tell(self, function: Callable[[], None]) -> None:
+        """Call a function in the loop."""
+        try:
+            self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            pass  # the loop has closed meanwhile; nobody waits
+
+    def _wake(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def take(self, most: int) -> list[tuple[object, BaseException | None]]:
+        """Take what lies here, in the loop; a failure or the end comes by itself."""
+        self.told = False  # before looking: what is put down after this tells again
+        found: list[tuple[object, BaseException | None]] = []
+        while self.things and len(found) < most:
+            item, error = self.things[0]
+            if found and (error is not None or item is _END):
+                break
+            found.append(self.things.popleft())
+        return found
+
+
 class _Threaded(Source[T]):
-    """Pulls a plain iterator in a daemon thread, one item a request, so that nothing is pulled ahead."""
+    """Pulls a plain iterator in a daemon thread: as many items as were asked for, and no more.
+
+    What it has given is there at once, however slow it is; and a quick one is not waited for item by item.
+    """
 
     def __init__(self, iterable: Iterable[T]) -> None:
         self._iterable = iterable
-        self._requests: _Requests = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # so many items more; None: the end
+        self._asked = 0  # items asked for and not given to anybody
+        self._shelf: _Shelf | None = None
         self._thread: threading.Thread | None = None
         self._closed: asyncio.Future[None] | None = None
 
+    @property
+    def held(self) -> int:
+        things = self._shelf.things if self._shelf is not None else ()
+        return sum(error is None and item is not _END for item, error in things)
+
     async def next(self) -> T:
-        loop = asyncio.get_running_loop()
+        return (await self.some(1))[0]
+
+    async def some(self, most: int) -> list[T]:
         if self._closed is not None:
             raise StopAsyncIteration
-        self._start()
-        answer: asyncio.Future[object] = loop.create_future()
-
-        def deliver(item: object, error: BaseException | None) -> None:
+        shelf, _ = self._start()
+        if self._asked < most:
+            self._requests.put(most - self._asked)
+            self._asked = most
+        while not (found := shelf.take(most)):
+            shelf.waiter = shelf.loop.create_future()
             try:
-                loop.call_soon_threadsafe(_settle, answer, item, error)
-            except RuntimeError:
-                pass  # the loop has closed meanwhile; nobody waits
+                await shelf.waiter
+            finally:
+                shelf.waiter = None
+            if self._closed is not None:
+                raise StopAsyncIteration
+        item, error = found[0]
+        if error is not None or item is _END:
+            self._asked = 0  # what was asked for besides will not come
+            raise error or StopAsyncIteration
+        self._asked -= len(found)
+        return [cast("T", item) for item, _ in found]
 
-        self._requests.put(deliver)
-        item = await answer
-        if item is _END:
-            raise StopAsyncIteration
-        return cast("T", item)
-
-    def _start(self) -> threading.Thread:
-        if self._thread is None:
-            arguments = (self._requests, self._iterable)
+    def _start(self) -> tuple[_Shelf, threading.Thread]:
+        if self._shelf is None or self._thread is None:
+            self._shelf = _Shelf(asyncio.get_running_loop())
+            arguments = (self._requests, self._iterable, self._shelf)
             self._thread = threading.Thread(target=_serve, args=arguments, name="headrace-source", daemon=True)
             self._thread.start()
-        return self._thread
+        return self._shelf, self._thread
 
     async def close(self) -> None:
         if self._closed is not None:
             return
-        loop = asyncio.get_running_loop()
-        closed = self._closed = loop.create_future()
+        closed = self._closed = asyncio.get_running_loop().create_future()
         if self._thread is None and not isinstance(self._iterable, Iterator):
             return  # nothing was begun
-        thread = self._start()
+        shelf, thread = self._start()
+        shelf.closed = True
+
+        def settle() -> None:
+            if not closed.done():
+                closed.set_result(None)
 
         def gone() -> None:
             thread.join()
-            try:
-                loop.call_soon_threadsafe(_settle, closed, None, None)
-            except RuntimeError:
-                pass
+            shelf.tell(settle)
 
         self._requests.put(None)
         # A thread stuck in the user's code can't be joined here; a second one waits, and neither holds the exit.
@@ -140,21 +221,25 @@ class _Threaded(Source[T]):
         await asyncio.wait([closed], timeout=CLOSE_SECONDS)
 
     def __del__(self) -> None:
+        if self._shelf is not None:
+            self._shelf.closed = True
         self._requests.put(None)  # a source that nobody closed lets its thread go all the same
 
 
-def _serve(requests: _Requests, iterable: Iterable[Any]) -> None:
-    """Pull from a plain iterator whenever asked to, then close it; the thread's work. It never holds the source."""
+def _serve(requests: queue.SimpleQueue[int | None], iterable: Iterable[Any], shelf: _Shelf) -> None:
+    """Pull from a plain iterator as often as asked to, then close it; the thread's work. It never holds the source."""
     iterator: Iterator[Any] | None = None
-    while (deliver := requests.get()) is not None:
+    while (count := requests.get()) is not None:
         try:
             if iterator is None:
                 iterator = iter(iterable)
-            deliver(next(iterator), None)
+            while count and not shelf.closed:
+                shelf.put(next(iterator), None)
+                count -= 1
         except StopIteration:
-            deliver(_END, None)
+            shelf.put(_END, None)
         except BaseException as error:
-            deliver(None, error)
+            shelf.put(None, error)
     own = iterator if iterator is not None else iterable
     close = getattr(own, "close", None)
     if callable(close) and isinstance(own, Iterator):
@@ -162,15 +247,6 @@ def _serve(requests: _Requests, iterable: Iterable[Any]) -> None:
             close()
         except Exception:
             pass  # the user's generator failed while closing; the stream is over
-
-
-def _settle(answer: asyncio.Future[Any], item: object, error: BaseException | None) -> None:
-    if answer.done():
-        return  # the puller was cancelled
-    if error is not None:
-        answer.set_exception(error)
-    else:
-        answer.set_result(item)
 
 
 def source(items: Any, single: tuple[type, ...] = ()) -> Source[Any]:
@@ -196,4 +272,4 @@ def source(items: Any, single: tuple[type, ...] = ()) -> Source[Any]:
     raise ConfigError(f"cannot iterate over {type(items).__name__}: give an (async) iterator, a list or a single item")
 
 
-__all__ = ["Source", "pull", "source"]
+__all__ = ["Source", "pull", "pull_some", "source"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import headrace
 from headrace import Input, Limits, Prediction, RetryPolicy, Timeouts, errors, events
+from headrace.calls.options import Batch
 from headrace.testing import Fail, ModelDouble, ReceivedInput
 
 pytestmark = pytest.mark.core
@@ -61,8 +62,8 @@ async def turns(count: int = 50) -> None:
 
 
 @pytest.mark.parametrize("echo_ids", [True, False])
-@pytest.mark.parametrize("batch", [None, 3])
-async def test_one_prediction_an_input_in_order(connect: Connect, echo_ids: bool, batch: int | None) -> None:
+@pytest.mark.parametrize("batch", [None, 3, "auto"])
+async def test_one_prediction_an_input_in_order(connect: Connect, echo_ids: bool, batch: Batch) -> None:
     stream = connect(ModelDouble(echo, echo_ids=echo_ids)).stream(inputs("abcdefghij"), batch=batch)
     found = [(p.position, p.input_id, p.text) async for p in stream]
     assert found == [(n, t, t) for n, t in enumerate("abcdefghij")]
@@ -367,7 +368,7 @@ async def test_wrong_arguments_are_refused_before_anything_is_pulled(connect: Co
             "prefetch": st.integers(1, 3),
             "ordered": st.booleans(),
             "overflow": st.sampled_from(["block", "drop_oldest", "drop_newest", "latest"]),
-            "batch": st.one_of(st.none(), st.integers(1, 3)),
+            "batch": st.sampled_from([None, 1, 2, 3, 7, "auto"]),
         }
     ),
     st.booleans(),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 import headrace
 from headrace import Input, RetryPolicy, errors
+from headrace.calls.options import Batch
 from headrace.testing import Fail, MemoryServer, ModelDouble, ReceivedInput
 
 pytestmark = pytest.mark.core
@@ -53,10 +54,10 @@ def numbers(count: int) -> list[str]:
     return [str(n) for n in range(count)]
 
 
-@pytest.mark.parametrize("batch", [None, 3])
+@pytest.mark.parametrize("batch", [None, 3, "auto"])
 @pytest.mark.parametrize("concurrency", [1, 4])
 async def test_predictions_come_in_the_order_of_the_inputs(
-    connect: Connect, concurrency: int, batch: int | None
+    connect: Connect, concurrency: int, batch: Batch
 ) -> None:
     model = connect(ModelDouble(echo))
     stream = model.map(Feed(20), concurrency=concurrency, batch=batch)
@@ -65,7 +66,7 @@ async def test_predictions_come_in_the_order_of_the_inputs(
     stats = stream.stats
     assert (stats.pulled, stats.sent, stats.received, stats.errors, stats.dropped) == (20, 20, 20, 0, 0)
     assert stats.in_flight == 0
-    assert stats.peak_in_flight <= 2 * concurrency * (batch or 1)
+    assert stats.peak_in_flight <= 2 * concurrency * (20 if batch == "auto" else batch or 1)
 
 
 async def test_predictions_come_as_they_are_ready_when_not_ordered(connect: Connect) -> None:
@@ -224,12 +225,12 @@ async def test_a_blocking_iterator_is_pulled_off_the_loop(connect: Connect) -> N
 @given(
     st.lists(st.sampled_from(["good", "bad", "flaky"]), max_size=15),
     st.integers(1, 4),
-    st.one_of(st.none(), st.integers(1, 4)),
+    st.sampled_from([None, 1, 2, 4, 7, "auto"]),
     st.booleans(),
     st.one_of(st.none(), st.integers(0, 15)),
 )
 def test_every_input_is_accounted_for(
-    kinds: list[str], concurrency: int, batch: int | None, ordered: bool, leave_after: int | None
+    kinds: list[str], concurrency: int, batch: Batch, ordered: bool, leave_after: int | None
 ) -> None:
     def answer(item: ReceivedInput) -> str | Fail:
         kind = item.text.split()[1]

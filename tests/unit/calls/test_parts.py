@@ -93,7 +93,7 @@ def feeding(items: list[Any], room: int = 100) -> tuple[Feeder, Pipe[Pulled], Ta
     def wake() -> None:
         woken[0] += 1
 
-    return Feeder(source(feed), convert, pipe, tally, wake), pipe, tally, feed, woken
+    return Feeder(source(feed), convert, pipe, tally, wake, 1000), pipe, tally, feed, woken
 
 
 def drain(pipe: Pipe[Pulled]) -> list[Pulled]:
@@ -160,7 +160,7 @@ async def test_what_is_in_hand_when_it_ends_is_known() -> None:
         raise AssertionError
 
     pipe: Pipe[Pulled] = Pipe(1)
-    feeder = Feeder(source(Feed(["a"])), slow, pipe, Tally(), lambda: None)
+    feeder = Feeder(source(Feed(["a"])), slow, pipe, Tally(), lambda: None, 1000)
     task = asyncio.create_task(feeder.run())
     await started.wait()
     task.cancel()

@@ -1,0 +1,82 @@
+"""How inputs are packed into requests: by count, by bytes and videos, and how long they wait for company.
+
+One policy for streams, `map` and coalesced calls: what waits goes out at once while little is under way; under load it
+gathers, and goes out together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headrace.config import MiB
+from headrace.errors import HeadraceError
+from headrace.inputs import Input
+from headrace.status import Kind, fatal, kind_of
+
+AT_ONCE = 4  # requests under way from which on inputs gather
+AUTO_BYTES = MiB  # a request's bytes from which its own cost is nothing next to theirs; servers commonly take 4 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """What fits into a request.
+
+    Attributes:
+        inputs: most inputs; 1: no packing.
+        bytes: most bytes with the template; an input that is larger goes by itself.
+        videos: most videos.
+        wait: seconds that an input waits for company, though nothing is under way.
+    """
+
+    inputs: int = 1
+    bytes: int = 128 * MiB
+    videos: int = 1
+    wait: float = 0.0
+
+    @property
+    def window(self) -> int:
+        """Inputs in flight by default: enough for `AT_ONCE` full requests."""
+        return max(16, AT_ONCE * self.inputs)
+
+    @property
+    def prefetch(self) -> int:
+        """Inputs that wait before the window by default: enough for the next request."""
+        return max(4, self.inputs)
+
+
+class Room:
+    """What is left of one request."""
+
+    __slots__ = ("_bytes", "_first", "_inputs", "_videos")
+
+    def __init__(self, packing: Packing, head_bytes: int) -> None:
+        self._inputs = packing.inputs
+        self._bytes = packing.bytes - head_bytes
+        self._videos = packing.videos
+        self._first = True
+
+    def take(self, item: Input, size: int) -> bool:
+        """Take an input of `size` payload bytes in if it fits; the first one always does."""
+        cost = size + 15 + 4 * len(item.id) + 12 * len(item.fields)  # the most that its envelope can take
+        videos = 0
+        for field in item.fields:
+            if field.type == "video":
+                videos += 1
+        fits = self._inputs > 0 and cost <= self._bytes and videos <= self._videos
+        if fits or self._first:
+            self._first = False
+            self._inputs -= 1
+            self._bytes -= cost
+            self._videos -= videos
+            return True
+        return False
+
+
+def apart(error: HeadraceError) -> bool:
+    """Tell whether a request that failed as a whole may do so for one of its inputs: the others are not to suffer."""
+    return kind_of(error) in _APART and not fatal(error) and getattr(error, "name", "") != "UNIMPLEMENTED"
+
+
+_APART = frozenset({Kind.INVALID, Kind.INPUT, Kind.TOO_LARGE, Kind.AMBIGUOUS, Kind.UNKNOWN})
+
+__all__ = ["AT_ONCE", "AUTO_BYTES", "Packing", "Room", "apart"]
