@@ -1,0 +1,27 @@
+"""The official SDK's model, as its documentation makes it, but without the question whether the model exists.
+
+That is the only call that the constructor makes. Canned servers know predictions alone, and nothing depends on it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clarifai.client.model import Model
+
+from benchmarks.protocol import Arguments
+
+COLD = "from clarifai.client.model import Model"  # making one would call the server: that is not counted
+VERSIONS = ("clarifai", "clarifai-grpc", "grpcio", "protobuf")
+
+
+class Known(Model):  # type: ignore[misc]
+    """A model that is taken to exist."""
+
+    def load_info(self, validate: bool = False) -> None:
+        """Ask nobody."""
+
+
+def model(given: Arguments) -> Any:
+    """Make the model."""
+    return Known("https://clarifai.com/u/a/models/m", base_url=f"http://{given.address}", pat="none")

@@ -1,0 +1,14 @@
+"""tritonclient's `infer`."""
+
+from __future__ import annotations
+
+from benchmarks.peers.samples import aio, triton
+from benchmarks.protocol import cold, main
+
+SHAPES = {
+    **aio.shapes(triton.connect, "unary", "unary_fixed", "upload", "at_once"),
+    "cold_import": lambda given: cold(triton.COLD, given.n),
+}
+
+if __name__ == "__main__":
+    main("tritonclient", SHAPES, triton.VERSIONS)
