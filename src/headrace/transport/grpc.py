@@ -8,6 +8,8 @@
 - Its `write` turns a message that could not be sent into the status INTERNAL of the whole call, over the true one that
   is about to come, and hides answers that are there already. Messages go to the core underneath it instead.
 - `min_reconnect_backoff_ms` is how long one connection attempt may take, not a pause; the pauses are the other two.
+- Its unary calls hold the request twice (the bytes given, and the core's copy) until the answer is there; a stream's
+  message is let go of once it is sent. Large unary requests are therefore sent as streams of one message.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
 
 FAR = 1e8  # seconds beyond which a deadline is none: gRPC takes very large ones for past
+LARGE = 1 << 20  # bytes of a unary request from which holding it until the answer costs more than three more steps
 
 
 class _PollerNoise(logging.Filter):
@@ -85,13 +88,15 @@ class GrpcTransport:
 
     async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
         """Make one unary call; see `Transport.unary`."""
+        if timeout is not None and timeout > FAR:
+            timeout = None
+        if sum(map(len, parts)) >= LARGE:
+            return await self._unary_in_steps(method, parts, metadata, timeout)
         multicallable = self._unary.get(method)
         if multicallable is None:
             multicallable = self._unary[method] = self._open_channel().unary_unary(method)
         call: Any = None
         try:
-            if timeout is not None and timeout > FAR:
-                timeout = None
             call = multicallable(_joined(parts), metadata=metadata, timeout=timeout)
             self._running.add(call)
             return cast("bytes", await call)
@@ -102,13 +107,30 @@ class GrpcTransport:
         finally:
             self._ended(call)
 
-    def open(self, method: str, metadata: Metadata) -> GrpcCall:
+    async def _unary_in_steps(
+        self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None
+    ) -> bytes:
+        """Make a unary call whose message is let go of once it is sent, not when it is answered."""
+        call = self.open(method, metadata, timeout)
+        try:
+            with contextlib.suppress(HeadraceError):  # the call has ended, perhaps with an answer: reading tells
+                await call.write(parts)
+                await call.half_close()
+            answer = await call.read()
+            if answer is None or await call.read() is not None:
+                many = "no answer" if answer is None else "more than one answer"
+                raise status.grpc_error("INTERNAL", f"{many} to a unary call", str(self._target))
+            return answer
+        finally:
+            call.cancel()
+
+    def open(self, method: str, metadata: Metadata, timeout: float | None = None) -> GrpcCall:
         """Open a call that streams; see `Transport.open`."""
         multicallable = self._streams.get(method)
         if multicallable is None:
             multicallable = self._streams[method] = self._open_channel().stream_stream(method)
         try:
-            call = multicallable(metadata=metadata)
+            call = multicallable(metadata=metadata, timeout=timeout)
             self._running.add(call)
             call.add_done_callback(self._ended)
             return GrpcCall(self, call)
