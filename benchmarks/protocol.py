@@ -25,13 +25,19 @@ SHAPES: Mapping[str, str] = {
     "tokens_paced": "a message; --concurrency streams at once, the server paces",
     "duplex": "an input and its answer, one stream",
     "bulk": "an input, the way the peer recommends for many",
+    "bulk_stream": "an input, packed with others into the messages of one stream",
     "upload": "a call with a payload of --size bytes, --concurrency at once",
     "at_once": "a call, all --n submitted at once; extra_rss_bytes is the point",
     "long_stream": "an input through one stream; extra_rss_bytes is the drift after warm-up",
     "cold_import": "a fresh interpreter that imports the client and makes it, less a bare one",
     "live": "a frame, at most --concurrency unanswered, a server that takes its time",
     "hop": "an input and its answer, a producer that never waits and a consumer that lets the loop turn each time",
-    "layers": "a call over a transport that answers at once in memory",
+    "layers_unary": "a call over a transport that answers at once in memory; the input is there, the answer unread",
+    "layers_tokens": "a message, likewise",
+    "layers_duplex": "an input through one stream, likewise",
+    "full_unary": "as layers_unary, but each input is built and each answer read",
+    "full_tokens": "as layers_tokens, likewise",
+    "full_duplex": "as layers_duplex, likewise",
 }
 
 PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import random
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -43,6 +44,7 @@ class Canned(grpc.GenericRpcHandler):
         return self._message(request)
 
     async def _server_stream(self, _request: bytes, _context: Any) -> AsyncIterator[bytes]:
+        await asyncio.sleep(self._interval * random.random())  # calls are not in step
         for left in range(self._messages, 0, -1):
             yield self._answer
             if self._interval and left > 1:

@@ -344,7 +344,10 @@ class Connection {
         if (port_.shape == Port::UNARY) answer_later(stream, stream.inputs);
         if (port_.shape != Port::SERVER_STREAM) return;
         stream.remaining = port_.messages;
-        if (port_.interval_ns) tick(stream, now_ns());
+        if (!port_.interval_ns) return;
+        stream.delayed++;
+        const uint64_t phase = port_.interval_ns * (stream.id / 2 * 618 % 1000) / 1000;  // calls are not in step
+        timetable_.emplace(now_ns() + phase, Due{serial, stream.id, 1, true});
     }
 
     void answer_later(Stream& stream, uint32_t inputs) {

@@ -7,7 +7,7 @@
 //     SHAPE        unary, server_stream or duplex
 //     ANSWER       file with the bytes of a response message
 //     OUTPUT       file whose bytes follow ANSWER once for each field 4 ("inputs") of the request message; - for none
-//     MESSAGES     of a server stream, all at once, or the first at once and one each INTERVAL_MS after it
+//     MESSAGES     of a server stream, all at once, or one each INTERVAL_MS, streams out of step with each other
 //     DELAY_MS     before each answer; requests do not wait for each other's
 
 #include <arpa/inet.h>

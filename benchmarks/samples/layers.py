@@ -1,0 +1,153 @@
+"""What our own layers cost: headrace over a transport that answers at once in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any
+
+from benchmarks.protocol import Arguments, Meter, Sample, main
+from benchmarks.server.answers import ENVELOPE, OUTPUT, TOKEN, TOKENS
+from headrace import Client, Input, Model
+from headrace.codec import GENERATE
+from headrace.config import Target, Transmission
+from headrace.inputs import InputType
+from headrace.transport.base import Buffer, Metadata
+
+ANSWER = ENVELOPE + OUTPUT
+
+
+class NullCall:
+    """A call that has an answer for each message, or all tokens for the first; a `Call`."""
+
+    reading = False
+
+    def __init__(self, tokens: bool) -> None:
+        self._tokens = tokens
+        self._answers: deque[bytes] = deque()
+        self._ended = False
+        self._waiting: asyncio.Future[None] | None = None
+
+    async def write(self, parts: Sequence[Buffer]) -> None:
+        """Answer."""
+        self._answers.extend([TOKEN] * TOKENS if self._tokens else [ANSWER])
+        self._wake()
+
+    async def half_close(self) -> None:
+        """End after the last answer."""
+        self._ended = True
+        self._wake()
+
+    async def read(self) -> bytes | None:
+        """Give the next answer."""
+        while not self._answers:
+            if self._ended:
+                return None
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        return self._answers.popleft()
+
+    def cancel(self) -> None:
+        """End at once."""
+        self._answers.clear()
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
+class NullTransport:
+    """A connection that is always there; a `Transport`."""
+
+    healthy = True
+
+    def __init__(self, target: Target, options: Transmission) -> None:
+        pass
+
+    async def connect(self, timeout: float) -> None:
+        """Be connected."""
+
+    async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
+        """Answer."""
+        return ANSWER
+
+    def open(self, method: str, metadata: Metadata) -> NullCall:
+        """Open a call."""
+        return NullCall(tokens=method == GENERATE)
+
+    async def close(self, grace: float) -> None:
+        """Have nothing to close."""
+
+
+async def unary(model: Model, item: str | Input, given: Arguments, look: bool) -> None:
+    """Make unary calls, --concurrency at once."""
+    left = iter(range(given.n))
+    kind = _kind(item)
+
+    async def worker() -> None:
+        for _ in left:
+            prediction = await model.predict(item, kind)
+            if look:
+                assert len([(concept.name, concept.value) for concept in prediction.concepts]) == 5
+
+    await asyncio.gather(*(worker() for _ in range(given.concurrency)))
+
+
+async def tokens(model: Model, item: str | Input, given: Arguments, look: bool) -> None:
+    """Read token streams, one after another."""
+    for _ in range(given.n // TOKENS):
+        async with model.generate(item, _kind(item)) as stream:
+            async for piece in stream:
+                assert not look or piece.text
+
+
+async def duplex(model: Model, item: str | Input, given: Arguments, look: bool) -> None:
+    """Send inputs through one stream."""
+
+    async def inputs() -> AsyncIterator[str | Input]:
+        for one in itertools.repeat(item, given.n):
+            yield one
+
+    async with model.stream(inputs(), _kind(item), window=given.concurrency) as stream:
+        async for prediction in stream:
+            assert not look or prediction.text
+
+
+def _kind(item: str | Input) -> InputType | None:
+    return None if isinstance(item, Input) else "text"
+
+
+Work = Callable[[Model, "str | Input", Arguments, bool], Coroutine[Any, Any, None]]
+
+
+def shape(work: Work, *, look: bool) -> Callable[[Arguments], Sample]:
+    """Make a shape: `look`: build each input and read each answer, which is where protobuf is."""
+
+    async def measured(given: Arguments) -> Sample:
+        async with Client(base_url="http://127.0.0.1:1", transport=NullTransport) as client:
+            model = client.model("u/a/models/m")
+            item = given.text() if look else Input.from_text(given.text())
+            await work(model, item, given, look)
+            meter = Meter()
+            await work(model, item, given, look)
+            meter.stop()
+            return Sample("", "", given.n, meter.cpu_s, meter.wall_s)
+
+    return lambda given: asyncio.run(measured(given))
+
+
+SHAPES = {
+    "layers_unary": shape(unary, look=False),
+    "layers_tokens": shape(tokens, look=False),
+    "layers_duplex": shape(duplex, look=False),
+    "full_unary": shape(unary, look=True),
+    "full_tokens": shape(tokens, look=True),
+    "full_duplex": shape(duplex, look=True),
+}
+
+if __name__ == "__main__":
+    main("headrace", SHAPES, ["headrace", "protobuf"])

@@ -1,0 +1,66 @@
+"""How each shape of raw and headrace is measured: as the peers' are, and a few shapes that peers don't have."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+from benchmarks.peers.samples import aio
+from benchmarks.protocol import Arguments, Meter, Sample, peak, reset_peak, rss
+
+Measure = Callable[[aio.Work, Arguments], Awaitable[Sample]]
+
+LEVEL = 50_000  # inputs of a stream after which memory is level
+
+
+async def submitted(work: aio.Work, given: Arguments) -> Sample:
+    """Give --n inputs at once to what takes any number; extra memory at the peak."""
+    assert work.duplex is not None
+    await work.duplex(aio.WARM_CALLS)
+    before = reset_peak()
+    meter = Meter()
+    await work.duplex(given.n)
+    meter.stop()
+    return Sample("", "", given.n, meter.cpu_s, meter.wall_s, peak() - before)
+
+
+async def long_stream(work: aio.Work, given: Arguments) -> Sample:
+    """Send --n inputs through one stream; how far the memory has drifted since a warm-up that makes it level."""
+    assert work.duplex is not None
+    await work.duplex(min(given.n, LEVEL))
+    before = rss()
+    meter = Meter()
+    await work.duplex(given.n)
+    meter.stop()
+    return Sample("", "", given.n, meter.cpu_s, meter.wall_s, rss() - before)
+
+
+async def live(work: aio.Work, given: Arguments) -> Sample:
+    """Send --n frames through one stream to a server that takes its time; the wall time counts."""
+    assert work.duplex is not None
+    await work.duplex(1)
+    meter = Meter()
+    await work.duplex(given.n)
+    meter.stop()
+    return Sample("", "", given.n, meter.cpu_s, meter.wall_s)
+
+
+MEASURES = {
+    **aio.MEASURES,
+    "hop": aio.duplex,
+    "bulk": aio.duplex,
+    "bulk_stream": aio.duplex,
+    "live": live,
+    "long_stream": long_stream,
+}
+
+
+def shapes(connect: aio.Connect, **others: Measure) -> Mapping[str, Callable[[Arguments], Sample]]:
+    """Make all shapes of a client that `connect` gives; `others` are measured in another way than usual."""
+    measures: dict[str, Measure] = {**MEASURES, **others}
+
+    async def measured(given: Arguments) -> Sample:
+        async with connect(given) as work:
+            return await measures[given.shape](work, given)
+
+    return dict.fromkeys(measures, lambda given: asyncio.run(measured(given)))

@@ -1,0 +1,75 @@
+"""headrace, as its documentation shows it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from benchmarks.peers.samples import aio
+from benchmarks.protocol import Arguments, cold, main
+from benchmarks.samples.measures import shapes, submitted
+from headrace import Client
+from headrace.inputs import InputType
+
+INPUTS = 128  # packed into a request, the most that the protocol allows
+COLD = """
+import headrace
+headrace.Client(base_url="http://127.0.0.1:1").model("u/a/models/m")
+"""
+
+
+@asynccontextmanager
+async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
+    """Make a client and a model."""
+    data: str | bytes = b"x" * given.size if given.shape == "upload" else given.text()
+    kind: InputType = "image" if given.shape == "upload" else "text"
+    async with Client(base_url=f"http://{given.address}") as client:
+        model = client.model("u/a/models/m")
+
+        async def call() -> None:
+            prediction = await model.predict_by_bytes(data, kind)
+            assert len([(concept.name, concept.value) for concept in prediction.concepts]) == 5
+
+        async def tokens() -> int:
+            count = 0
+            async with model.generate_by_bytes(data, kind) as stream:
+                async for piece in stream:
+                    assert piece.text
+                    count += 1
+            return count
+
+        async def duplex(number: int) -> None:
+            inputs = itertools.repeat(data, number)
+            async with model.stream_by_bytes(_async(inputs), kind, window=given.concurrency) as stream:
+                async for prediction in stream:
+                    assert prediction.text
+                    if given.shape == "hop":
+                        await asyncio.sleep(0)
+
+        async def mapped(number: int) -> None:
+            inputs = itertools.repeat(data, number)
+            batch = INPUTS if given.shape == "bulk" else None
+            async for prediction in model.map(inputs, concurrency=given.concurrency, batch=batch, input_type=kind):
+                assert prediction.text
+
+        async def packed(number: int) -> None:
+            inputs = itertools.repeat(data, number)
+            window = INPUTS * given.concurrency
+            async with model.stream_by_bytes(_async(inputs), kind, window=window, batch=INPUTS) as stream:
+                async for prediction in stream:
+                    assert prediction.text
+
+        ways = {"bulk": mapped, "at_once": mapped, "bulk_stream": packed}
+        yield aio.Work(call, tokens, ways.get(given.shape, duplex))
+
+
+async def _async(inputs: itertools.repeat[str | bytes]) -> AsyncIterator[str | bytes]:
+    for item in inputs:
+        yield item
+
+
+if __name__ == "__main__":
+    ways = {**shapes(connect, at_once=submitted), "cold_import": lambda given: cold(COLD, given.n)}
+    main("headrace", ways, ["headrace", "grpcio", "protobuf"])

@@ -1,0 +1,80 @@
+"""A raw grpc.aio stub with protobuf both ways, the obvious way: the reference of most ratios."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc.aio
+
+from benchmarks.peers.samples import aio
+from benchmarks.protocol import Arguments, cold, main
+from benchmarks.samples.measures import shapes
+from headrace.v2 import resources_pb2 as pb
+from headrace.v2 import service_pb2 as rpc
+
+SERVICE = "/clarifai.api.V2/"
+INPUTS = 128  # of a packed request, the most that the protocol allows
+COLD = """
+import asyncio, grpc.aio
+from headrace.v2 import resources_pb2, service_pb2
+async def make(): grpc.aio.insecure_channel("127.0.0.1:1")
+asyncio.run(make())
+"""
+
+
+@asynccontextmanager
+async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
+    """Open a channel."""
+    text, payload = given.text(), b"x" * given.size
+    codecs = (rpc.PostModelOutputsRequest.SerializeToString, rpc.MultiOutputResponse.FromString)
+
+    def request(inputs: int = 1) -> rpc.PostModelOutputsRequest:
+        large = given.shape == "upload"
+        data = pb.Data(image=pb.Image(base64=payload)) if large else pb.Data(text=pb.Text(raw=text))
+        return rpc.PostModelOutputsRequest(
+            user_app_id=pb.UserAppIDSet(user_id="u", app_id="a"),
+            model_id="m",
+            inputs=[pb.Input(id=str(number), data=data) for number in range(inputs)],
+        )
+
+    async with grpc.aio.insecure_channel(given.address) as channel:
+        predict = channel.unary_unary(SERVICE + "PostModelOutputs", *codecs)
+        generate = channel.unary_stream(SERVICE + "GenerateModelOutputs", *codecs)
+        stream = channel.stream_stream(SERVICE + "StreamModelOutputs", *codecs)
+
+        async def call() -> None:
+            response = await predict(request())
+            concepts = response.outputs[0].data.concepts
+            assert len([(concept.name, concept.value) for concept in concepts]) == 5
+
+        async def packed() -> None:
+            response = await predict(request(INPUTS))
+            assert len([output.data.text.raw for output in response.outputs]) == INPUTS
+
+        async def tokens() -> int:
+            count = 0
+            async for response in generate(request()):
+                assert response.outputs[0].data.text.raw
+                count += 1
+            return count
+
+        async def duplex(number: int) -> None:
+            async def requests() -> AsyncIterator[rpc.PostModelOutputsRequest]:
+                for _ in range(number):
+                    yield request()
+
+            async for response in stream(requests()):
+                assert response.outputs[0].data.text.raw
+                if given.shape == "hop":
+                    await asyncio.sleep(0)
+
+        async def bulk(number: int) -> None:
+            await aio.calls(packed, number // INPUTS, given.concurrency)
+
+        yield aio.Work(call, tokens, bulk if given.shape == "bulk" else duplex)
+
+
+if __name__ == "__main__":
+    main("raw", {**shapes(connect), "cold_import": lambda given: cold(COLD, given.n)}, ["grpcio", "protobuf"])
