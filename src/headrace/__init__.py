@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from headrace.calls.server_stream import PredictionStream
     from headrace.calls.streams import DuplexStream, StreamStats
     from headrace.client import Client, ClientStats, ModelInfo
-    from headrace.config import TLS, KeepAlive, Limits, RetryPolicy, Timeouts, Window
+    from headrace.config import TLS, Coalesce, KeepAlive, Limits, RetryPolicy, Timeouts, Window
     from headrace.errors import (
         AuthError,
         ClosedError,
@@ -46,6 +46,7 @@ __all__ = [
     "Client",
     "ClientStats",
     "ClosedError",
+    "Coalesce",
     "Concept",
     "ConcurrentUse",
     "ConfigError",
@@ -92,7 +93,7 @@ _NAMES = {
     "calls.server_stream": "PredictionStream",
     "calls.streams": "DuplexStream StreamStats",
     "client": "Client ClientStats ModelInfo",
-    "config": "TLS KeepAlive Limits RetryPolicy Timeouts Window",
+    "config": "TLS Coalesce KeepAlive Limits RetryPolicy Timeouts Window",
     "errors": (
         "AuthError ClosedError ConcurrentUse ConfigError ConnectFailed ConnectionLost DeadlineExceeded "
         "HeadraceError InputError InvalidRequest ModelNotReady NotFound PartialFailure PayloadTooLarge "

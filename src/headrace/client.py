@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 
 from headrace import codec, credentials
 from headrace._version import __version__
+from headrace.calls.coalesce import coalescer
 from headrace.calls.envelope import failure_of
 from headrace.calls.options import checked_timeout
 from headrace.calls.session import Counts, Session
@@ -23,6 +24,7 @@ from headrace.channels.manager import ChannelManager
 from headrace.config import (
     TLS,
     UNSET,
+    Coalesce,
     KeepAlive,
     Limits,
     Pem,
@@ -94,6 +96,8 @@ class Client:
         retry: what is tried again.
         limits: sizes, rates and connections.
         keepalive: pings on connections with calls.
+        coalesce: put concurrent `predict` calls of one input each into one request, where model, parameters, routing
+            and metadata are the same: True, or `Coalesce(...)`. Each keeps its own answer, error and timeout.
         transport: "auto" (gRPC), or something that makes transports, such as the in-memory one of `headrace.testing`.
         on_event: called with each event of `headrace.events`, synchronously.
         allow_insecure_credentials: send a credential without TLS to another machine; refused otherwise.
@@ -117,6 +121,7 @@ class Client:
         retry: RetryPolicy | None = None,
         limits: Limits | None = None,
         keepalive: KeepAlive | None = None,
+        coalesce: Coalesce | bool = False,
         transport: Literal["auto", "grpc"] | TransportFactory = "auto",
         on_event: OnEvent | None = None,
         allow_insecure_credentials: bool = False,
@@ -159,6 +164,7 @@ class Client:
             (*self._account.credentials.metadata, prefix),
             self._emit,
         )
+        self._coalescer = coalescer(coalesce, self.limits)
         self._shared = False
         self._ids = _Ids()
         self._infos: dict[ModelRef, ModelInfo] = {}
@@ -245,6 +251,8 @@ class Client:
 
     async def _close(self) -> None:
         await self._calls.channels.close(self.timeouts.close if self._local is None else 0.0)
+        if self._coalescer is not None:
+            await self._coalescer.close()
         if self._local is not None:
             await self._local.stop()
 

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from headrace.errors import ConfigError
 from headrace.target import Target
 
-__all__ = ["TLS", "KeepAlive", "Limits", "RetryPolicy", "Target", "Timeouts", "Transmission", "Window"]
+__all__ = ["TLS", "Coalesce", "KeepAlive", "Limits", "RetryPolicy", "Target", "Timeouts", "Transmission", "Window"]
 
 MiB = 1 << 20
 
@@ -170,6 +170,26 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Coalesce:
+    """How concurrent `predict` calls of one input each are put together; see `Client`.
+
+    Attributes:
+        inputs: most in a request; no more than `Limits.inputs_per_request`.
+        bytes: most bytes of a request; a larger input goes by itself.
+        wait: seconds that a call waits for company though fewer than `requests` are under way.
+        requests: requests of one kind under way from which on calls gather.
+    """
+
+    inputs: int = 128
+    bytes: int = MiB
+    wait: float = 0.0
+    requests: int = 4
+
+    def __post_init__(self) -> None:
+        _positive(self)
+
+
+@dataclass(frozen=True, slots=True)
 class TLS:
     """How the server is verified and, for mTLS, who we are; PEM as bytes or as a path.
 
@@ -237,5 +257,5 @@ def _check_number(name: str, value: object, *, whole: bool, zero: bool = False) 
         raise ConfigError(f"{name} must be positive, not {value}")
 
 
-_MAY_BE_ZERO = {"budget", "budget_ratio", "budget_per_second", "unprocessed", "hedge_after", "close", "warm_up"}
-_FINITE = {"connect", "connect_timeout", "interval", "timeout", "close"}
+_MAY_BE_ZERO = {"budget", "budget_ratio", "budget_per_second", "unprocessed", "hedge_after", "close", "warm_up", "wait"}
+_FINITE = {"connect", "connect_timeout", "interval", "timeout", "close", "wait"}

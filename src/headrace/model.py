@@ -163,7 +163,7 @@ class Model:
             item = prepared(item, self._client._next_id(), self._client.limits) or await self._prepared(
                 item, input_type
             )
-            return await predict_one(
+            return await (self._client._coalescer or predict_one)(
                 self._client._session,
                 await self._template(given),
                 item,

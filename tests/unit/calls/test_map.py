@@ -56,9 +56,7 @@ def numbers(count: int) -> list[str]:
 
 @pytest.mark.parametrize("batch", [None, 3, "auto"])
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_predictions_come_in_the_order_of_the_inputs(
-    connect: Connect, concurrency: int, batch: Batch
-) -> None:
+async def test_predictions_come_in_the_order_of_the_inputs(connect: Connect, concurrency: int, batch: Batch) -> None:
     model = connect(ModelDouble(echo))
     stream = model.map(Feed(20), concurrency=concurrency, batch=batch)
     found = [(p.position, p.text) async for p in stream]
