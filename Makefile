@@ -19,8 +19,8 @@ protos:  ## generate src/headrace/v2 from protos/ with the pinned, oldest suppor
 floors:  ## the streaming core on the oldest supported versions of the core dependencies
 	sh tools/floors.sh
 
-bench:  ## what our layers cost over a raw stub, as ratios
-	$(PYTHON) -m benchmarks
+bench:  ## measure against raw grpc.aio and other clients; write tables and plots into docs/
+	$(PYTHON) -m benchmarks --update-docs
 
 soak:  ## what 100,000 calls and 10,000 cancelled streams leave behind
 	$(PYTHON) -m benchmarks.soak

@@ -1,142 +1,98 @@
-"""Measure what our layers cost over raw grpc.aio, interleaved, as ratios with their spread: `python -m benchmarks`.
+"""Measure headrace against raw grpc.aio and other clients, as ratios with their spread: `python -m benchmarks`.
 
-A server of canned answers runs in a process of its own. Every sample is CPU time of this process (all threads) for the
-same work done both ways, one right after the other; the ratio is taken pair by pair.
+Every sample is CPU time of a fresh process on one core; a fast server of canned answers runs on another. The samples of
+a round come in random order, and each ratio is taken within its round.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import contextlib
-import statistics
-import subprocess
+import fnmatch
+import json
 import sys
-import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
-import grpc.aio
+from benchmarks import peers as other
+from benchmarks.cells import CELLS, Cell
+from benchmarks.figures import rows, verdicts
+from benchmarks.goals import GOALS
+from benchmarks.harness import own_peers, pairs, run
+from benchmarks.peers.base import Peer
+from benchmarks.plots import draw
+from benchmarks.report import markdown, report, update
+from benchmarks.server import ROOT
 
-from headrace import Client
-from headrace.codec import GENERATE, PREDICT
-from headrace.v2 import resources_pb2 as pb
-from headrace.v2 import service_pb2 as rpc
-
-CONCURRENT = 64
-TOKENS = 200
-
-
-def request() -> rpc.PostModelOutputsRequest:
-    """Build the request that the raw stub sends, the obvious way."""
-    text = pb.Text(raw="x" * 1024)
-    return rpc.PostModelOutputsRequest(
-        user_app_id=pb.UserAppIDSet(user_id="u", app_id="a"),
-        model_id="m",
-        inputs=[pb.Input(id="a", data=pb.Data(text=text))],
-    )
+DOCUMENT = ROOT / "docs" / "performance.md"
 
 
-async def raw_unary(channel: grpc.aio.Channel, calls: int) -> None:
-    """Make unary calls with protobuf both ways on a raw stub."""
-    stub = channel.unary_unary(
-        PREDICT,
-        request_serializer=rpc.PostModelOutputsRequest.SerializeToString,
-        response_deserializer=rpc.MultiOutputResponse.FromString,
-    )
-    left = iter(range(calls))
-
-    async def worker() -> None:
-        for _ in left:
-            response = await stub(request())
-            assert response.outputs[0].data.text.raw
-
-    await asyncio.gather(*(worker() for _ in range(CONCURRENT)))
-
-
-async def our_unary(client: Client, calls: int) -> None:
-    """Make the same calls with headrace."""
-    model = client.model("u/a/models/m")
-    left = iter(range(calls))
-    text = "x" * 1024
-
-    async def worker() -> None:
-        for _ in left:
-            assert (await model.predict_by_bytes(text, "text")).text
-
-    await asyncio.gather(*(worker() for _ in range(CONCURRENT)))
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure what the command line asks for; gives the exit code: 1 when a sample failed."""
+    given = _parser().parse_args(argv)
+    if given.list:
+        _list()
+        return 0
+    wanted = pairs(_cells(given.only), _peers(given.peers))
+    if not wanted:
+        sys.exit("nothing is left to measure: see --list")
+    rounds = given.rounds or (3 if given.quick else 7)
+    taken, failed = run(wanted, rounds, quick=given.quick, say=_say)
+    found = report(taken, failed, rounds, quick=given.quick)
+    measured = sorted(rows(taken), key=lambda row: [cell.name for cell in CELLS].index(row.cell))
+    tables = markdown(found, verdicts(GOALS, taken), measured)
+    print(tables)
+    if given.json:
+        Path(given.json).write_text(json.dumps(found, indent=1) + "\n")
+    if given.update_docs:
+        plots = draw(measured, DOCUMENT.parent)
+        pictures = [f"![cost by {plot.stem.partition('-')[2]}]({plot.name})" for plot in plots]
+        update(DOCUMENT, "\n\n".join([tables, *pictures]))
+    return 1 if failed else 0
 
 
-async def raw_tokens(channel: grpc.aio.Channel, calls: int) -> None:
-    """Read token streams with a raw stub."""
-    stub = channel.unary_stream(
-        GENERATE,
-        request_serializer=rpc.PostModelOutputsRequest.SerializeToString,
-        response_deserializer=rpc.MultiOutputResponse.FromString,
-    )
-    for _ in range(calls // TOKENS):
-        async for response in stub(request()):
-            assert response.outputs[0].data.text.raw
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="3 rounds of smaller samples: minutes, not an hour")
+    parser.add_argument("--only", nargs="+", default=["*"], metavar="NAME", help="cells; * and ? match any")
+    parser.add_argument("--peers", nargs="*", metavar="NAME", help="others than raw and headrace; else all installed")
+    parser.add_argument("--rounds", type=int, help="7 unless given, 3 with --quick")
+    parser.add_argument("--json", metavar="PATH", help="write every sample and figure there")
+    parser.add_argument("--update-docs", action="store_true", help="write tables and plots into docs/")
+    parser.add_argument("--list", action="store_true", help="name cells and clients, then end")
+    return parser
 
 
-async def our_tokens(client: Client, calls: int) -> None:
-    """Read the same token streams with headrace."""
-    model = client.model("u/a/models/m")
-    for _ in range(calls // TOKENS):
-        async with model.generate_by_bytes("x" * 1024, "text") as stream:
-            async for piece in stream:
-                assert piece.text
+def _cells(patterns: Sequence[str]) -> list[Cell]:
+    unknown = [pattern for pattern in patterns if not fnmatch.filter([cell.name for cell in CELLS], pattern)]
+    if unknown:
+        sys.exit(f"no cell matches {', '.join(unknown)}: see --list")
+    return [cell for cell in CELLS if any(fnmatch.fnmatch(cell.name, pattern) for pattern in patterns)]
 
 
-async def cpu(work: Awaitable[None]) -> float:
-    """Measure the CPU seconds of this process while `work` runs."""
-    start = time.process_time()
-    await work
-    return time.process_time() - start
+def _peers(names: Sequence[str] | None) -> dict[str, Peer]:
+    there, missing = other.available(), other.missing()
+    if names is None:
+        for name, command in missing.items():
+            _say(f"{name} is not installed: {command}")
+        return {**own_peers(), **there}
+    for name in names:
+        if name in missing:
+            sys.exit(f"{name} is not installed: {missing[name]}")
+        if name not in there:
+            sys.exit(f"there is no client {name}: see --list")
+    return {**own_peers(), **{name: there[name] for name in names}}
 
 
-async def measure(address: str, rounds: int, calls: int) -> None:
-    """Print a row a shape: microseconds each way, and the ratio with its spread."""
-    print(f"{'shape':<22}{'raw us':>9}{'headrace us':>13}{'ratio':>8}{'spread':>16}")
-    async with (
-        Client(base_url=address) as client,
-        grpc.aio.insecure_channel(address.removeprefix("http://")) as channel,
-    ):
-        shapes = {
-            f"unary, {CONCURRENT} at once": (raw_unary, our_unary),
-            "token stream, a piece": (raw_tokens, our_tokens),
-        }
-        for name, (raw, ours) in shapes.items():
-            await raw(channel, calls)
-            await ours(client, calls)
-            pairs = [(await cpu(raw(channel, calls)), await cpu(ours(client, calls))) for _ in range(rounds)]
-            ratios = sorted(mine / theirs for theirs, mine in pairs)
-            theirs, mine = (statistics.median(column) / calls * 1e6 for column in zip(*pairs, strict=True))
-            spread = f"{ratios[0]:.2f} - {ratios[-1]:.2f}"
-            print(f"{name:<22}{theirs:>9.1f}{mine:>13.1f}{statistics.median(ratios):>8.2f}{spread:>16}")
+def _list() -> None:
+    print("cells: " + ", ".join(cell.name for cell in CELLS))
+    print("clients: " + ", ".join([*own_peers(), *other.available()]))
+    for name, command in other.missing().items():
+        print(f"not installed: {name}: {command}")
 
 
-@contextlib.contextmanager
-def canned_server() -> Iterator[str]:
-    """Run the server of canned answers in a process of its own; gives its address."""
-    command = [sys.executable, "-m", "benchmarks.canned_server"]
-    root = Path(__file__).parents[1]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as server:
-        assert server.stdout is not None
-        try:
-            yield server.stdout.readline().strip()
-        finally:
-            server.terminate()
-
-
-def main() -> None:
-    """Start the server of canned answers, measure, stop it."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Our layers over a raw stub, as ratios.")
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller rounds")
-    quick = parser.parse_args().quick
-    with canned_server() as address:
-        asyncio.run(measure(address, 3 if quick else 7, 1000 if quick else 4000))
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

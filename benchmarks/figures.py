@@ -1,0 +1,105 @@
+"""From samples to figures: medians with their spread, ratios pair by pair within a round, goals met or not."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.goals import RAW, Goal, Run, cost, cost_ratio
+from benchmarks.harness import Taken
+from benchmarks.protocol import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A median, with the quartiles, the least and the most."""
+
+    median: float
+    low: float
+    first: float
+    third: float
+    high: float
+    rounds: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Sum up values; at least one."""
+        found = sorted(values)
+        first, _, third = statistics.quantiles(found, n=4, method="inclusive") if len(found) > 1 else found * 3
+        return cls(statistics.median(found), found[0], first, third, found[-1], len(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A client in a cell: what a unit costs, how many there are a second, and the ratio of costs to the raw stub's."""
+
+    cell: str
+    peer: str
+    microseconds: Spread
+    per_second: Spread
+    ratio: Spread | None
+    extra_rss_bytes: Spread | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A goal, what was found, and whether it is met; None where a sample is missing."""
+
+    goal: Goal
+    found: Spread | None
+    met: bool | None
+
+
+Rounds = Mapping[tuple[str, str], Mapping[int, Sample]]
+
+
+def by_round(taken: Sequence[Taken]) -> Rounds:
+    """Sort samples by cell and client, then by round."""
+    sorted_: dict[tuple[str, str], dict[int, Sample]] = {}
+    for one in taken:
+        sorted_.setdefault((one.cell, one.peer), {})[one.round] = one.sample
+    return sorted_
+
+
+def rows(taken: Sequence[Taken]) -> list[Row]:
+    """Make a row of each client in each cell, in the order in which both first came."""
+    rounds = by_round(taken)
+    made = []
+    for (cell, peer), samples in rounds.items():
+        reference = rounds.get((cell, RAW), {})
+        ratios = [cost_ratio(sample, reference[at]) for at, sample in samples.items() if at in reference]
+        memory = [sample.extra_rss_bytes for sample in samples.values() if sample.extra_rss_bytes is not None]
+        row = Row(
+            cell,
+            peer,
+            Spread.of([cost(sample) * 1e6 for sample in samples.values()]),
+            Spread.of([sample.n / sample.wall_s for sample in samples.values()]),
+            Spread.of(ratios) if ratios else None,
+            Spread.of(memory) if memory else None,
+        )
+        made.append(row)
+    return made
+
+
+def verdicts(goals: Sequence[Goal], taken: Sequence[Taken]) -> list[Verdict]:
+    """Judge every goal by the median of what its rounds gave."""
+    rounds = by_round(taken)
+    return [_verdict(goal, rounds) for goal in goals]
+
+
+def _verdict(goal: Goal, rounds: Rounds) -> Verdict:
+    ours = _samples(goal.ours, rounds)
+    if goal.against is None:
+        values = [goal.value(sample) for sample in ours.values()]
+    else:
+        theirs = _samples(goal.against, rounds)
+        values = [goal.value(sample, theirs[at]) for at, sample in ours.items() if at in theirs]
+    if not values:
+        return Verdict(goal, None, None)
+    found = Spread.of(values)
+    return Verdict(goal, found, goal.met(found.median))
+
+
+def _samples(run: Run, rounds: Rounds) -> Mapping[int, Sample]:
+    return rounds.get((run.cell, run.peer), {})

@@ -1,0 +1,64 @@
+"""Draw what a unit costs as work grows: at once, in bytes, in streams. Needs the `bench` extra."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from benchmarks.cells import CELLS
+from benchmarks.figures import Row, Spread
+
+AXES = {
+    "concurrency": ("calls at once", "CPU us a call"),
+    "payload": ("bytes of the payload", "CPU us a call, 16 at once"),
+    "streams": ("token streams at once, 50 tokens a second each", "CPU us a token"),
+}
+
+
+def points(measured: Sequence[Row]) -> dict[str, dict[str, list[tuple[int, Spread]]]]:
+    """Sort the cells that are points of a curve: curve, client, points."""
+    where = {cell.name: cell.curve for cell in CELLS if cell.curve is not None}
+    found: dict[str, dict[str, list[tuple[int, Spread]]]] = {}
+    for row in measured:
+        if row.cell in where:
+            curve, at = where[row.cell]
+            found.setdefault(curve, {}).setdefault(row.peer, []).append((at, row.microseconds))
+    return {curve: {peer: sorted(each, key=lambda p: p[0]) for peer, each in of.items()} for curve, of in found.items()}
+
+
+def draw(measured: Sequence[Row], folder: Path) -> list[Path]:
+    """Write an SVG file a curve; gives the files.
+
+    Raises:
+        ImportError: matplotlib is not installed; the message says how to.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ImportError('plots need matplotlib: pip install "headrace[bench]"') from error
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "headrace"  # the same figures give the same file
+    return [_curve(curve, peers, folder) for curve, peers in points(measured).items()]
+
+
+def _curve(curve: str, peers: Mapping[str, Sequence[tuple[int, Spread]]], folder: Path) -> Path:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for peer, each in peers.items():
+        at = [one for one, _spread in each]
+        middle = [spread.median for _at, spread in each]
+        below = [spread.median - spread.first for _at, spread in each]
+        above = [spread.third - spread.median for _at, spread in each]
+        width = 2.5 if peer == "headrace" else 1.2
+        axes.errorbar(at, middle, yerr=[below, above], marker="o", markersize=4, capsize=3, linewidth=width, label=peer)
+    axes.set_xscale("log", base=2)
+    axes.set_yscale("log")
+    axes.set_xlabel(AXES[curve][0])
+    axes.set_ylabel(AXES[curve][1])
+    axes.grid(which="both", alpha=0.3)
+    axes.legend()
+    made = folder / f"performance-{curve}.svg"
+    figure.savefig(made, metadata={"Date": None})
+    return made
