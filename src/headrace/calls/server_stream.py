@@ -87,6 +87,7 @@ class _Reader:
         finally:
             if self._call is not None:
                 self._call.cancel()
+                self._call = None  # the user may keep the stream
 
     async def _read_all(self) -> None:
         deadline = Deadline.after(self._first)

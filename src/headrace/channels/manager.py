@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import os
 import time
-import weakref
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from headrace import events
+from headrace.channels import fork
 from headrace.config import Limits, Target, Transmission
 from headrace.errors import ClosedError, ConnectFailed
 from headrace.flow.rate import Concurrency
@@ -207,7 +207,7 @@ class ChannelManager:
         self._homes: dict[int, Home] = {}
         self._pid = os.getpid()
         self._closed = False
-        _managers.add(self)
+        fork.holders.add(self)
 
     def __repr__(self) -> str:
         connections = [c for home in self._homes.values() for c in home.connections]
@@ -286,7 +286,7 @@ class ChannelManager:
         if self._closed:
             return
         self._closed = True
-        _managers.discard(self)
+        fork.holders.discard(self)
         loop = asyncio.get_running_loop()
         homes, self._homes = list(self._homes.values()), {}
         for home in homes:
@@ -310,11 +310,8 @@ class ChannelManager:
         if chosen == NEW:
             index = len(home.connections)
             transport = self._factory(self.target, self._transmission)
-            if _core_is_lost and _on_core(transport):
-                raise ClosedError(
-                    "this process was forked in the middle of its parent's calls, which gRPC does not survive: fork "
-                    'when no call runs, or start processes with the "spawn" method'
-                )
+            if _on_core(transport):
+                fork.use_core()
             home.connections.append(Connection(self, home, index, transport, self._limits.streams_per_connection))
             chosen = index
         connection = home.connections[chosen]
@@ -333,8 +330,8 @@ class ChannelManager:
                 _abandon(home.connections)
                 del self._homes[key]
 
-    def _let_go_of_idle(self) -> bool:
-        """Drop connections without calls before a fork, for the next call to make again; False where some have calls.
+    def let_go_of_idle(self) -> bool:
+        """Drop the connections that no call uses; False where some stay that a fork would break.
 
         Another thread's running loop is not ours to touch.
         """
@@ -348,8 +345,6 @@ class ChannelManager:
         return not any(_on_core(connection.transport) for connection in self.connections)
 
 
-_managers: weakref.WeakSet[ChannelManager] = weakref.WeakSet()
-_core_is_lost = False  # in a child that was forked while the parent had calls
 _inherited: list[Any] = []
 
 
@@ -365,20 +360,6 @@ def _abandon(connections: Sequence[Connection]) -> None:
             abandon()
 
 
-_busy_at_fork = False
-
-
-def _before_fork() -> None:
-    """Drop the connections that can be dropped before the process forks: gRPC hangs in a child that inherits any."""
-    global _busy_at_fork
-    _busy_at_fork = not all(manager._let_go_of_idle() for manager in list(_managers))
-
-
-def _after_fork_in_child() -> None:
-    global _core_is_lost
-    _core_is_lost = _core_is_lost or _busy_at_fork
-
-
 def _refuse(waiter: asyncio.Future[Connection]) -> None:
     if not waiter.done():
         waiter.set_exception(ClosedError("the client is closed"))
@@ -389,8 +370,5 @@ def _retrieved(task: asyncio.Task[None]) -> None:
     if not task.cancelled():
         task.exception()
 
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_child=_after_fork_in_child)
 
 __all__ = ["NEW", "ChannelManager", "ConnectFailed", "Connection", "Home", "Load", "assign"]

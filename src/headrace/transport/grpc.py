@@ -106,6 +106,7 @@ class GrpcTransport:
             raise self._lost(error) from None
         finally:
             self._ended(call)
+            call = multicallable = None  # an error's traceback keeps this frame, and may be kept for long
 
     async def _unary_in_steps(
         self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None
@@ -131,8 +132,7 @@ class GrpcTransport:
             multicallable = self._streams[method] = self._open_channel().stream_stream(method)
         try:
             call = multicallable(metadata=metadata, timeout=timeout)
-            self._running.add(call)
-            call.add_done_callback(self._ended)
+            self._running.add(call)  # its own done callbacks would hold it in a cycle, and with it the core
             return GrpcCall(self, call)
         except (aio.UsageError, aio.InternalError) as error:
             raise self._lost(error) from None
@@ -179,6 +179,7 @@ class GrpcTransport:
         return self._channel
 
     def _failure(self, error: aio.AioRpcError) -> HeadraceError:
+        error.__traceback__ = None  # its frames hold the call, and with it the channel
         return status.grpc_error(
             error.code().name,
             error.details() or "",
@@ -188,6 +189,7 @@ class GrpcTransport:
 
     def _lost(self, error: BaseException) -> BaseException:
         """Tell a real cancellation from a call that ended locally."""
+        error.__traceback__ = None
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -237,16 +239,38 @@ class GrpcCall:
         try:
             message = await self._call.read()
         except aio.AioRpcError as error:
+            self._transport._ended(self._call)
             raise self._transport._failure(error) from None
         except (asyncio.CancelledError, aio.UsageError, aio.InternalError, asyncio.InvalidStateError) as error:
             raise self._transport._lost(error) from None
         finally:
             self.reading = False
-        return None if message is aio.EOF else cast("bytes", message)
+        if message is aio.EOF:
+            self._transport._ended(self._call)
+            return None
+        return cast("bytes", message)
 
     def cancel(self) -> None:
         """End the call now."""
-        self._call.cancel()
+        if self._call is not _ENDED:
+            self._call.cancel()
+            self._transport._ended(self._call)
+            self._call, self._send = _ENDED, _ENDED.write
+
+
+class _Ended:
+    """Stands in for gRPC's call once it was cancelled: that one would say the same, but holds the channel."""
+
+    async def read(self) -> bytes:
+        raise aio.UsageError("it was cancelled")
+
+    async def write(self, message: bytes) -> None:
+        raise aio.UsageError("it was cancelled")
+
+    done_writing = wait_for_connection = read
+
+
+_ENDED = _Ended()
 
 
 def _joined(parts: Sequence[Buffer]) -> bytes:

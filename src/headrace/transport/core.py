@@ -1,0 +1,62 @@
+"""gRPC's native core seen from outside: whether it runs in this process, which a fork does not survive.
+
+It has no function that tells. What does are its threads, where the system lists them, and its objects, which Python's
+collector knows. Where the last channel is gone, the core ends by itself, but not at once: newer ones do it in a thread.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+
+PAUSE = 0.001  # seconds between two looks
+AT_ONCE = 0.05  # seconds in which a core that nothing holds has ended, but on a busy machine
+THREADS = ("event_engine", "grpc_", "lifeguard", "timer_manager", "default-executo", "resolver-execut")
+OBJECTS = ("AioChannel", "AioServer")
+TASKS = "/proc/self/task"
+
+
+def runs() -> bool | None:
+    """Tell whether the core's threads are there; None where the system does not say."""
+    try:
+        tasks = os.listdir(TASKS)
+    except OSError:
+        return None
+    return len(tasks) > 1 and any(_name(task).startswith(THREADS) for task in tasks)
+
+
+def held() -> bool:
+    """Tell whether a channel or server of gRPC's asyncio side exists, perhaps kept by no more than a traceback."""
+    return any(type(thing).__name__ in OBJECTS for thing in gc.get_objects())
+
+
+def settle(patience: float) -> bool:
+    """Wait until the core has ended after its last channel was let go of.
+
+    Args:
+        patience: seconds at most; other users of gRPC in the process, which is their affair, keep it running.
+
+    Returns:
+        False when something of asyncio's holds it, so that it does not end.
+    """
+    end = time.monotonic() + patience
+    if _ended(min(patience, AT_ONCE)):
+        return True
+    gc.collect()  # a channel may be in a cycle: calls, errors and their tracebacks often are
+    return not held() and (_ended(end - time.monotonic()) or True)
+
+
+def _ended(patience: float) -> bool:
+    end = time.monotonic() + patience
+    while (running := runs()) is not False and time.monotonic() < end:
+        time.sleep(PAUSE)  # before a fork nothing can be awaited
+    return running is False
+
+
+def _name(task: str) -> str:
+    try:
+        with open(f"{TASKS}/{task}/comm", encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:  # it has ended meanwhile
+        return ""
