@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 KiB, MiB = 1 << 10, 1 << 20
 OWN = ("raw", "headrace")
+CALLS = (*OWN, "headrace-coalesced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +72,11 @@ def _layers(kind: str, n: int) -> Cell:
 
 CELLS = (
     _unary(1, 3000, 600),
-    _unary(4, 6000, 1000, OWN),
+    _unary(4, 6000, 1000, CALLS),
     _unary(16, 8000, 1500),
     _unary(64, 8000, 1500),
     _unary(256, 8000, 2000),
-    _unary(1024, 8000, 3000, OWN),
+    _unary(1024, 8000, 3000, CALLS),
     Cell("unary-fixed", "unary_fixed", "unary", 0, 0, 64, rate=1900, seconds=3),
     Cell("tokens-burst", "tokens_burst", "burst", 20_000, 4000),
     _paced(1, OWN),

@@ -28,6 +28,7 @@ def own_peers(source: Path = ROOT / "src") -> dict[str, Peer]:
     shapes = {
         "raw": ("benchmarks.samples.raw", (*CALLS, "long_stream", "cold_import")),
         "headrace": ("benchmarks.samples.ours", (*CALLS, "long_stream", "cold_import", "bulk_stream", "live")),
+        "headrace-coalesced": ("benchmarks.samples.coalesced", ("unary", "unary_fixed", "at_once")),
         "headrace-layers": ("benchmarks.samples.layers", LAYERS),
     }
     environment = {"PYTHONPATH": str(source)}

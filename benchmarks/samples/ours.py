@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from benchmarks.peers.samples import aio
 from benchmarks.protocol import Arguments, cold, main
@@ -13,7 +14,7 @@ from benchmarks.samples.measures import shapes, submitted
 from headrace import Client
 from headrace.inputs import InputType
 
-INPUTS = 128  # packed into a request, the most that the protocol allows
+INPUTS = 128  # that "auto" packs into a request at most
 COLD = """
 import headrace
 headrace.Client(base_url="http://127.0.0.1:1").model("u/a/models/m")
@@ -21,11 +22,11 @@ headrace.Client(base_url="http://127.0.0.1:1").model("u/a/models/m")
 
 
 @asynccontextmanager
-async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
-    """Make a client and a model."""
+async def connect(given: Arguments, *, coalesce: bool = False) -> AsyncIterator[aio.Work]:
+    """Make a client and a model; `coalesce`: concurrent calls may share requests."""
     data: str | bytes = b"x" * given.size if given.shape == "upload" else given.text()
     kind: InputType = "image" if given.shape == "upload" else "text"
-    async with Client(base_url=f"http://{given.address}") as client:
+    async with Client(base_url=f"http://{given.address}", coalesce=coalesce) as client:
         model = client.model("u/a/models/m")
 
         async def call() -> None:
@@ -50,14 +51,14 @@ async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
 
         async def mapped(number: int) -> None:
             inputs = itertools.repeat(data, number)
-            batch = INPUTS if given.shape == "bulk" else None
+            batch: Literal["auto"] | None = "auto" if given.shape == "bulk" else None
             async for prediction in model.map(inputs, concurrency=given.concurrency, batch=batch, input_type=kind):
                 assert prediction.text
 
         async def packed(number: int) -> None:
             inputs = itertools.repeat(data, number)
             window = INPUTS * given.concurrency
-            async with model.stream_by_bytes(_async(inputs), kind, window=window, batch=INPUTS) as stream:
+            async with model.stream_by_bytes(_async(inputs), kind, window=window, batch="auto") as stream:
                 async for prediction in stream:
                     assert prediction.text
 

@@ -25,7 +25,7 @@ using std::string;
 
 enum FrameType : uint8_t { DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE };
 constexpr uint8_t ACK = 0x1, END_STREAM = 0x1, END_HEADERS = 0x4, PADDED = 0x8;
-constexpr uint32_t RECEIVE_WINDOW = 64 << 20;  // of a connection and of a stream, so that uploads do not wait
+constexpr uint32_t RECEIVE_WINDOW = 16 << 20;  // of a connection and of a stream, so that uploads do not wait
 constexpr uint32_t FRAME_LIMIT = 4 << 20;      // what servers on gRPC's C core take
 constexpr size_t PREFACE = 24;                 // "PRI * HTTP/2.0 ...", skipped
 
