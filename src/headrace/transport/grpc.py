@@ -30,6 +30,7 @@ from grpc import aio
 from headrace import status
 from headrace._version import __version__
 from headrace.errors import ClosedError, ConfigError, ConnectFailed, ConnectionLost, HeadraceError
+from headrace.transport.joining import Joiner
 
 if TYPE_CHECKING:
     from headrace.config import Pem, Target, Transmission
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
 
 FAR = 1e8  # seconds beyond which a deadline is none: gRPC takes very large ones for past
-LARGE = 1 << 20  # bytes of a unary request from which holding it until the answer costs more than three more steps
+LARGE = 1 << 20  # bytes of a message from which memory costs more than some more steps
 
 
 class _PollerNoise(logging.Filter):
@@ -63,6 +64,7 @@ class GrpcTransport:
         self._running: set[Any] = set()  # gRPC's calls that have not ended
         self._drained: asyncio.Future[None] | None = None
         self._closed = False
+        self.joiner = Joiner()
 
     @property
     def healthy(self) -> bool:
@@ -140,6 +142,7 @@ class GrpcTransport:
     async def close(self, grace: float) -> None:
         """Close the connection; see `Transport.close`."""
         self._closed = True
+        self.joiner.close()
         channel, self._channel = self._channel, None
         self._unary.clear()
         self._streams.clear()
@@ -158,6 +161,7 @@ class GrpcTransport:
     def abandon(self) -> None:
         """Let go of the channel without closing it: its loop is closed, or this is another process after a fork."""
         self._closed = True
+        self.joiner.close()
         self._channel = None
         self._unary.clear()
         self._streams.clear()
@@ -216,7 +220,13 @@ class GrpcCall:
             if not self._begun:
                 await self._call.wait_for_connection()
                 self._begun = True
-            await self._send(_joined(parts))
+            size = sum(map(len, parts))
+            if size < LARGE or len(parts) == 1:
+                await self._send(_joined(parts))
+                return
+            memory = self._transport.joiner.join(parts, size)
+            await self._send(memory.getvalue())
+            self._transport.joiner.keep(memory)
         except aio.AioRpcError as error:
             raise self._transport._failure(error) from None
         except (asyncio.CancelledError, aio.UsageError, aio.InternalError, asyncio.InvalidStateError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import grpc
@@ -15,6 +15,7 @@ from headrace import errors
 from headrace.config import Transmission
 from headrace.target import Target
 from headrace.transport import grpc as module
+from headrace.transport import joining
 from headrace.transport.base import Buffer
 from headrace.transport.grpc import LARGE, GrpcCall, GrpcTransport
 
@@ -87,11 +88,11 @@ async def transport(handlers: Handlers) -> AsyncIterator[GrpcTransport]:
 
 
 @pytest.fixture
-def traced() -> Any:
-    """Give a function that tells the bytes which this transport's code has allocated and somebody still holds."""
+def traced() -> Iterator[Callable[[], int]]:
+    """Give a function that tells the bytes which the transport's code has allocated and somebody still holds."""
     tracemalloc.start()
-    only = tracemalloc.Filter(True, module.__file__)
-    yield lambda: sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces([only]).traces)
+    only = [tracemalloc.Filter(True, module.__file__), tracemalloc.Filter(True, joining.__file__)]
+    yield lambda: sum(trace.size for trace in tracemalloc.take_snapshot().filter_traces(only).traces)
     tracemalloc.stop()
 
 
@@ -162,23 +163,31 @@ async def test_an_answer_counts_although_the_message_could_not_be_sent_whole(
     assert await transport.unary(EARLY, [bytes(LARGE)], (), 10) == b"early"
 
 
+@pytest.mark.parametrize(("kept", "held"), [(0, 0), (2 * LARGE, 1), (64 * LARGE, 2)])
 async def test_what_is_sent_is_let_go_of_while_the_answer_is_awaited(
-    transport: GrpcTransport, handlers: Handlers, traced: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+    transport: GrpcTransport,
+    handlers: Handlers,
+    traced: Callable[[], int],
+    monkeypatch: pytest.MonkeyPatch,
+    kept: int,
+    held: int,
 ) -> None:
+    """Of two requests under way at most what is kept for the next ones is held, not one each."""
+    monkeypatch.setattr(joining, "MOST", kept)
     payload = memoryview(bytes(2 * LARGE - 100))
-    sent = asyncio.Event()
     half_close = GrpcCall.half_close
+    sent = asyncio.Semaphore(0)
 
     async def noted(call: GrpcCall) -> None:
-        sent.set()
+        sent.release()
         await half_close(call)
 
     monkeypatch.setattr(GrpcCall, "half_close", noted)
     await transport.connect(10)
     before = traced()
-    task = asyncio.ensure_future(transport.unary(WAIT, [b"head", payload], (), 10))
-    await sent.wait()
-    await handlers.arrived.wait()
-    assert traced() - before < LARGE / 8
+    tasks = [asyncio.ensure_future(transport.unary(WAIT, [b"head", payload], (), 10)) for _ in range(2)]
+    for _ in tasks:
+        await sent.acquire()
+    assert 2 * held * LARGE * 0.9 <= traced() - before < (2 * held + 0.2) * LARGE
     handlers.go_on.set()
-    assert await task == b"done"
+    assert await asyncio.gather(*tasks) == [b"done", b"done"]
