@@ -370,7 +370,7 @@ class Client:
         return self._calls
 
     def _next_id(self) -> str:
-        return self._ids.next()
+        return next(self._ids)
 
     async def _model_info(self, ref: ModelRef) -> ModelInfo:
         """What the server says of a model; remembered. Source: rpc GetModel, GetModelType."""
@@ -447,7 +447,10 @@ class _Ids:
         self._prefix = f"h{secrets.token_hex(4)}-"
         self._count = itertools.count()
 
-    def next(self) -> str:
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
         """Make the next one: lower-case letters, digits and '-'."""
         return f"{self._prefix}{next(self._count):x}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
 
@@ -221,17 +221,23 @@ class Input:
         return codec.encode_input(self.id, self.fields)
 
 
-def prepared(item: Input, id: str, limits: Limits) -> Input | None:
+def prepared(item: Input, ids: Iterator[str], limits: Limits) -> Input | None:
     """Give an input an id if it has none, and check it; None where it has to be looked up, read or encoded first.
 
     Raises:
         InputError: empty, or over a limit.
     """
+    if not item.id:
+        item = item._named(next(ids))
+    if len(item.fields) == 1 and item._raw is None:
+        type_, form, payload = item.fields[0]
+        small = form == "bytes" and 0 < len(payload) < _SMALL_IMAGE
+        if small and limits.request_bytes >= len(payload) <= limits.input_bytes.get(type_, 0):
+            return item  # as most are: nothing else could be wrong with it
     if not item.typed or not item.ready or _pillow_wanted(item):
         return None
-    named = item if item.id else item._named(id)
-    check(named, limits)
-    return named
+    check(item, limits)
+    return item
 
 
 async def load(item: Input, limits: Limits) -> Input:

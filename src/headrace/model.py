@@ -153,25 +153,15 @@ class Model:
             PartialFailure: some inputs of several failed; it keeps the rest.
             HeadraceError: all failed: the first one's error.
         """
+        if not isinstance(inputs, _LISTS):
+            return await self._predict_one(Input.of(inputs, input_type), input_type, options)
+        if not inputs:
+            raise ConfigError("no inputs")
+        if len(inputs) == 1:
+            return await self._predict_one(Input.of(inputs[0], input_type), input_type, options)
         given = self._given(options, input_type)
         deadline = Deadline.after(given.seconds(self._client.timeouts.total))
-        items = inputs if isinstance(inputs, _LISTS) else (inputs,)
-        if not items:
-            raise ConfigError("no inputs")
-        if len(items) == 1:
-            item = Input.of(items[0], input_type)
-            item = prepared(item, self._client._next_id(), self._client.limits) or await self._prepared(
-                item, input_type
-            )
-            return await (self._client._coalescer or predict_one)(
-                self._client._session,
-                await self._template(given),
-                item,
-                deadline=deadline,
-                warm_up=given.warm_up,
-                metadata=given.metadata,
-            )
-        found = await self._predict_items(dict(enumerate(items)), input_type, given, deadline)
+        found = await self._predict_items(dict(enumerate(inputs)), input_type, given, deadline)
         failed = {position: p.error for position, p in found.items() if p.error is not None}
         if failed:
             if len(failed) == len(found):
@@ -183,19 +173,19 @@ class Model:
         self, url: str, input_type: InputType | None = None, **options: Unpack[CallOptions]
     ) -> Prediction:
         """Send the URL of an image, video, audio or text file; the server fetches it."""
-        return await self.predict(Input.from_url(url, input_type), **options)
+        return await self._predict_one(Input.from_url(url, input_type), None, options)
 
     async def predict_by_bytes(
         self, data: InputLike, input_type: InputType | None = None, **options: Unpack[CallOptions]
     ) -> Prediction:
         """Send bytes of an encoded file, or text as str or bytes."""
-        return await self.predict(Input.from_bytes(data, input_type), **options)
+        return await self._predict_one(Input.from_bytes(data, input_type), None, options)
 
     async def predict_by_filepath(
         self, path: str | os.PathLike[str], input_type: InputType | None = None, **options: Unpack[CallOptions]
     ) -> Prediction:
         """Send a file, read without blocking the loop."""
-        return await self.predict(Input.from_filepath(path, input_type), **options)
+        return await self._predict_one(Input.from_filepath(path, input_type), None, options)
 
     # --- generate: unary-stream
 
@@ -375,6 +365,21 @@ class Model:
 
     # --- shared
 
+    async def _predict_one(self, item: Input, input_type: InputType | None, options: CallOptions) -> Prediction:
+        given = self._given(options, input_type)
+        client = self._client
+        seconds = given.seconds(client.timeouts.total)
+        timeout: float | Deadline | None = seconds
+        ready = prepared(item, client._ids, client.limits)
+        head = self._head if given is self._plain else b""
+        if ready is None or not head:
+            timeout = Deadline.after(seconds)
+            ready = ready or await self._prepared(item, input_type)
+            head = head or await self._template(given)
+        return await (client._coalescer or predict_one)(
+            client._session, head, ready, timeout=timeout, warm_up=given.warm_up, metadata=given.metadata
+        )
+
     def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> DuplexStream:
         given = self._given(options, input_type, STREAM_OPTIONS)
         client = self._client
@@ -464,8 +469,6 @@ class Model:
         return known[0]
 
     async def _template(self, given: Given) -> bytes:
-        if given is self._plain and self._head:
-            return self._head
         routing = dict(given.routing)
         if routing and "user_id" not in routing:
             routing["user_id"] = await self._client._own_user_id()

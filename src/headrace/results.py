@@ -178,7 +178,7 @@ class Prediction:
         self.error = error
         self._outputs = outputs
         self._status = status
-        self._input_ids = tuple(input_ids)
+        self._input_ids = input_ids
 
     @classmethod
     def failed(cls, error: HeadraceError, *, input_id: str = "", position: int = 0, raw: bytes = b"") -> Prediction:

@@ -63,6 +63,20 @@ def given_parts(parts: list[tuple[str, str, bytes, Any]]) -> list[tuple[str, str
     ]
 
 
+@pytest.mark.parametrize("length", [1, 0x7F, 0x80, 0x3EFF, 0x3F00, 0x3FFF, 0x4000])
+@pytest.mark.parametrize("identity", ["", "a", "a" * 0x7F, "a" * 0x80])
+def test_lengths_at_the_edges_of_their_encoding(length: int, identity: str) -> None:
+    for type_, form in (("image", "bytes"), ("text", "bytes"), ("audio", "url")):
+        parts = codec.encode_input(identity, [(type_, form, b"x" * length)])
+        made = make_input(identity, [])
+        setattr(
+            getattr(made.data, type_),
+            form.replace("bytes", "raw" if type_ == "text" else "base64"),
+            "x" * length if form == "url" or type_ == "text" else b"x" * length,
+        )
+        assert parsed(parts).inputs[0] == made
+
+
 @given(TEXTS, PARTS)
 def test_an_input_means_the_same_as_one_made_by_protobuf(
     input_id: str, parts: list[tuple[str, str, bytes, Any]]

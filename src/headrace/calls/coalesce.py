@@ -54,7 +54,7 @@ class Coalescer:
         head: bytes,
         item: Input,
         *,
-        deadline: Deadline,
+        timeout: float | Deadline | None,
         warm_up: float | None = None,
         metadata: Metadata = (),
     ) -> Prediction:
@@ -65,12 +65,13 @@ class Coalescer:
         """
         size = item.size_bytes
         if len(head) + size >= self.packing.bytes:  # it fills a request by itself
-            return await predict_one(session, head, item, deadline=deadline, warm_up=warm_up, metadata=metadata)
+            return await predict_one(session, head, item, timeout=timeout, warm_up=warm_up, metadata=metadata)
         loop = asyncio.get_running_loop()
         key = (id(loop), id(session), head, metadata)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(self, session, head, metadata, lambda: self._lanes.pop(key, None))
+        deadline = timeout.copy() if isinstance(timeout, Deadline) else Deadline.after(timeout)
         call = _Call(item, size, deadline, warm_up, loop.create_future())
         session.counts.calls += 1
         lane.join(call)

@@ -16,11 +16,15 @@ class Deadline:
         self.seconds = seconds
 
     @classmethod
-    def after(cls, seconds: float | None) -> Deadline:
-        """Make the deadline that is `seconds` away; None: never."""
+    def after(cls, seconds: float | None, since: float | None = None) -> Deadline:
+        """Make the deadline that is `seconds` away, from now or from a point in monotonic time; None: never."""
         if seconds is None or seconds == math.inf:
             return cls(math.inf, math.inf)
-        return cls(time.monotonic() + seconds, seconds)
+        return cls((time.monotonic() if since is None else since) + seconds, seconds)
+
+    def copy(self) -> Deadline:
+        """Make another one that can be extended by itself."""
+        return Deadline(self.at, self.seconds)
 
     @property
     def remaining(self) -> float:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from headrace import codec, status
 from headrace.errors import PredictionFailed, ServerError
-from headrace.results import Output
+from headrace.results import Output, Prediction
 from headrace.status import Kind
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import status_pb2
@@ -46,10 +46,10 @@ def read(raw: bytes) -> Envelope:
     Raises:
         PredictionFailed: the bytes are not a response.
     """
-    found = codec.late(raw) if len(raw) >= codec.LATE else None
-    if found is None:
+    if len(raw) < codec.LATE or (found := codec.late(raw)) is None:
         response = codec.decode(raw)
-        head, answers = response.status, _answers(response.outputs, response.status)
+        head = response.status
+        answers = _answers(response.outputs, head)
     else:
         head, answers = found[0], _answers(found[1], found[0])
     kind = status.kind(head.code)
@@ -84,6 +84,22 @@ def id_of(answer: Output | ServerError) -> str:
     if isinstance(answer, pb.Output):
         return answer.input.id
     return answer.input_id or ""
+
+
+def prediction(input_id: str, raw: bytes) -> Prediction:
+    """Make the prediction of a request with one input.
+
+    Raises:
+        ServerError: the input's failure, or the request's.
+        PredictionFailed: the bytes are not a response.
+    """
+    _, head, answers, failure, _ = read(raw)
+    if failure is not None:
+        raise failure
+    for answer in answers:
+        if isinstance(answer, ServerError):
+            raise answer
+    return Prediction(raw, cast("Sequence[Output]", answers), status=head, input_id=input_id)
 
 
 def failure_of(message: status_pb2.Status, request_id: str = "", input_id: str | None = None) -> ServerError | None:

@@ -6,9 +6,10 @@ Of a mixed answer (10010) the good outputs are kept, and only those that failed 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias
 
 from headrace import codec
 from headrace.calls import envelope
@@ -31,42 +32,30 @@ AT_ONCE = 8  # requests of one list that are under way together
 _Group: TypeAlias = Sequence[tuple[int, Input, Sequence[Buffer]]]
 
 
-async def predict_one(
+def predict_one(
     session: Session,
     head: bytes,
     item: Input,
     *,
-    deadline: Deadline,
+    timeout: float | Deadline | None,
     warm_up: float | None = None,
     metadata: Metadata = (),
-) -> Prediction:
+) -> Coroutine[Any, Any, Prediction]:
     """Send one input, loaded and checked, with an id.
 
-    Raises:
+    Raises (when awaited):
         HeadraceError: the input's error.
     """
-
-    def judge(raw: bytes) -> Prediction:
-        response = envelope.read(raw)
-        refusal = response.failure or next((a for a in response.answers if isinstance(a, ServerError)), None)
-        if refusal is not None:
-            raise refusal
-        return Prediction(raw, cast("Sequence[Output]", response.answers), status=response.head, input_id=item.id)
-
-    try:
-        return await unary(
-            session,
-            codec.PREDICT,
-            [head, *item.encode()],
-            judge,
-            metadata=metadata,
-            timeout=deadline,
-            warm_up=warm_up,
-            what=f"input {item.id}",
-        )
-    except ServerError as error:
-        error.input_id = error.input_id or item.id
-        raise
+    return unary(
+        session,
+        codec.PREDICT,
+        [head, *item.encode()],
+        functools.partial(envelope.prediction, item.id),
+        metadata=metadata,
+        timeout=timeout,
+        warm_up=warm_up,
+        input_id=item.id,
+    )
 
 
 #: Gets the position of an input, and its prediction once that is final.

@@ -60,12 +60,13 @@ class Session:
         Give it back with `Connection.leave`.
         """
         home = self.channels.home()
-        if home.waiters or not home.concurrency.free:
+        concurrency = home.concurrency
+        if home.waiters or not concurrency.free or self.policy.hedge_after is not None:
             return None
         connection = self.channels.ready(home)
         if connection is None or not self.rate.start():
             return None
-        home.concurrency.enter()
+        concurrency.enter()
         connection.enter()
         return connection
 

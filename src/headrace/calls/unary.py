@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from headrace.calls.deadline import Deadline
 from headrace.calls.hedge import hedged
 from headrace.calls.session import Phase, Session
 from headrace.channels.manager import Connection
-from headrace.errors import ConnectFailed, DeadlineExceeded, HeadraceError, TransportError
+from headrace.errors import ConnectFailed, DeadlineExceeded, HeadraceError, ServerError, TransportError
 from headrace.status import Kind, kind_of
 from headrace.transport.base import Buffer, Metadata
 
@@ -28,6 +28,7 @@ async def unary(
     timeout: float | Deadline | None,
     warm_up: float | None = None,
     what: str = "the call",
+    input_id: str = "",
 ) -> T:
     """Make a call until it succeeds, fails for good, or its deadline is over.
 
@@ -39,24 +40,51 @@ async def unary(
         warm_up: seconds that waiting for a deploying model may take, within the timeout; None: the configured budget,
             on top of the timeout.
         what: the call's name in messages.
+        input_id: of the one input that it is for, which names it too.
 
     Raises:
         DeadlineExceeded: the timeout is over; the message says what it was doing, the cause is the last failure.
         HeadraceError: the failure that was final.
     """
-    deadline = Deadline(timeout.at, timeout.seconds) if isinstance(timeout, Deadline) else Deadline.after(timeout)
+    began = time.monotonic()
     headers = (*session.metadata, *metadata) if metadata else session.metadata
     session.counts.calls += 1
     session.budget.called()
     failure: HeadraceError | None = None
-    connection = session.at_once() if session.policy.hedge_after is None else None
+    connection = session.at_once()
     if connection is not None:  # nothing to wait for but the answer, and for that the transport keeps the time
+        left = timeout.or_none if isinstance(timeout, Deadline) else timeout
         try:
-            return await _send(session, connection, method, parts, judge, headers, deadline)
+            return judge(await _send(session, connection, method, parts, headers, left))
         except HeadraceError as error:
             failure = error
         finally:
-            connection.leave()
+            connection.leave(failure is None)
+    if input_id:
+        what = f"input {input_id}"
+    try:
+        # A copy: waiting for a deploying model may extend it.
+        deadline = timeout.copy() if isinstance(timeout, Deadline) else Deadline.after(timeout, began)
+        return await _patiently(session, method, parts, judge, headers, deadline, warm_up, what, failure)
+    except HeadraceError as error:
+        session.counts.failures += 1
+        if isinstance(error, ServerError):
+            error.input_id = error.input_id or input_id or None
+        raise
+
+
+async def _patiently(
+    session: Session,
+    method: str,
+    parts: Sequence[Buffer],
+    judge: Callable[[bytes], T],
+    headers: Metadata,
+    deadline: Deadline,
+    warm_up: float | None,
+    what: str,
+    failure: HeadraceError | None,
+) -> T:
+    """Make the call with all that it may have to wait for; `failure` is that of an attempt which was made already."""
     phase = Phase("waiting for the answer") if failure is not None else Phase()
     try:
         async with asyncio.timeout(deadline.or_none) as scope:
@@ -71,13 +99,9 @@ async def unary(
                 session, method, parts, judge, headers, deadline, warm_up, phase, warming, failure
             )
     except TimeoutError as error:
-        session.counts.failures += 1
         if isinstance(error, HeadraceError) and not _over(deadline):
             raise  # an attempt's own timeout, final
         raise phase.deadline_exceeded(what, deadline, session.channels.target) from phase.last
-    except HeadraceError:
-        session.counts.failures += 1
-        raise
 
 
 async def _attempt_until_done(
@@ -92,7 +116,7 @@ async def _attempt_until_done(
     warming: Callable[[float], None],
     failure: HeadraceError | None,
 ) -> T:
-    """Make attempts until one is final; `failure` is that of an attempt which was made already."""
+    """Make attempts until one is final."""
     attempts = session.attempts(warm_up=warm_up, fresh=False)
     hedge_after = session.policy.hedge_after
     while True:
@@ -138,7 +162,9 @@ async def _attempt(
             phase.doing = "connecting"
             await connection.connect()
             phase.doing = "waiting for the answer"
-            return await _send(session, connection, method, parts, judge, headers, deadline)
+            result = judge(await _send(session, connection, method, parts, headers, deadline.or_none))
+            concurrency.succeeded()
+            return result
         finally:
             connection.release()
     finally:
@@ -150,30 +176,24 @@ async def _send(
     connection: Connection,
     method: str,
     parts: Sequence[Buffer],
-    judge: Callable[[bytes], T],
     headers: Metadata,
-    deadline: Deadline,
-) -> T:
+    left: float | None,
+) -> bytes:
     session.counts.attempts += 1
     limit = session.timeouts.attempt
-    remaining = deadline.remaining
-    attempt_timeout = min(limit if limit is not None else math.inf, remaining)
+    limited = limit is not None and (left is None or limit < left)
     try:
-        raw = await connection.transport.unary(
-            method, parts, headers, None if attempt_timeout == math.inf else attempt_timeout
-        )
+        raw = await connection.transport.unary(method, parts, headers, limit if limited else left)
     except TransportError as error:
         if error.unprocessed and not isinstance(error, ConnectFailed):
             connection.refused()
-        if isinstance(error, DeadlineExceeded) and limit is not None and limit < remaining:
+        if isinstance(error, DeadlineExceeded) and limited:
             raise DeadlineExceeded(
                 f"{session.channels.target}: one attempt took longer than {limit:g} s", target=error.target
             ) from None
         raise
     connection.answered()
-    result = judge(raw)
-    connection.home.concurrency.succeeded()
-    return result
+    return raw
 
 
 def _retryable(error: HeadraceError, deadline: Deadline) -> HeadraceError:

@@ -85,10 +85,14 @@ class Connection:
         return f"<Connection {self.index} {'ready' if self.ready else 'idle'}: {self.calls} calls>"
 
     @property
+    def quiet(self) -> bool:
+        """Whether it has calls and nothing was heard of them for a while."""
+        return self.calls > 0 and time.monotonic() - self.last_answer > QUIET
+
+    @property
     def load(self) -> Load:
         """What `assign` wants to know."""
-        quiet = self.calls > 0 and time.monotonic() - self.last_answer > QUIET
-        return Load(self.calls, self.most, quiet)
+        return Load(self.calls, self.most, self.quiet)
 
     async def connect(self) -> None:
         """Connect unless connected; calls that come meanwhile share the one attempt.
@@ -152,10 +156,13 @@ class Connection:
         if self.home.waiters:
             self.home.admit(self)
 
-    def leave(self) -> None:
+    def leave(self, succeeded: bool) -> None:
         """A call has ended that was counted as one of those running at once."""
-        self.release()
-        self.home.concurrency.release()
+        self.calls -= 1
+        home = self.home
+        if home.waiters:
+            home.admit(self)
+        home.concurrency.leave(succeeded)
 
     async def close(self, grace: float) -> None:
         """Close; time-boxed by `grace` and a little."""
@@ -254,7 +261,7 @@ class ChannelManager:
         connections = home.connections
         if len(connections) == 1:
             chosen = connections[0]
-            if chosen.calls >= chosen.most or chosen.load.quiet:
+            if chosen.calls >= chosen.most or chosen.quiet:
                 return None
         else:
             index = assign([connection.load for connection in connections], self._limits.connections)

@@ -58,8 +58,10 @@ class Rate:
         now = self._clock()
         self._issued += 1
         self._due = self._issued
-        self._starts.append(now)
-        _forget(self._starts, now)
+        starts = self._starts
+        starts.append(now)
+        if starts[0] < now - 1.0:
+            _forget(starts, now)
         return True
 
     def take(self) -> int:
@@ -197,6 +199,12 @@ class Concurrency:
         if self._waiters:
             self._admit()
 
+    def leave(self, succeeded: bool) -> None:
+        """Give the place back, and note how it went."""
+        if succeeded and self._limit < self._most:
+            self.succeeded()
+        self.release()
+
     def succeeded(self) -> None:
         """Note a success: one more place after as many successes as there are places."""
         if self._limit < self._most:
@@ -244,7 +252,7 @@ class Budget:
 
     def called(self) -> None:
         """Note a new call."""
-        if self._most is not None:
+        if self._most is not None and self._tokens < self._most:
             self._tokens = min(self._most, self._tokens + self._ratio)
 
     def spend(self) -> bool:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, cast
 import grpc
 from grpc import ChannelConnectivity as State
 from grpc import aio
+from grpc._cython import cygrpc  # type: ignore[attr-defined]
 
 from headrace import status
 from headrace._version import __version__
@@ -39,6 +40,11 @@ if TYPE_CHECKING:
 
 FAR = 1e8  # seconds beyond which a deadline is none: gRPC takes very large ones for past
 LARGE = 1 << 20  # bytes of a message from which memory costs more than some more steps
+
+
+_BY_US = "cancelled on this side"
+_NO_CONTEXT = cygrpc.build_census_context()
+_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 
 class _PollerNoise(logging.Filter):
@@ -59,9 +65,10 @@ class GrpcTransport:
         self._target = target
         self._options = options
         self._channel: aio.Channel | None = None
-        self._unary: dict[str, Any] = {}
+        self._core: Any = None  # the channel below grpc.aio's
         self._streams: dict[str, Any] = {}
         self._running: set[Any] = set()  # gRPC's calls that have not ended
+        self._single: set[Any] = set()  # the core's unary ones
         self._drained: asyncio.Future[None] | None = None
         self._closed = False
         self.joiner = Joiner()
@@ -94,21 +101,32 @@ class GrpcTransport:
             timeout = None
         if sum(map(len, parts)) >= LARGE:
             return await self._unary_in_steps(method, parts, metadata, timeout)
-        multicallable = self._unary.get(method)
-        if multicallable is None:
-            multicallable = self._unary[method] = self._open_channel().unary_unary(method)
+        core = self._core
+        if core is None or self._closed:
+            core = self._open_core()
+        deadline = None if timeout is None else time.time() + timeout
         call: Any = None
         try:
-            call = multicallable(_joined(parts), metadata=metadata, timeout=timeout)
-            self._running.add(call)
-            return cast("bytes", await call)
-        except aio.AioRpcError as error:
-            raise self._failure(error) from None
-        except (asyncio.CancelledError, aio.UsageError, aio.InternalError) as error:
+            # Below the stubs, which cost a task, a copy of the metadata and four objects more for each call.
+            call = core.call(method.encode(), deadline, None, None)
+            self._single.add(call)
+            answer = await call.unary_unary(_joined(parts), tuple(metadata), _NO_CONTEXT)
+            if answer is not None and call.is_ok():
+                return cast("bytes", answer)
+            if call.is_locally_cancelled():
+                raise asyncio.CancelledError
+            raise self._failure(call._status)
+        except asyncio.CancelledError as error:
+            if call is not None:
+                call.cancel(_BY_US)
+            raise self._lost(error) from None
+        except (aio.UsageError, aio.InternalError) as error:
             raise self._lost(error) from None
         finally:
-            self._ended(call)
-            call = multicallable = None  # an error's traceback keeps this frame, and may be kept for long
+            self._single.discard(call)
+            if self._drained is not None:
+                self._ended(call)
+            call = core = None  # an error's traceback keeps this frame, and may be kept for long
 
     async def _unary_in_steps(
         self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None
@@ -144,18 +162,20 @@ class GrpcTransport:
         self._closed = True
         self.joiner.close()
         channel, self._channel = self._channel, None
-        self._unary.clear()
+        self._core = None
         self._streams.clear()
         if channel is None:
             return
         # Not by gRPC's own grace, which looks for calls in the stack frames of tasks, and does not find them all.
         try:
-            if self._running and grace > 0:
+            if (self._running or self._single) and grace > 0:
                 self._drained = asyncio.get_running_loop().create_future()
                 await asyncio.wait([self._drained], timeout=grace)
         finally:
             for call in list(self._running):
                 call.cancel()
+            for call in list(self._single):
+                call.cancel(_BY_US)
             await channel.close(None)
 
     def abandon(self) -> None:
@@ -163,12 +183,12 @@ class GrpcTransport:
         self._closed = True
         self.joiner.close()
         self._channel = None
-        self._unary.clear()
+        self._core = None
         self._streams.clear()
 
     def _ended(self, call: Any) -> None:
         self._running.discard(call)
-        if self._drained is not None and not self._running and not self._drained.done():
+        if self._drained is not None and not self._running | self._single and not self._drained.done():
             self._drained.set_result(None)
 
     def _open_channel(self) -> aio.Channel:
@@ -182,13 +202,20 @@ class GrpcTransport:
                 self._channel = aio.insecure_channel(target.address, options)
         return self._channel
 
-    def _failure(self, error: aio.AioRpcError) -> HeadraceError:
-        error.__traceback__ = None  # its frames hold the call, and with it the channel
+    def _open_core(self) -> Any:
+        self._core = self._open_channel()._channel  # type: ignore[attr-defined]
+        return self._core
+
+    def _failure(self, ended: Any) -> HeadraceError:
+        """Make the error of a call from the status that it ended with."""
+        code = ended.code()
+        if isinstance(ended, BaseException):
+            ended.__traceback__ = None  # its frames hold the call, and with it the channel
         return status.grpc_error(
-            error.code().name,
-            error.details() or "",
+            code.name if isinstance(code, grpc.StatusCode) else _CODES[code],
+            ended.details() or "",
             str(self._target),
-            retry_after=_pushback(error.trailing_metadata()),
+            retry_after=_pushback(ended.trailing_metadata()),
         )
 
     def _lost(self, error: BaseException) -> BaseException:
