@@ -40,8 +40,8 @@ def _environments() -> dict[str, list[Peer]]:
         ],
         "grpclib": [_peer("grpclib", "grpclib", "grpclib_client", (*CALLS, *TOKENS, *STREAM, "cold_import"))],
         "openai": [
-            _peer("openai", "openai", "openai_httpx", ("unary", "unary_fixed", *TOKENS, "cold_import"), chat),
-            _peer("openai-aiohttp", "openai", "openai_aiohttp", ("unary", "unary_fixed", *TOKENS), chat),
+            _peer("openai", "openai", "openai_httpx", ("unary", *TOKENS, "cold_import"), chat),
+            _peer("openai-aiohttp", "openai", "openai_aiohttp", ("unary", *TOKENS), chat),
         ],
     }
 

@@ -12,6 +12,7 @@ from benchmarks.protocol import Arguments, Meter, Sample, peak, reset_peak, rss
 
 WARM_CALLS = 200
 WARM_INPUTS = 2000
+LEVEL = 50_000  # inputs of a stream after which memory is level
 
 
 async def _nothing() -> None:
@@ -113,7 +114,7 @@ async def tokens(work: Work, given: Arguments) -> Sample:
 async def duplex(work: Work, given: Arguments) -> Sample:
     """Send --n inputs through one stream, after another stream as a warm-up."""
     assert work.duplex is not None
-    await work.duplex(min(given.n, WARM_INPUTS))
+    await work.duplex(min(given.n, LEVEL if given.shape == "long_stream" else WARM_INPUTS))
     before = rss()
     meter = Meter()
     await work.duplex(given.n)

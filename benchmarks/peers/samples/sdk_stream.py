@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import itertools
 
-from benchmarks.peers.samples import sdk
+from benchmarks.peers.samples import aio, sdk
 from benchmarks.protocol import Arguments, Meter, Sample, main, rss
-
-WARM_INPUTS = 2000
 
 
 def stream(given: Arguments) -> Sample:
@@ -19,7 +17,7 @@ def stream(given: Arguments) -> Sample:
         for response in model.stream_by_bytes(itertools.repeat(payload, number), "text"):
             assert response.outputs[0].data.text.raw
 
-    run(min(given.n, WARM_INPUTS))
+    run(min(given.n, aio.LEVEL if given.shape == "long_stream" else aio.WARM_INPUTS))
     before = rss()
     meter = Meter()
     run(given.n)
