@@ -110,17 +110,18 @@ async def test_the_server_answers_streams_and_calls_on_one_connection(interval: 
     server = await sse_server.start(3, interval)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     try:
-        stream, call = ask(stream=True), ask()
-        writer.write(stream + stream + call[:-10])  # of the call only a part, while the streams are answered
-        for _ in range(2):
-            assert (await headers(reader))["transfer-encoding"] == "chunked"
-            body = await chunks(reader)
-            assert [*contents(body)] == ["", "word ", "word ", "word ", ""]
-            assert body[-1] == b"data: [DONE]\n\n"
-        writer.write(call[-10:])
-        length = int((await headers(reader))["content-length"])
-        completion = json.loads(await reader.readexactly(length))
-        assert completion["choices"][0]["message"]["content"] == "five words that answer it"
+        async with asyncio.timeout(10):
+            stream, call = ask(stream=True), ask()
+            writer.write(stream + stream + call[:-10])  # of the call only a part, while the streams are answered
+            for _ in range(2):
+                assert (await headers(reader))["transfer-encoding"] == "chunked"
+                body = await chunks(reader)
+                assert [*contents(body)] == ["", "word ", "word ", "word ", ""]
+                assert body[-1] == b"data: [DONE]\n\n"
+            writer.write(call[-10:])
+            length = int((await headers(reader))["content-length"])
+            completion = json.loads(await reader.readexactly(length))
+            assert completion["choices"][0]["message"]["content"] == "five words that answer it"
     finally:
         writer.close()
         await writer.wait_closed()
