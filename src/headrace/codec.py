@@ -165,6 +165,17 @@ def encode_input(input_id: str, fields: Sequence[tuple[str, str, Buffer]]) -> li
     return [b"".join((start, *body))] if size < LARGE else _merged([start, *body])
 
 
+def before_payload(input_id: str, type_: str, size: int) -> bytes:
+    """Encode what goes before a payload of `size` bytes that is an input's only part; see `encode_input`."""
+    tag, inner_tag = _TAGS[type_, "bytes"]
+    inner = inner_tag + _varint(size)
+    data = tag + _varint(len(inner) + size) + inner
+    identity = input_id.encode()
+    start = _ID_TAG + _varint(len(identity)) + identity if identity else b""
+    start += _DATA_TAG + _varint(len(data) + size) + data
+    return _INPUTS_TAG + _varint(len(start) + size) + start
+
+
 def encode_raw_input(message: bytes, input_id: str = "") -> list[Buffer]:
     """Encode an already serialised `Input`; an id given here overrides the message's own (the last one counts)."""
     suffix = b""

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
 from headrace import codec
 from headrace.config import Limits
 from headrace.errors import ConfigError, InputError
+from headrace.reading import View
 from headrace.transport.base import Buffer
 
 InputType: TypeAlias = Literal["image", "video", "text", "audio"]
@@ -96,7 +97,7 @@ class Input:
         """
         if not isinstance(text, str):
             raise ConfigError(f"a text is a str, not {type(text).__name__}; from_bytes takes bytes")
-        return cls([Field("text", "bytes", _utf8(text))], id)
+        return cls([Field("text", "bytes", utf8(text))], id)
 
     @classmethod
     def from_url(cls, url: str, input_type: str | None = None, id: str | None = None) -> Input:
@@ -220,6 +221,14 @@ class Input:
             return codec.encode_raw_input(self._raw, self.id)
         return codec.encode_input(self.id, self.fields)
 
+    def request(self, head: bytes) -> list[Buffer]:
+        """Encode a request of it alone, in parts: the template, then the input."""
+        return [head, *self.encode()]
+
+    def whole(self, head: bytes) -> bytes | None:
+        """Give the request of it alone, where it lies in one piece of memory already; None otherwise."""
+        return None
+
 
 def prepared(item: Input, ids: Iterator[str], limits: Limits) -> Input | None:
     """Give an input an id if it has none, and check it; None where it has to be looked up, read or encoded first.
@@ -234,24 +243,8 @@ def prepared(item: Input, ids: Iterator[str], limits: Limits) -> Input | None:
         small = form == "bytes" and 0 < len(payload) < _SMALL_IMAGE
         if small and limits.request_bytes >= len(payload) <= limits.input_bytes.get(type_, 0):
             return item  # as most are: nothing else could be wrong with it
-    if not item.typed or not item.ready or _pillow_wanted(item):
+    if not item.typed or not item.ready or pillow_wanted(item):
         return None
-    check(item, limits)
-    return item
-
-
-async def load(item: Input, limits: Limits) -> Input:
-    """Read files and encode pictures in worker threads, then check the limits.
-
-    Raises:
-        InputError: missing or unreadable file, empty, over a limit.
-    """
-    if not item.ready:
-        item = Input([f if f.ready else await _loaded(f, item, limits) for f in item.fields], item.id or None)
-    if _pillow_wanted(item):
-        from anyio import to_thread
-
-        await to_thread.run_sync(_import_pillow)
     check(item, limits)
     return item
 
@@ -264,25 +257,25 @@ def check(item: Input, limits: Limits) -> None:
     """
     if item.size_bytes > limits.request_bytes:
         raise InputError(
-            f"{_name(item)} has {item.size_bytes:,} bytes, the limit of a request is {limits.request_bytes:,}",
+            f"{name_of(item)} has {item.size_bytes:,} bytes, the limit of a request is {limits.request_bytes:,}",
             input_id=item.id or None,
         )
     for field in item.fields:
         if field.form != "bytes":
             continue
         if not field.size:
-            raise InputError(f"{_name(item)}: the {field.type or 'input'} is empty", input_id=item.id or None)
+            raise InputError(f"{name_of(item)}: the {field.type or 'input'} is empty", input_id=item.id or None)
         most = limits.input_bytes.get(field.type)
         if most is not None and field.size > most:
             raise InputError(
-                f"{_name(item)}: the {field.type} has {field.size:,} bytes, the limit is {most:,}",
+                f"{name_of(item)}: the {field.type} has {field.size:,} bytes, the limit is {most:,}",
                 input_id=item.id or None,
             )
         if field.type == "image":
             pixels = _pixels(field.payload)
             if pixels > limits.image_pixels:
                 raise InputError(
-                    f"{_name(item)}: the image has {_shown(pixels)} pixels, the limit is {limits.image_pixels:,}",
+                    f"{name_of(item)}: the image has {_shown(pixels)} pixels, the limit is {limits.image_pixels:,}",
                     input_id=item.id or None,
                 )
 
@@ -291,58 +284,13 @@ def _shown(pixels: int) -> str:
     return "far more" if pixels == sys.maxsize else f"{pixels:,}"
 
 
-async def _loaded(field: Field, item: Input, limits: Limits) -> Field:
-    from anyio import to_thread
-
-    if field.form == "path":
-        return field._replace(form="bytes", payload=await _read(field, item, limits))
-    if field.form == "file":
-        try:
-            data = await to_thread.run_sync(field.payload.read)
-        except (OSError, ValueError) as error:  # ValueError: it is closed
-            raise InputError(f"{_name(item)}: cannot read the file: {error}", input_id=item.id or None) from error
-        if isinstance(data, str):
-            data = _utf8(data)
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise InputError(f"{_name(item)}: the file gave {type(data).__name__}, not bytes", input_id=item.id or None)
-        return field._replace(form="bytes", payload=_flat(data))
-    try:
-        return field._replace(form="bytes", payload=await to_thread.run_sync(encode_picture, field.payload))
-    except InputError as error:
-        raise InputError(f"{_name(item)}: {error}", input_id=item.id or None) from error.__cause__
-
-
-async def _read(field: Field, item: Input, limits: Limits) -> bytes:
-    import aiofiles
-    import aiofiles.os
-
-    path: Path = field.payload
-    try:
-        size = (await aiofiles.os.stat(path)).st_size
-        most = limits.input_bytes.get(field.type, limits.request_bytes)
-        if size > most:
-            raise InputError(
-                f"{_name(item)}: {path} has {size:,} bytes, the limit is {most:,}", input_id=item.id or None
-            )
-        async with aiofiles.open(path, "rb") as file:
-            data = await file.read(most + 1)  # a device or a growing file may have more than it said
-    except (OSError, ValueError) as error:  # ValueError: no path at all
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{_name(item)}: cannot read {path}: {reason}", input_id=item.id or None) from error
-    if len(data) > most:
-        raise InputError(f"{_name(item)}: {path} has more than {most:,} bytes, the limit", input_id=item.id or None)
-    if not data:
-        raise InputError(f"{_name(item)}: {path} is empty", input_id=item.id or None)
-    return data
-
-
 def _field(data: Any, input_type: str) -> Field:
     if isinstance(data, str):
         if input_type not in ("", "text"):
             raise ConfigError(f"a str is text, not {input_type}; give bytes, or use the _by_url or _by_filepath method")
-        return Field("text", "bytes", _utf8(data))
+        return Field("text", "bytes", utf8(data))
     if isinstance(data, bytes | bytearray | memoryview):
-        return Field(input_type, "bytes", _flat(data))
+        return Field(input_type, "bytes", flat(data))
     if isinstance(data, os.PathLike):
         return Field(input_type, "path", Path(data))
     if hasattr(data, "read"):
@@ -395,21 +343,27 @@ def _squeezed(array: Any) -> Any:
 _PNG_MODES = {"1", "L", "LA", "I;16", "P", "RGB", "RGBA"}
 
 
-def _utf8(text: str) -> bytes:
+def utf8(text: str) -> bytes:
+    """Encode a text.
+
+    Raises:
+        InputError: it has lone surrogates.
+    """
     try:
         return text.encode()
     except UnicodeEncodeError:
         raise InputError("the text has lone surrogates, which UTF-8 cannot hold") from None
 
 
-def _flat(data: Buffer) -> Buffer:
+def flat(data: Buffer) -> Buffer:
     """View a buffer as bytes, so that its length is in bytes; only one with gaps is copied."""
     if not isinstance(data, memoryview) or (data.format == "B" and data.ndim == 1 and data.c_contiguous):
         return data
     return data.cast("B") if data.c_contiguous and data.nbytes and data.ndim else data.tobytes()
 
 
-def _pillow_wanted(item: Input) -> bool:
+def pillow_wanted(item: Input) -> bool:
+    """Whether to import Pillow before `check`, which then counts the pixels of a picture."""
     for f in item.fields:
         if f.type == "image" and f.form == "bytes" and f.size >= _SMALL_IMAGE and "PIL.Image" not in sys.modules:
             return True
@@ -417,13 +371,6 @@ def _pillow_wanted(item: Input) -> bool:
 
 
 _SMALL_IMAGE = 4096  # bytes below which a picture's pixels aren't worth looking at
-
-
-def _import_pillow() -> None:
-    try:
-        import PIL.Image  # noqa: F401
-    except ImportError:
-        pass
 
 
 def _pixels(data: Buffer) -> int:
@@ -435,10 +382,11 @@ def _pixels(data: Buffer) -> int:
 
     from PIL import Image
 
+    file = io.BytesIO(data) if isinstance(data, bytes) else cast("BinaryIO", View(data))  # neither copies it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(file) as image:
                 return image.width * image.height
     except Image.DecompressionBombError:
         return sys.maxsize
@@ -467,7 +415,8 @@ def _checked_id(id: str | None) -> str:
     return id
 
 
-def _name(item: Input) -> str:
+def name_of(item: Input) -> str:
+    """Name an input in messages."""
     return f"input {item.id}" if item.id else "the input"
 
 

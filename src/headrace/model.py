@@ -39,7 +39,8 @@ from headrace.errors import (
     ServerError,
     SourceError,
 )
-from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, checked_type, load, made, prepared
+from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, checked_type, made, prepared
+from headrace.loading import load
 from headrace.results import Prediction
 from headrace.signatures import Method, from_json
 from headrace.sources.iterables import source
@@ -208,8 +209,8 @@ class Model:
 
         async def prepare() -> tuple[Sequence[Buffer], str]:
             head = await self._template(given)
-            ready = await self._prepared(item, None)
-            return [head, *ready.encode()], ready.id
+            ready = await self._prepared(item, None, given)
+            return ready.request(head), ready.id
 
         timeouts = self._client.timeouts
         return PredictionStream(
@@ -318,7 +319,7 @@ class Model:
         packing = checked_packing(batch, batch_wait, self._client.limits)
 
         async def convert(raw: object) -> Input:
-            return await self._prepared(made(lambda: Input.of(raw, input_type)), input_type)
+            return await self._prepared(made(lambda: Input.of(raw, input_type)), input_type, given)
 
         seconds = given.seconds(self._client.timeouts.total)
         settings = MapOptions(concurrency, ordered, packing, seconds, given.warm_up, given.metadata)
@@ -374,7 +375,7 @@ class Model:
         head = self._head if given is self._plain else b""
         if ready is None or not head:
             timeout = Deadline.after(seconds)
-            ready = ready or await self._prepared(item, input_type)
+            ready = ready or await self._prepared(item, input_type, given)
             head = head or await self._template(given)
         return await (client._coalescer or predict_one)(
             client._session, head, ready, timeout=timeout, warm_up=given.warm_up, metadata=given.metadata
@@ -400,7 +401,7 @@ class Model:
         on_error = checked_on_error(options.get("on_error", "yield"))
 
         async def convert(raw: object) -> Input:
-            return await self._prepared(made(lambda: make(raw)), input_type)
+            return await self._prepared(made(lambda: make(raw)), input_type, given)
 
         async def template() -> bytes:
             return await self._template(given)
@@ -419,7 +420,7 @@ class Model:
         for position, raw in items.items():
             try:
                 item = made(functools.partial(Input.of, raw, input_type))
-                ready[position] = await self._prepared(item, input_type)
+                ready[position] = await self._prepared(item, input_type, given)
             except (InputError, SourceError) as error:
                 input_id = getattr(error, "input_id", None) or getattr(raw, "id", None) or ""
                 found[position] = Prediction.failed(error, input_id=input_id, position=position)
@@ -436,13 +437,13 @@ class Model:
             )
         return found
 
-    async def _prepared(self, item: Input, input_type: InputType | None) -> Input:
+    async def _prepared(self, item: Input, input_type: InputType | None, given: Given) -> Input:
         """Give an input its type and id, read its files, check it."""
         if not item.typed:
             item = item.with_type(input_type or await self.input_type())
         if not item.id:
             item = item.with_id(self._client._next_id())
-        return await load(item, self._client.limits)
+        return await load(item, self._client.limits, None if item.ready else await self._template(given))
 
     async def info(self) -> ModelInfo:
         """Look up what the server says of the model: type, task, inputs, outputs; remembered by the client."""

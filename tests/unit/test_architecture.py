@@ -22,11 +22,11 @@ FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE / 
 #: Rooms from the bottom up: each may import those of its own floor and of the floors below.
 FLOORS = (
     ("errors", "_version", "v2"),
-    ("target", "status", "events", "reference", "media"),
+    ("target", "status", "events", "reference", "media", "reading"),
     ("config", "credentials", "local", "draw"),
     ("transport", "flow"),
     ("codec", "channels"),
-    ("inputs", "results", "export", "saving"),
+    ("inputs", "loading", "results", "export", "saving"),
     ("signatures", "sources", "track", "sinks"),
     ("calls",),
     ("frames",),

@@ -12,7 +12,7 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from headrace import codec, events
 from headrace.calls import envelope
@@ -330,10 +330,7 @@ class Duplex:
                     self._window_full_since = None
                     self.ledger.sent(entries)
                     self.tally.sent += len(entries)
-                    parts: list[Buffer] = [head]
-                    for entry in entries:
-                        parts += entry.item.encode()
-                    await call.write(parts)
+                    await call.write(_request(head, entries))
                 elif self._finished_sending():
                     await call.half_close()
                     return  # what is to be sent again after this goes over another call
@@ -490,3 +487,12 @@ class Duplex:
     def _check_stall(self, since: float) -> None:
         if self._window_full_since == since and self._stalled():
             self.fail(stalled(self.ledger, time.monotonic() - since))
+
+
+def _request(head: bytes, entries: Sequence[Entry]) -> list[Buffer]:
+    if len(entries) == 1:
+        return entries[0].item.request(head)
+    parts: list[Buffer] = [head]
+    for entry in entries:
+        parts += entry.item.encode()
+    return parts

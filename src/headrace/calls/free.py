@@ -29,7 +29,7 @@ from headrace.inputs import Input
 from headrace.results import Output, Prediction
 from headrace.sources.iterables import Source
 from headrace.status import fatal
-from headrace.transport.base import Buffer, Call
+from headrace.transport.base import Call
 
 
 class FreeDuplex:
@@ -228,7 +228,7 @@ class FreeDuplex:
         """Write what another call had before, then what the pipe gives; ends when the call does (`read` tells how)."""
         try:
             for item in self._sent:
-                await call.write([head, *item.encode()])
+                await call.write(item.request(head))
             while True:
                 try:
                     pulled = await self._pipe.receive()
@@ -246,8 +246,7 @@ class FreeDuplex:
                 if not self.tally.received and self._sent_bytes <= self._options.window.bytes:
                     self._sent.append(item)
                     self._sent_bytes += item.size_bytes
-                parts: list[Buffer] = [head, *item.encode()]
-                await call.write(parts)
+                await call.write(item.request(head))
             await call.half_close()
         except (TransportError, ServerError):
             return

@@ -49,7 +49,7 @@ def predict_one(
     return unary(
         session,
         codec.PREDICT,
-        [head, *item.encode()],
+        item.request(head),
         functools.partial(envelope.prediction, item.id),
         metadata=metadata,
         timeout=timeout,
@@ -148,9 +148,11 @@ class _Round:
 
     async def _send(self, group: _Group) -> None:
         number = len(group)
-        parts: list[Buffer] = [self.head]
-        for _, _, encoded in group:
-            parts += encoded
+        whole = group[0][1].whole(self.head) if number == 1 else None
+        parts: list[Buffer] = [self.head] if whole is None else [whole]
+        if whole is None:
+            for _, _, encoded in group:
+                parts += encoded
         try:
             response = await unary(
                 self.session,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from headrace.config import Limits
 from headrace.errors import SourceError
-from headrace.inputs import Input, InputType, load
+from headrace.inputs import Input, InputType
+from headrace.loading import load
 from headrace.sources.base import ItemSource
 
 AnyPath = str | os.PathLike[str]
