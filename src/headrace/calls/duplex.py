@@ -246,7 +246,7 @@ class Duplex:
             return 0.02 * attempts.unit()  # one break of a working stream is no server in trouble
         if kind is Kind.CONNECT and self._reached:  # an outage: quick, cheap looks until it has lasted too long
             outage = self._session.timeouts.outage
-            return None if outage is not None and down > outage else 0.05 + 0.2 * attempts.unit()
+            return None if outage is not None and down > outage else 0.05 + 0.1 * attempts.unit()
         return attempts.after(failure)
 
     def _prepare_resume(self, failure: TransportError | ServerError) -> None:

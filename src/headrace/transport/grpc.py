@@ -115,7 +115,7 @@ class GrpcTransport:
                 return cast("bytes", answer)
             if call.is_locally_cancelled():
                 raise asyncio.CancelledError
-            raise self._failure(call._status)
+            raise self._unanswered(call) if call.is_ok() else self._failure(call._status)
         except asyncio.CancelledError as error:
             if call is not None:
                 call.cancel(_BY_US)
@@ -138,9 +138,10 @@ class GrpcTransport:
                 await call.write(parts)
                 await call.half_close()
             answer = await call.read()
-            if answer is None or await call.read() is not None:
-                many = "no answer" if answer is None else "more than one answer"
-                raise status.grpc_error("INTERNAL", f"{many} to a unary call", str(self._target))
+            if answer is None:
+                raise self._unanswered(call._call)
+            if await call.read() is not None:
+                raise status.grpc_error("INTERNAL", "more than one answer to a unary call", str(self._target))
             return answer
         finally:
             call.cancel()
@@ -217,6 +218,12 @@ class GrpcTransport:
             str(self._target),
             retry_after=_pushback(ended.trailing_metadata()),
         )
+
+    def _unanswered(self, call: Any) -> HeadraceError:
+        """Tell why a call ended with success and nothing: older servers of gRPC's do so at the deadline."""
+        left = call.time_remaining()
+        name = "INTERNAL" if left is None or left > 0 else "DEADLINE_EXCEEDED"
+        return status.grpc_error(name, "no answer to a unary call", str(self._target))
 
     def _lost(self, error: BaseException) -> BaseException:
         """Tell a real cancellation from a call that ended locally."""
@@ -325,7 +332,7 @@ def _channel_options(target: Target, options: Transmission) -> list[tuple[str, A
         ("grpc.enable_retries", 0),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", connect_ms),
-        ("grpc.max_reconnect_backoff_ms", 500),
+        ("grpc.max_reconnect_backoff_ms", 250),
         ("grpc.max_receive_message_length", options.message_bytes),
         ("grpc.max_send_message_length", -1),
     ]

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -23,7 +24,9 @@ from headrace.transport.grpc import GrpcTransport
 
 pytestmark = pytest.mark.core
 
-ECHO, STREAM, FAIL, HANG, PEER = (f"/test.T/{name}" for name in ("Echo", "Stream", "Fail", "Hang", "Peer"))
+ECHO, STREAM, FAIL, HANG, PEER, NOTHING = (
+    f"/test.T/{name}" for name in ("Echo", "Stream", "Fail", "Hang", "Peer", "Nothing")
+)
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -35,7 +38,7 @@ class Handlers(grpc.GenericRpcHandler):
 
     def service(self, details: Any) -> Any:
         self.metadata = dict(details.invocation_metadata)
-        if details.method in (STREAM, HANG):
+        if details.method in (STREAM, HANG, NOTHING):
             return grpc.stream_stream_rpc_method_handler(getattr(self, details.method.rpartition("/")[2].lower()))
         return grpc.unary_unary_rpc_method_handler(getattr(self, details.method.rpartition("/")[2].lower()))
 
@@ -56,6 +59,12 @@ class Handlers(grpc.GenericRpcHandler):
             if request == b"fail":
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "on purpose")
             yield request
+
+    async def nothing(self, requests: Any, context: Any) -> AsyncIterator[bytes]:
+        async for _ in requests:
+            pass
+        for answer in list[bytes]():
+            yield answer
 
     async def hang(self, requests: Any, context: Any) -> AsyncIterator[bytes]:
         try:
@@ -264,6 +273,25 @@ async def test_closing_ends_what_runs_with_an_error_that_says_so(serve: Serve, c
         transport.open(STREAM, ())
     await transport.close(0)
     assert not transport.healthy
+
+
+@pytest.mark.parametrize("size", [1, module.LARGE], ids=["small", "large"])
+async def test_success_without_an_answer_is_an_error(size: int, serve: Serve, connect: Connect) -> None:
+    transport = connect(await serve())
+    with pytest.raises(errors.ServerError) as caught:
+        await transport.unary(NOTHING, [bytes(size)], (), 5)
+    assert caught.value.name in ("INTERNAL", "UNIMPLEMENTED")  # newer gRPC says so itself
+
+
+@pytest.mark.parametrize(
+    ("left", "kind"), [(None, errors.ServerError), (1.0, errors.ServerError), (0.0, errors.DeadlineExceeded)]
+)
+def test_success_without_an_answer_at_the_deadline_is_its_end(
+    left: float | None, kind: type[errors.HeadraceError]
+) -> None:
+    call = SimpleNamespace(time_remaining=lambda: left)
+    error = GrpcTransport(Target.parse("127.0.0.1:1"), Transmission())._unanswered(call)
+    assert isinstance(error, kind)
 
 
 async def test_closing_lets_calls_finish_within_its_grace(serve: Serve, connect: Connect) -> None:
