@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -24,13 +24,13 @@ from headrace.calls.options import (
     check,
     checked_on_error,
     checked_packing,
+    duplex_options,
 )
 from headrace.calls.pack import join, predict_many, predict_one
-from headrace.calls.parts import DuplexOptions
+from headrace.calls.parts import Convert
 from headrace.calls.server_stream import PredictionStream
 from headrace.calls.streams import DuplexStream, OnError
 from headrace.calls.typed import MethodCall, Shapes, signatures_request
-from headrace.config import MiB, Window
 from headrace.errors import (
     ConfigError,
     InputError,
@@ -317,10 +317,7 @@ class Model:
         if concurrency < 1:
             raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
         packing = checked_packing(batch, batch_wait, self._client.limits)
-
-        async def convert(raw: object) -> Input:
-            return await self._prepared(made(lambda: Input.of(raw, input_type)), input_type, given)
-
+        convert = self._converter(lambda raw: Input.of(raw, input_type), input_type, given)
         seconds = given.seconds(self._client.timeouts.total)
         settings = MapOptions(concurrency, ordered, packing, seconds, given.warm_up, given.metadata)
         session, template = self._client._session, functools.partial(self._template, given)
@@ -384,28 +381,9 @@ class Model:
     def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> DuplexStream:
         given = self._given(options, input_type, STREAM_OPTIONS)
         client = self._client
-        seconds = given.seconds(client.timeouts.input)
-        packing = checked_packing(options.get("batch"), options.get("batch_wait", 0.0), client.limits)
-        settings = DuplexOptions(
-            window=Window(options.get("window", packing.window), options.get("window_bytes", 64 * MiB)),
-            prefetch=options.get("prefetch", packing.prefetch),
-            ordered=options.get("ordered", True),
-            overflow=options.get("overflow", "block"),
-            max_age=options.get("max_age"),
-            resume=options.get("resume", True),
-            packing=packing,
-            timeout=float("inf") if seconds is None else seconds,
-            warm_up=given.warm_up,
-            metadata=given.metadata,
-        )
+        settings = duplex_options(options, given, client.limits, client.timeouts)
         on_error = checked_on_error(options.get("on_error", "yield"))
-
-        async def convert(raw: object) -> Input:
-            return await self._prepared(made(lambda: make(raw)), input_type, given)
-
-        async def template() -> bytes:
-            return await self._template(given)
-
+        convert, template = self._converter(make, input_type, given), functools.partial(self._template, given)
         pulled = source(items, SINGLE)
         if options.get("matched", True):
             return DuplexStream(Duplex(client._session, pulled, convert, template, settings), on_error)
@@ -436,6 +414,16 @@ class Model:
                 metadata=given.metadata,
             )
         return found
+
+    def _converter(self, make: Callable[[Any], Input], input_type: InputType | None, given: Given) -> Convert:
+        """Make what turns items into checked inputs: at once where nothing has to be read or looked up first."""
+        ids, limits = self._client._ids, self._client.limits
+
+        def convert(raw: object) -> Input | Awaitable[Input]:
+            item = made(lambda: make(raw))
+            return prepared(item, ids, limits) or self._prepared(item, input_type, given)
+
+        return convert
 
     async def _prepared(self, item: Input, input_type: InputType | None, given: Given) -> Input:
         """Give an input its type and id, read its files, check it."""

@@ -328,6 +328,7 @@ class Duplex:
                 entries = self._outbox.take(len(head))
                 if entries:
                     self._window_full_since = None
+                    self._arm()
                     self.ledger.sent(entries)
                     self.tally.sent += len(entries)
                     await call.write(_request(head, entries))
@@ -354,7 +355,6 @@ class Duplex:
         if error is not None:
             self._settle(entry, error)
             return None
-        self._arm()
         return entry
 
     def _free(self, entry: Entry) -> None:
@@ -378,22 +378,24 @@ class Duplex:
             if isinstance(error.__cause__, ServerError) and kind_of(error.__cause__) in RETRIED:
                 raise error.__cause__ from None  # a failure of nobody in particular: the whole call is made again
             raise broken(self.ledger, error, "answers cannot be matched to inputs") from error
+        received = 0
         for entry, answer in answers:
-            if isinstance(answer, ServerError) and response.failure is not None and entry.company > 1:
+            if isinstance(answer, Prediction):
+                received += 1
+                self.ledger.settle(entry, answer)
+            elif response.failure is not None and entry.company > 1:
                 self._refused_together(entry, copy.copy(answer))
-            elif isinstance(answer, ServerError):
-                self._failed(entry, answer)
             else:
-                self._session.succeeded()
-                self._settle(entry, answer)
+                self._failed(entry, answer)
+        if received:
+            self.tally.received += received
+            self._session.succeeded()
+        self.ready.set()
+        self._work.set()
 
-    def _settle(self, entry: Entry, answer: Prediction | HeadraceError) -> None:
-        if isinstance(answer, Prediction):
-            self.tally.received += 1
-        else:
-            self.tally.errors += 1
-            answer = Prediction.failed(answer, input_id=entry.item.id, position=entry.position)
-        self.ledger.settle(entry, answer)
+    def _settle(self, entry: Entry, error: HeadraceError) -> None:
+        self.tally.errors += 1
+        self.ledger.settle(entry, Prediction.failed(error, input_id=entry.item.id, position=entry.position))
         self.ready.set()
         self._work.set()
 

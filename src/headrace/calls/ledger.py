@@ -11,6 +11,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from headrace.calls.envelope import Envelope, id_of
 from headrace.calls.retry import Attempts
@@ -47,6 +48,7 @@ class Entry:
     answer: Prediction | None = None
     attempts: Attempts | None = None
     taken: bool = False
+    extended: bool = False  # was given more time
     resting: bool = False  # waits before it is sent again
     company: int = 1  # inputs of that request, itself included
     alone: bool = False  # to be sent by itself: a request with others was refused as a whole
@@ -77,7 +79,8 @@ class Ledger:
     _wire: deque[Entry] = field(default_factory=deque)  # sent and not answered, in order (timed-out ones stay)
     _done: dict[int, Entry] = field(default_factory=dict)  # seq -> answered, not taken
     _ready: deque[Entry] = field(default_factory=deque)  # answered, not taken, in order of answers
-    _deadlines: list[tuple[float, int]] = field(default_factory=list)
+    _usual: deque[Entry] = field(default_factory=deque)  # in the order of their deadlines, which is the usual one
+    _deadlines: list[tuple[float, int]] = field(default_factory=list)  # the others: those that were given more time
     _late: dict[str, Entry] = field(default_factory=dict)
     _awaited: dict[int, int] = field(default_factory=dict)  # request -> inputs of it that await their answer
 
@@ -125,7 +128,10 @@ class Ledger:
         self._next_seq += 1
         self._open[entry.seq] = entry
         self._by_id.setdefault(item.id, entry)
-        heapq.heappush(self._deadlines, (entry.deadline, entry.seq))
+        if not self._usual or self._usual[-1].deadline <= entry.deadline:
+            self._usual.append(entry)
+        else:
+            heapq.heappush(self._deadlines, (entry.deadline, entry.seq))
         return entry
 
     def sent(self, entries: Sequence[Entry]) -> None:
@@ -140,6 +146,7 @@ class Ledger:
     def extend(self, entry: Entry, seconds: float) -> None:
         """Give an entry more time."""
         entry.deadline += seconds
+        entry.extended = True
         heapq.heappush(self._deadlines, (entry.deadline, entry.seq))
 
     def match(self, response: Envelope) -> list[tuple[Entry, Prediction | ServerError]]:
@@ -198,21 +205,23 @@ class Ledger:
         group: list[Entry] = []
         while self._wire and self._wire[0].request == request:
             group.append(self._wire.popleft())
+        answers = response.answers
         single = len(group) == 1
-        if response.failure is None and not single and len(response.answers) != len(group):
-            raise Mismatch(f"{len(response.answers)} answers came for a request with {len(group)} inputs")
+        if response.failure is None and not single and len(answers) != len(group):
+            raise Mismatch(
+                f"{len(answers)} answers came for a request with {len(group)} inputs, and they don't say for which"
+            )
+        self._awaited.pop(request, None)
         for index, entry in enumerate(group):
-            self._left_wire(entry)
+            entry.request = -1
+            if entry.taken:
+                self.free(entry)
             if entry.answer is not None:  # timed out meanwhile
                 self._late.pop(entry.item.id, None)
-                continue
-            if response.failure is not None:
+            elif response.failure is not None:
                 yield entry, response.failure
             else:
-                yield (
-                    entry,
-                    _result(entry, response.answers if single else response.answers[index : index + 1], response),
-                )
+                yield entry, _result(entry, answers if single else (answers[index],), response)
 
     def settle(self, entry: Entry, answer: Prediction) -> None:
         """Give an open entry its one answer."""
@@ -241,19 +250,25 @@ class Ledger:
 
     def next_deadline(self) -> float | None:
         """When the next open entry times out, or None."""
-        while self._deadlines:
-            when, seq = self._deadlines[0]
+        usual, deadlines = self._usual, self._deadlines
+        while usual and (usual[0].answer is not None or usual[0].extended):
+            usual.popleft()
+        while deadlines:
+            when, seq = deadlines[0]
             entry = self._open.get(seq)
             if entry is not None and entry.deadline == when:
-                return when
-            heapq.heappop(self._deadlines)
-        return None
+                return min(when, usual[0].deadline) if usual else when
+            heapq.heappop(deadlines)
+        return usual[0].deadline if usual else None
 
     def expired(self, now: float) -> list[Entry]:
         """Entries that have timed out; `time_out` settles each."""
         found: list[Entry] = []
         while (when := self.next_deadline()) is not None and when <= now:
-            found.append(self._open[heapq.heappop(self._deadlines)[1]])
+            if self._usual and self._usual[0].deadline == when:
+                found.append(self._usual.popleft())
+            else:
+                found.append(self._open[heapq.heappop(self._deadlines)[1]])
         return found
 
     def time_out(self, entry: Entry, error: HeadraceError) -> None:
@@ -302,9 +317,8 @@ class Ledger:
 
 
 def _result(entry: Entry, answers: Sequence[Output | ServerError], response: Envelope) -> Prediction | ServerError:
-    outputs: list[Output] = []
     for answer in answers:
         if isinstance(answer, ServerError):
             return answer
-        outputs.append(answer)
+    outputs = cast("Sequence[Output]", answers)
     return Prediction(response.raw, outputs, status=response.head, input_id=entry.item.id, position=entry.position)

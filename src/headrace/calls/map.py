@@ -77,10 +77,9 @@ class MapWork:
         self._gathered: deque[tuple[int, Input, int]] = deque()  # pulled and not sent: position, input, its bytes
         self._largest = 0  # bytes of the inputs so far; 0: nothing is known yet
         self._head: bytes | None = None
-        self._pending: set[int] = set()  # positions that were pulled and not answered
-        self._done: dict[int, Prediction] = {}
-        self._order: deque[int] = deque()
-        self._sizes: dict[int, int] = {}
+        self._pending: dict[int, int] = {}  # pulled and not answered: position -> bytes
+        self._done: dict[int, tuple[Prediction, int]] = {}  # answered and not taken, by position, with their bytes
+        self._order: deque[tuple[Prediction, int]] = deque()  # the same where they are taken as they come
         self._next = 0
         self._ended = False
         self._stopped = False
@@ -100,7 +99,7 @@ class MapWork:
     @property
     def finished(self) -> bool:
         """Whether every input was answered and taken."""
-        return self._ended and not self._pending and not self._done
+        return self._ended and not self._pending and not self._done and not self._order
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -126,14 +125,15 @@ class MapWork:
     def take(self) -> Prediction | None:
         """Take the next prediction that can be delivered, or None."""
         if self._options.ordered:
-            prediction = self._done.pop(self._next, None)
+            found = self._done.pop(self._next, None)
         else:
-            prediction = self._done.pop(self._order.popleft()) if self._order else None
-        if prediction is not None:
-            self._next += 1
-            self._gate.free(self._sizes.pop(prediction.position))
-            self._wanted.set()
-        return prediction
+            found = self._order.popleft() if self._order else None
+        if found is None:
+            return None
+        self._next += 1
+        self._gate.free(found[1])
+        self._wanted.set()
+        return found[0]
 
     def halt(self) -> None:
         """End without waiting."""
@@ -201,11 +201,29 @@ class MapWork:
                 raws = await pull_some(self._source, most)
             except StopAsyncIteration:
                 break
-            position = self.tally.pulled
             self.tally.pulled += len(raws)
-            self._pending.update(range(position, self.tally.pulled))
+            position = self.tally.pulled - len(raws)
+            pending, gathered, gate = self._pending, self._gathered, self._gate
+            for place in range(position, self.tally.pulled):
+                pending[place] = 0
             for raw in raws:
-                await self._arrive(position, raw)
+                while not gate.fits(0):  # what came before it was larger than could be known
+                    self._arrived.set()
+                    await self._wanted.wait()
+                try:
+                    made = self._convert(raw)
+                    item = made if isinstance(made, Input) else await made
+                except (InputError, SourceError) as error:
+                    gate.take(0)
+                    input_id = getattr(error, "input_id", None) or f"item-{position}"
+                    self._settle(position, Prediction.failed(error, input_id=input_id, position=position))
+                else:
+                    size = pending[position] = item.size_bytes
+                    if size >= self._largest:
+                        self._largest = size or 1
+                    gate.take(size)
+                    gathered.append((position, item, size))
+                    self._arrived.set()
                 position += 1
         self._ended = True
         self._arrived.set()
@@ -222,25 +240,6 @@ class MapWork:
         if not self._largest:
             return int(min(room, 1))
         return int(min(room, max(1, (self._options.window_bytes - gate.bytes) // self._largest)))
-
-    async def _arrive(self, position: int, raw: object) -> None:
-        while not self._gate.fits(0):  # what came before it was larger than could be known
-            self._arrived.set()
-            await self._wanted.wait()
-        self._sizes[position] = 0
-        try:
-            item = await self._convert(raw)
-        except (InputError, SourceError) as error:
-            self._gate.take(0)
-            input_id = getattr(error, "input_id", None) or f"item-{position}"
-            self._settle(position, Prediction.failed(error, input_id=input_id, position=position))
-            return
-        size = self._sizes[position] = item.size_bytes
-        if size >= self._largest:
-            self._largest = size or 1
-        self._gate.take(size)
-        self._gathered.append((position, item, size))
-        self._arrived.set()
 
     # --- sending
 
@@ -296,7 +295,7 @@ class MapWork:
             warm_up=options.warm_up,
             metadata=options.metadata,
             deliver=self._deliver,
-            separable=True,
+            packed=True,
         )
 
     def _deliver(self, position: int, prediction: Prediction) -> None:
@@ -305,16 +304,17 @@ class MapWork:
         self._settle(position, prediction)
 
     def _settle(self, position: int, prediction: Prediction) -> None:
-        if position not in self._pending:
+        size = self._pending.pop(position, None)
+        if size is None:
             return  # stopped meanwhile
-        self._pending.remove(position)
         if prediction.error is None:
             self.tally.received += 1
         else:
             self.tally.errors += 1
-        self._done[position] = prediction
-        if not self._options.ordered:
-            self._order.append(position)
+        if self._options.ordered:
+            self._done[position] = prediction, size
+        else:
+            self._order.append((prediction, size))
         self.ready.set()
 
 

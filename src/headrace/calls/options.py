@@ -9,8 +9,9 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from headrace import reference
 from headrace.calls.packing import AUTO_BYTES, Packing
+from headrace.calls.parts import DuplexOptions
 from headrace.calls.streams import OnError
-from headrace.config import Limits, Unset
+from headrace.config import Limits, MiB, Timeouts, Unset, Window
 from headrace.errors import ConfigError
 from headrace.flow.pipe import Overflow
 from headrace.transport.base import Metadata
@@ -178,6 +179,28 @@ def checked_packing(batch: Batch, wait: float, limits: Limits) -> Packing:
     if batch == "auto":
         return Packing(most, min(AUTO_BYTES, limits.request_bytes), limits.videos_per_request, wait)
     return Packing(batch or 1, limits.request_bytes, limits.videos_per_request, wait)
+
+
+def duplex_options(options: StreamOptions, given: Given, limits: Limits, timeouts: Timeouts) -> DuplexOptions:
+    """Make the settings of a duplex stream.
+
+    Raises:
+        ConfigError: one of them cannot be.
+    """
+    packing = checked_packing(options.get("batch"), options.get("batch_wait", 0.0), limits)
+    seconds = given.seconds(timeouts.input)
+    return DuplexOptions(
+        window=Window(options.get("window", packing.window), options.get("window_bytes", 64 * MiB)),
+        prefetch=options.get("prefetch", packing.prefetch),
+        ordered=options.get("ordered", True),
+        overflow=options.get("overflow", "block"),
+        max_age=options.get("max_age"),
+        resume=options.get("resume", True),
+        packing=packing,
+        timeout=math.inf if seconds is None else seconds,
+        warm_up=given.warm_up,
+        metadata=given.metadata,
+    )
 
 
 def checked_on_error(on_error: OnError) -> OnError:

@@ -64,7 +64,7 @@ class Outbox:
         self._since = None
         most = self._packing.inputs
         while len(entries) < most and (waiting := self._pipe.first()) is not None:
-            pulled, size = waiting
+            pulled, size, _ = waiting
             if not self._gate.fits(size) or not (pulled.error is not None or room.take(pulled.item, size)):
                 break
             self._pipe.receive_nowait()

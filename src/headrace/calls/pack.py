@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 from headrace import codec
 from headrace.calls import envelope
@@ -28,8 +28,8 @@ from headrace.transport.base import Buffer, Metadata
 
 AT_ONCE = 8  # requests of one list that are under way together
 
-#: The inputs of one request: position, input, its encoded parts.
-_Group: TypeAlias = Sequence[tuple[int, Input, Sequence[Buffer]]]
+#: The inputs of one request, with their positions.
+_Group: TypeAlias = Sequence[tuple[int, Input]]
 
 
 def predict_one(
@@ -73,7 +73,7 @@ async def predict_many(
     metadata: Metadata = (),
     deliver: Deliver = lambda *_: None,
     wanted: Callable[[int], bool] = lambda _: True,
-    separable: bool = False,
+    packed: bool = False,
 ) -> dict[int, Prediction]:
     """Send inputs in as few requests as the limits allow; one prediction each, failed ones with their error.
 
@@ -83,14 +83,14 @@ async def predict_many(
         deadline: for everything; what has no answer by then fails with `DeadlineExceeded`.
         deliver: gets each prediction as soon as it is final, others may still be tried again.
         wanted: tells whether an input is still worth trying again.
-        separable: who gave the inputs has not put them together: where a request fails as a whole and that may be
-            the fault of one of them, its halves are sent by themselves, and so on.
+        packed: they fit into one request, and are the inputs of several, whom nobody but us has put together: where it
+            fails as a whole and that may be the fault of one of them, its halves are sent by themselves, and so on.
 
     Raises:
         ServerError: the server refuses them all (credential, permission, quota, unknown model).
     """
     attempts = session.attempts(warm_up=warm_up, fresh=False)  # its requests are the calls
-    work = _Round(session, head, limits, deadline, warm_up, metadata, deliver, separable)
+    work = _Round(session, head, limits, deadline, warm_up, metadata, deliver, packed)
     left = dict(items)
     while left:
         await work.run(left)
@@ -126,22 +126,25 @@ class _Round:
     warm_up: float | None
     metadata: Metadata
     deliver: Deliver
-    separable: bool
+    packed: bool
     found: dict[int, Prediction] = field(default_factory=dict)
     final: set[int] = field(default_factory=set)  # positions that are not to be sent again
+    encoded: dict[int, list[Buffer]] = field(default_factory=dict)  # of those that had to be measured
 
     async def run(self, items: Mapping[int, Input]) -> None:
         """Send inputs in requests within the limits."""
-        positions = list(items)
-        inputs = list(items.values())
-        encoded = [item.encode() for item in inputs]
+        left = list(items.items())
+        if self.packed:
+            await self._send(left)
+            return
+        self.encoded = {position: item.encode() for position, item in left}
         room = self.limits.request_bytes - len(self.head)
-        groups = split(inputs, self.limits, map(codec.size_of, encoded), room)
-        ready = [[(positions[index], inputs[index], encoded[index]) for index in group] for group in groups]
+        groups = split(list(items.values()), self.limits, map(codec.size_of, self.encoded.values()), room)
+        ready = [[left[index] for index in group] for group in groups]
         if ready:
             await self._send(ready[0])  # the first goes alone: what it is refused for, the others would be too
         if len(ready) > 1:
-            errors = [error for position, *_ in ready[0] if (error := self.found[position].error) is not None]
+            errors = [error for position, _ in ready[0] if (error := self.found[position].error) is not None]
             if len(errors) == len(ready[0]) and fatal(errors[0]):
                 raise errors[0]
             await _together(ready[1:], self._send)
@@ -151,8 +154,8 @@ class _Round:
         whole = group[0][1].whole(self.head) if number == 1 else None
         parts: list[Buffer] = [self.head] if whole is None else [whole]
         if whole is None:
-            for _, _, encoded in group:
-                parts += encoded
+            for position, item in group:
+                parts += self.encoded.get(position) or item.encode()
         try:
             response = await unary(
                 self.session,
@@ -167,26 +170,26 @@ class _Round:
         except HeadraceError as error:
             await self._refused(group, error)
             return
-        predictions = _predictions(response, [position for position, *_ in group], [item for _, item, _ in group])
-        for prediction in predictions:
+        found, deliver = self.found, self.deliver
+        for prediction in _predictions(response, group):
             position = prediction.position
-            self.found[position] = prediction
+            found[position] = prediction
             if prediction.error is None or kind_of(prediction.error) not in RETRIED:
                 self.final.add(position)
-                self.deliver(position, prediction)
+                deliver(position, prediction)
 
     async def _refused(self, group: _Group, error: HeadraceError) -> None:
         """Deal with a request that failed as a whole, and was tried again already."""
-        if self.separable and len(group) > 1 and apart(error):
+        if self.packed and len(group) > 1 and apart(error):
             half = len(group) // 2
             await _together([group[:half], group[half:]], self._send)
             return
         if len(group) == 1 and isinstance(error, ServerError):
             error.input_id = error.input_id or group[0][1].id
-        for position, item, _ in group:
+        for position, item in group:
             self.found[position] = Prediction.failed(error, input_id=item.id, position=position)
-        self.final.update(position for position, *_ in group)
-        for position, *_ in group:
+        self.final.update(position for position, _ in group)
+        for position, _ in group:
             self.deliver(position, self.found[position])
 
 
@@ -219,27 +222,28 @@ def _judge(raw: bytes, number: int) -> Envelope:
     return response
 
 
-def _predictions(response: Envelope, positions: Sequence[int], inputs: Sequence[Input]) -> list[Prediction]:
+def _predictions(response: Envelope, group: _Group) -> Iterator[Prediction]:
     """Give each input its answer: by id where all outputs carry known ones, else by order."""
-    if len(inputs) == 1:
-        outputs: list[Output] = []
-        for answer in response.answers:
+    raw, head, answers = response.raw, response.head, response.answers
+    if len(group) == 1:
+        position, item = group[0]
+        for answer in answers:
             if isinstance(answer, ServerError):
-                answer.input_id = inputs[0].id
-                return [Prediction.failed(answer, input_id=inputs[0].id, position=positions[0], raw=response.raw)]
-            outputs.append(answer)
-        return [Prediction(response.raw, outputs, status=response.head, input_id=inputs[0].id, position=positions[0])]
-    by_id = {id_of(answer): answer for answer in response.answers}
-    ids = [item.id for item in inputs]
-    ordered = [by_id[id_] for id_ in ids] if set(by_id) == set(ids) and len(by_id) == len(ids) else response.answers
-    found: list[Prediction] = []
-    for position, item, answer in zip(positions, inputs, ordered, strict=True):
+                answer.input_id = item.id
+                yield Prediction.failed(answer, input_id=item.id, position=position, raw=raw)
+                return
+        yield Prediction(raw, cast("Sequence[Output]", answers), status=head, input_id=item.id, position=position)
+        return
+    if id_of(answers[0]):
+        by_id = {id_of(answer): answer for answer in answers}
+        if len(by_id) == len(group) and all(item.id in by_id for _, item in group):
+            answers = [by_id[item.id] for _, item in group]
+    for (position, item), answer in zip(group, answers, strict=True):
         if isinstance(answer, ServerError):
             answer.input_id = item.id
-            found.append(Prediction.failed(answer, input_id=item.id, position=position, raw=response.raw))
+            yield Prediction.failed(answer, input_id=item.id, position=position, raw=raw)
         else:
-            found.append(Prediction(response.raw, (answer,), status=response.head, input_id=item.id, position=position))
-    return found
+            yield Prediction(raw, (answer,), status=head, input_id=item.id, position=position)
 
 
 def join(predictions: Sequence[Prediction]) -> Prediction:

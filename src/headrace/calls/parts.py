@@ -89,8 +89,8 @@ class Signal:
         self._set = False
 
 
-#: Turns an item of the source into a checked input with an id. It may do I/O.
-Convert = Callable[[object], Awaitable[Input]]
+#: Turns an item of the source into a checked input with an id: at once, or with I/O first.
+Convert = Callable[[object], Input | Awaitable[Input]]
 #: Gives the request's template; it may do I/O once.
 Template = Callable[[], Awaitable[bytes]]
 
@@ -176,7 +176,8 @@ class Feeder:
 
     async def _pull(self, raw: object, position: int) -> Pulled:
         try:
-            item = await self._convert(raw)
+            made = self._convert(raw)
+            item = made if isinstance(made, Input) else await made
         except (InputError, SourceError) as error:
             return Pulled(position, Input((), getattr(error, "input_id", None) or f"item-{position}"), error=error)
         size = item.size_bytes

@@ -149,10 +149,21 @@ class DuplexStream:
     async def __anext__(self) -> Prediction:
         if self._reading:
             raise ConcurrentUse("another task is reading this stream")
-        work = self._work
         if self._closed:
             self._raise_untold()
             raise StopAsyncIteration
+        prediction = self._work.take()
+        if prediction is None:
+            prediction = await self._next()
+        self._item_raised = False
+        if prediction.error is not None and self._on_error == "raise":
+            self._item_raised = True
+            raise prediction.error
+        return prediction
+
+    async def _next(self) -> Prediction:
+        """Wait for the next prediction."""
+        work = self._work
         if not work.started:
             work.start()
         self._reading = True
@@ -160,7 +171,7 @@ class DuplexStream:
             while True:
                 prediction = work.take()
                 if prediction is not None:
-                    break
+                    return prediction
                 if work.failure is not None:
                     await self.aclose()
                     self._raise_untold()
@@ -173,10 +184,6 @@ class DuplexStream:
                     raise ClosedError("the stream was closed while it was read")
         finally:
             self._reading = False
-        self._item_raised = prediction.error is not None and self._on_error == "raise"
-        if prediction.error is not None and self._item_raised:
-            raise prediction.error
-        return prediction
 
     async def __aenter__(self) -> Self:
         if self._closed:

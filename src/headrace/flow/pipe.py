@@ -155,9 +155,12 @@ class Pipe(Generic[T]):
         """Put an item in if there is room or the policy makes some; False where a `block` pipe is full."""
         size = self._size(item) if self._size is not None else 0
         self._check_sender()
-        if self._overflow == "block" and not self._fits(size):
+        if self._overflow != "block":
+            self._make_room(item, size)
+            return True
+        if not self._fits(size):
             return False
-        self._make_room(item, size)
+        self._put(item, size)
         return True
 
     async def ready(self) -> None:
@@ -190,10 +193,11 @@ class Pipe(Generic[T]):
         found = self._take()
         return found[0] if found is not None else None
 
-    def first(self) -> tuple[T, int] | None:
-        """Give the item that `receive_nowait` would take now, and its bytes, or None when there is none."""
-        self._purge()
-        return self._queue[0][:2] if self._queue else None
+    def first(self) -> tuple[T, int, float] | None:
+        """Give the item that `receive_nowait` would take now, its bytes, and when it came; None when there is none."""
+        if self._max_age is not None:
+            self._purge()
+        return self._queue[0] if self._queue else None
 
     def peek(self) -> int | None:
         """Tell the bytes of the item that `receive_nowait` would take now, or None when there is none."""
@@ -237,22 +241,30 @@ class Pipe(Generic[T]):
                 return
             while not self._fits(size):
                 self._drop_first("drop_oldest")
+        self._put(item, size)
+
+    def _put(self, item: T, size: int) -> None:
         self._queue.append((item, size, self._clock() if self._max_age is not None else 0.0))
         self._bytes += size
         self._sent += 1
-        self._peak_items = max(self._peak_items, len(self._queue))
-        self._peak_bytes = max(self._peak_bytes, self._bytes)
-        self._wake(self._receivers)
+        if len(self._queue) > self._peak_items:
+            self._peak_items = len(self._queue)
+        if self._bytes > self._peak_bytes:
+            self._peak_bytes = self._bytes
+        if self._receivers:
+            self._wake(self._receivers)
 
     def _take(self) -> tuple[T] | None:
-        self._purge()
+        if self._max_age is not None:
+            self._purge()
         if not self._queue:
             return None
         item, size, _ = self._queue.popleft()
         self._bytes -= size
         self._received += 1
-        self._wake(self._senders)
-        if self._queue:
+        if self._senders:
+            self._wake(self._senders)
+        if self._receivers and self._queue:
             self._wake(self._receivers)
         return (item,)
 

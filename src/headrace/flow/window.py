@@ -76,7 +76,8 @@ class Gate:
         """Take room for one input of `size` bytes without asking."""
         self._items += 1
         self._bytes += size
-        self._peak = max(self._peak, self._items)
+        if self._items > self._peak:
+            self._peak = self._items
 
     def grow(self, size: int) -> None:
         """Count more bytes for an input that was admitted before its size was known."""
@@ -86,7 +87,8 @@ class Gate:
         """Give the room of one input back."""
         self._items -= 1
         self._bytes -= size
-        self._wake()
+        if self._waiters:
+            self._wake()
 
     def resize(self, inputs: int | None) -> None:
         """Change the number of inputs that are admitted; what is in flight stays."""

@@ -274,9 +274,9 @@ async def test_when_all_have_timed_out_the_request_is_cancelled(connect: Connect
 
 
 async def test_waiting_for_a_deploying_model_is_on_no_calls_own_time(connect: Connect) -> None:
-    double = ModelDouble(lambda item: 21351 if item.attempt <= 4 else echo(item))
-    timeouts = Timeouts(total=0.15, warm_up=10)
-    model = connect(double, coalesce=True, timeouts=timeouts, retry=RetryPolicy(warm_up_cap=0.1))
+    double = ModelDouble(lambda item: 21351 if item.attempt <= 6 else echo(item))
+    timeouts = Timeouts(total=0.4, warm_up=10)  # less than the six waits take, each at least half of its cap
+    model = connect(double, coalesce=True, timeouts=timeouts, retry=RetryPolicy(warm_up_cap=0.2))
     assert [p.text for p in await asyncio.gather(*asked(model, *"ab"))] == ["A", "B"]
     double = ModelDouble(lambda item: 21351)
     model = connect(double, coalesce=True, retry=RetryPolicy(warm_up_cap=0.05))
