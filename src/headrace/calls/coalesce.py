@@ -298,7 +298,7 @@ class _Lane:
                 metadata=self._metadata,
                 deliver=deliver,
                 wanted=lambda position: not calls[position].over,
-                separable=True,
+                packed=True,
             )
         finally:
             counted()
