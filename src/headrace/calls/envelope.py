@@ -87,7 +87,7 @@ def id_of(answer: Output | ServerError) -> str:
 
 
 def prediction(input_id: str, raw: bytes) -> Prediction:
-    """Make the prediction of a request with one input.
+    """Make the prediction of a request with one input; a marker's has no outputs.
 
     Raises:
         ServerError: the input's failure, or the request's.

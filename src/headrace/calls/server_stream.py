@@ -28,7 +28,7 @@ from headrace.errors import (
     TransportError,
 )
 from headrace.flow.pipe import EndOfPipe, Pipe
-from headrace.results import Output, Prediction
+from headrace.results import Prediction
 from headrace.status import Kind, kind_of
 from headrace.transport.base import Buffer, Call, Metadata
 
@@ -110,7 +110,8 @@ class _Reader:
             if first is None:
                 return
             self._session.succeeded()
-            await self._deliver(first)
+            if not self._delivered(first):
+                await self.pipe.send(first)
             await self._read_rest()
 
     async def _open_until_first(
@@ -186,8 +187,8 @@ class _Reader:
                 self._idle_since = None  # a slow consumer is not an idle server
                 if raw is None:
                     return
-                if (answer := self._judge(raw)) is not None:
-                    await self._deliver(answer)
+                if (answer := self._judge(raw)) is not None and not self._delivered(answer):
+                    await self.pipe.send(answer)
         finally:
             if watch is not None:
                 watch.cancel()
@@ -211,23 +212,18 @@ class _Reader:
         return loop.create_task(watch(), name="headrace-idle")
 
     def _judge(self, raw: bytes) -> Prediction | None:
-        found = envelope.read(raw)
-        if found.marker:
+        answer = envelope.prediction(self._input_id, raw)
+        if not answer._outputs and envelope.read(raw).marker:
             return None
-        if found.failure is not None:
-            raise found.failure
-        outputs: list[Output] = []
-        for answer in found.answers:
-            if isinstance(answer, HeadraceError):
-                raise answer
-            outputs.append(answer)
-        return Prediction(raw, outputs, status=found.head, input_id=self._input_id, position=self.received)
+        answer.position = self.received
+        return answer
 
-    async def _deliver(self, answer: Prediction) -> None:
+    def _delivered(self, answer: Prediction) -> bool:
+        """Count an answer and put it in the pipe; False where there is no room yet."""
         self.received += 1
         if answer._outputs:
             self._texts.append(answer.text)
-        await self.pipe.send(answer)
+        return self.pipe.send_nowait(answer)
 
     def _broken(self, cause: HeadraceError) -> StreamBroken:
         error = StreamBroken(

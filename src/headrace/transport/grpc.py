@@ -245,6 +245,9 @@ class GrpcCall:
         self._call = call
         core = getattr(call, "_cython_call", None)
         self._send = getattr(core, "send_serialized_message", call.write)
+        # Under grpc.aio's `read`, which checks four things and crosses two coroutines more for each message.
+        self._receiver = getattr(core, "receive_serialized_message", None)
+        self._receive: Any = None  # the same, once the first message is there
         self._begun = False
         self.reading = False  # gRPC's core leaks a read whose task is cancelled, a kilobyte each time
 
@@ -281,7 +284,10 @@ class GrpcCall:
         """Receive one message, None at the end."""
         self.reading = True
         try:
-            message = await self._call.read()
+            if self._receive is not None and (message := await self._receive()) is not aio.EOF:
+                return cast("bytes", message)
+            message = await self._call.read()  # waits for the call to begin, and tells how it ended
+            self._receive = self._receiver
         except aio.AioRpcError as error:
             self._transport._ended(self._call)
             raise self._transport._failure(error) from None
