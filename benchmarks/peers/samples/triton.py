@@ -1,6 +1,7 @@
 """tritonclient.grpc.aio as the client's own aio examples use it, with the client's own channel options.
 
-A text is a tensor of BYTES made of numpy objects; an encoded picture is one of UINT8, as in the ensemble image example.
+A text is a tensor of BYTES made of numpy objects, as in the string example. An encoded picture is one of UINT8, as the
+client of Triton's DALI backend sends it, which is cheaper than the BYTES of the ensemble example.
 """
 
 from __future__ import annotations
