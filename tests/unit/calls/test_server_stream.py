@@ -176,7 +176,7 @@ async def test_waiting_for_a_model_has_a_budget_of_its_own(connect: Connect) -> 
     got: list[events.Event] = []
     double = ModelDouble(lambda item: [Fail(21351)] if item.attempt < 10 else PIECES)
     model = connect(
-        double, timeouts=Timeouts(first_answer=0.05), retry=RetryPolicy(warm_up_cap=0.02), on_event=got.append
+        double, timeouts=Timeouts(first_answer=0.15), retry=RetryPolicy(warm_up_cap=0.05), on_event=got.append
     )
     assert await model.generate_by_bytes("x").text() == "one two three"
     assert sum(isinstance(event, events.WarmUp) for event in got) == 9

@@ -92,8 +92,8 @@ async def test_attempts_that_all_time_out_say_so(connect: Connect) -> None:
 async def test_waiting_for_a_model_has_a_budget_of_its_own(connect: Connect) -> None:
     double = ModelDouble(lambda item: Fail(21351) if item.attempt < 12 else "ready")
     got: list[events.Event] = []
-    retry = RetryPolicy(warm_up_cap=0.02)
-    model = connect(double, timeouts=Timeouts(total=0.05), retry=retry, on_event=got.append)
+    retry = RetryPolicy(warm_up_cap=0.05)
+    model = connect(double, timeouts=Timeouts(total=0.15), retry=retry, on_event=got.append)
     assert (await model.predict_by_bytes("x")).text == "ready"
     assert sum(isinstance(event, events.WarmUp) for event in got) == 11
 
