@@ -266,8 +266,9 @@ async def test_inputs_that_gather_behind_a_silent_server_get_a_typed_error(conne
             await anext(stream)
 
 
-async def test_requests_that_have_timed_out_hold_nothing_up(connect: Connect) -> None:
-    double, live = ModelDouble(echo, answering="as_ready"), Live("known")
+@pytest.mark.parametrize("echo_ids", [True, False])
+async def test_requests_that_have_timed_out_hold_nothing_up(connect: Connect, echo_ids: bool) -> None:
+    double, live = ModelDouble(echo, echo_ids=echo_ids), Live("known")
     async with connect(double).stream_by_bytes(live, "text", batch=9, timeout=0.1) as stream:
         assert (await anext(stream)).text == "known"
         double.hold()
