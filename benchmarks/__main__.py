@@ -17,7 +17,7 @@ from benchmarks import peers as other
 from benchmarks.cells import CELLS, Cell
 from benchmarks.figures import rows, verdicts
 from benchmarks.goals import GOALS
-from benchmarks.harness import own_peers, pairs, run
+from benchmarks.harness import clean_up_on_sigterm, own_peers, pairs, run
 from benchmarks.peers.base import Peer
 from benchmarks.plots import draw
 from benchmarks.report import markdown, report, update
@@ -35,10 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = pairs(_cells(given.only), _peers(given.peers))
     if not wanted:
         sys.exit("nothing is left to measure: see --list")
+    clean_up_on_sigterm()
     rounds = given.rounds or (3 if given.quick else 7)
     taken, failed = run(wanted, rounds, quick=given.quick, say=_say)
+    if not taken:
+        sys.exit("nothing was measured")
     found = report(taken, failed, rounds, quick=given.quick)
-    measured = sorted(rows(taken), key=lambda row: [cell.name for cell in CELLS].index(row.cell))
+    measured = rows(taken)
     tables = markdown(found, verdicts(GOALS, taken), measured)
     print(tables)
     if given.json:

@@ -93,7 +93,7 @@ CELLS = (
     _payload(4 * KiB, "4KiB", 6000, 1500),
     _payload(64 * KiB, "64KiB", 3000, 800),
     _payload(MiB, "1MiB", 400, 100),
-    Cell("at-once", "at_once", "unary", 10_000, 10_000, 64),
+    Cell("at-once", "at_once", "unary", 10_000, 10_000, 64, rounds=3),
     Cell("long-stream", "long_stream", "duplex", 1_000_000, 50_000, 64, peers=OWN, rounds=1),
     Cell("cold-import", "cold_import", "unary", 5, 3),
     Cell("live-1", "live", "slow_duplex", 16, 16, 1, peers=("headrace",)),

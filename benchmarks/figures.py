@@ -6,9 +6,12 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmarks.cells import CELLS
 from benchmarks.goals import RAW, Goal, Run, cost, cost_ratio
-from benchmarks.harness import Taken
+from benchmarks.harness import Taken, own_peers
 from benchmarks.protocol import Sample
+
+MEMORY = ("upload", "at_once", "long_stream")  # shapes whose memory is the point
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,10 @@ class Spread:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A client in a cell: what a unit costs, how many there are a second, and the ratio of costs to the raw stub's."""
+    """A client in a cell: what a unit costs, how many there are a second, and the ratio of costs to the raw stub's.
+
+    Memory only where it is the point.
+    """
 
     cell: str
     peer: str
@@ -63,13 +69,20 @@ def by_round(taken: Sequence[Taken]) -> Rounds:
 
 
 def rows(taken: Sequence[Taken]) -> list[Row]:
-    """Make a row of each client in each cell, in the order in which both first came."""
+    """Make a row of each client in each cell, in the order of the cells; our own clients first."""
     rounds = by_round(taken)
+    cells, own = [cell.name for cell in CELLS], [*own_peers()]
+    order = sorted(rounds, key=lambda key: (cells.index(key[0]), key[1] not in own, key[1] != RAW, key[1]))
     made = []
-    for (cell, peer), samples in rounds.items():
+    for cell, peer in order:
+        samples = rounds[cell, peer]
         reference = rounds.get((cell, RAW), {})
         ratios = [cost_ratio(sample, reference[at]) for at, sample in samples.items() if at in reference]
-        memory = [sample.extra_rss_bytes for sample in samples.values() if sample.extra_rss_bytes is not None]
+        memory = [
+            sample.extra_rss_bytes
+            for sample in samples.values()
+            if sample.extra_rss_bytes is not None and sample.shape in MEMORY
+        ]
         row = Row(
             cell,
             peer,

@@ -6,8 +6,10 @@ import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -169,12 +171,23 @@ def run(
             order = [(number, cell, peer) for cell, peer in wanted if cell.rounds is None or number < cell.rounds]
             shuffle(order)
             for done, (_, cell, peer) in enumerate(order, 1):
-                sample = take(cell, peer, address(cell, peer), quick=quick, core=where.samples)
+                began = time.monotonic()
+                try:
+                    sample = take(cell, peer, address(cell, peer), quick=quick, core=where.samples)
+                except KeyboardInterrupt:
+                    say("interrupted: what was measured so far counts")
+                    return taken, failed
                 start = f"round {number + 1}/{rounds}, {done}/{len(order)}: {cell.name} {peer.name}:"
                 if isinstance(sample, str):
                     failed.append(Failed(number, cell.name, peer.name, sample))
                     say(f"{start} FAILED: {sample}")
                 else:
                     taken.append(Taken(number, cell.name, peer.name, sample))
-                    say(f"{start} {sample.cpu_s / sample.n * 1e6:.1f} us")
+                    cost = sample.cpu_s / sample.n * 1e6
+                    say(f"{start} {cost:.1f} us, after {time.monotonic() - began:.1f} s")
     return taken, failed
+
+
+def clean_up_on_sigterm() -> None:
+    """Make SIGTERM leave all `with` blocks, so that servers and checked out commits go away."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

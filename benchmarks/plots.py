@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.cells import CELLS
+from benchmarks.cells import CELLS, KiB, MiB
 from benchmarks.figures import Row, Spread
 
 AXES = {
@@ -47,14 +47,18 @@ def _curve(curve: str, peers: Mapping[str, Sequence[tuple[int, Spread]]], folder
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     for peer, each in peers.items():
-        at = [one for one, _spread in each]
+        x = [at for at, _spread in each]
         middle = [spread.median for _at, spread in each]
         below = [spread.median - spread.first for _at, spread in each]
         above = [spread.third - spread.median for _at, spread in each]
         width = 2.5 if peer == "headrace" else 1.2
-        axes.errorbar(at, middle, yerr=[below, above], marker="o", markersize=4, capsize=3, linewidth=width, label=peer)
+        axes.errorbar(x, middle, yerr=[below, above], marker="o", markersize=4, capsize=3, linewidth=width, label=peer)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    at = sorted({at for each in peers.values() for at, _spread in each})
+    axes.set_xticks(at, [_size(one) if curve == "payload" else str(one) for one in at])
+    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:g}")
+    axes.yaxis.set_minor_formatter(lambda value, _position: f"{value:g}" if f"{value:e}"[0] in "25" else "")
     axes.set_xlabel(AXES[curve][0])
     axes.set_ylabel(AXES[curve][1])
     axes.grid(which="both", alpha=0.3)
@@ -62,3 +66,10 @@ def _curve(curve: str, peers: Mapping[str, Sequence[tuple[int, Spread]]], folder
     made = folder / f"performance-{curve}.svg"
     figure.savefig(made, metadata={"Date": None})
     return made
+
+
+def _size(size: int) -> str:
+    for unit, name in ((MiB, "MiB"), (KiB, "KiB")):
+        if size >= unit:
+            return f"{size // unit} {name}"
+    return f"{size} B"

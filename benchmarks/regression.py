@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.cells import CELLS, Cell
 from benchmarks.figures import Spread, by_round
 from benchmarks.goals import cost_ratio
-from benchmarks.harness import Taken, own_peers, pairs, run
+from benchmarks.harness import Taken, clean_up_on_sigterm, own_peers, pairs, run
 from benchmarks.report import number
 from benchmarks.server import ROOT
 
@@ -97,6 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cells = [cell for cell in CELLS if any(fnmatch.fnmatch(cell.name, pattern) for pattern in given.only)]
     if not cells:
         parser.error(f"no cell matches {', '.join(given.only)}")
+    clean_up_on_sigterm()
     with contextlib.ExitStack() as stack:
         before = stack.enter_context(checked_out(given.before))
         after = stack.enter_context(checked_out(given.after)) if given.after else ROOT / "src"
