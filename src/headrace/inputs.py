@@ -157,6 +157,8 @@ class Input:
         Raises:
             ConfigError: it is of a kind that cannot be sent.
         """
+        if type(value) in (str, bytes):  # as most are; the questions below cost more than all the rest
+            return cls.from_bytes(value, input_type)
         if isinstance(value, cls):
             return value.with_type(input_type) if input_type else value
         descriptor = getattr(value, "DESCRIPTOR", None)
