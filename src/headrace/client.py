@@ -9,13 +9,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast
 
 from google.protobuf.message import Message
 
 from headrace import codec, credentials
 from headrace._version import __version__
-from headrace.calls.coalesce import coalescer
 from headrace.calls.envelope import failure_of
 from headrace.calls.options import checked_timeout
 from headrace.calls.session import Counts, Session
@@ -37,13 +36,16 @@ from headrace.config import (
 from headrace.errors import ConfigError, InvalidRequest, NotFound
 from headrace.events import Emitter, OnEvent
 from headrace.flow.rate import Budget, Rate
-from headrace.local import APP_ID, USER_ID, LocalServer
 from headrace.model import Model
 from headrace.reference import ModelRef
-from headrace.signatures import Method
 from headrace.transport.base import Transport, TransportFactory
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
+
+if TYPE_CHECKING:
+    from headrace.calls.coalesce import Coalescer
+    from headrace.local import LocalServer
+    from headrace.signatures import Method
 
 M = TypeVar("M", bound=Message)
 
@@ -133,7 +135,7 @@ class Client:
                 raise ConfigError(f"expected headrace.{kind.__name__}(...), got {given!r:.60}")
         self._local = _local
         self._account = (
-            credentials.Account(_local.target, credentials.Credentials(), USER_ID, APP_ID)
+            credentials.Account(_local.target, credentials.Credentials(), _local.user_id, _local.app_id)
             if _local is not None
             else credentials.resolve(base_url, pat, token, root_certificates_path)
         )
@@ -164,7 +166,11 @@ class Client:
             (*self._account.credentials.metadata, prefix),
             self._emit,
         )
-        self._coalescer = coalescer(coalesce, self.limits)
+        self._coalescer: Coalescer | None = None
+        if coalesce is not False:
+            from headrace.calls.coalesce import coalescer
+
+            self._coalescer = coalescer(coalesce, self.limits)
         self._shared = False
         self._ids = _Ids()
         self._infos: dict[ModelRef, ModelInfo] = {}
@@ -195,6 +201,8 @@ class Client:
         Raises (on entering):
             ConnectFailed: the server did not start; the message has its last lines.
         """
+        from headrace.local import LocalServer
+
         server = LocalServer(models, serve)
         return cls(timeout=timeout, timeouts=timeouts, retry=retry, limits=limits, on_event=on_event, _local=server)
 
@@ -398,6 +406,8 @@ class Client:
                 response = await self._get("GetModelVersion", request, rpc.SingleModelVersionResponse)
             except InvalidRequest:  # not implemented there: a bare model runner
                 return None
+            from headrace.signatures import Method
+
             found = tuple(Method.of(message) for message in response.model_version.method_signatures)
             if not found:
                 return None

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from headrace.errors import ConfigError, PredictionFailed
@@ -120,6 +119,8 @@ def _fill_output_config(message: pb.OutputConfig, values: dict[str, Any]) -> Non
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ConfigError(f"output_config has no field {', '.join(unknown)}; its fields are {', '.join(known)}")
+    from google.protobuf import json_format  # costs a quarter of all our import, and most calls need none of it
+
     try:
         json_format.ParseDict(values, message)
     except json_format.ParseError as error:
@@ -389,4 +390,6 @@ def _merge(message: M, parts: Iterable[memoryview]) -> M:
 
 def to_dict(message: Message) -> dict[str, Any]:
     """Turn a message into plain JSON values, field names as in the protocol."""
+    from google.protobuf import json_format
+
     return json_format.MessageToDict(message, preserving_proto_field_name=True)

@@ -31,6 +31,8 @@ class LocalServer:
     It ends when its standard input does, so it never outlives this process.
     """
 
+    user_id, app_id = USER_ID, APP_ID
+
     def __init__(self, models: Sequence[str] | None, serve: Sequence[str]) -> None:
         self._folder = Path(tempfile.gettempdir()) / f"headrace-{os.urandom(6).hex()}"
         self.target = Target.parse(f"unix:{self._folder / 'server.sock'}")

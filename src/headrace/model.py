@@ -11,9 +11,6 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from headrace import codec, reference
 from headrace.calls.deadline import Deadline
-from headrace.calls.duplex import Duplex
-from headrace.calls.free import FreeDuplex
-from headrace.calls.map import MapOptions, MapWork
 from headrace.calls.options import (
     CALL_OPTIONS,
     STREAM_OPTIONS,
@@ -30,7 +27,6 @@ from headrace.calls.pack import join, predict_many, predict_one
 from headrace.calls.parts import Convert
 from headrace.calls.server_stream import PredictionStream
 from headrace.calls.streams import DuplexStream, OnError
-from headrace.calls.typed import MethodCall, Shapes, signatures_request
 from headrace.errors import (
     ConfigError,
     InputError,
@@ -42,15 +38,16 @@ from headrace.errors import (
 from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, checked_type, made, prepared
 from headrace.loading import load
 from headrace.results import Prediction
-from headrace.signatures import Method, from_json
 from headrace.sources.iterables import source
 from headrace.transport.base import Buffer
 
 if TYPE_CHECKING:
+    from headrace.calls.typed import MethodCall
     from headrace.client import Client, ModelInfo
     from headrace.frames.stream import FrameStream
     from headrace.frames.through import FrameOptions
     from headrace.reference import ModelRef
+    from headrace.signatures import Method
 
 UNSUPPORTED_FORMAT = 30101  # what models without signatures answer to the question for them
 
@@ -313,6 +310,8 @@ class Model:
                 little; while all are under way, inputs gather for the next one.
             batch_wait: seconds that an input waits for company though a call is free.
         """
+        from headrace.calls.map import MapOptions, MapWork
+
         given = self._given(options, input_type)
         if concurrency < 1:
             raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
@@ -342,6 +341,8 @@ class Model:
         Raises (when awaited or read):
             ConfigError: no such method, or wrong arguments; the message has the signature.
         """
+        from headrace.calls.typed import MethodCall, Shapes
+
         free = functools.partial(self.stream, matched=False, on_error="raise")
         return MethodCall(Shapes(self._methods, self.predict, self.generate, free), method, args, kwargs)
 
@@ -353,6 +354,9 @@ class Model:
         return {method.name: method for method in known}
 
     async def _ask_for_methods(self) -> tuple[Method, ...]:
+        from headrace.calls.typed import signatures_request
+        from headrace.signatures import from_json
+
         try:
             answer = await self.predict(signatures_request())
         except ServerError as error:
@@ -379,6 +383,9 @@ class Model:
         )
 
     def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> DuplexStream:
+        from headrace.calls.duplex import Duplex  # what not every program uses is imported when it is used
+        from headrace.calls.free import FreeDuplex
+
         given = self._given(options, input_type, STREAM_OPTIONS)
         client = self._client
         settings = duplex_options(options, given, client.limits, client.timeouts)
