@@ -399,3 +399,28 @@ def _takes(item: Input, room_bytes: int) -> bool:
     room = Room(Packing(2, room_bytes), 0)
     room.take(Input((), "first"), -15 - 4 * len("first"))  # the first one always fits, and this one takes nothing
     return room.take(item, item.size_bytes)
+
+
+@pytest.mark.parametrize("way", ["stream", "map"])
+async def test_what_was_pulled_ahead_and_never_sent_is_counted(connect: Connect, way: str) -> None:
+    pulled = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield "x"
+
+    double = ModelDouble(echo)
+    double.hold()
+    model = connect(double)
+    stream = (
+        model.stream_by_bytes(lines(), "text", batch=50)
+        if way == "stream"
+        else model.map(lines(), batch=50, concurrency=2)
+    )
+    async with stream:
+        await double.received(2)
+    stats = stream.stats
+    assert stats.pulled == pulled
+    assert stats.dropped == stats.drops["closed"] == pulled
