@@ -25,7 +25,7 @@ which input, after how many attempts, and what to do; they never hold a credenti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 
 class HeadraceError(Exception):
@@ -244,4 +244,15 @@ def _remade(
     error.__dict__.update(attributes)
     if cause is not None:
         error.__cause__ = cause
+    return error
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def frameless(error: E) -> E:
+    """Take the frames off an error that is kept as a value: they hold the input's bytes for as long as it lives."""
+    error.__traceback__ = None
+    if error.__suppress_context__:
+        error.__context__ = None  # never shown, and with frames of its own
     return error

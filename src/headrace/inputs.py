@@ -217,6 +217,12 @@ class Input:
         made.id, made.fields, made._raw = id, self.fields, self._raw
         return made
 
+    def emptied(self) -> Input:
+        """Make what is left of an input that is not sent any more: its id."""
+        left = object.__new__(Input)
+        left.id, left.fields, left._raw = self.id, (), None
+        return left
+
     def encode(self) -> list[Buffer]:
         """Encode it for a request, in parts; it must be typed and ready."""
         if self._raw is not None:

@@ -29,6 +29,7 @@ from headrace.calls.server_stream import PredictionStream
 from headrace.calls.streams import DuplexStream, OnError
 from headrace.errors import (
     ConfigError,
+    HeadraceError,
     InputError,
     InvalidRequest,
     PartialFailure,
@@ -163,7 +164,7 @@ class Model:
         failed = {position: p.error for position, p in found.items() if p.error is not None}
         if failed:
             if len(failed) == len(found):
-                raise failed[min(failed)]
+                raise _first(failed, found)
             raise PartialFailure({p: found[p] for p in sorted(found) if p not in failed}, dict(sorted(failed.items())))
         return join([found[position] for position in sorted(found)])
 
@@ -492,3 +493,11 @@ class Model:
         if not options:
             self._plain, self._head = given, b"" if given.routing else head
         return given
+
+
+def _first(failed: dict[int, HeadraceError], found: dict[int, Prediction]) -> HeadraceError:
+    """Take the first error out: one that its own frames hold would live on with them, and with the inputs."""
+    error = failed[min(failed)]
+    failed.clear()
+    found.clear()
+    return error

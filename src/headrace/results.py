@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace import codec, media
-from headrace.errors import HeadraceError, PredictionFailed, ServerError
+from headrace.errors import HeadraceError, PredictionFailed, ServerError, frameless
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import status_pb2
 
@@ -183,7 +183,7 @@ class Prediction:
     @classmethod
     def failed(cls, error: HeadraceError, *, input_id: str = "", position: int = 0, raw: bytes = b"") -> Prediction:
         """Make the prediction of an input that failed."""
-        return cls(raw, (), input_id=input_id, position=position, error=error)
+        return cls(raw, (), input_id=input_id, position=position, error=frameless(error))
 
     def __repr__(self) -> str:
         if self.error is not None:

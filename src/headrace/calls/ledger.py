@@ -128,6 +128,8 @@ class Ledger:
         self._next_seq += 1
         self._open[entry.seq] = entry
         self._by_id.setdefault(item.id, entry)
+        if len(self._usual) > 2 * len(self._open) + 64:  # answered ones, with what they hold, behind one that waits
+            self._usual = deque(waiting for waiting in self._usual if waiting.answer is None and not waiting.extended)
         if not self._usual or self._usual[-1].deadline <= entry.deadline:
             self._usual.append(entry)
         else:
@@ -286,6 +288,7 @@ class Ledger:
             if len(self._late) > LATE_MOST:
                 self._late.pop(next(iter(self._late)))
         self.settle(entry, Prediction.failed(error, input_id=entry.item.id, position=entry.position))
+        entry.item = entry.item.emptied()  # its late answer is known by the id
 
     def broken(self) -> list[Entry]:
         """Note that the call is gone: nothing is on the wire, no late answer can come.

@@ -26,6 +26,7 @@ from headrace.errors import (
     HeadraceError,
     StreamBroken,
     TransportError,
+    frameless,
 )
 from headrace.flow.pipe import EndOfPipe, Pipe
 from headrace.results import Prediction
@@ -132,7 +133,7 @@ class _Reader:
                 delay = attempts.after(error)
                 if delay is None:
                     raise
-                phase.last = error
+                phase.last = frameless(error)
                 if kind_of(error) is Kind.WARMING and self._warm_up is None:
                     deadline.extend(delay)  # waiting for a deploying model has a budget of its own
                     if (left := deadline.or_none) is not None:

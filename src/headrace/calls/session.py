@@ -118,6 +118,7 @@ class Phase:
 
     doing: str = "waiting for its turn"
     last: BaseException | None = None
+    failed: HeadraceError | None = None  # of an attempt that was made already, to be dealt with
     attempt: int = 1
     since: float = field(default_factory=time.monotonic)
 

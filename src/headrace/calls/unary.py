@@ -11,7 +11,7 @@ from headrace.calls.deadline import Deadline
 from headrace.calls.hedge import hedged
 from headrace.calls.session import Phase, Session
 from headrace.channels.manager import Connection
-from headrace.errors import ConnectFailed, DeadlineExceeded, HeadraceError, ServerError, TransportError
+from headrace.errors import ConnectFailed, DeadlineExceeded, HeadraceError, ServerError, TransportError, frameless
 from headrace.status import Kind, kind_of
 from headrace.transport.base import Buffer, Metadata
 
@@ -57,15 +57,17 @@ async def unary(
         try:
             return judge(await _send(session, connection, method, parts, headers, left))
         except HeadraceError as error:
-            failure = error
+            failure = frameless(error)
         finally:
             connection.leave(failure is None)
+    phase = Phase("waiting for the answer", failed=failure) if failure is not None else Phase()
+    failure = None  # an error that holds its own frame would live on with it, and with the request
     if input_id:
         what = f"input {input_id}"
     try:
         # A copy: waiting for a deploying model may extend it.
         deadline = timeout.copy() if isinstance(timeout, Deadline) else Deadline.after(timeout, began)
-        return await _patiently(session, method, parts, judge, headers, deadline, warm_up, what, failure)
+        return await _patiently(session, method, parts, judge, headers, deadline, warm_up, what, phase)
     except HeadraceError as error:
         session.counts.failures += 1
         if isinstance(error, ServerError):
@@ -82,10 +84,9 @@ async def _patiently(
     deadline: Deadline,
     warm_up: float | None,
     what: str,
-    failure: HeadraceError | None,
+    phase: Phase,
 ) -> T:
-    """Make the call with all that it may have to wait for; `failure` is that of an attempt which was made already."""
-    phase = Phase("waiting for the answer") if failure is not None else Phase()
+    """Make the call with all that it may have to wait for."""
     try:
         async with asyncio.timeout(deadline.or_none) as scope:
 
@@ -95,9 +96,7 @@ async def _patiently(
                     if (left := deadline.or_none) is not None:
                         scope.reschedule(asyncio.get_running_loop().time() + left)
 
-            return await _attempt_until_done(
-                session, method, parts, judge, headers, deadline, warm_up, phase, warming, failure
-            )
+            return await _attempt_until_done(session, method, parts, judge, headers, deadline, warm_up, phase, warming)
     except TimeoutError as error:
         if isinstance(error, HeadraceError) and not _over(deadline):
             raise  # an attempt's own timeout, final
@@ -114,7 +113,6 @@ async def _attempt_until_done(
     warm_up: float | None,
     phase: Phase,
     warming: Callable[[float], None],
-    failure: HeadraceError | None,
 ) -> T:
     """Make attempts until one is final."""
     attempts = session.attempts(warm_up=warm_up, fresh=False)
@@ -122,8 +120,8 @@ async def _attempt_until_done(
     while True:
         phase.attempt = attempts.made
         try:
-            if failure is not None:
-                error, failure = failure, None
+            if phase.failed is not None:
+                error, phase.failed = phase.failed, None
                 raise error
             if hedge_after is None:
                 return await _attempt(session, method, parts, judge, headers, deadline, phase)
@@ -135,7 +133,7 @@ async def _attempt_until_done(
             delay = attempts.after(_retryable(error, deadline))
             if delay is None:
                 raise
-            phase.last = error
+            phase.last = frameless(error)
             if kind_of(error) is Kind.WARMING:
                 warming(delay)
         session.counts.retries += 1
