@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks import peers as other
 from benchmarks.cells import CELLS, Cell
@@ -19,8 +20,8 @@ from benchmarks.figures import rows, verdicts
 from benchmarks.goals import GOALS
 from benchmarks.harness import clean_up_on_sigterm, own_peers, pairs, run
 from benchmarks.peers.base import Peer
-from benchmarks.plots import draw
-from benchmarks.report import markdown, report, update
+from benchmarks.plots import draw, drawable
+from benchmarks.report import markdown, report, taken_from, update
 from benchmarks.server import ROOT
 
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -32,15 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.list:
         _list()
         return 0
-    wanted = pairs(_cells(given.only), _peers(given.peers))
-    if not wanted:
-        sys.exit("nothing is left to measure: see --list")
-    clean_up_on_sigterm()
-    rounds = given.rounds or (3 if given.quick else 7)
-    taken, failed = run(wanted, rounds, quick=given.quick, say=_say)
-    if not taken:
-        sys.exit("nothing was measured")
-    found = report(taken, failed, rounds, quick=given.quick)
+    if given.update_docs and not drawable():
+        sys.exit('plots need matplotlib: pip install "headrace[bench]"')
+    found = json.loads(Path(given.read).read_text()) if given.read else _measured(given)
+    taken = taken_from(found)
     measured = rows(taken)
     tables = markdown(found, verdicts(GOALS, taken), measured)
     print(tables)
@@ -50,7 +46,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         plots = draw(measured, DOCUMENT.parent)
         pictures = [f"![cost by {plot.stem.partition('-')[2]}]({plot.name})" for plot in plots]
         update(DOCUMENT, "\n\n".join([tables, *pictures]))
-    return 1 if failed else 0
+    return 1 if found["failed"] else 0
+
+
+def _measured(given: argparse.Namespace) -> dict[str, Any]:
+    wanted = pairs(_cells(given.only), _peers(given.peers))
+    if not wanted:
+        sys.exit("nothing is left to measure: see --list")
+    clean_up_on_sigterm()
+    rounds = given.rounds or (3 if given.quick else 7)
+    taken, failed = run(wanted, rounds, quick=given.quick, say=_say)
+    if not taken:
+        sys.exit("nothing was measured")
+    return report(taken, failed, rounds, quick=given.quick)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peers", nargs="*", metavar="NAME", help="others than raw and headrace; else all installed")
     parser.add_argument("--rounds", type=int, help="7 unless given, 3 with --quick")
     parser.add_argument("--json", metavar="PATH", help="write every sample and figure there")
+    parser.add_argument("--read", metavar="PATH", help="measure nothing, take what --json wrote")
     parser.add_argument("--update-docs", action="store_true", help="write tables and plots into docs/")
     parser.add_argument("--list", action="store_true", help="name cells and clients, then end")
     return parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,16 +27,15 @@ def points(measured: Sequence[Row]) -> dict[str, dict[str, list[tuple[int, Sprea
     return {curve: {peer: sorted(each, key=lambda p: p[0]) for peer, each in of.items()} for curve, of in found.items()}
 
 
-def draw(measured: Sequence[Row], folder: Path) -> list[Path]:
-    """Write an SVG file a curve; gives the files.
+def drawable() -> bool:
+    """Tell whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
 
-    Raises:
-        ImportError: matplotlib is not installed; the message says how to.
-    """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ImportError('plots need matplotlib: pip install "headrace[bench]"') from error
+
+def draw(measured: Sequence[Row], folder: Path) -> list[Path]:
+    """Write an SVG file a curve; gives the files."""
+    import matplotlib
+
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "headrace"  # the same figures give the same file
     return [_curve(curve, peers, folder) for curve, peers in points(measured).items()]

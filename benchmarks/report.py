@@ -6,7 +6,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 from benchmarks.figures import Row, Spread, Verdict, rows, verdicts
 from benchmarks.goals import GOALS
 from benchmarks.harness import Failed, Taken
+from benchmarks.protocol import Sample
 from benchmarks.server import ROOT
 
+FIELDS = tuple(field.name for field in fields(Sample))
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
 
@@ -83,16 +85,26 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def markdown(report: Mapping[str, Any], judged: Sequence[Verdict], measured: Sequence[Row]) -> str:
+def taken_from(found: Mapping[str, Any]) -> list[Taken]:
+    """Read the samples of a report again."""
+    return [
+        Taken(one["round"], one["cell"], one["peer"], Sample(**{name: one[name] for name in FIELDS}))
+        for one in found["samples"]
+    ]
+
+
+def markdown(found: Mapping[str, Any], judged: Sequence[Verdict], measured: Sequence[Row]) -> str:
     """Write the tables: the goals, then every client in every cell."""
-    where = report["machine"]
-    versions = {name: version for of_peer in report["versions"].values() for name, version in of_peer.items()}
-    lines = [
-        f"{report['date'][:10]}, commit {report['commit']}, Python {report['python']}, {where['system']}, "
+    where = found["machine"]
+    head = (
+        f"{found['date'][:10]}, commit {found['commit']}, Python {found['python']}, {where['system']}, "
         f"{where['processor']}, {where['cores']} cores, load {where['load']} when it ended; "
-        f"{report['rounds']} rounds{', quick' if report['quick'] else ''}. "
-        + ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-        + ".",
+        f"{found['rounds']} rounds{', quick' if found['quick'] else ''}."
+    )
+    lines = [
+        head,
+        "",
+        *_versions(found["versions"]),
         "",
         "| goal | limit | measured | quartiles | least - most | best other | |",
         "|---|---|---|---|---|---|---|",
@@ -106,6 +118,14 @@ def markdown(report: Mapping[str, Any], judged: Sequence[Verdict], measured: Seq
         *(_row_line(row) for row in measured),
     ]
     return "\n".join(lines)
+
+
+def _versions(versions: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Write a line an environment: those who have it, and what is in it."""
+    having: dict[str, list[str]] = {}
+    for peer, each in sorted(versions.items()):
+        having.setdefault(", ".join(f"{name} {version}" for name, version in each.items()), []).append(peer)
+    return [f"- {', '.join(peers)}: {each}" for each, peers in having.items()]
 
 
 def _goal_line(verdict: Verdict) -> str:

@@ -17,7 +17,7 @@ from benchmarks.goals import GOALS, Goal, Run, cost_ratio
 from benchmarks.harness import Taken, own_peers, pairs, run
 from benchmarks.protocol import Sample
 from benchmarks.regression import judge
-from benchmarks.report import BEGIN, END, markdown, report, update
+from benchmarks.report import BEGIN, END, markdown, report, taken_from, update
 from benchmarks.server import Port, serve
 from benchmarks.server.answers import ENVELOPE, OUTPUT, TOKEN, clarifai
 from benchmarks.server.build import NoCompiler, executable
@@ -123,7 +123,9 @@ def test_a_round_gives_figures_for_every_client(compiled: Path) -> None:
     assert found["versions"]["headrace"]["grpcio"]
     judged = [goal for goal in found["goals"] if goal["found"]]
     assert [goal["title"] for goal in judged] == ["unary, 64 at once"]
-    assert "| unary-64 | headrace |" in markdown(found, verdicts(GOALS, taken), rows(taken))
+    again = taken_from(found)
+    assert again == taken
+    assert "| unary-64 | headrace |" in markdown(found, verdicts(GOALS, again), rows(again))
 
 
 def sample(cpu_s: float) -> Sample:
