@@ -30,7 +30,7 @@ from headrace.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
 DONE, SOME_FAILED, USAGE, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 INTERNAL = 70  # a fault of headrace itself
@@ -60,11 +60,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(coroutine: Coroutine[object, object, int]) -> int:
     """Run a command's coroutine; Ctrl-C cancels it and lets it close what it opened."""
     try:
-        return asyncio.run(coroutine)
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(coroutine)
     except (KeyboardInterrupt, BrokenPipeError) as error:  # click has answers of its own to these
         return report(error)
     finally:
         coroutine.close()  # an interrupt may come before it was begun
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Choose uvloop where it is installed and not refused by HEADRACE_UVLOOP=0, else asyncio's own loop."""
+    if os.environ.get("HEADRACE_UVLOOP") == "0":
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    make: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return make
 
 
 def say(message: str) -> None:

@@ -93,10 +93,10 @@ def test_an_interrupt_before_the_command_has_begun(
     async def command() -> int:
         return 0
 
-    def interrupted(_: object) -> int:
+    def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(asyncio, "run", interrupted)
+    monkeypatch.setattr(asyncio.Runner, "run", interrupted)
     assert r.run(command()) == 130  # and nobody is told that a coroutine was never awaited
     gc.collect()
     assert capsys.readouterr().err == "headrace: interrupted\n"
@@ -125,3 +125,23 @@ def test_an_input_is_told_by_its_name_and_not_by_an_id_that_the_library_made(
         "headrace: cat.jpg: input house-1: mine",
         "headrace: input 32: the image is empty",
     ]
+
+
+@pytest.mark.parametrize("wanted", ["1", "0"])
+def test_uvloop_is_used_where_it_is_and_not_refused(wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not made for this system")
+    monkeypatch.setenv("HEADRACE_UVLOOP", wanted)
+
+    async def command() -> int:
+        return int(isinstance(asyncio.get_running_loop(), uvloop.Loop))
+
+    assert r.run(command()) == int(wanted)
+
+
+def test_without_uvloop_it_runs_on_asyncios_own_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+
+    async def command() -> int:
+        return 7 if type(asyncio.get_running_loop()).__module__.startswith("asyncio") else 0
+
+    assert r.run(command()) == 7
