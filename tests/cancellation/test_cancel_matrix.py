@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from headrace import ClosedError, Limits, PartialFailure, StreamBroken, Timeouts
+from headrace.calls.coalesce import coalescer
 from headrace.model import Model
 from headrace.testing import ConnectionFaults, FaultProxy
 from tests.support.rig import WIRES, Rig, Wire, rigged, timed
@@ -56,6 +57,23 @@ async def mapping(model: Model) -> None:
             pass
 
 
+async def packed_stream(model: Model) -> None:
+    async with model.stream_by_bytes(_endless(), "text", batch="auto") as stream:
+        async for _ in stream:
+            pass
+
+
+async def packed_mapping(model: Model) -> None:
+    async with model.map(_endless(), concurrency=4, batch="auto", input_type="text") as stream:
+        async for _ in stream:
+            pass
+
+
+async def coalesced(model: Model) -> None:
+    model.client._coalescer = coalescer(True, model.client.limits)
+    await asyncio.gather(*(model.predict_by_bytes("text", "text") for _ in range(3)))
+
+
 async def _endless() -> AsyncIterator[str]:
     number = 0
     while True:
@@ -65,6 +83,7 @@ async def _endless() -> AsyncIterator[str]:
 
 
 OPERATIONS = [predict, predict_many, generate, stream, stream_of_a_generator, free, mapping]
+OPERATIONS += [packed_stream, packed_mapping, coalesced]
 
 #: Brings an operation to a moment, and stays there while the block runs.
 Moment = Callable[
@@ -134,7 +153,7 @@ CASES = [
     pytest.param(operation, moment, id=f"{operation.__name__}-{getattr(moment, '__name__', '')}")
     for operation in OPERATIONS
     for moment in MOMENTS
-    if not (moment is in_the_middle and operation is predict)
+    if not (moment is in_the_middle and operation in (predict, coalesced))
 ]
 
 
@@ -231,7 +250,9 @@ async def test_closing_the_client_ends_what_runs_with_a_typed_error(
                 assert operation is predict_many
                 failure = next(iter(failure.errors.values()))
             # what needs no time any more is let to its end
-            assert isinstance(failure, ClosedError) or (failure is None and operation in (predict, predict_many))
+            assert isinstance(failure, ClosedError) or (
+                failure is None and operation in (predict, predict_many, coalesced)
+            )
         await rig.client.close()
         with pytest.raises(ClosedError):
             await rig.model.predict_by_bytes("after", "text")
@@ -258,7 +279,7 @@ async def test_a_cancelled_close_has_closed(wire: Wire, tmp_path: Path) -> None:
                 await running
 
 
-@pytest.mark.parametrize("shape", ["stream", "unordered", "free", "map", "generate"])
+@pytest.mark.parametrize("shape", ["stream", "unordered", "packed", "free", "map", "packed map", "generate"])
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_cancelled_read_loses_no_prediction(wire: Wire, shape: str, tmp_path: Path) -> None:
     many = 60
@@ -274,11 +295,17 @@ async def test_a_cancelled_read_loses_no_prediction(wire: Wire, shape: str, tmp_
         stream: Any
         if shape == "generate":
             stream = rig.model.generate_by_bytes("go", "text")
-        elif shape == "map":
-            stream = rig.model.map(texts, concurrency=4, input_type="text")
+        elif shape.endswith("map"):
+            batch = 7 if shape.startswith("packed") else None
+            stream = rig.model.map(texts, concurrency=4, batch=batch, input_type="text")
         else:
             stream = rig.model.stream_by_bytes(
-                texts, "text", matched=shape != "free", ordered=shape != "unordered", window=4
+                texts,
+                "text",
+                matched=shape != "free",
+                ordered=shape != "unordered",
+                window=4,
+                batch=3 if shape == "packed" else None,
             )
         found: list[str] = []
         cancelled = 0
