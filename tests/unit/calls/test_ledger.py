@@ -131,6 +131,17 @@ class LedgerMachine(RuleBasedStateMachine):
             assert (answer.input_id, answer.position) == (entry.item.id, entry.position)
             self.ledger.settle(entry, answer)
 
+    @precondition(lambda self: self.stream.wire and self.stream.by_id)
+    @rule(request=st.integers(0, 5), count=st.integers(1, 2))
+    def answer_in_part(self, request: int, count: int) -> None:
+        group = self.stream.wire[self.pick(request)]
+        part = group[:count]
+        del group[:count]
+        self.stream.wire = [group for group in self.stream.wire if group]
+        for entry, answer in self.matched(response(*[output(e, True) for e in part]), part):
+            assert isinstance(answer, Prediction)
+            self.ledger.settle(entry, answer)
+
     @precondition(lambda self: self.stream.wire)
     @rule(request=st.integers(0, 5), again=st.booleans())
     def fail_every_output(self, request: int, again: bool) -> None:
@@ -194,6 +205,8 @@ class LedgerMachine(RuleBasedStateMachine):
             assert [e.seq for e in stream.taken] == list(range(len(stream.taken)))
         waiting = {e.seq for e in stream.waiting}
         assert ledger.on_wire == sum(e.seq not in waiting for e in ledger.unanswered)
+        assert ledger.under_way == sum(any(e.answer is None for e in group) for group in stream.wire)
+        assert ledger.untaken == len(ledger) - ledger.open_count
 
     @invariant()
     def every_place_is_freed_once_and_not_before_its_time(self) -> None:
