@@ -96,6 +96,7 @@ CELLS = (
     Cell("at-once", "at_once", "unary", 10_000, 10_000, 64, rounds=3),
     Cell("long-stream", "long_stream", "duplex", 1_000_000, 50_000, 64, peers=OWN, rounds=1),
     Cell("cold-import", "cold_import", "unary", 5, 3),
+    Cell("cold-call", "cold_call", "unary", 5, 3),
     Cell("live-1", "live", "slow_duplex", 16, 16, 1, peers=("headrace",)),
     Cell("live-8", "live", "slow_duplex", 128, 128, 8, peers=("headrace",)),
     _layers("layers_unary", 50_000),

@@ -22,14 +22,16 @@ from benchmarks.server.answers import canned, clarifai
 
 SECONDS = 900.0  # after which a sample has hung
 LAYERS = tuple(f"{how}_{kind}" for how in ("layers", "full") for kind in ("unary", "tokens", "duplex"))
-CALLS = ("unary", "unary_fixed", "tokens_burst", "tokens_paced", "duplex", "hop", "bulk", "upload", "at_once")
+CALLS = ("unary", "unary_fixed", "at_once", "upload", "bulk")
+STREAMS = ("tokens_burst", "tokens_paced", "duplex", "hop", "long_stream")
+SHARED = (*CALLS, *STREAMS, "cold_import", "cold_call")
 
 
 def own_peers(source: Path = ROOT / "src") -> dict[str, Peer]:
     """List the clients that run in this environment, with headrace as it is in `source`."""
     shapes = {
-        "raw": ("benchmarks.samples.raw", (*CALLS, "long_stream", "cold_import")),
-        "headrace": ("benchmarks.samples.ours", (*CALLS, "long_stream", "cold_import", "bulk_stream", "live")),
+        "raw": ("benchmarks.samples.raw", SHARED),
+        "headrace": ("benchmarks.samples.ours", (*SHARED, "bulk_stream", "live")),
         "headrace-coalesced": ("benchmarks.samples.coalesced", ("unary", "unary_fixed", "at_once")),
         "headrace-layers": ("benchmarks.samples.layers", LAYERS),
     }

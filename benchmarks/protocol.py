@@ -30,6 +30,7 @@ SHAPES: Mapping[str, str] = {
     "at_once": "a call, all --n submitted at once; extra_rss_bytes is the point",
     "long_stream": "an input through one stream; extra_rss_bytes is the drift after warm-up",
     "cold_import": "a fresh interpreter that imports the client and makes it, less a bare one",
+    "cold_call": "a fresh interpreter that makes one call and reads the answer, less a bare one",
     "live": "a frame, at most --concurrency unanswered, a server that takes its time",
     "hop": "an input and its answer, a producer that never waits and a consumer that lets the loop turn each time",
     "layers_unary": "a call over a transport that answers at once in memory; the input is there, the answer unread",

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 from benchmarks.peers.samples import aio
-from benchmarks.protocol import Arguments, Meter, Sample, peak, reset_peak, rss
+from benchmarks.protocol import Arguments, Meter, Sample, cold, peak, reset_peak, rss
 
 Measure = Callable[[aio.Work, Arguments], Awaitable[Sample]]
 
@@ -64,3 +64,11 @@ def shapes(connect: aio.Connect, **others: Measure) -> Mapping[str, Callable[[Ar
             return await measures[given.shape](work, given)
 
     return dict.fromkeys(measures, lambda given: asyncio.run(measured(given)))
+
+
+def cold_shapes(importing: str, calling: str) -> Mapping[str, Callable[[Arguments], Sample]]:
+    """Make the shapes of a fresh interpreter: the statements that import and make a client, and that make a call."""
+    return {
+        "cold_import": lambda given: cold(importing, given.n),
+        "cold_call": lambda given: cold(calling.replace("ADDRESS", given.address), given.n),
+    }

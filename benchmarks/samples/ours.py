@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from benchmarks.peers.samples import aio
-from benchmarks.protocol import Arguments, cold, main
-from benchmarks.samples.measures import shapes, submitted
+from benchmarks.protocol import Arguments, main
+from benchmarks.samples.measures import cold_shapes, shapes, submitted
 from headrace import Client
 from headrace.inputs import InputType
 
@@ -18,6 +18,14 @@ INPUTS = 128  # that "auto" packs into a request at most
 COLD = """
 import headrace
 headrace.Client(base_url="http://127.0.0.1:1").model("u/a/models/m")
+"""
+COLD_CALL = """
+import asyncio, headrace
+async def main():
+    async with headrace.Client(base_url="http://ADDRESS") as client:
+        prediction = await client.model("u/a/models/m").predict_by_bytes("text", "text")
+        assert prediction.text
+asyncio.run(main())
 """
 
 
@@ -72,5 +80,5 @@ async def _async(inputs: itertools.repeat[str | bytes]) -> AsyncIterator[str | b
 
 
 if __name__ == "__main__":
-    ways = {**shapes(connect, at_once=submitted), "cold_import": lambda given: cold(COLD, given.n)}
+    ways = {**shapes(connect, at_once=submitted), **cold_shapes(COLD, COLD_CALL)}
     main("headrace", ways, ["headrace", "grpcio", "protobuf"])

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import grpc.aio
 
 from benchmarks.peers.samples import aio
-from benchmarks.protocol import Arguments, cold, main
-from benchmarks.samples.measures import shapes
+from benchmarks.protocol import Arguments, main
+from benchmarks.samples.measures import cold_shapes, shapes
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 
@@ -21,6 +21,18 @@ import asyncio, grpc.aio
 from headrace.v2 import resources_pb2, service_pb2
 async def make(): grpc.aio.insecure_channel("127.0.0.1:1")
 asyncio.run(make())
+"""
+COLD_CALL = """
+import asyncio, grpc.aio
+from headrace.v2 import resources_pb2 as pb, service_pb2 as rpc
+async def main():
+    async with grpc.aio.insecure_channel("ADDRESS") as channel:
+        codecs = (rpc.PostModelOutputsRequest.SerializeToString, rpc.MultiOutputResponse.FromString)
+        predict = channel.unary_unary("/clarifai.api.V2/PostModelOutputs", *codecs)
+        data = pb.Data(text=pb.Text(raw="text"))
+        response = await predict(rpc.PostModelOutputsRequest(inputs=[pb.Input(data=data)]))
+        assert response.outputs[0].data.text.raw
+asyncio.run(main())
 """
 
 
@@ -77,4 +89,4 @@ async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
 
 
 if __name__ == "__main__":
-    main("raw", {**shapes(connect), "cold_import": lambda given: cold(COLD, given.n)}, ["grpcio", "protobuf"])
+    main("raw", {**shapes(connect), **cold_shapes(COLD, COLD_CALL)}, ["grpcio", "protobuf"])
