@@ -6,13 +6,14 @@ import asyncio
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from headrace.channels import fork
 from headrace.transport import core
-from tests.support.child import ROOT, echo_child
+from tests.support.child import ROOT, plain
 from tests.support.rig import rigged
 
 pytestmark = pytest.mark.core
@@ -238,17 +239,32 @@ SCRIPTS = {
 }
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
-async def test_it_works_and_stderr_is_silent(name: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Give the address of an echo server that all scripts share."""
+    address = f"unix:{tmp_path_factory.mktemp('echo')}/s"
+    command = [sys.executable, "-m", "tests.support.child", address]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=plain()) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        yield address
+        process.kill()
+
+
+def run(code: str, address: str, tmp_path: Path) -> tuple[int, str]:
+    """Run a script; its exit code, and what it said on stderr."""
     script = tmp_path / "script.py"
-    script.write_text(HEAD + textwrap.dedent(SCRIPTS[name]))
-    async with echo_child(tmp_path / "s"):
-        # Python 3.12 and later warn of every fork of a process that has threads, which gRPC's core has.
-        quiet = "ignore:This process (pid=:DeprecationWarning"
-        command = [sys.executable, "-W", quiet, str(script), f"unix:{tmp_path}/s"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)  # the server is elsewhere
-    assert done.stderr == ""
-    assert done.returncode == 0
+    script.write_text(HEAD + textwrap.dedent(code))
+    # Python 3.12 and later warn of every fork of a process that has threads, which gRPC's core has.
+    quiet = "ignore:This process (pid=:DeprecationWarning"
+    command = [sys.executable, "-W", quiet, str(script), address]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_it_works_and_stderr_is_silent(name: str, address: str, tmp_path: Path) -> None:
+    assert run(SCRIPTS[name], address, tmp_path) == (0, "")
 
 
 # No real fork in these: such a child is in the hands of gRPC's own fork handlers, which may crash it.
@@ -301,12 +317,8 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("script", [IN_THE_MIDDLE_OF_A_CALL, BESIDE_ANOTHER_CHANNEL], ids=["call", "channel"])
-async def test_a_child_that_inherits_a_core_in_use_is_told_so(script: str, tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(HEAD + AS_CHILD + script)
-    async with echo_child(tmp_path / "s"):
-        command = [sys.executable, str(tmp_path / "script.py"), f"unix:{tmp_path}/s"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
-    assert (done.returncode, done.stderr) == (0, "")
+def test_a_child_that_inherits_a_core_in_use_is_told_so(script: str, address: str, tmp_path: Path) -> None:
+    assert run(AS_CHILD + script, address, tmp_path) == (0, "")
 
 
 async def test_a_fork_in_the_middle_of_a_call_without_grpc_is_fine(
