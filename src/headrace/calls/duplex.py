@@ -329,6 +329,7 @@ class Duplex:
                 if entries:
                     self._window_full_since = None
                     self._arm()
+                    self._session.budget.called(self._outbox.fresh)
                     self.ledger.sent(entries)
                     self.tally.sent += len(entries)
                     await call.write(_request(head, entries))
@@ -350,7 +351,6 @@ class Duplex:
         if error is None and self.ledger.knows(item.id):
             error = InputError(f"input {item.id}: another input with this id is still in flight", input_id=item.id)
         self.gate.take(size)
-        self._session.budget.called()
         entry = self.ledger.enter(pulled.position, item, size, time.monotonic(), self.options.timeout)
         if error is not None:
             self._settle(entry, error)

@@ -222,8 +222,13 @@ class Ledger:
                 self._late.pop(entry.item.id, None)
             elif response.failure is not None:
                 yield entry, response.failure
+            elif single:
+                yield entry, _result(entry, answers, response)
+            elif isinstance(answer := answers[index], ServerError):
+                yield entry, answer
             else:
-                yield entry, _result(entry, answers if single else (answers[index],), response)
+                id_, position = entry.item.id, entry.position
+                yield entry, Prediction(response.raw, (answer,), status=response.head, input_id=id_, position=position)
 
     def settle(self, entry: Entry, answer: Prediction) -> None:
         """Give an open entry its one answer."""

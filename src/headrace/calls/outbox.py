@@ -29,6 +29,7 @@ class Outbox:
         enter: Callable[[Pulled, int], Entry | None],
     ) -> None:
         self.again: deque[Entry] = deque()  # to be sent again before anything new
+        self.fresh = 0  # inputs of the last request that were never sent before
         self.held = False  # what waits gathers until a request is answered
         self._pipe = pipe
         self._gate = gate
@@ -47,6 +48,7 @@ class Outbox:
     def take(self, head_bytes: int) -> list[Entry]:
         """Take the inputs of the next request; none where there is none, or where it is better to wait for more."""
         entries: list[Entry] = []
+        self.fresh = 0
         room = Room(self._packing, head_bytes)
         while self.again:
             entry = self.again[0]
@@ -62,7 +64,7 @@ class Outbox:
         if not entries and self._gathering():
             return entries
         self._since = None
-        most = self._packing.inputs
+        again, most = len(entries), self._packing.inputs
         while len(entries) < most and (waiting := self._pipe.first()) is not None:
             pulled, size, _ = waiting
             if not self._gate.fits(size) or not (pulled.error is not None or room.take(pulled.item, size)):
@@ -71,6 +73,7 @@ class Outbox:
             fresh = self._enter(pulled, size)
             if fresh is not None:
                 entries.append(fresh)
+        self.fresh = len(entries) - again
         return entries
 
     def patience(self) -> float | None:

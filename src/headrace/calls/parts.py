@@ -100,7 +100,7 @@ class Feeder:
 
     Args:
         most_bytes: no more is pulled at once than fits into these, as far as the items so far tell.
-        wake: called after each item, and at the end.
+        wake: called when items are in the pipe, and at the end.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Feeder:
         Raises:
             Exception: what the user's iterator raised, as it is.
         """
-        pipe, tally = self._pipe, self._tally
+        pipe, tally, convert = self._pipe, self._tally, self._convert
         try:
             while True:
                 await pipe.ready()
@@ -140,12 +140,26 @@ class Feeder:
                 tally.pulled += len(raws)
                 self.in_hand = len(raws)
                 for raw in raws:
-                    pulled = await self._pull(raw, position)
+                    try:
+                        made = convert(raw)
+                        if not isinstance(made, Input):
+                            if self.in_hand < len(raws):
+                                self._wake()  # for those before it: this one may take a while
+                            made = await made
+                    except (InputError, SourceError) as error:
+                        bad = Input((), getattr(error, "input_id", None) or f"item-{position}")
+                        pulled = Pulled(position, bad, error=error)
+                    else:
+                        size = made.size_bytes
+                        if size >= self._largest:
+                            self._largest = size or 1
+                        pulled = Pulled(position, made, size)
                     if not pipe.send_nowait(pulled):
+                        self._wake()
                         await pipe.send(pulled)
                     position += 1
                     self.in_hand -= 1
-                    self._wake()
+                self._wake()
                 if not pipe.blocks:
                     await asyncio.sleep(0)  # a source that never waits would fill a pipe that never makes it wait
         except ClosedError:
@@ -173,14 +187,3 @@ class Feeder:
         if not self._pipe.blocks or not self._largest:
             return 1
         return max(1, min(self._pipe.room, (self._most_bytes - self._pipe.bytes) // self._largest))
-
-    async def _pull(self, raw: object, position: int) -> Pulled:
-        try:
-            made = self._convert(raw)
-            item = made if isinstance(made, Input) else await made
-        except (InputError, SourceError) as error:
-            return Pulled(position, Input((), getattr(error, "input_id", None) or f"item-{position}"), error=error)
-        size = item.size_bytes
-        if size >= self._largest:
-            self._largest = size or 1
-        return Pulled(position, item, size)

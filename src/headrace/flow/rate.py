@@ -250,10 +250,10 @@ class Budget:
         """Retries that could be made now; inf where there is no budget."""
         return self._tokens if self._most is not None else math.inf
 
-    def called(self) -> None:
-        """Note a new call."""
+    def called(self, count: int = 1) -> None:
+        """Note new calls."""
         if self._most is not None and self._tokens < self._most:
-            self._tokens = min(self._most, self._tokens + self._ratio)
+            self._tokens = min(self._most, self._tokens + self._ratio * count)
 
     def spend(self) -> bool:
         """Take the token of one retry; False when there is none."""
