@@ -412,14 +412,9 @@ class Model:
                 found[position] = Prediction.failed(error, input_id=input_id, position=position)
         head = await self._template(given)
         if ready:
+            session, limits, warm_up = self._client._session, self._client.limits, given.warm_up
             found |= await predict_many(
-                self._client._session,
-                head,
-                ready,
-                self._client.limits,
-                deadline=deadline,
-                warm_up=given.warm_up,
-                metadata=given.metadata,
+                session, head, ready, limits, deadline=deadline, warm_up=warm_up, metadata=given.metadata
             )
         return found
 
