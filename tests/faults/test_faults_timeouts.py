@@ -284,7 +284,8 @@ async def test_a_break_after_a_timeout_does_not_shift_the_answers(echo: bool, tm
 @core
 async def test_a_call_that_ends_well_after_a_timeout_does_not_shift_the_answers(tmp_path: Path) -> None:
     """A server that gives up on a stream in order, with a timed-out input unanswered: the next call starts afresh."""
-    async with rigged("memory", tmp_path, double={"echo_ids": False}) as rig:
+    quick = RetryPolicy(initial=0.001)  # far from the timeout, which goes on while the next call is waited for
+    async with rigged("memory", tmp_path, double={"echo_ids": False}, retry=quick) as rig:
         first = asyncio.Event()
 
         async def source() -> AsyncIterator[str]:
@@ -303,7 +304,7 @@ async def test_a_call_that_ends_well_after_a_timeout_does_not_shift_the_answers(
             await first.wait()
 
         rig.double.server.handlers[STREAM] = reads_one_and_ends
-        async with rig.model.stream_by_bytes(source(), "text", timeout=0.1) as stream:
+        async with rig.model.stream_by_bytes(source(), "text", timeout=0.2) as stream:
             found = [await anext(stream)]
             assert isinstance(found[0].error, DeadlineExceeded)
             first.set()
