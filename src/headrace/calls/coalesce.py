@@ -223,7 +223,7 @@ class _Lane:
         if not request.calls:
             return
         try:
-            await self._send(request)
+            await (self._send(request) if len(request.calls) > 1 else self._send_one(request.calls[0]))
         except asyncio.CancelledError:
             for call in request.calls:
                 call.answer.cancel()
@@ -261,6 +261,23 @@ class _Lane:
             found.append(waiting.popleft())
             self._waiting_bytes -= call.size
         return found
+
+    async def _send_one(self, call: _Call) -> None:
+        """Send a call that found no company as if there were no lanes."""
+        deadline, call.deadline = call.deadline, Deadline.after(None)  # it keeps its own time from here on
+        session = self._session
+        session.counts.calls -= 1  # it is counted again
+        try:
+            prediction = await predict_one(
+                session, self._head, call.item, timeout=deadline, warm_up=call.warm_up, metadata=self._metadata
+            )
+        except HeadraceError as error:
+            session.counts.failures -= 1  # as above
+            self._fail(call, error)
+            return
+        if not call.over:
+            self._settle(call)
+            call.answer.set_result(prediction)
 
     async def _send(self, request: _Request) -> None:
         calls = request.calls
