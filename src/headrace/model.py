@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -33,10 +33,9 @@ from headrace.errors import (
     InputError,
     InvalidRequest,
     PartialFailure,
-    ServerError,
     SourceError,
 )
-from headrace.inputs import INPUT_TYPES, Input, InputLike, InputType, checked_type, made, prepared
+from headrace.inputs import Input, InputLike, InputType, checked_type, made, only_type, prepared
 from headrace.loading import load
 from headrace.results import Prediction
 from headrace.sources.iterables import source
@@ -49,8 +48,6 @@ if TYPE_CHECKING:
     from headrace.frames.through import FrameOptions
     from headrace.reference import ModelRef
     from headrace.signatures import Method
-
-UNSUPPORTED_FORMAT = 30101  # what models without signatures answer to the question for them
 
 _LISTS = (list, tuple)
 
@@ -350,37 +347,43 @@ class Model:
     async def _methods(self) -> Mapping[str, Method]:
         known = await self._client._signatures(self.ref)
         if known is None:
-            known = await self._ask_for_methods()
+            from headrace.calls.typed import ask_for_methods
+
+            known = await ask_for_methods(self.predict)
             self._client._remember_signatures(self.ref, known)
         return {method.name: method for method in known}
 
-    async def _ask_for_methods(self) -> tuple[Method, ...]:
-        from headrace.calls.typed import signatures_request
-        from headrace.signatures import from_json
-
-        try:
-            answer = await self.predict(signatures_request())
-        except ServerError as error:
-            if error.code == UNSUPPORTED_FORMAT:
-                return ()
-            raise
-        return from_json(answer.text) if answer.text else ()
-
     # --- shared
 
-    async def _predict_one(self, item: Input, input_type: InputType | None, options: CallOptions) -> Prediction:
-        given = self._given(options, input_type)
+    def _predict_one(
+        self, item: Input, input_type: InputType | None, options: CallOptions
+    ) -> Coroutine[Any, Any, Prediction]:
+        """Send one input; where nothing has to be read or looked up first, the call is all that is awaited."""
+        given = self._plain
+        if options or input_type or given is None:
+            given = self._given(options, input_type)
         client = self._client
-        seconds = given.seconds(client.timeouts.total)
-        timeout: float | Deadline | None = seconds
         ready = prepared(item, client._ids, client.limits)
-        head = self._head if given is self._plain else b""
-        if ready is None or not head:
-            timeout = Deadline.after(seconds)
-            ready = ready or await self._prepared(item, input_type, given)
-            head = head or await self._template(given)
+        if ready is None or not self._head or given is not self._plain:
+            return self._predict_prepared(ready, item, input_type, given)
+        return (client._coalescer or predict_one)(
+            client._session,
+            self._head,
+            ready,
+            timeout=given.seconds(client.timeouts.total),
+            warm_up=given.warm_up,
+            metadata=given.metadata,
+        )
+
+    async def _predict_prepared(
+        self, ready: Input | None, item: Input, input_type: InputType | None, given: Given
+    ) -> Prediction:
+        client = self._client
+        deadline = Deadline.after(given.seconds(client.timeouts.total))
+        ready = ready or await self._prepared(item, input_type, given)
+        head = await self._template(given)
         return await (client._coalescer or predict_one)(
-            client._session, head, ready, timeout=timeout, warm_up=given.warm_up, metadata=given.metadata
+            client._session, head, ready, timeout=deadline, warm_up=given.warm_up, metadata=given.metadata
         )
 
     def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> DuplexStream:
@@ -452,13 +455,7 @@ class Model:
             if error.name != "UNIMPLEMENTED":  # which is what a bare model runner answers
                 raise
             raise ConfigError(f"{self._client.target} does not tell what its models take: give input_type=") from error
-        known: list[InputType] = [type_ for type_ in INPUT_TYPES if type_ in fields]
-        if len(known) != 1:
-            raise ConfigError(
-                f"{self.ref} takes {', '.join(fields) or 'no known input'}: say which with input_type= "
-                f"({', '.join(INPUT_TYPES)}), or use Input.multimodal"
-            )
-        return known[0]
+        return only_type(fields, str(self.ref))
 
     async def _template(self, given: Given) -> bytes:
         routing = dict(given.routing)

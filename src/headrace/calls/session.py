@@ -63,11 +63,12 @@ class Session:
         concurrency = home.concurrency
         if home.waiters or not concurrency.free or self.policy.hedge_after is not None:
             return None
-        connection = self.channels.ready(home)
-        if connection is None or not self.rate.start():
+        now = time.monotonic()
+        connection = self.channels.ready(home, now)
+        if connection is None or not self.rate.start(now):
             return None
         concurrency.enter()
-        connection.enter()
+        connection.enter(now)
         return connection
 
     async def turn(self) -> None:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from headrace.errors import ClosedError, ConfigError
+from headrace.errors import ClosedError, ConfigError, ServerError
 from headrace.inputs import Input
 from headrace.results import Prediction
-from headrace.signatures import GET_SIGNATURES, METHOD_KEY, Method
+from headrace.signatures import GET_SIGNATURES, METHOD_KEY, Method, from_json
 from headrace.sources.iterables import Source, source
 from headrace.v2 import resources_pb2 as pb
+
+UNSUPPORTED_FORMAT = 30101  # what models without signatures answer to the question for them
 
 
 class Pieces(Protocol):
@@ -144,6 +146,17 @@ def _input(data: pb.Data) -> Input:
     return Input((), raw=pb.Input(data=data).SerializeToString())
 
 
+async def ask_for_methods(predict: Callable[[Input], Awaitable[Prediction]]) -> tuple[Method, ...]:
+    """Ask a model itself for its signatures, where the server doesn't know them; () where it has none."""
+    try:
+        answer = await predict(signatures_request())
+    except ServerError as error:
+        if error.code == UNSUPPORTED_FORMAT:
+            return ()
+        raise
+    return from_json(answer.text) if answer.text else ()
+
+
 def signatures_request() -> Input:
     """Make the input that asks a model itself for its signatures, where the server doesn't know them."""
     data = pb.Data(parts=[pb.Part()])
@@ -151,4 +164,4 @@ def signatures_request() -> Input:
     return _input(data)
 
 
-__all__ = ["MethodCall", "Pieces", "Shapes", "signatures_request"]
+__all__ = ["MethodCall", "Pieces", "Shapes", "ask_for_methods", "signatures_request"]

@@ -54,10 +54,16 @@ async def unary(
     connection = session.at_once()
     if connection is not None:  # nothing to wait for but the answer, and for that the transport keeps the time
         left = timeout.or_none if isinstance(timeout, Deadline) else timeout
+        limit = session.timeouts.attempt
+        if limit is not None and (left is None or limit < left):
+            left = limit
+        session.counts.attempts += 1
         try:
-            return judge(await _send(session, connection, method, parts, headers, left))
+            raw = await connection.transport.unary(method, parts, headers, left)
+            connection.last_answer = time.monotonic()
+            return judge(raw)
         except HeadraceError as error:
-            failure = frameless(error)
+            failure = frameless(_noted(error, session, connection, left))
         finally:
             connection.leave(failure is None)
     phase = Phase("waiting for the answer", failed=failure) if failure is not None else Phase()
@@ -179,19 +185,27 @@ async def _send(
 ) -> bytes:
     session.counts.attempts += 1
     limit = session.timeouts.attempt
-    limited = limit is not None and (left is None or limit < left)
+    if limit is not None and (left is None or limit < left):
+        left = limit
     try:
-        raw = await connection.transport.unary(method, parts, headers, limit if limited else left)
+        raw = await connection.transport.unary(method, parts, headers, left)
     except TransportError as error:
-        if error.unprocessed and not isinstance(error, ConnectFailed):
-            connection.refused()
-        if isinstance(error, DeadlineExceeded) and limited:
-            raise DeadlineExceeded(
-                f"{session.channels.target}: one attempt took longer than {limit:g} s", target=error.target
-            ) from None
-        raise
+        raise _noted(error, session, connection, left) from None
     connection.answered()
     return raw
+
+
+def _noted(error: HeadraceError, session: Session, connection: Connection, seconds: float | None) -> HeadraceError:
+    """Note what an attempt's failure says of its connection; one whose own time was over says so."""
+    if not isinstance(error, TransportError):
+        return error
+    if error.unprocessed and not isinstance(error, ConnectFailed):
+        connection.refused()
+    if isinstance(error, DeadlineExceeded) and seconds is not None and seconds == session.timeouts.attempt:
+        return DeadlineExceeded(
+            f"{session.channels.target}: one attempt took longer than {seconds:g} s", target=error.target
+        )
+    return error
 
 
 def _retryable(error: HeadraceError, deadline: Deadline) -> HeadraceError:

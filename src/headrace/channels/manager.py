@@ -85,14 +85,10 @@ class Connection:
         return f"<Connection {self.index} {'ready' if self.ready else 'idle'}: {self.calls} calls>"
 
     @property
-    def quiet(self) -> bool:
-        """Whether it has calls and nothing was heard of them for a while."""
-        return self.calls > 0 and time.monotonic() - self.last_answer > QUIET
-
-    @property
     def load(self) -> Load:
         """What `assign` wants to know."""
-        return Load(self.calls, self.most, self.quiet)
+        quiet = self.calls > 0 and time.monotonic() - self.last_answer > QUIET
+        return Load(self.calls, self.most, quiet)
 
     async def connect(self) -> None:
         """Connect unless connected; calls that come meanwhile share the one attempt.
@@ -143,10 +139,10 @@ class Connection:
         """Note that the server refused a stream: it allows fewer than we assumed."""
         self.most = max(1, min(self.most, self.calls - 1))
 
-    def enter(self) -> None:
+    def enter(self, now: float) -> None:
         """A call begins."""
         if not self.calls:
-            self.answered()  # it was idle, not quiet
+            self.last_answer = now  # it was idle, not quiet
         self.calls += 1
         self.total += 1
 
@@ -190,7 +186,7 @@ class Home:
         while self.waiters and connection.calls < connection.most and connection in self.connections:
             waiter = self.waiters.popleft()
             if not waiter.done():
-                connection.enter()
+                connection.enter(time.monotonic())
                 waiter.set_result(connection)
 
 
@@ -256,12 +252,12 @@ class ChannelManager:
         home = self._homes[id(loop)] = Home(loop, self._limits.concurrency)
         return home
 
-    def ready(self, home: Home) -> Connection | None:
+    def ready(self, home: Home, now: float) -> Connection | None:
         """Find the connection that `acquire` would give, where there is one that needs no connecting."""
         connections = home.connections
         if len(connections) == 1:
             chosen = connections[0]
-            if chosen.calls >= chosen.most or chosen.quiet:
+            if chosen.calls >= chosen.most or (chosen.calls and now - chosen.last_answer > QUIET):
                 return None
         else:
             index = assign([connection.load for connection in connections], self._limits.connections)
@@ -322,7 +318,7 @@ class ChannelManager:
             home.connections.append(Connection(self, home, index, transport, self._limits.streams_per_connection))
             chosen = index
         connection = home.connections[chosen]
-        connection.enter()
+        connection.enter(time.monotonic())
         return connection
 
     def _forget_stale(self) -> None:

@@ -51,11 +51,10 @@ class Rate:
         """The rate now, or None: unlimited."""
         return self._now
 
-    def start(self) -> bool:
+    def start(self, now: float) -> bool:
         """Start a call now where no rate is in force; False where it has to take a ticket."""
         if self._now is not None:
             return False
-        now = self._clock()
         self._issued += 1
         self._due = self._issued
         starts = self._starts
@@ -201,9 +200,11 @@ class Concurrency:
 
     def leave(self, succeeded: bool) -> None:
         """Give the place back, and note how it went."""
+        self._running -= 1
         if succeeded and self._limit < self._most:
             self.succeeded()
-        self.release()
+        if self._waiters:
+            self._admit()
 
     def succeeded(self) -> None:
         """Note a success: one more place after as many successes as there are places."""
