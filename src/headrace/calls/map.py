@@ -294,20 +294,18 @@ class MapWork:
             deadline=Deadline.after(options.timeout),
             warm_up=options.warm_up,
             metadata=options.metadata,
-            deliver=self._deliver,
+            deliver=self._settle,
             packed=True,
         )
 
-    def _deliver(self, position: int, prediction: Prediction) -> None:
-        if prediction.error is not None and fatal(prediction.error):
-            raise prediction.error
-        self._settle(position, prediction)
-
     def _settle(self, position: int, prediction: Prediction) -> None:
+        error = prediction.error
+        if error is not None and fatal(error):
+            raise error
         size = self._pending.pop(position, None)
         if size is None:
             return  # stopped meanwhile
-        if prediction.error is None:
+        if error is None:
             self.tally.received += 1
         else:
             self.tally.errors += 1

@@ -94,11 +94,7 @@ async def predict_many(
     left = dict(items)
     while left:
         await work.run(left)
-        again = {
-            position: prediction.error
-            for position in left
-            if (prediction := work.found[position]).error is not None and position not in work.final
-        }
+        again, work.again = work.again, {}
         if not again:
             break
         error = next(iter(again.values()))
@@ -128,7 +124,7 @@ class _Round:
     deliver: Deliver
     packed: bool
     found: dict[int, Prediction] = field(default_factory=dict)
-    final: set[int] = field(default_factory=set)  # positions that are not to be sent again
+    again: dict[int, HeadraceError] = field(default_factory=dict)  # position -> why to send it again
     encoded: dict[int, list[Buffer]] = field(default_factory=dict)  # of those that had to be measured
 
     async def run(self, items: Mapping[int, Input]) -> None:
@@ -170,12 +166,14 @@ class _Round:
         except HeadraceError as error:
             await self._refused(group, error)
             return
-        found, deliver = self.found, self.deliver
+        found, again, deliver = self.found, self.again, self.deliver
         for prediction in _predictions(response, group):
             position = prediction.position
             found[position] = prediction
-            if prediction.error is None or kind_of(prediction.error) not in RETRIED:
-                self.final.add(position)
+            failure = prediction.error
+            if failure is not None and kind_of(failure) in RETRIED:
+                again[position] = failure
+            else:
                 deliver(position, prediction)
 
     async def _refused(self, group: _Group, error: HeadraceError) -> None:
@@ -188,7 +186,6 @@ class _Round:
             error.input_id = error.input_id or group[0][1].id
         for position, item in group:
             self.found[position] = Prediction.failed(error, input_id=item.id, position=position)
-        self.final.update(position for position, _ in group)
         for position, _ in group:
             self.deliver(position, self.found[position])
 
