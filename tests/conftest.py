@@ -12,6 +12,8 @@ import inspect
 import os
 import threading
 import time
+import traceback
+from asyncio import constants
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,11 @@ GRACE_SECONDS = 2.0  # for what ends by itself, such as a thread that has been t
 # A machine that is busy with something else is no bug of ours.
 settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headrace")
+
+if os.environ.get("PYTHONASYNCIODEBUG"):
+    # asyncio means to keep ten frames of where a future was made; those written in C keep the whole stack, pytest's own
+    # as well, which takes as long as the tests.
+    traceback.extract_stack.__defaults__ = (None, constants.DEBUG_STACK_DEPTH)
 
 
 @dataclass(frozen=True)

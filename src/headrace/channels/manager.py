@@ -213,9 +213,9 @@ class ChannelManager:
         fork.holders.add(self)
 
     def __repr__(self) -> str:
-        connections = [c for home in self._homes.values() for c in home.connections]
+        connections = [c for home in list(self._homes.values()) for c in home.connections]
         calls = sum(c.calls for c in connections)
-        waiting = sum(len(home.waiters) for home in self._homes.values())
+        waiting = sum(len(home.waiters) for home in list(self._homes.values()))
         state = "closed" if self._closed else "open"
         return (
             f"<ChannelManager {self.target} {state}: {len(connections)} connections, {calls} calls, {waiting} waiting>"
@@ -229,12 +229,12 @@ class ChannelManager:
     @property
     def connections(self) -> list[Connection]:
         """The connections of all loops."""
-        return [connection for home in self._homes.values() for connection in home.connections]
+        return [connection for home in list(self._homes.values()) for connection in home.connections]
 
     @property
     def waiting(self) -> int:
         """Calls that wait for a connection with room."""
-        return sum(len(home.waiters) for home in self._homes.values())
+        return sum(len(home.waiters) for home in list(self._homes.values()))
 
     def home(self) -> Home:
         """The running loop's connections.
@@ -329,9 +329,8 @@ class ChannelManager:
             self._homes = {}
             return
         for key, home in list(self._homes.items()):
-            if home.loop.is_closed():
+            if home.loop.is_closed() and self._homes.pop(key, None) is not None:  # another thread may be as quick
                 _abandon(home.connections)
-                del self._homes[key]
 
     def let_go_of_idle(self) -> bool:
         """Drop the connections that no call uses; False where some stay that a fork would break.
@@ -340,7 +339,7 @@ class ChannelManager:
         """
         running = asyncio._get_running_loop()
         self._forget_stale()
-        for home in self._homes.values():
+        for home in list(self._homes.values()):
             if home.loop is running or not home.loop.is_running():
                 idle = [connection for connection in home.connections if not connection.calls]
                 home.connections = [connection for connection in home.connections if connection.calls]

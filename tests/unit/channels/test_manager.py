@@ -432,6 +432,23 @@ async def test_a_second_loop_beside_the_first_has_its_own_connections(network: N
     await manager.close(0)
 
 
+def test_threads_that_find_a_closed_loop_at_once_drop_its_connections_once(network: Network) -> None:
+    manager = network.manager()
+    asyncio.run(manager.acquire())
+    (home,) = manager._homes.values()
+
+    class Closed:
+        def is_closed(self) -> bool:
+            home.loop = loop
+            manager._forget_stale()  # as the other thread
+            return True
+
+    loop, home.loop = home.loop, Closed()  # type: ignore[assignment]
+    manager._forget_stale()
+    assert not manager._homes
+    assert [wire.abandoned for wire in network.wires] == [1]
+
+
 async def test_closing_wakes_those_who_wait_in_another_loop(network: Network) -> None:
     manager = network.manager(streams=1, connections=1)
     parked, found = threading.Event(), []
