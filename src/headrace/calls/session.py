@@ -11,8 +11,8 @@ from headrace.calls.deadline import Deadline
 from headrace.calls.retry import Attempts
 from headrace.channels.manager import ChannelManager, Connection
 from headrace.config import RetryPolicy, Timeouts
-from headrace.errors import DeadlineExceeded, HeadraceError
-from headrace.flow.rate import Budget, Rate
+from headrace.errors import ClosedError, DeadlineExceeded, HeadraceError
+from headrace.flow.rate import Budget, Concurrency, Rate
 from headrace.status import Kind, kind_of
 
 
@@ -71,6 +71,25 @@ class Session:
         connection.enter(now)
         return connection
 
+    def line(self) -> Concurrency | None:
+        """Where a call has to wait behind others before it has any use for more than its request; else None."""
+        concurrency = self.channels.home().concurrency
+        return None if concurrency.free or self.policy.hedge_after is not None else concurrency
+
+    def after_line(self, line: Concurrency) -> Connection | None:
+        """As `at_once`, for a call that has waited in `line`."""
+        try:
+            home = self.channels.home()
+        except ClosedError:
+            line.release()  # the next one in line hears of it as well
+            raise
+        now = time.monotonic()
+        connection = None if home.waiters else self.channels.ready(home, now)
+        if connection is None or not self.rate.start(now):
+            return None
+        connection.enter(now)
+        return connection
+
     async def turn(self) -> None:
         """Wait until the client's rate lets another call start."""
         ticket = self.rate.take()
@@ -120,6 +139,7 @@ class Phase:
     doing: str = "waiting for its turn"
     last: BaseException | None = None
     failed: HeadraceError | None = None  # of an attempt that was made already, to be dealt with
+    placed: bool = False  # it has its place among the calls at once already
     attempt: int = 1
     since: float = field(default_factory=time.monotonic)
 

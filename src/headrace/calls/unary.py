@@ -52,8 +52,21 @@ async def unary(
     session.budget.called()
     failure: HeadraceError | None = None
     connection = session.at_once()
+    left = timeout.or_none if isinstance(timeout, Deadline) else timeout
+    placed = False
+    if connection is None and (line := session.line()) is not None:
+        try:
+            await line.acquire(left)
+        except TimeoutError:
+            session.counts.failures += 1
+            over = timeout if isinstance(timeout, Deadline) else Deadline.after(timeout, began)
+            what = f"input {input_id}" if input_id else what
+            raise Phase().deadline_exceeded(what, over, session.channels.target) from None
+        connection = session.after_line(line)
+        placed = connection is None
+        if left is not None:
+            left = max(0.0, left - (time.monotonic() - began))
     if connection is not None:  # nothing to wait for but the answer, and for that the transport keeps the time
-        left = timeout.or_none if isinstance(timeout, Deadline) else timeout
         limit = session.timeouts.attempt
         if limit is not None and (left is None or limit < left):
             left = limit
@@ -66,7 +79,7 @@ async def unary(
             failure = frameless(_noted(error, session, connection, left))
         finally:
             connection.leave(failure is None)
-    phase = Phase("waiting for the answer", failed=failure) if failure is not None else Phase()
+    phase = Phase("waiting for the answer", failed=failure) if failure is not None else Phase(placed=placed)
     failure = None  # an error that holds its own frame would live on with it, and with the request
     if input_id:
         what = f"input {input_id}"
@@ -158,7 +171,10 @@ async def _attempt(
 ) -> T:
     phase.doing = "waiting for its turn"
     concurrency = session.channels.home().concurrency
-    await concurrency.acquire()
+    if phase.placed:
+        phase.placed = False
+    else:
+        await concurrency.acquire()
     try:
         await session.turn()
         connection = await session.channels.acquire()

@@ -176,21 +176,30 @@ class Concurrency:
         """Take a place that is free."""
         self._running += 1
 
-    async def acquire(self) -> None:
-        """Wait for a place and take it; a cancelled wait took none."""
+    async def acquire(self, timeout: float | None = None) -> None:
+        """Wait for a place and take it; a cancelled wait took none.
+
+        Raises:
+            TimeoutError: there was none within `timeout` seconds.
+        """
         if self.free:
             self.enter()
             return
-        waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
         self._waiters.append(waiter)
+        timer = loop.call_later(timeout, _give_up, waiter) if timeout is not None else None
         try:
             await waiter  # whoever wakes us has counted us as running
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self.release()
-            elif waiter in self._waiters:
+        except (asyncio.CancelledError, TimeoutError):
+            if waiter in self._waiters:
                 self._waiters.remove(waiter)
+            elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                self.release()
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def release(self) -> None:
         """Give the place back."""
@@ -225,6 +234,11 @@ class Concurrency:
             if not waiter.done():
                 self._running += 1
                 waiter.set_result(None)
+
+
+def _give_up(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError())
 
 
 class Budget:
