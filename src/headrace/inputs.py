@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
 
-from headrace import codec
+from headrace import codec, media
 from headrace.config import Limits
 from headrace.errors import ConfigError, InputError
 from headrace.reading import View
@@ -279,7 +279,7 @@ def check(item: Input, limits: Limits) -> None:
                 f"{name_of(item)}: the {field.type} has {field.size:,} bytes, the limit is {most:,}",
                 input_id=item.id or None,
             )
-        if field.type == "image":
+        if field.type == "image" and field.size >= _SMALL_IMAGE:
             pixels = _pixels(field.payload)
             if pixels > limits.image_pixels:
                 raise InputError(
@@ -371,19 +371,25 @@ def flat(data: Buffer) -> Buffer:
 
 
 def pillow_wanted(item: Input) -> bool:
-    """Whether to import Pillow before `check`, which then counts the pixels of a picture."""
-    for f in item.fields:
-        if f.type == "image" and f.form == "bytes" and f.size >= _SMALL_IMAGE and "PIL.Image" not in sys.modules:
-            return True
-    return False
+    """Whether Pillow is to be imported before an input can be checked."""
+    if "PIL.Image" in sys.modules:
+        return False
+    return any(f.type == "image" and f.form == "bytes" and _pillows(f.payload) for f in item.fields)
+
+
+def _pillows(data: Buffer) -> bool:
+    """Whether it takes Pillow to tell a picture's size: of a format that we know, but don't read."""
+    return len(data) >= _SMALL_IMAGE and media.extension(bytes(data[:16])) in ("bmp", "tif", "webp", "mp4")  # and AVIF
 
 
 _SMALL_IMAGE = 4096  # bytes below which a picture's pixels aren't worth looking at
 
 
 def _pixels(data: Buffer) -> int:
-    """Count a picture's pixels from its header; 0 where Pillow isn't there or doesn't know the format."""
-    if len(data) < _SMALL_IMAGE or "PIL.Image" not in sys.modules:
+    """Count a picture's pixels from its header; 0 where its format isn't known, or Pillow would have to be there."""
+    if (found := media.dimensions(data)) is not None:
+        return found[0] * found[1]
+    if "PIL.Image" not in sys.modules or not _pillows(data):
         return 0
     import io
     import warnings

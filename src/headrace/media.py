@@ -15,6 +15,8 @@ from headrace.errors import ConfigError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from headrace.transport.base import Buffer
+
 #: Most pixels of a picture that is decoded; the hosted service takes no larger ones either.
 MAX_PIXELS = 85_000_000
 
@@ -38,6 +40,33 @@ def extension(data: bytes) -> str:
     if data[4:8] == b"ftyp":
         return "mp4"
     return next((name for magic, name in _MAGIC if data.startswith(magic)), "bin")
+
+
+def dimensions(data: Buffer) -> tuple[int, int] | None:
+    """Read the width and height of a PNG, JPEG or GIF from its header; None of anything else.
+
+    Pillow takes fifty microseconds for it, and hundreds to find that bytes are of no kind it knows. Source: PNG (IHDR
+    comes first), GIF89a (logical screen), ITU-T T.81 (frame header: marker, length, precision, lines, samples).
+    """
+    start = bytes(data[:24])
+    if start.startswith(b"\x89PNG\r\n\x1a\n") and len(start) == 24:
+        return int.from_bytes(start[16:20]), int.from_bytes(start[20:24])
+    if start.startswith(b"GIF8") and len(start) >= 10:
+        return int.from_bytes(start[6:8], "little"), int.from_bytes(start[8:10], "little")
+    if not start.startswith(b"\xff\xd8\xff"):
+        return None
+    at = 2
+    for _ in range(1000):  # segments; some pictures carry megabytes of them
+        if at + 9 > len(data) or data[at] != 0xFF:
+            return None
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill
+            at += 1
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # those are tables and extensions
+            return int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7])
+        else:
+            at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None
 
 
 def extension_of_path(suffix: str) -> str:

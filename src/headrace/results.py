@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from headrace import codec, media
 from headrace.errors import HeadraceError, PredictionFailed, ServerError, frameless
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from headrace.draw import Picture
 
 
-@dataclass(frozen=True, slots=True)
-class Concept:
+class Concept(NamedTuple):
     """A label with its value (0..1). Source: `data.concepts`."""
 
     name: str
@@ -415,7 +414,7 @@ class Prediction:
 
 def concepts_of(data: pb.Data) -> tuple[Concept, ...]:
     """Read the concepts of a part of the protocol's data."""
-    return tuple(Concept(c.name, c.value, c.id) for c in data.concepts)
+    return tuple([Concept(c.name, c.value, c.id) for c in data.concepts])
 
 
 def frames_of(data: pb.Data) -> tuple[Frame, ...]:

@@ -6,6 +6,8 @@ import io
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from headrace import media
@@ -13,9 +15,9 @@ from headrace.errors import ConfigError
 from headrace.media import BadPicture
 
 
-def encoded(picture: Image.Image, form: str = "PNG") -> bytes:
+def encoded(picture: Image.Image, form: str = "PNG", **options: bool) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, form)
+    picture.save(buffer, form, **options)
     return buffer.getvalue()
 
 
@@ -34,6 +36,37 @@ def test_extension_of_other_kinds() -> None:
     heads = (b"RIFF\0\0\0\0WAVE", b"fLaC", b"\0\0\0\x18ftypmp42", b"#!/bin/sh", b"")
     assert [media.extension(head) for head in heads] == ["wav", "flac", "mp4", "bin", "bin"]
     assert [media.extension_of_path(suffix) for suffix in (".JPEG", ".tiff", ".png", "")] == ["jpg", "tif", "png", ""]
+
+
+@pytest.mark.parametrize("form", ["PNG", "GIF", "JPEG", "progressive", "with a picture inside"])
+def test_dimensions_from_the_header(form: str) -> None:
+    picture = Image.new("RGB", (300, 200), "red")
+    if form == "progressive":
+        data = encoded(picture, "JPEG", progressive=True)
+    elif form == "with a picture inside":  # a thumbnail, as cameras put it before the frame header
+        thumbnail = encoded(Image.new("RGB", (8, 8)), "JPEG")
+        start = b"\xff\xd8\xff\xe1" + (len(thumbnail) + 2).to_bytes(2)
+        data = start + thumbnail + b"\xff" + encoded(picture, "JPEG")[2:]
+    else:
+        data = encoded(picture, form)
+    for kind in (bytes, bytearray, memoryview):
+        assert media.dimensions(kind(data)) == (300, 200)
+    assert not any(media.dimensions(data[:at]) for at in range(10))
+
+
+@pytest.mark.parametrize("form", ["BMP", "TIFF", "WEBP"])
+def test_dimensions_of_other_kinds_are_left_to_pillow(form: str) -> None:
+    assert media.dimensions(encoded(Image.new("RGB", (30, 20)), form)) is None
+
+
+@given(st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"\xff\xd8\xff\xe0\0\0", b"\xff\xd8\xff"]), st.binary())
+def test_dimensions_of_anything_are_numbers_or_none(start: bytes, rest: bytes) -> None:
+    found = media.dimensions(start + rest)
+    assert found is None or all(0 <= number < 1 << 32 for number in found)
+
+
+def test_a_picture_of_endless_segments_is_given_up() -> None:
+    assert media.dimensions(b"\xff\xd8" + b"\xff\xe0\0\x02" * 1_000_000) is None
 
 
 def test_decode_refuses_what_is_too_large_before_decoding() -> None:
