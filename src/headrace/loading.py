@@ -73,23 +73,27 @@ def _alone(item: Input) -> bool:
 
 async def _read(field: Field, item: Input, limits: Limits, head: bytes | None) -> tuple[Buffer, bytes | None]:
     """Read a file: its bytes, and the whole request where that could be made of it."""
+    import aiofiles
+    import aiofiles.os
+    from aiofiles.threadpool import wrap
     from anyio import to_thread
 
     file, what = field.payload, field.payload if field.form == "path" else "the file"
     most = limits.input_bytes.get(field.type, limits.request_bytes)
     try:
         if field.form == "path":  # a cancelled call does not wait for a slow disk
-            size = await to_thread.run_sync(reading.path_size, file, abandon_on_cancel=True)
+            size = reading.plain_size(await aiofiles.os.stat(file))
             if size > most:
                 raise reading.TooLarge(size)
             room = _room(item, field, head, size)
-            await to_thread.run_sync(room.read_path, file, most, abandon_on_cancel=True)
+            async with aiofiles.open(file, "rb", buffering=0) as opened:
+                await room.read(opened, most)
         else:
             left = await to_thread.run_sync(reading.file_size, file)
             if left is None:
                 return _checked(await to_thread.run_sync(file.read), item), None
             room = _room(item, field, head, left)
-            await to_thread.run_sync(room.read, file)
+            await room.read(wrap(file))
     except reading.TooLarge as error:
         had = f"more than {most:,} bytes, the limit"
         if error.size is not None:

@@ -1,4 +1,4 @@
-"""Reading a file once, in a worker thread, to where it is sent from: behind the bytes that go before it in the message.
+"""Reading a file once, by aiofiles, to where it is sent from: behind the bytes that go before it in the message.
 
 gRPC takes a message as one piece of memory, so that a file which is read by itself has to be copied behind its head. It
 is read rather than mapped: the pages of a mapped file count as the process's memory all the same, and one that is
@@ -10,10 +10,19 @@ from __future__ import annotations
 import io
 import os
 import stat
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 PIECE = 1 << 20  # bytes that are read at a time where nobody knows how many come
+
+
+class AsyncFile(Protocol):
+    """What aiofiles gives for a binary file: its operations, in worker threads."""
+
+    async def read(self, size: int, /) -> bytes:
+        """Read at most so many bytes; b"" at the end."""
+
+    async def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill a buffer; give the number of bytes, 0 at the end."""
 
 
 class TooLarge(Exception):
@@ -22,15 +31,6 @@ class TooLarge(Exception):
     def __init__(self, size: int | None) -> None:
         super().__init__(size)
         self.size = size
-
-
-def path_size(path: Path) -> int:
-    """Tell the bytes of a file; 0 where the system doesn't know before it is read. Blocking.
-
-    Raises:
-        OSError, ValueError: there is none.
-    """
-    return _plain_size(os.stat(path))
 
 
 def file_size(file: Any) -> int | None:
@@ -42,11 +42,12 @@ def file_size(file: Any) -> int | None:
     raw = file.raw if isinstance(file, io.BufferedReader) else file
     if not isinstance(raw, io.FileIO):
         return None
-    size = _plain_size(os.fstat(raw.fileno()))
+    size = plain_size(os.fstat(raw.fileno()))
     return max(0, size - file.tell()) if size else 0
 
 
-def _plain_size(status: os.stat_result) -> int:
+def plain_size(status: os.stat_result) -> int:
+    """Tell the bytes of a file by its status; 0 where the system doesn't know before it is read."""
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
@@ -75,40 +76,38 @@ class Room:
         self.payload: bytes | memoryview = b""
         self.message: bytes | None = None
 
-    def read_path(self, path: Path, most: int) -> None:
-        """Read a file; blocking.
+    async def read(self, file: AsyncFile, most: int | None = None) -> None:
+        """Read an open file from where it is to its end, in a worker thread.
 
         Raises:
             TooLarge: it has more than `most` bytes.
             OSError, ValueError: it cannot be read.
         """
-        with open(path, "rb", buffering=0) as file:
-            self.read(file, most)
-
-    def read(self, file: io.FileIO | io.BufferedReader, most: int | None = None) -> None:
-        """Read an open file from where it is to its end; blocking. Raises as `read_path`."""
         memory, self._memory = self._memory, None
         if memory is None:
-            self.payload = _rest(file, [], most)
+            self.payload = await _rest(file, [], most)
             return
         with memory.getbuffer() as view:
-            at = self._start
-            while at < len(view) and (number := file.readinto(view[at:])):
+            at, number = self._start, 1
+            while at < len(view) and number:
+                rest = view[at:]
+                number = await file.readinto(rest) or 0
+                rest.release()  # the thread may keep it a little longer, and memory that is looked at is copied below
                 at += number
         message = memory.getvalue()  # not a copy
         if at < len(message):  # it is shorter now
             self.payload = message[self._start : at]
-        elif more := file.read(1):
-            self.payload = _rest(file, [memoryview(message)[self._start :], more], most)
+        elif more := await file.read(1):
+            self.payload = await _rest(file, [memoryview(message)[self._start :], more], most)
         else:
             self.message = message
             self.payload = memoryview(message)[self._start :] if self._start else message
 
 
-def _rest(file: Any, pieces: list[bytes | memoryview], most: int | None) -> bytes:
+async def _rest(file: AsyncFile, pieces: list[bytes | memoryview], most: int | None) -> bytes:
     total = sum(map(len, pieces))
     while most is None or total <= most:
-        piece = file.read(PIECE if most is None else min(PIECE, most + 1 - total))
+        piece = await file.read(PIECE if most is None else min(PIECE, most + 1 - total))
         if not piece:
             return b"".join(pieces)
         pieces.append(piece)

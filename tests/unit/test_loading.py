@@ -97,7 +97,7 @@ async def test_a_file_that_changes_while_it_is_read_is_sent_as_it_was_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: int
 ) -> None:
     path = file(tmp_path, 5000)
-    monkeypatch.setattr(reading, "path_size", lambda _: 5000 - change)
+    monkeypatch.setattr(reading, "plain_size", lambda _: 5000 - change)
     item = await load(Input.from_filepath(path, "video", id="v"), LIMITS, HEAD)
     request = rpc.PostModelOutputsRequest.FromString(b"".join(item.request(HEAD)))
     assert request.inputs[0].data.video.base64 == path.read_bytes()
@@ -105,7 +105,7 @@ async def test_a_file_that_changes_while_it_is_read_is_sent_as_it_was_read(
 
 async def test_a_file_that_grows_over_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = file(tmp_path, 5000)
-    monkeypatch.setattr(reading, "path_size", lambda _: 1000)
+    monkeypatch.setattr(reading, "plain_size", lambda _: 1000)
     with pytest.raises(InputError, match="more than 1,000 bytes, the limit"):
         await load(Input.from_filepath(path, "video"), Limits(input_bytes={"video": 1000}), HEAD)
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import os
 import threading
 import tracemalloc
 from pathlib import Path
-from typing import cast
 
+import aiofiles
 import pytest
+from aiofiles.threadpool import wrap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.reading import PIECE, Room, TooLarge, View, file_size, path_size
+from headrace.reading import PIECE, Room, TooLarge, View, file_size, plain_size
 
 pytestmark = pytest.mark.core
 
@@ -31,19 +33,23 @@ def path(tmp_path: Path) -> Path:
 
 
 def read(path: Path, size: int, most: int = MiB, head: bytes = HEAD) -> Room:
-    room = Room(head, size)
-    room.read_path(path, most)
-    return room
+    async def go() -> Room:
+        room = Room(head, size)
+        async with aiofiles.open(path, "rb", buffering=0) as file:
+            await room.read(file, most)
+        return room
+
+    return asyncio.run(go())
 
 
 def test_a_file_lies_behind_its_head(path: Path) -> None:
-    room = read(path, path_size(path))
+    room = read(path, plain_size(os.stat(path)))
     assert room.payload == CONTENT
     assert room.message == HEAD + CONTENT
 
 
 def test_without_a_head_the_payload_is_the_message(path: Path) -> None:
-    room = read(path, path_size(path), head=b"")
+    room = read(path, plain_size(os.stat(path)), head=b"")
     assert room.payload is room.message
     assert room.payload == CONTENT
 
@@ -73,7 +79,7 @@ def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_bytes, args=(CONTENT * 1000,))
     writer.start()
-    assert path_size(pipe) == 0
+    assert plain_size(os.stat(pipe)) == 0
     assert read(pipe, 0, most=10 * MiB).payload == CONTENT * 1000
     writer.join()
 
@@ -97,7 +103,7 @@ def test_an_open_file_is_read_from_where_it_is(path: Path, buffering: int) -> No
         size = file_size(file)
         assert size == len(CONTENT) - 7
         room = Room(HEAD, size)
-        room.read(cast("io.FileIO", file))
+        asyncio.run(room.read(wrap(file)))
         assert room.message == HEAD + CONTENT[7:]
         assert file_size(file) == 0
 
