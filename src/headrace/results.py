@@ -160,6 +160,11 @@ class Prediction:
         raw: the response as received; of a batch that was split, the responses joined, which is one protobuf message.
     """
 
+    # What few have: most are pieces of a token stream, made as fast as they come.
+    error: HeadraceError | None = None
+    _input_ids: Sequence[str] = ()
+    _text: str | None = None  # kept: reading it out of the message each time is slow
+
     def __init__(
         self,
         raw: bytes,
@@ -174,10 +179,12 @@ class Prediction:
         self.raw = raw
         self.input_id = input_id
         self.position = position
-        self.error = error
         self._outputs = outputs
         self._status = status
-        self._input_ids = input_ids
+        if error is not None:
+            self.error = error
+        if input_ids:
+            self._input_ids = input_ids
 
     @classmethod
     def failed(cls, error: HeadraceError, *, input_id: str = "", position: int = 0, raw: bytes = b"") -> Prediction:
@@ -265,8 +272,10 @@ class Prediction:
     @property
     def text(self) -> str:
         """The text, "" when there is none. Source: `data.text.raw`, else `data.string_value`."""
-        data = self.data
-        return data.text.raw or data.string_value
+        if self._text is None:
+            data = self.data
+            self._text = data.text.raw or data.string_value
+        return self._text
 
     @cached_property
     def concepts(self) -> tuple[Concept, ...]:

@@ -63,6 +63,7 @@ def read(raw: bytes) -> Envelope:
 
 
 SUCCESS = status_pb2.SUCCESS
+_UNTROUBLED = (0, SUCCESS)  # of an output: it has no status of its own, or a good one
 _GOOD = (Kind.OK, Kind.MIXED)
 _NO_FAILURE = (Kind.OK, Kind.MARKER)
 
@@ -106,6 +107,27 @@ def prediction(input_id: str, raw: bytes) -> Prediction:
         if isinstance(answer, ServerError):
             raise answer
     return Prediction(raw, cast("Sequence[Output]", answers), status=head, input_id=input_id)
+
+
+def piece(input_id: str, raw: bytes) -> Prediction | None:
+    """Make the prediction of one message of a token stream; None for a marker.
+
+    Raises:
+        ServerError: the message tells a failure.
+        PredictionFailed: the bytes are not a response.
+    """
+    if len(raw) < codec.LATE:
+        response = codec.decode(raw)
+        head, outputs = response.status, response.outputs
+        if head.code == SUCCESS and len(outputs) == 1:  # all but a few are so
+            output = outputs[0]
+            if output.status.code in _UNTROUBLED:
+                answer = Prediction(raw, (output,), status=head, input_id=input_id)
+                data = output.data
+                answer._text = data.text.raw or data.string_value  # asked for at once, and by the user
+                return answer
+    answer = prediction(input_id, raw)
+    return answer if answer._outputs or not read(raw).marker else None
 
 
 def failure_of(message: status_pb2.Status, request_id: str = "", input_id: str | None = None) -> ServerError | None:

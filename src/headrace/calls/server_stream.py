@@ -1,8 +1,9 @@
 """Unary-stream calls: one input, a stream of answers (tokens).
 
-One reader task reads from the call into a byte-bounded pipe; when the pipe is full it stops reading, and HTTP/2 flow
-control stops the server. The stream object that the user holds is apart from the reader, so that a forgotten one is
-noticed. Retried only before the first answer: sampling cannot be resumed.
+A task opens the call and waits for the first answer; from then on answers are read ahead in callbacks (`Ahead`), up to
+a bound in bytes: beyond it nothing is read, and HTTP/2 flow control stops the server. The stream object that the user
+holds is apart from the reader, so that a forgotten one is noticed. Retried only before the first answer: sampling
+cannot be resumed.
 """
 
 from __future__ import annotations
@@ -16,32 +17,34 @@ from typing import Self
 
 from headrace import codec
 from headrace.calls import envelope
+from headrace.calls.ahead import Ahead
 from headrace.calls.deadline import Deadline
 from headrace.calls.session import Phase, Session
 from headrace.errors import (
     ClosedError,
     ConcurrentUse,
     ConnectFailed,
+    ConnectionLost,
     DeadlineExceeded,
     HeadraceError,
     StreamBroken,
     TransportError,
     frameless,
 )
-from headrace.flow.pipe import EndOfPipe, Pipe
 from headrace.results import Prediction
 from headrace.status import Kind, kind_of
 from headrace.transport.base import Buffer, Call, Metadata
 
 READY_BYTES = 1 << 20  # answers that wait for the consumer
 READY_ITEMS = 1024
+IDLE_LOOKS = 8  # in an idle timeout, which is that much longer at most
 
 #: Makes the request's parts and the input's id; runs within the first-answer timeout (it may look things up).
 Prepare = Callable[[], Awaitable[tuple[Sequence[Buffer], str]]]
 
 
 class _Reader:
-    """The task that opens the call, reads it, and fills the pipe."""
+    """What opens the call, reads it, and fills the queue: a task up to the first answer, callbacks from then on."""
 
     def __init__(
         self,
@@ -52,9 +55,9 @@ class _Reader:
         idle: float | None,
         warm_up: float | None,
     ) -> None:
-        self.pipe: Pipe[Prediction] = Pipe(READY_ITEMS, size_bytes=READY_BYTES, size=lambda p: len(p.raw))
-        self.task: asyncio.Task[None] | None = None
+        self.ahead: Ahead | None = None
         self.received = 0
+        self._opening: asyncio.Task[None] | None = None
         self._session = session
         self._prepare = prepare
         self._metadata = metadata
@@ -64,56 +67,62 @@ class _Reader:
         self._texts: list[str] = []
         self._call: Call | None = None
         self._stopped = False
-        self._idle_since: float | None = None
+        self._heard = False
+        self._full = False
+        self._timer: asyncio.TimerHandle | None = None
         self._idle_over = False
         self._input_id = ""
 
-    def start(self) -> None:
-        self._session.counts.calls += 1
-        self.task = asyncio.get_running_loop().create_task(self._run(), name="headrace-generate")
+    def start(self) -> Ahead:
+        """Begin, unless it has."""
+        if self.ahead is None:
+            self._session.counts.calls += 1
+            self.ahead = Ahead(READY_ITEMS, READY_BYTES)
+            opening = self._open_and_read(self.ahead)
+            self._opening = asyncio.get_running_loop().create_task(opening, name="headrace-generate")
+        return self.ahead
 
-    async def _run(self) -> None:
-        try:
-            await self._read_all()
-        except asyncio.CancelledError:
-            self.pipe.fail(ClosedError("the stream is closed"))
-            raise
-        except HeadraceError as error:
-            self._session.counts.failures += not self._stopped
-            self.pipe.fail(self._broken(error) if self.received else error)
-        except Exception as error:  # a defect of ours, or of the user's `prepare`: never swallowed
-            self.pipe.fail(error)
-        else:
-            self.pipe.close_sender()
-        finally:
-            if self._call is not None:
-                self._call.cancel()
-                self._call = None  # the user may keep the stream
-
-    async def _read_all(self) -> None:
-        deadline = Deadline.after(self._first)
-        phase = Phase()
+    async def _open_and_read(self, ahead: Ahead) -> None:
+        """Open the call, wait for its first answer, and leave the rest to callbacks."""
         stack = contextlib.ExitStack()
         try:
+            first = await self._first_answer(stack)
+            if first is not None:
+                self._session.succeeded()
+                self.received = 1
+                self._texts.append(first.text if first._outputs else "")
+                ahead.put(first)
+                ahead.run(self._read_rest(ahead, stack))
+                return
+        except asyncio.CancelledError:
+            self._close(stack)
+            ahead.end(ClosedError("the stream is closed"))
+            raise
+        except Exception as error:  # one that is not ours is a defect, or of the user's `prepare`: never swallowed
+            self._close(stack)
+            ahead.end(self._told(error))
+        else:
+            self._close(stack)
+            ahead.end(None)
+
+    def _close(self, stack: contextlib.ExitStack) -> None:
+        stack.close()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None  # the user may keep the stream
+
+    async def _first_answer(self, stack: contextlib.ExitStack) -> Prediction | None:
+        deadline = Deadline.after(self._first)
+        phase = Phase()
+        try:
             async with asyncio.timeout(deadline.or_none) as scope:
-                first = await self._open_until_first(deadline, phase, scope, stack)
+                return await self._open_until_first(deadline, phase, scope, stack)
         except TimeoutError as error:
-            stack.close()
             if isinstance(error, HeadraceError):
                 raise
             raise phase.deadline_exceeded(
                 "the first answer of the stream", deadline, self._session.channels.target
             ) from phase.last
-        except BaseException:
-            stack.close()
-            raise
-        with stack:
-            if first is None:
-                return
-            self._session.succeeded()
-            if not self._delivered(first):
-                await self.pipe.send(first)
-            await self._read_rest()
 
     async def _open_until_first(
         self, deadline: Deadline, phase: Phase, scope: asyncio.Timeout, stack: contextlib.ExitStack
@@ -160,7 +169,7 @@ class _Reader:
         try:
             while (raw := await call.read()) is not None:
                 connection.answered()
-                if (answer := self._judge(raw)) is not None:
+                if (answer := envelope.piece(self._input_id, raw)) is not None:
                     return answer
         except TransportError as error:
             if error.unprocessed and not isinstance(error, ConnectFailed):
@@ -168,63 +177,62 @@ class _Reader:
             raise
         return None
 
-    async def _read_rest(self) -> None:
-        call = self._call
+    async def _read_rest(self, ahead: Ahead, stack: contextlib.ExitStack) -> Exception | None:
+        """Read to the end, and tell why it came where it is no good one; no task runs this, see `Ahead`."""
+        call, texts, input_id = self._call, self._texts, self._input_id
         assert call is not None
-        loop = asyncio.get_running_loop()
-        watch = self._watch(loop) if self._idle is not None else None
+        if self._idle is not None:
+            self._watch(self._idle, IDLE_LOOKS)
         try:
-            while True:
-                self._idle_since = loop.time()
-                try:
-                    raw = await call.read()
-                except TransportError as error:
-                    if self._idle_over:
-                        raise DeadlineExceeded(
-                            f"no answer of the stream for {self._idle:g} s (idle timeout)",
-                            target=str(self._session.channels.target),
-                        ) from None
-                    raise error
-                self._idle_since = None  # a slow consumer is not an idle server
-                if raw is None:
-                    return
-                if (answer := self._judge(raw)) is not None and not self._delivered(answer):
-                    await self.pipe.send(answer)
+            while not self._stopped and (raw := await call.read()) is not None:
+                self._heard = True
+                answer = envelope.piece(input_id, raw)
+                if answer is not None:
+                    answer.position = self.received
+                    self.received += 1
+                    if answer._outputs:
+                        texts.append(answer.text)
+                    if ahead.put(answer):
+                        self._full = True  # a slow consumer is not an idle server
+                        await ahead.room()
+                        self._full, self._heard = False, True
+        except asyncio.CancelledError:  # nobody can cancel this: the call has ended on this side
+            return self._told(ConnectionLost("the call ended on this side"))
+        except Exception as error:
+            return self._told(self._idled() if self._idle_over else error)
         finally:
-            if watch is not None:
-                watch.cancel()
+            call = None  # the error's traceback keeps this frame, and may be kept for long
+            if self._timer is not None:
+                self._timer.cancel()
+            self._close(stack)
+        return None
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-        """Cancel the call when the server is idle for too long: never a timeout around a read itself."""
-        idle = self._idle
-        assert idle is not None
+    def _idled(self) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"no answer of the stream for {self._idle:g} s (idle timeout)", target=str(self._session.channels.target)
+        )
 
-        async def watch() -> None:
-            while True:
-                since = self._idle_since
-                left = idle if since is None else since + idle - loop.time()
-                if left <= 0:
-                    self._idle_over = True
-                    assert self._call is not None
-                    self._call.cancel()
-                    return
-                await asyncio.sleep(left)
+    def _watch(self, idle: float, left: int) -> None:
+        """Cancel the call when the server is idle for too long: never a timeout around a read itself.
 
-        return loop.create_task(watch(), name="headrace-idle")
+        Looked at a few times in that long: asking for the time at each message costs more than taking it in.
+        """
+        if self._heard or self._full:
+            self._heard, left = False, IDLE_LOOKS
+        elif left == 0:
+            self._idle_over = True
+            assert self._call is not None
+            self._call.cancel()
+            return
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(idle / IDLE_LOOKS, self._watch, idle, left - 1)
 
-    def _judge(self, raw: bytes) -> Prediction | None:
-        answer = envelope.prediction(self._input_id, raw)
-        if not answer._outputs and envelope.read(raw).marker:
-            return None
-        answer.position = self.received
-        return answer
-
-    def _delivered(self, answer: Prediction) -> bool:
-        """Count an answer and put it in the pipe; False where there is no room yet."""
-        self.received += 1
-        if answer._outputs:
-            self._texts.append(answer.text)
-        return self.pipe.send_nowait(answer)
+    def _told(self, error: Exception) -> Exception:
+        """Give the error that the user gets for a failure, and count it."""
+        if not isinstance(error, HeadraceError):
+            return error
+        self._session.counts.failures += not self._stopped
+        return self._broken(error) if self.received else error
 
     def _broken(self, cause: HeadraceError) -> StreamBroken:
         error = StreamBroken(
@@ -242,9 +250,26 @@ class _Reader:
         ending = self._call is not None and self._call.reading  # the task ends when its read does
         if self._call is not None:
             self._call.cancel()
-        if self.task is not None and not ending:
-            self.task.cancel()
-        self.pipe.close_receiver()
+        if self._opening is not None and not ending:
+            self._opening.cancel()
+        if self.ahead is not None:
+            self.ahead.close()
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        opening, ahead = self._opening, self.ahead
+        if opening is None or ahead is None:
+            return False
+        return not opening.done() or not (ahead.over or opening.cancelled())  # perhaps before its first step
+
+    async def ended(self) -> None:
+        """Wait until nothing of it runs."""
+        opening, ahead = self._opening, self.ahead
+        if opening is not None and ahead is not None:
+            await asyncio.wait([opening])
+            if not opening.cancelled():
+                await ahead.ended()
 
 
 class PredictionStream:
@@ -276,7 +301,7 @@ class PredictionStream:
         self._done = False
 
     def __repr__(self) -> str:
-        state = "closed" if self._done else "new" if self._reader.task is None else "open"
+        state = "closed" if self._done else "new" if self._reader.ahead is None else "open"
         return f"<PredictionStream {state}: {self._reader.received} received>"
 
     @property
@@ -292,15 +317,14 @@ class PredictionStream:
             raise ConcurrentUse("another task is reading this stream")
         if self._done:
             raise StopAsyncIteration
-        self._start()
+        ahead = self._reader.ahead or self._reader.start()
         self._reading = True
         try:
-            return await self._reader.pipe.receive()
+            while not (ahead.ready or ahead.over or ahead.closed):
+                await ahead.gate
+            return ahead.take()
         except asyncio.CancelledError:
             raise
-        except EndOfPipe:
-            await self.aclose()
-            raise StopAsyncIteration from None
         except BaseException:
             await self.aclose()
             raise
@@ -310,13 +334,16 @@ class PredictionStream:
     async def __aenter__(self) -> Self:
         if self._done:
             raise ClosedError("the stream is closed")
-        self._start()
+        self._reader.start()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        failure = None if self._done else self._reader.pipe.failure  # pieces that nobody read come before it
+        ahead = self._reader.ahead
+        failure = None
+        if ahead is not None and not (self._done or ahead.ready):  # pieces that nobody read come before it
+            failure = ahead.failure
         await self.aclose()
         if exc is None and failure is not None:
             raise failure
@@ -335,23 +362,21 @@ class PredictionStream:
     async def aclose(self) -> None:
         """End the call; idempotent, time-boxed by `Timeouts.close`."""
         self._done = True
-        self._reader.stop()
-        task = self._reader.task
-        if task is not None and not task.done():
-            await asyncio.wait([task], timeout=self._close_timeout)
+        reader = self._reader
+        reader.stop()
+        if reader.running:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._close_timeout):
+                    await reader.ended()
 
     def __del__(self) -> None:
         reader = getattr(self, "_reader", None)
-        if reader is None or self._done or reader.task is None or reader.task.done():
+        if reader is None or self._done or not reader.running:
             return
         warnings.warn(f"unclosed {self!r}: use `async with`, or read it to its end", ResourceWarning, stacklevel=2)
-        loop = reader.task.get_loop()
+        loop = reader.ahead.gate.get_loop()
         if not loop.is_closed():
             loop.call_soon_threadsafe(reader.stop)
-
-    def _start(self) -> None:
-        if self._reader.task is None:
-            self._reader.start()
 
 
 __all__ = ["PredictionStream", "Prepare"]

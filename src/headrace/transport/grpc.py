@@ -43,6 +43,7 @@ LARGE = 1 << 20  # bytes of a message from which memory costs more than some mor
 
 
 _BY_US = "cancelled on this side"
+_EOF = aio.EOF
 _NO_CONTEXT = cygrpc.build_census_context()
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
@@ -229,8 +230,8 @@ class GrpcTransport:
         """Tell a real cancellation from a call that ended locally."""
         error.__traceback__ = None
         if isinstance(error, asyncio.CancelledError):
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            task = asyncio.current_task()  # None: stepped by callbacks, where nobody can cancel
+            if task is not None and task.cancelling():
                 return error
         if self._closed:
             return ClosedError("the connection was closed during the call")
@@ -284,8 +285,8 @@ class GrpcCall:
         """Receive one message, None at the end."""
         self.reading = True
         try:
-            if self._receive is not None and (message := await self._receive()) is not aio.EOF:
-                return cast("bytes", message)
+            if self._receive is not None and (message := await self._receive()) is not _EOF:
+                return message  # type: ignore[no-any-return]  # a `cast` is a call
             message = await self._call.read()  # waits for the call to begin, and tells how it ended
             self._receive = self._receiver
         except aio.AioRpcError as error:
@@ -295,7 +296,7 @@ class GrpcCall:
             raise self._transport._lost(error) from None
         finally:
             self.reading = False
-        if message is aio.EOF:
+        if message is _EOF:
             self._transport._ended(self._call)
             return None
         return cast("bytes", message)

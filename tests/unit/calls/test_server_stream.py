@@ -104,6 +104,16 @@ async def test_leaving_early_ends_the_call_on_the_server(connect: Connect, way: 
         await stream.__aenter__()
 
 
+async def test_leaving_at_once_waits_for_nothing(connect: Connect) -> None:
+    double = ModelDouble(lambda item: PIECES)
+    model = connect(double, timeouts=Timeouts(close=60))
+    async with asyncio.timeout(5):
+        async with model.generate_by_bytes("x") as stream:
+            pass
+        assert not stream._reader.running
+    assert not double.server.calls
+
+
 async def test_a_cancelled_read_loses_no_piece(connect: Connect) -> None:
     paced = Paced(PIECES)
     async with connect(ModelDouble(paced)).generate_by_bytes("x") as stream:
@@ -207,10 +217,8 @@ async def test_a_failure_after_it_is_a_broken_stream_with_the_text_so_far(connec
 
 
 async def until_failed(stream: headrace.PredictionStream) -> None:
-    task = stream._reader.task
-    assert task is not None
-    await asyncio.wait([task], timeout=5)
-    assert task.done()
+    await asyncio.wait_for(stream._reader.ended(), 5)
+    assert not stream._reader.running
 
 
 async def test_leaving_raises_what_nobody_read(connect: Connect) -> None:

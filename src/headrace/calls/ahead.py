@@ -1,0 +1,218 @@
+"""Reading ahead of a consumer without a task: messages are taken in where they arrive, and handed on in the same step.
+
+A reader task and a queue cost each message a task step, a future and a turn of the event loop more than the consumer
+awaiting the wire itself, all of it code that the waiting has pushed out of the processor's caches. Here the coroutine
+that reads is stepped by the callbacks of the futures it waits for. When a step has brought something and the consumer
+waits, the consumer goes on within that same callback. The consumer's cancellation ends its own waiting alone: the read
+goes on, and what it brings is for whoever asks next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any
+
+from headrace.errors import ClosedError
+from headrace.results import Prediction
+
+
+class Gate:
+    """What one task waits at: no future, but it keeps asyncio's protocol for what a task may await.
+
+    The waiter of a future goes on a turn of the event loop after its result is set; here `open` lets it go on at once.
+    Source: `asyncio.isfuture`. `_asyncio_future_blocking` says that the task's `await` has yielded it; the task then
+    asks for the loop, leaves its next step with `add_done_callback`, and gives that a future that tells how it went.
+    """
+
+    _asyncio_future_blocking = False
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._opened = self._loop.create_future()  # one for all times that the gate opens
+        self._opened.set_result(None)
+        self._go_on: Callable[[asyncio.Future[None]], object] | None = None  # the next step of the task that waits
+        self._context = contextvars.Context()
+        self.get_loop = self._opened.get_loop  # a method of its own would be a step more
+
+    def __await__(self) -> Generator[Gate, None, None]:
+        self._asyncio_future_blocking = True
+        return iter((self,))  # type: ignore[return-value]  # an iterator does, and a generator is a step more
+
+    def open(self) -> None:
+        """Let a waiting task go on, within this call: only from a callback of the event loop, never from a task."""
+        go_on = self._go_on
+        if go_on is not None:
+            self._go_on = None
+            self._context.run(go_on, self._opened)
+
+    def open_soon(self) -> None:
+        """Let a waiting task go on in the next turn of the event loop."""
+        self._let_go(self._opened)
+
+    def add_done_callback(
+        self, go_on: Callable[[asyncio.Future[None]], object], *, context: contextvars.Context
+    ) -> None:
+        """Take the waiting task's next step."""
+        self._go_on = go_on
+        self._context = context
+
+    def cancel(self, msg: Any = None) -> bool:
+        """End the task's waiting, and nothing else; False when it is about to go on anyway."""
+        if self._go_on is None:
+            return False
+        cancelled = self._loop.create_future()
+        cancelled.cancel(msg)
+        self._let_go(cancelled)
+        return True
+
+    def _let_go(self, how: asyncio.Future[None]) -> None:
+        go_on, self._go_on = self._go_on, None
+        if go_on is not None:
+            self._loop.call_soon(go_on, how, context=self._context)
+
+
+class Ahead:
+    """Answers that wait for one consumer, and the coroutine that reads them, which no task runs.
+
+    Made in the event loop that all of it belongs to.
+
+    Args:
+        items: most answers inside from which the coroutine is to wait.
+        size_bytes: most of their bytes from which it is to.
+
+    The coroutine puts answers in, and awaits `room` when told to. The error that it returns (or raises), the consumer
+    gets after them; None: the end. It is never cancelled: whoever wants it to end, ends what it waits for.
+    `asyncio.current_task()` is None in it, so it cannot use `asyncio.timeout`.
+
+    Attributes:
+        ready: the answers.
+        over: nothing more is put in.
+        failure: why, or None.
+        gate: what the consumer awaits while nothing is ready; it may have waited in vain then.
+    """
+
+    def __init__(self, items: int, size_bytes: int) -> None:
+        self.ready: deque[Prediction] = deque()
+        self.over = False
+        self.failure: BaseException | None = None
+        self.gate = Gate()
+        self._limit, self._limit_bytes = items, size_bytes
+        self._bytes = 0
+        self._closed = False
+        self._room: asyncio.Future[None] | None = None
+        self._reading: Coroutine[Any, Any, BaseException | None] | None = None
+        self._context = contextvars.copy_context()
+        self._ended: asyncio.Future[None] | None = None
+
+    # -- the side that fills it
+
+    def run(self, coroutine: Coroutine[Any, Any, BaseException | None]) -> None:
+        """Let a coroutine read; its first step is made now, and the consumer goes on soon."""
+        self._reading = coroutine
+        self._step()
+        if self.ready:
+            self.gate.open_soon()  # not now: we may be in a task
+
+    def put(self, answer: Prediction) -> bool:
+        """Put an answer in: for the coroutine, or before it is run. True when it is to wait for `room` now."""
+        if self._closed:
+            return False
+        self.ready.append(answer)
+        self._bytes += len(answer.raw)
+        return self._bytes >= self._limit_bytes or len(self.ready) >= self._limit
+
+    async def room(self) -> None:
+        """Wait until half of the answers are taken, or nobody takes them any more."""
+        # Not until there is any room: each waking costs a turn of the loop.
+        while not self._closed and (2 * len(self.ready) > self._limit or 2 * self._bytes > self._limit_bytes):
+            self._room = asyncio.get_running_loop().create_future()
+            await self._room
+
+    def end(self, failure: BaseException | None) -> None:
+        """Say that nothing more comes, or why."""
+        self.over = True
+        self.failure = failure
+        if self._ended is not None:
+            self._ended.set_result(None)
+        self.gate.open_soon()
+
+    # -- the side that takes
+
+    def take(self) -> Prediction:
+        """Take the oldest answer out, when one is ready or it is over.
+
+        Raises:
+            StopAsyncIteration: all were taken, and the end has come.
+            ClosedError: `close` was called.
+            BaseException: what the coroutine gave.
+        """
+        if not self.ready:
+            if self._closed:
+                raise ClosedError("the stream is closed")
+            if self.failure is not None:
+                raise self.failure
+            raise StopAsyncIteration
+        answer = self.ready.popleft()
+        self._bytes -= len(answer.raw)
+        if self._room is not None:
+            self._make_room()
+        return answer
+
+    def close(self) -> None:
+        """Drop what is inside; what the coroutine waits for is ended elsewhere, but for room."""
+        self._closed = True
+        self.ready.clear()
+        self._bytes = 0
+        if self._room is not None:
+            self._make_room()
+        self.gate.open_soon()
+
+    async def ended(self) -> None:
+        """Wait until nothing more is put in."""
+        if not self.over:
+            if self._ended is None:
+                self._ended = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._ended])  # which leaves it alone when one of several who wait is cancelled
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody takes from it any more."""
+        return self._closed
+
+    def _make_room(self) -> None:
+        room = self._room
+        if room is not None and 2 * len(self.ready) <= self._limit and 2 * self._bytes <= self._limit_bytes:
+            self._room = None
+            room.set_result(None)
+
+    def _arrived(self, _: object = None) -> None:
+        """Go on reading, then let the consumer have what came."""
+        self._step()
+        if self.ready:
+            self.gate.open()
+
+    def _step(self) -> None:
+        """Let the coroutine go on to its next wait."""
+        assert self._reading is not None
+        try:
+            future = self._reading.send(None)
+        except StopIteration as done:
+            self._reading = None
+            self.end(done.value)
+        except BaseException as error:
+            self._reading = None
+            self.end(error)
+            if not isinstance(error, Exception | asyncio.CancelledError):
+                raise  # the program is to end
+        else:
+            if future is not None:
+                future._asyncio_future_blocking = False
+                future.add_done_callback(self._arrived, context=self._context)
+            else:  # `asyncio.sleep(0)`
+                self.gate.get_loop().call_soon(self._arrived, context=self._context)
+
+
+__all__ = ["Ahead", "Gate"]
