@@ -34,7 +34,7 @@ async def connect(given: Arguments, *, coalesce: bool = False) -> AsyncIterator[
     """Make a client and a model; `coalesce`: concurrent calls may share requests."""
     data: str | bytes = b"x" * given.size if given.shape == "upload" else given.text()
     kind: InputType = "image" if given.shape == "upload" else "text"
-    async with Client(base_url=f"http://{given.address}", coalesce=coalesce) as client:
+    async with Client(base_url=f"http://{given.address}", pat="benchmark", coalesce=coalesce) as client:
         model = client.model("u/a/models/m")
 
         async def call() -> None:

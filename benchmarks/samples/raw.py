@@ -1,4 +1,7 @@
-"""A raw grpc.aio stub with protobuf both ways, the obvious way: the reference of most ratios."""
+"""A raw grpc.aio stub with protobuf both ways, the obvious way: the reference of most ratios.
+
+With what no call to the service can do without: a credential, and for a single call a deadline, or it may never end.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,8 @@ from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 
 SERVICE = "/clarifai.api.V2/"
+CREDENTIAL = (("authorization", "Key benchmark"),)
+DEADLINE = 60.0  # seconds
 INPUTS = 128  # of a packed request, the most that the protocol allows
 COLD = """
 import asyncio, grpc.aio
@@ -57,17 +62,17 @@ async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
         stream = channel.stream_stream(SERVICE + "StreamModelOutputs", *codecs)
 
         async def call() -> None:
-            response = await predict(request())
+            response = await predict(request(), metadata=CREDENTIAL, timeout=DEADLINE)
             concepts = response.outputs[0].data.concepts
             assert len([(concept.name, concept.value) for concept in concepts]) == 5
 
         async def packed() -> None:
-            response = await predict(request(INPUTS))
+            response = await predict(request(INPUTS), metadata=CREDENTIAL, timeout=DEADLINE)
             assert len([output.data.text.raw for output in response.outputs]) == INPUTS
 
         async def tokens() -> int:
             count = 0
-            async for response in generate(request()):
+            async for response in generate(request(), metadata=CREDENTIAL):
                 assert response.outputs[0].data.text.raw
                 count += 1
             return count
@@ -77,7 +82,7 @@ async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
                 for _ in range(number):
                     yield request()
 
-            async for response in stream(requests()):
+            async for response in stream(requests(), metadata=CREDENTIAL):
                 assert response.outputs[0].data.text.raw
                 if given.shape == "hop":
                     await asyncio.sleep(0)
