@@ -85,6 +85,10 @@ class Input:
         Raises:
             ConfigError: an unknown type, or data of a kind that cannot be sent.
         """
+        if id is None and type(data) is str and input_type in ("text", None):  # as most are, in fewer steps
+            made = object.__new__(cls)
+            made.id, made.fields, made._raw = "", (Field("text", "bytes", utf8(data)),), None
+            return made
         return cls([_field(data, checked_type(input_type))], id)
 
     @classmethod

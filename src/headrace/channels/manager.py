@@ -253,18 +253,18 @@ class ChannelManager:
         return home
 
     def ready(self, home: Home, now: float) -> Connection | None:
-        """Find the connection that `acquire` would give, where there is one that needs no connecting."""
-        connections = home.connections
-        if len(connections) == 1:
-            chosen = connections[0]
-            if chosen.calls >= chosen.most or (chosen.calls and now - chosen.last_answer > QUIET):
-                return None
-        else:
-            index = assign([connection.load for connection in connections], self._limits.connections)
-            if index is None or index == NEW:
-                return None
-            chosen = connections[index]
-        return chosen if chosen.ready and chosen.transport.healthy else None
+        """Find the connection that `acquire` would give, where there is one that needs no connecting.
+
+        As `assign` chooses, in one step: the least loaded one with room that is not quiet.
+        """
+        chosen: Connection | None = None
+        for found in home.connections:
+            calls = found.calls
+            if calls < found.most and (chosen is None or calls < chosen.calls):
+                if calls and now - found.last_answer > QUIET:
+                    continue
+                chosen = found
+        return chosen if chosen is not None and chosen.ready and chosen.transport.healthy else None
 
     async def acquire(self) -> Connection:
         """Take a place on a connection, waiting for one; give it back with `release`. A cancelled wait took none."""
