@@ -37,6 +37,7 @@ from headrace.transport.base import Buffer, Call, Metadata
 
 READY_BYTES = 1 << 20  # answers that wait for the consumer
 READY_ITEMS = 1024
+LARGE = 1 << 20  # bytes of a request that should be let go of once it is sent
 IDLE_LOOKS = 8  # in an idle timeout, which is that much longer at most
 
 #: Makes the request's parts and the input's id; runs within the first-answer timeout (it may look things up).
@@ -161,11 +162,17 @@ class _Reader:
         await connection.connect()
         phase.doing = "waiting for the first answer"
         session.counts.attempts += 1
-        call = self._call = connection.transport.open(codec.GENERATE, (*session.metadata, *self._metadata))
-        stack.callback(call.cancel)
-        with contextlib.suppress(TransportError):  # a call that has ended already tells why when it is read
-            await call.write(parts)
-            await call.half_close()
+        metadata = (*session.metadata, *self._metadata)
+        ask = getattr(connection.transport, "ask", None)  # not every transport has a shorter way for one message
+        if ask is not None and codec.size_of(parts) < LARGE:
+            call = self._call = ask(codec.GENERATE, parts, metadata)
+            stack.callback(call.cancel)
+        else:
+            call = self._call = connection.transport.open(codec.GENERATE, metadata)
+            stack.callback(call.cancel)
+            with contextlib.suppress(TransportError):  # a call that has ended already tells why when it is read
+                await call.write(parts)
+                await call.half_close()
         try:
             while (raw := await call.read()) is not None:
                 connection.answered()

@@ -68,6 +68,7 @@ class GrpcTransport:
         self._channel: aio.Channel | None = None
         self._core: Any = None  # the channel below grpc.aio's
         self._streams: dict[str, Any] = {}
+        self._asked: dict[str, Any] = {}
         self._running: set[Any] = set()  # gRPC's calls that have not ended
         self._single: set[Any] = set()  # the core's unary ones
         self._drained: asyncio.Future[None] | None = None
@@ -159,6 +160,21 @@ class GrpcTransport:
         except (aio.UsageError, aio.InternalError) as error:
             raise self._lost(error) from None
 
+    def ask(self, method: str, parts: Sequence[Buffer], metadata: Metadata) -> GrpcCall:
+        """Open a call with its only message: two waits less than `open`, `write` and `half_close`.
+
+        gRPC holds the message until the call ends, so this is not for large ones.
+        """
+        multicallable = self._asked.get(method)
+        if multicallable is None:
+            multicallable = self._asked[method] = self._open_channel().unary_stream(method)
+        try:
+            call = multicallable(_joined(parts), metadata=metadata)
+            self._running.add(call)
+            return GrpcCall(self, call)  # to be read alone
+        except (aio.UsageError, aio.InternalError) as error:
+            raise self._lost(error) from None
+
     async def close(self, grace: float) -> None:
         """Close the connection; see `Transport.close`."""
         self._closed = True
@@ -166,6 +182,7 @@ class GrpcTransport:
         channel, self._channel = self._channel, None
         self._core = None
         self._streams.clear()
+        self._asked.clear()
         if channel is None:
             return
         # Not by gRPC's own grace, which looks for calls in the stack frames of tasks, and does not find them all.
@@ -187,6 +204,7 @@ class GrpcTransport:
         self._channel = None
         self._core = None
         self._streams.clear()
+        self._asked.clear()
 
     def _ended(self, call: Any) -> None:
         self._running.discard(call)
@@ -245,7 +263,7 @@ class GrpcCall:
         self._transport = transport
         self._call = call
         core = getattr(call, "_cython_call", None)
-        self._send = getattr(core, "send_serialized_message", call.write)
+        self._send = getattr(core, "send_serialized_message", None) or call.write
         # Under grpc.aio's `read`, which checks four things and crosses two coroutines more for each message.
         self._receiver = getattr(core, "receive_serialized_message", None)
         self._receive: Any = None  # the same, once the first message is there

@@ -178,6 +178,38 @@ async def test_a_failing_stream_tells_on_reading(serve: Serve, connect: Connect)
     call.cancel()
 
 
+async def test_a_call_opened_with_its_only_message(serve: Serve, connect: Connect, handlers: Handlers) -> None:
+    transport = connect(await serve())
+    for _ in range(2):
+        call = transport.ask(STREAM, [b"a", memoryview(b"b")], [("x-test", "1")])
+        assert await call.read() == b"ab"
+        assert await call.read() is None
+    assert handlers.metadata["x-test"] == "1"
+    assert await transport.ask(NOTHING, [b"x"], ()).read() is None
+    with pytest.raises(errors.ConnectionLost, match="on purpose"):
+        await transport.ask(STREAM, [b"fail"], ()).read()
+    hanging = transport.ask(HANG, [b"x"], ())
+    assert await hanging.read() == b"started"
+    reading = asyncio.create_task(hanging.read())
+    await asyncio.sleep(0)
+    hanging.cancel()
+    with pytest.raises(errors.ConnectionLost, match="on this side"):
+        await reading
+    while not handlers.cancelled:
+        await asyncio.sleep(0.001)
+    await transport.close(0)
+    with pytest.raises(errors.ClosedError):
+        transport.ask(STREAM, [b"x"], ())
+
+
+async def test_asking_where_nobody_is_tells_so_on_reading(connect: Connect) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    with pytest.raises(errors.ConnectFailed):
+        await connect(address).ask(STREAM, [b"x"], ()).read()
+
+
 async def test_a_deadline_is_its_own_error(serve: Serve, connect: Connect) -> None:
     transport = connect(await serve())
     await transport.connect(5)
