@@ -12,7 +12,7 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 from headrace import codec, events
 from headrace.calls import envelope
@@ -20,9 +20,10 @@ from headrace.calls.broken import broken, stalled
 from headrace.calls.ledger import Entry, Ledger, Matching, Mismatch
 from headrace.calls.outbox import Outbox
 from headrace.calls.packing import apart
-from headrace.calls.parts import Convert, DuplexOptions, Feeder, Pulled, Signal, Tally, Template
+from headrace.calls.parts import Convert, DuplexOptions, Pulled, Signal, Template
 from headrace.calls.retry import RETRIED, Attempts
 from headrace.calls.session import Session
+from headrace.calls.work import DuplexWork
 from headrace.errors import (
     ConnectFailed,
     ConnectionLost,
@@ -32,7 +33,6 @@ from headrace.errors import (
     ServerError,
     TransportError,
 )
-from headrace.flow.pipe import Pipe
 from headrace.flow.window import Gate
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
@@ -40,53 +40,27 @@ from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Call
 
 
-class Duplex:
+class Duplex(DuplexWork):
     """The working parts of a matched duplex stream; `DuplexStream` is what the user holds."""
 
     def __init__(
         self, session: Session, source: Source[object], convert: Convert, template: Template, options: DuplexOptions
     ) -> None:
-        self.options = options
-        self.tally = Tally()
+        super().__init__(session, source, convert, options, self._fed)
         self.gate = Gate(options.window)
         self.ledger = Ledger(options.ordered, self._free)
-        self.pipe: Pipe[Pulled] = Pipe(
-            options.prefetch,
-            size_bytes=options.window.bytes,
-            size=lambda pulled: pulled.size,
-            overflow=options.overflow,
-            max_age=options.max_age,
-            on_drop=self._dropped,
-        )
-        self.failure: BaseException | None = None
-        self.ready = Signal()  # for the consumer
-        self._session = session
-        self._feeder = Feeder(source, convert, self.pipe, self.tally, self._fed, options.window.bytes)
         self._template = template
         self._head: bytes | None = None
         self._work = Signal()  # for pump and driver
         self._outbox = Outbox(self.pipe, self.gate, self.ledger, options.packing, self._enter)
-        self._tasks: list[asyncio.Task[None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
         self._resting: dict[int, asyncio.TimerHandle] = {}
-        self._call: Call | None = None
-        self._stopped = False
         self._reached = False  # there was a connection, so that what fails later is a break
         self._window_full_since: float | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._last_failure: ServerError | None = None  # of the last response, where it names no input
         self._failed_ends = 0
-
-    @property
-    def started(self) -> bool:
-        """Whether `start` was called."""
-        return bool(self._tasks)
-
-    @property
-    def running(self) -> bool:
-        """Whether a task still runs."""
-        return any(not task.done() for task in self._tasks)
 
     @property
     def finished(self) -> bool:
@@ -99,24 +73,10 @@ class Duplex:
         return self.gate.items, self.gate.peak
 
     @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop it runs in."""
-        return self._tasks[0].get_loop()
-
-    @property
     def lag(self) -> float:
         """Seconds since the oldest unanswered input left the pipe; 0 when none is unanswered."""
         oldest = next(iter(self.ledger.unanswered), None)
         return time.monotonic() - oldest.left if oldest is not None else 0.0
-
-    def start(self) -> None:
-        """Start pulling and sending."""
-        self._session.counts.calls += 1
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._guard(self._feeder.run), name="headrace-feeder"),
-            loop.create_task(self._guard(self._drive), name="headrace-driver"),
-        ]
 
     def take(self) -> Prediction | None:
         """Take the next prediction that can be delivered, or None."""
@@ -126,15 +86,6 @@ class Duplex:
         assert entry.answer is not None
         return entry.answer
 
-    async def stop(self) -> None:
-        """End everything: idempotent, flag first; waits for the tasks at most `Timeouts.close`, then lets them be."""
-        if not self._stopped:
-            self.halt()
-        tasks = [task for task in self._tasks if not task.done()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._session.timeouts.close)
-        await self._feeder.close()  # where the feeder has not even begun
-
     async def finish(self) -> None:
         """Let a stream whose inputs are all answered end by itself, then stop it; one with late answers at once."""
         tasks = [task for task in self._tasks if not task.done()]
@@ -142,47 +93,18 @@ class Duplex:
             await asyncio.wait(tasks, timeout=self._session.timeouts.close)
         await self.stop()
 
-    def halt(self) -> None:
-        """Cancel the call and the tasks without waiting; what has no answer yet is counted."""
-        if self._stopped:
-            return
-        self._stopped = True
+    def _halted(self) -> None:
         if self.failure is not None:
             self.tally.errors += self.ledger.open_count
         else:
             self.tally.drop("closed", self.ledger.open_count)
-        self.tally.drop("closed", self._feeder.in_hand)
         self.gate.close()
-        ending = self._call is not None and self._call.reading  # the driver ends when its read does
-        if self._call is not None:
-            self._call.cancel()
-        for task in self._tasks[: 1 if ending else None]:
-            task.cancel()
         for handle in (self._timer, self._stall_timer, *self._resting.values()):
             if handle is not None:
                 handle.cancel()
-        self.pipe.close_receiver()
-        self.ready.set()
-
-    def fail(self, error: BaseException) -> None:
-        """End the stream with a failure, which the consumer gets after what can be delivered."""
-        if self.failure is None and not self._stopped:
-            self.failure = error
-            if isinstance(error, HeadraceError):
-                self._session.counts.failures += 1
-            self.halt()
-
-    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except Exception as error:
-            self.fail(error)
-        finally:
-            self.ready.set()  # the consumer may have waited for nothing but the end
 
     def _dropped(self, pulled: Pulled, cause: str) -> None:
-        self.tally.drop(cause)
-        self._session.emit(events.Dropped(pulled.item.id, pulled.position, cause))
+        super()._dropped(pulled, cause)
         self._work.set()
 
     def _fed(self) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
 
-from headrace import codec, events
+from headrace import codec
 from headrace.calls import envelope
 from headrace.calls.envelope import id_of
-from headrace.calls.parts import Convert, DuplexOptions, Feeder, Pulled, Signal, Tally, Template
+from headrace.calls.parts import Convert, DuplexOptions, Template
 from headrace.calls.session import Session
+from headrace.calls.work import DuplexWork
 from headrace.errors import (
     ConnectFailed,
     DeadlineExceeded,
@@ -32,7 +32,7 @@ from headrace.status import fatal
 from headrace.transport.base import Call
 
 
-class FreeDuplex:
+class FreeDuplex(DuplexWork):
     """The working parts of a free duplex stream."""
 
     def __init__(
@@ -44,42 +44,16 @@ class FreeDuplex:
         options: DuplexOptions,
         idle: float | None,
     ) -> None:
-        self.tally = Tally()
-        self.failure: BaseException | None = None
-        self.ready = Signal()
-        self._session = session
+        super().__init__(session, source, convert, options, lambda: None)
         self._template = template
-        self._options = options
         self._idle = idle
-        self._pipe: Pipe[Pulled] = Pipe(
-            options.prefetch,
-            size_bytes=options.window.bytes,
-            size=lambda pulled: pulled.size,
-            overflow=options.overflow,
-            max_age=options.max_age,
-            on_drop=self._dropped,
-        )
-        self._feeder = Feeder(source, convert, self._pipe, self.tally, lambda: None, options.window.bytes)
         self._answers: Pipe[Prediction] = Pipe(
             1 << 16, size_bytes=options.window.bytes, size=lambda prediction: len(prediction.raw)
         )
         self._sent: list[Input] = []  # until the first answer: what another call has to begin with
         self._sent_bytes = 0
-        self._tasks: list[asyncio.Task[None]] = []
-        self._call: Call | None = None
-        self._stopped = False
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_over = False
-
-    @property
-    def started(self) -> bool:
-        """Whether it was started."""
-        return bool(self._tasks)
-
-    @property
-    def running(self) -> bool:
-        """Whether a task still runs."""
-        return any(not task.done() for task in self._tasks)
 
     @property
     def finished(self) -> bool:
@@ -96,74 +70,22 @@ class FreeDuplex:
         """Nothing is matched: 0."""
         return 0.0
 
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop it runs in."""
-        return self._tasks[0].get_loop()
-
-    def start(self) -> None:
-        """Start pulling and sending."""
-        self._session.counts.calls += 1
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._guard(self._feeder.run), name="headrace-feeder"),
-            loop.create_task(self._guard(self._drive), name="headrace-driver"),
-        ]
-
     def take(self) -> Prediction | None:
         """Take the next answer, or None."""
         return self._answers.receive_nowait()
-
-    def halt(self) -> None:
-        """End without waiting."""
-        if self._stopped:
-            return
-        self._stopped = True
-        self.tally.drop("closed", self._feeder.in_hand)
-        ending = self._call is not None and self._call.reading  # the driver ends when its read does
-        if self._call is not None:
-            self._call.cancel()
-        for task in self._tasks[: 1 if ending else None]:
-            task.cancel()
-        self._pipe.close_receiver()
-        self.ready.set()
 
     async def finish(self) -> None:
         """End after all was taken."""
         await self.stop()
 
-    async def stop(self) -> None:
-        """End now; time-boxed."""
-        self.halt()
-        tasks = [task for task in self._tasks if not task.done()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._session.timeouts.close)
-        await self._feeder.close()  # where the feeder has not even begun
-
-    def _fail(self, error: BaseException) -> None:
-        if self.failure is None and not self._stopped:
-            self.failure = error
-            if isinstance(error, HeadraceError):
-                self._session.counts.failures += 1
-            self.halt()
-
-    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except Exception as error:
-            self._fail(error)
-        finally:
-            self.ready.set()
-
-    def _dropped(self, pulled: Pulled, cause: str) -> None:
-        self.tally.drop(cause)
-        self._session.emit(events.Dropped(pulled.item.id, pulled.position, cause))
+    def _halted(self) -> None:
+        """Nothing more: what was sent is matched to no answer."""
 
     async def _drive(self) -> None:
         session = self._session
-        warm_up = self._options.warm_up
+        warm_up = self.options.warm_up
         # A timeout that the user gave bounds the wait for a deploying model as well; no clock of an input does it here.
-        attempts = session.attempts(warm_up=self._options.timeout if warm_up == math.inf else warm_up)
+        attempts = session.attempts(warm_up=self.options.timeout if warm_up == math.inf else warm_up)
         head = await self._template()
         try:
             while True:
@@ -175,7 +97,7 @@ class FreeDuplex:
                 if self._stopped:
                     return
                 session.failed(failure)
-                replayable = not self.tally.received and self._sent_bytes <= self._options.window.bytes
+                replayable = not self.tally.received and self._sent_bytes <= self.options.window.bytes
                 delay = attempts.after(failure) if replayable else None
                 if delay is None:
                     raise self._final(failure)
@@ -186,13 +108,13 @@ class FreeDuplex:
 
     async def _one_call(self, head: bytes) -> None:
         session, loop = self._session, asyncio.get_running_loop()
-        timeout = self._options.timeout
+        timeout = self.options.timeout
         connection = await session.place(None if timeout == math.inf else timeout)
         pump: asyncio.Task[None] | None = None
         try:
             await connection.connect()
             session.counts.attempts += 1
-            call = self._call = connection.transport.open(codec.STREAM, (*session.metadata, *self._options.metadata))
+            call = self._call = connection.transport.open(codec.STREAM, (*session.metadata, *self.options.metadata))
             pump = loop.create_task(self._pump(call, head), name="headrace-pump")
             pump.add_done_callback(self._pumped)
             self._touch(loop)
@@ -222,7 +144,7 @@ class FreeDuplex:
 
     def _pumped(self, pump: asyncio.Task[None]) -> None:
         if not pump.cancelled() and (error := pump.exception()) is not None:
-            self._fail(error)
+            self.fail(error)
 
     async def _pump(self, call: Call, head: bytes) -> None:
         """Write what another call had before, then what the pipe gives; ends when the call does (`read` tells how)."""
@@ -231,7 +153,7 @@ class FreeDuplex:
                 await call.write(item.request(head))
             while True:
                 try:
-                    pulled = await self._pipe.receive()
+                    pulled = await self.pipe.receive()
                 except EndOfPipe:
                     break
                 item = pulled.item
@@ -243,7 +165,7 @@ class FreeDuplex:
                     self.ready.set()
                     continue
                 self.tally.sent += 1
-                if not self.tally.received and self._sent_bytes <= self._options.window.bytes:
+                if not self.tally.received and self._sent_bytes <= self.options.window.bytes:
                     self._sent.append(item)
                     self._sent_bytes += item.size_bytes
                 await call.write(item.request(head))
