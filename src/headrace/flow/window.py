@@ -79,10 +79,6 @@ class Gate:
         if self._items > self._peak:
             self._peak = self._items
 
-    def grow(self, size: int) -> None:
-        """Count more bytes for an input that was admitted before its size was known."""
-        self._bytes += size
-
     def free(self, size: int) -> None:
         """Give the room of one input back."""
         self._items -= 1

@@ -48,18 +48,6 @@ async def test_it_admits_up_to_its_bytes_and_one_however_large() -> None:
     assert gate.fits(0)
 
 
-async def test_bytes_known_later_count_from_then_on() -> None:
-    gate = Gate(Window(8, 100))
-    await gate.admit(0)
-    assert gate.fits(100)
-    gate.grow(60)
-    assert not gate.fits(41)
-    gate.free(60)
-    await gate.admit(10)
-    assert gate.fits(90)
-    assert not gate.fits(91)
-
-
 @pytest.mark.parametrize("handed_over", [False, True])
 async def test_a_cancelled_wait_took_no_room(handed_over: bool) -> None:
     gate = Gate(Window(1, 100))
