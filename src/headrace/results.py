@@ -157,7 +157,8 @@ class Prediction:
         input_id: the input's id; "" for a batch.
         position: the input's position in its list or source, counted from 0.
         error: None, or why the input failed.
-        raw: the response as received; of a batch that was split, the responses joined, which is one protobuf message.
+        raw: the response as received, the whole one where inputs shared a request (packed, coalesced); of a batch that
+            was split, the responses joined, which is one protobuf message.
     """
 
     # What few have: most are pieces of a token stream, made as fast as they come.
