@@ -15,10 +15,10 @@ from google.protobuf.message import Message
 
 from headrace import codec, credentials
 from headrace._version import __version__
-from headrace.calls.envelope import failure_of
 from headrace.calls.options import checked_timeout
+from headrace.calls.responses import failure_of
 from headrace.calls.session import Counts, Session
-from headrace.calls.unary import unary
+from headrace.calls.unary.call import unary
 from headrace.channels.manager import ChannelManager
 from headrace.config import (
     TLS,
@@ -43,7 +43,7 @@ from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 
 if TYPE_CHECKING:
-    from headrace.calls.coalesce import Coalescer
+    from headrace.calls.unary.coalesce import Coalescer
     from headrace.local import LocalServer
     from headrace.signatures import Method
 
@@ -168,7 +168,7 @@ class Client:
         )
         self._coalescer: Coalescer | None = None
         if coalesce is not False:
-            from headrace.calls.coalesce import coalescer
+            from headrace.calls.unary.coalesce import coalescer
 
             self._coalescer = coalescer(coalesce, self.limits)
         self._shared = False
@@ -484,7 +484,7 @@ def _factory(transport: object) -> TransportFactory:
     if transport in ("auto", "grpc"):
 
         def grpc_transport(target: Target, options: Transmission) -> Transport:
-            from headrace.transport.grpc import GrpcTransport
+            from headrace.transport.grpc.client import GrpcTransport
 
             return GrpcTransport(target, options)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from headrace import codec, reference
 from headrace.calls.deadline import Deadline
+from headrace.calls.generate.stream import PredictionStream
 from headrace.calls.options import (
     CALL_OPTIONS,
     STREAM_OPTIONS,
@@ -23,10 +24,9 @@ from headrace.calls.options import (
     checked_packing,
     duplex_options,
 )
-from headrace.calls.pack import join, predict_many, predict_one
 from headrace.calls.parts import Convert
-from headrace.calls.server_stream import PredictionStream
 from headrace.calls.streams import DuplexStream, OnError
+from headrace.calls.unary.lists import join, predict_many, predict_one
 from headrace.errors import (
     ConfigError,
     HeadraceError,
@@ -308,7 +308,7 @@ class Model:
                 little; while all are under way, inputs gather for the next one.
             batch_wait: seconds that an input waits for company though a call is free.
         """
-        from headrace.calls.map import MapOptions, MapWork
+        from headrace.calls.unary.map import MapOptions, MapWork
 
         given = self._given(options, input_type)
         if concurrency < 1:
@@ -387,8 +387,8 @@ class Model:
         )
 
     def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> DuplexStream:
-        from headrace.calls.duplex import Duplex  # what not every program uses is imported when it is used
-        from headrace.calls.free import FreeDuplex
+        from headrace.calls.duplex.matched import Duplex  # what not every program uses is imported when it is used
+        from headrace.calls.duplex.unmatched import FreeDuplex
 
         given = self._given(options, input_type, STREAM_OPTIONS)
         client = self._client

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from headrace import ClosedError, Limits, PartialFailure, StreamBroken, Timeouts
-from headrace.calls.coalesce import coalescer
+from headrace.calls.unary.coalesce import coalescer
 from headrace.model import Model
 from headrace.testing import ConnectionFaults, FaultProxy
 from tests.support.rig import WIRES, Rig, Wire, rigged, timed

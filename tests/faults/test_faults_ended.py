@@ -13,8 +13,8 @@ from headrace.config import Transmission
 from headrace.target import Target
 from headrace.testing import MemoryServer, ServerCall
 from headrace.transport.base import Call, Transport
-from headrace.transport.grpc import GrpcTransport
-from headrace.transport.memory import MemoryTransport
+from headrace.transport.grpc.client import GrpcTransport
+from headrace.transport.memory.client import MemoryTransport
 from tests.support.bridge import GrpcServer
 from tests.support.rig import WIRES, Wire
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.channels import fork
-from headrace.transport import core
+from headrace.transport.grpc import core, fork
 from tests.support.child import ROOT, plain
 from tests.support.rig import rigged
 
@@ -271,7 +270,7 @@ def test_it_works_and_stderr_is_silent(name: str, address: str, tmp_path: Path) 
 
 # No real fork in these: such a child is in the hands of gRPC's own fork handlers, which may crash it.
 AS_CHILD = """
-from headrace.channels import fork
+from headrace.transport.grpc import fork
 async def a_child_is_told():
     fork._before()
     fork._after_in_child()

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from headrace import codec
-from headrace.calls import envelope
+from headrace.calls import responses
 from headrace.errors import HeadraceError, PredictionFailed, ServerError
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
@@ -45,7 +45,7 @@ def seen(raw: bytes, monkeypatch: pytest.MonkeyPatch, least: int) -> object:
     monkeypatch.setattr(codec, "LATE", least)
     monkeypatch.setattr(codec, "LARGE", 0)  # as if each output was large
     try:
-        found = envelope.read(raw)
+        found = responses.read(raw)
         if found.failure is not None or found.marker:
             return str(found.failure), found.marker
         return found.head, [shown(answer, found, raw) for answer in found.answers]
@@ -53,12 +53,12 @@ def seen(raw: bytes, monkeypatch: pytest.MonkeyPatch, least: int) -> object:
         return type(error)
 
 
-def shown(answer: pb.Output | codec.Late | ServerError, found: envelope.Envelope, raw: bytes) -> object:
+def shown(answer: pb.Output | codec.Late | ServerError, found: responses.Envelope, raw: bytes) -> object:
     if isinstance(answer, ServerError):
         return str(answer), answer.input_id, answer.request_id
     p = Prediction(raw, [answer], status=found.head)
     vectors = [vector.tolist() for vector in p.embeddings]
-    return envelope.id_of(answer), p.image, p.audio, vectors, p[0].input_id, p.text, p.usage, p.status, p.outputs[0]
+    return responses.id_of(answer), p.image, p.audio, vectors, p[0].input_id, p.text, p.usage, p.status, p.outputs[0]
 
 
 @given(RESPONSES, st.booleans())
@@ -104,7 +104,7 @@ def test_a_large_vector_is_a_view_of_the_bytes_received() -> None:
     raw = rpc.MultiOutputResponse(
         status=status_pb2.Status(code=status_pb2.SUCCESS), outputs=[output]
     ).SerializeToString()
-    p = Prediction(raw, envelope.read(raw).answers)  # type: ignore[arg-type]
+    p = Prediction(raw, responses.read(raw).answers)  # type: ignore[arg-type]
     assert p.embedding.obj is raw
     assert p.embedding.tolist() == vector
     assert p.outputs[0] is p.outputs[0]  # decoded once
@@ -119,4 +119,4 @@ def test_many_small_outputs_are_decoded_at_once() -> None:
         status=status_pb2.Status(code=status_pb2.SUCCESS), outputs=outputs
     ).SerializeToString()
     assert len(raw) > codec.LATE
-    assert all(isinstance(answer, pb.Output) for answer in envelope.read(raw).answers)
+    assert all(isinstance(answer, pb.Output) for answer in responses.read(raw).answers)

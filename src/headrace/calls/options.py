@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, TypedDict
 
 from headrace import reference
-from headrace.calls.packing import AUTO_BYTES, Packing
+from headrace.calls.batching import AUTO_BYTES, Packing
 from headrace.calls.parts import DuplexOptions
 from headrace.calls.streams import OnError
 from headrace.config import Limits, MiB, Timeouts, Unset, Window

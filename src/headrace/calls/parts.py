@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from headrace.calls.packing import Packing
+from headrace.calls.batching import Packing
 from headrace.config import Window
 from headrace.errors import ClosedError, HeadraceError, InputError, SourceError
 from headrace.flow.pipe import Overflow, Pipe

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace import events
-from headrace.channels import fork
 from headrace.config import Limits, Target, Transmission
 from headrace.errors import ClosedError, ConnectFailed
 from headrace.flow.rate import Concurrency
 from headrace.transport.base import Transport, TransportFactory
+from headrace.transport.grpc import fork
 
 QUIET = 1.0  # seconds without any answer on a connection with calls, after which a new call avoids it
 

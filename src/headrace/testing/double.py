@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from headrace.testing import answers
 from headrace.testing.answers import Answer, Fail, GrpcFail, ModelFunction, ReceivedInput, Shape
 from headrace.testing.gate import Gate
-from headrace.transport.memory import MemoryServer, MemoryTransport, ServerCall
+from headrace.transport.memory.client import MemoryServer, MemoryTransport, ServerCall
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as service
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from headrace import RetryPolicy
-from headrace.calls.ledger import Ledger
+from headrace.calls.duplex.ledger import Ledger
 from headrace.errors import DeadlineExceeded, HeadraceError, InputError, frameless
 from headrace.inputs import Input
 from headrace.results import Prediction

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.calls.batching import AUTO_BYTES, Packing
 from headrace.calls.options import check, checked_metadata, checked_on_error, checked_packing
-from headrace.calls.packing import AUTO_BYTES, Packing
 from headrace.config import UNSET, Limits
 from headrace.errors import ConfigError
 

@@ -1,0 +1,332 @@
+"""The books of a matched duplex stream: which input awaits which answer. Pure; no I/O, no clock of its own.
+
+Every input that enters is in exactly one state until the consumer has taken its one answer:
+waiting to be sent -> on the wire -> (waiting to be sent again ->) answered -> taken.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import cast
+
+from headrace.calls.responses import Envelope, id_of
+from headrace.calls.retry import Attempts
+from headrace.errors import HeadraceError, ServerError
+from headrace.inputs import Input
+from headrace.results import Output, Prediction
+
+LATE_MOST = 65536  # ids of timed-out inputs whose answers may still come
+
+
+class Matching(enum.Enum):
+    """How answers find their inputs."""
+
+    OPEN = "open"  # no answer yet
+    BY_ID = "by id"
+    BY_ORDER = "by order"
+
+
+class Mismatch(Exception):
+    """The answers cannot be matched to the inputs; the text says why."""
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One input on its way."""
+
+    seq: int  # order of leaving the pipe; answers are delivered in it when ordered
+    position: int  # in the source
+    item: Input
+    size: int  # bytes it counts in the window
+    left: float  # when it left the pipe
+    deadline: float
+    request: int = -1  # number of the request it went with, -1: not on the wire
+    answer: Prediction | None = None
+    attempts: Attempts | None = None
+    taken: bool = False
+    extended: bool = False  # was given more time
+    resting: bool = False  # waits before it is sent again
+    company: int = 1  # inputs of that request, itself included
+    alone: bool = False  # to be sent by itself: a request with others was refused as a whole
+
+
+Answer = tuple[Entry, Prediction]
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The entries of one stream.
+
+    Args:
+        ordered: deliver answers in the order of the inputs.
+        free: called once per entry when its place in the window is free: its answer was taken, and no late answer can
+            still come in its place.
+    """
+
+    ordered: bool
+    free: Callable[[Entry], None]
+    matching: Matching = Matching.OPEN
+    received: int = 0
+    _next_seq: int = 0
+    _next_taken: int = 0
+    _request: int = 0
+    _open: dict[int, Entry] = field(default_factory=dict)  # seq -> not yet answered
+    _by_id: dict[str, Entry] = field(default_factory=dict)  # id -> not yet answered
+    _wire: deque[Entry] = field(default_factory=deque)  # sent and not answered, in order (timed-out ones stay)
+    _done: dict[int, Entry] = field(default_factory=dict)  # seq -> answered, not taken
+    _ready: deque[Entry] = field(default_factory=deque)  # answered, not taken, in order of answers
+    _usual: deque[Entry] = field(default_factory=deque)  # in the order of their deadlines, which is the usual one
+    _deadlines: list[tuple[float, int]] = field(default_factory=list)  # the others: those that were given more time
+    _late: dict[str, Entry] = field(default_factory=dict)
+    _awaited: dict[int, int] = field(default_factory=dict)  # request -> inputs of it that await their answer
+
+    def __len__(self) -> int:
+        """Inputs that have entered and whose answer is not taken."""
+        return len(self._open) + len(self._done) + len(self._ready)
+
+    @property
+    def unanswered(self) -> list[Entry]:
+        """Entries without an answer, in the order of leaving the pipe."""
+        return list(self._open.values())
+
+    @property
+    def open_count(self) -> int:
+        """How many entries have no answer yet."""
+        return len(self._open)
+
+    @property
+    def untaken(self) -> int:
+        """How many entries are answered, and their answer is not taken."""
+        return len(self._done) + len(self._ready)
+
+    @property
+    def under_way(self) -> int:
+        """How many requests are sent and await an answer; what has timed out awaits none."""
+        return len(self._awaited)
+
+    @property
+    def on_wire(self) -> int:
+        """How many entries are sent and not answered, those that timed out meanwhile aside."""
+        return sum(entry.answer is None for entry in self._wire)
+
+    @property
+    def late(self) -> bool:
+        """Whether the answer of an input that timed out may still come."""
+        return bool(self._late) or any(entry.answer is not None for entry in self._wire)
+
+    def knows(self, input_id: str) -> bool:
+        """Whether an input with this id awaits its answer, or a late one of it may still come."""
+        return input_id in self._by_id or input_id in self._late
+
+    def enter(self, position: int, item: Input, size: int, now: float, timeout: float) -> Entry:
+        """Take in an input that leaves the pipe."""
+        entry = Entry(self._next_seq, position, item, size, now, now + timeout)
+        self._next_seq += 1
+        self._open[entry.seq] = entry
+        self._by_id.setdefault(item.id, entry)
+        if len(self._usual) > 2 * len(self._open) + 64:  # answered ones, with what they hold, behind one that waits
+            self._usual = deque(waiting for waiting in self._usual if waiting.answer is None and not waiting.extended)
+        if not self._usual or self._usual[-1].deadline <= entry.deadline:
+            self._usual.append(entry)
+        else:
+            heapq.heappush(self._deadlines, (entry.deadline, entry.seq))
+        return entry
+
+    def sent(self, entries: Sequence[Entry]) -> None:
+        """Note that entries go out in one request."""
+        self._request += 1
+        self._awaited[self._request] = len(entries)
+        for entry in entries:
+            entry.request = self._request
+            entry.company = len(entries)
+            self._wire.append(entry)
+
+    def extend(self, entry: Entry, seconds: float) -> None:
+        """Give an entry more time."""
+        entry.deadline += seconds
+        entry.extended = True
+        heapq.heappush(self._deadlines, (entry.deadline, entry.seq))
+
+    def match(self, response: Envelope) -> list[tuple[Entry, Prediction | ServerError]]:
+        """Find the inputs that a response answers; they leave the wire but stay open until `settle` or `again`.
+
+        Timed-out inputs among them are left out: their answer is discarded.
+
+        Raises:
+            Mismatch: an unknown id, a mix of answers with and without ids, or a wrong number of answers.
+        """
+        self.received += 1
+        return list(self._by_ids(response) if self._has_ids(response) else self._in_order(response))
+
+    def _has_ids(self, response: Envelope) -> bool:
+        ids = [id_of(answer) for answer in response.answers]
+        with_ids = any(ids)
+        nameless = next((answer for answer in response.answers if isinstance(answer, ServerError)), None)
+        if with_ids and not all(ids):
+            raise Mismatch("a response has outputs with and without input ids") from nameless
+        if not response.answers:
+            return False
+        mode = Matching.BY_ID if with_ids else Matching.BY_ORDER
+        if self.matching is Matching.OPEN:
+            self.matching = mode
+            if mode is Matching.BY_ID:
+                for entry in [e for e in self._wire if e.answer is not None]:
+                    self._off_wire(entry)  # timed out before the first answer: known by id alone from now on
+            else:
+                self._late.clear()
+        elif self.matching is not mode:
+            raise Mismatch(
+                f"answers were matched {self.matching.value}, and one came that can only be matched {mode.value}"
+            ) from nameless
+        return with_ids
+
+    def _by_ids(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
+        found: dict[str, list[Output | ServerError]] = {}
+        for answer in response.answers:
+            found.setdefault(id_of(answer), []).append(answer)
+        for input_id, answers in found.items():
+            entry = self._by_id.get(input_id)
+            if entry is None or entry.request < 0:
+                late = self._late.pop(input_id, None)
+                if late is None:
+                    raise Mismatch(f"an answer came for input {input_id!r}, which awaits none")
+                continue
+            self._off_wire(entry)
+            yield entry, _result(entry, answers, response)
+
+    def _in_order(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
+        if not self._wire:
+            raise Mismatch("an answer came although every input sent was answered")
+        request = self._wire[0].request
+        if self.matching is Matching.BY_ID and self._wire[-1].request != request:
+            raise Mismatch("an answer came without input id, and several requests await one") from response.failure
+        group: list[Entry] = []
+        while self._wire and self._wire[0].request == request:
+            group.append(self._wire.popleft())
+        answers = response.answers
+        single = len(group) == 1
+        if response.failure is None and not single and len(answers) != len(group):
+            raise Mismatch(
+                f"{len(answers)} answers came for a request with {len(group)} inputs, and they don't say for which"
+            )
+        self._awaited.pop(request, None)
+        for index, entry in enumerate(group):
+            entry.request = -1
+            if entry.taken:
+                self.free(entry)
+            if entry.answer is not None:  # timed out meanwhile
+                self._late.pop(entry.item.id, None)
+            elif response.failure is not None:
+                yield entry, response.failure
+            elif single:
+                yield entry, _result(entry, answers, response)
+            elif isinstance(answer := answers[index], ServerError):
+                yield entry, answer
+            else:
+                id_, position = entry.item.id, entry.position
+                yield entry, Prediction(response.raw, (answer,), status=response.head, input_id=id_, position=position)
+
+    def settle(self, entry: Entry, answer: Prediction) -> None:
+        """Give an open entry its one answer."""
+        del self._open[entry.seq]
+        if self._by_id.get(entry.item.id) is entry:
+            del self._by_id[entry.item.id]
+        entry.answer = answer
+        if self.ordered:
+            self._done[entry.seq] = entry
+        else:
+            self._ready.append(entry)
+
+    def take(self) -> Entry | None:
+        """Take the next entry whose answer can be delivered, or None."""
+        if self.ordered:
+            entry = self._done.pop(self._next_taken, None)
+        else:
+            entry = self._ready.popleft() if self._ready else None
+        if entry is None:
+            return None
+        self._next_taken += 1
+        entry.taken = True
+        if entry.request < 0:
+            self.free(entry)
+        return entry
+
+    def next_deadline(self) -> float | None:
+        """When the next open entry times out, or None."""
+        usual, deadlines = self._usual, self._deadlines
+        while usual and (usual[0].answer is not None or usual[0].extended):
+            usual.popleft()
+        while deadlines:
+            when, seq = deadlines[0]
+            entry = self._open.get(seq)
+            if entry is not None and entry.deadline == when:
+                return min(when, usual[0].deadline) if usual else when
+            heapq.heappop(deadlines)
+        return usual[0].deadline if usual else None
+
+    def expired(self, now: float) -> list[Entry]:
+        """Entries that have timed out; `time_out` settles each."""
+        found: list[Entry] = []
+        while (when := self.next_deadline()) is not None and when <= now:
+            if self._usual and self._usual[0].deadline == when:
+                found.append(self._usual.popleft())
+            else:
+                found.append(self._open[heapq.heappop(self._deadlines)[1]])
+        return found
+
+    def time_out(self, entry: Entry, error: HeadraceError) -> None:
+        """Settle an entry with its timeout; its late answer will be discarded.
+
+        Where matching is by order, its place on the wire (and its slot) stays taken until that answer comes.
+        """
+        on_wire = entry.request >= 0
+        if on_wire and self.matching is Matching.BY_ID:
+            self._off_wire(entry)
+        elif on_wire:
+            self._awaits_no_more(entry.request)
+        if on_wire and self.matching is not Matching.BY_ORDER:
+            self._late[entry.item.id] = entry
+            if len(self._late) > LATE_MOST:
+                self._late.pop(next(iter(self._late)))
+        self.settle(entry, Prediction.failed(error, input_id=entry.item.id, position=entry.position))
+        entry.item = entry.item.emptied()  # its late answer is known by the id
+
+    def broken(self) -> list[Entry]:
+        """Note that the call is gone: nothing is on the wire, no late answer can come.
+
+        Returns:
+            The entries to send again, in order; those that rest come back by themselves.
+        """
+        while self._wire:
+            self._left_wire(self._wire.popleft())
+        self._late.clear()
+        return [entry for entry in self._open.values() if not entry.resting]
+
+    def _off_wire(self, entry: Entry) -> None:
+        self._wire.remove(entry)
+        self._left_wire(entry)
+
+    def _left_wire(self, entry: Entry) -> None:
+        if entry.answer is None:
+            self._awaits_no_more(entry.request)
+        entry.request = -1
+        if entry.taken:
+            self.free(entry)
+
+    def _awaits_no_more(self, request: int) -> None:
+        """Note that one input less of a request awaits its answer."""
+        left = self._awaited.pop(request, 0) - 1
+        if left > 0:
+            self._awaited[request] = left
+
+
+def _result(entry: Entry, answers: Sequence[Output | ServerError], response: Envelope) -> Prediction | ServerError:
+    for answer in answers:
+        if isinstance(answer, ServerError):
+            return answer
+    outputs = cast("Sequence[Output]", answers)
+    return Prediction(response.raw, outputs, status=response.head, input_id=entry.item.id, position=entry.position)

@@ -1,0 +1,1 @@
+"""Token streams: one input, many answers."""

@@ -1,0 +1,1 @@
+"""Calls with one answer: single inputs, lists, concurrent calls that share a request, and `map`."""

@@ -1,0 +1,255 @@
+"""Lists of inputs through unary calls: split within the limits, sent, and put together again in order.
+
+Of a mixed answer (10010) the good outputs are kept, and only those that failed in a way that passes are sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias, cast
+
+from headrace import codec
+from headrace.calls import responses
+from headrace.calls.batching import apart
+from headrace.calls.deadline import Deadline
+from headrace.calls.responses import Envelope, id_of
+from headrace.calls.retry import RETRIED
+from headrace.calls.session import Session
+from headrace.calls.unary.call import unary
+from headrace.config import Limits
+from headrace.errors import HeadraceError, PredictionFailed, ServerError
+from headrace.inputs import Input, split
+from headrace.results import Output, Prediction
+from headrace.status import Kind, fatal, kind_of
+from headrace.transport.base import Buffer, Metadata
+
+AT_ONCE = 8  # requests of one list that are under way together
+
+#: The inputs of one request, with their positions.
+_Group: TypeAlias = Sequence[tuple[int, Input]]
+
+
+def predict_one(
+    session: Session,
+    head: bytes,
+    item: Input,
+    *,
+    timeout: float | Deadline | None,
+    warm_up: float | None = None,
+    metadata: Metadata = (),
+) -> Coroutine[Any, Any, Prediction]:
+    """Send one input, loaded and checked, with an id.
+
+    Raises (when awaited):
+        HeadraceError: the input's error.
+    """
+    return unary(
+        session,
+        codec.PREDICT,
+        item.request(head),
+        functools.partial(responses.prediction, item.id),
+        metadata=metadata,
+        timeout=timeout,
+        warm_up=warm_up,
+        input_id=item.id,
+    )
+
+
+#: Gets the position of an input, and its prediction once that is final.
+Deliver = Callable[[int, Prediction], None]
+
+
+async def predict_many(
+    session: Session,
+    head: bytes,
+    items: Mapping[int, Input],
+    limits: Limits,
+    *,
+    deadline: Deadline,
+    warm_up: float | None = None,
+    metadata: Metadata = (),
+    deliver: Deliver = lambda *_: None,
+    wanted: Callable[[int], bool] = lambda _: True,
+    packed: bool = False,
+) -> dict[int, Prediction]:
+    """Send inputs in as few requests as the limits allow; one prediction each, failed ones with their error.
+
+    Args:
+        head: the request's template.
+        items: position -> input, loaded and checked, each with an id.
+        deadline: for everything; what has no answer by then fails with `DeadlineExceeded`.
+        deliver: gets each prediction as soon as it is final, others may still be tried again.
+        wanted: tells whether an input is still worth trying again.
+        packed: they fit into one request, and are the inputs of several, whom nobody but us has put together: where it
+            fails as a whole and that may be the fault of one of them, its halves are sent by themselves, and so on.
+
+    Raises:
+        ServerError: the server refuses them all (credential, permission, quota, unknown model).
+    """
+    attempts = session.attempts(warm_up=warm_up, fresh=False)  # its requests are the calls
+    work = _Round(session, head, limits, deadline, warm_up, metadata, deliver, packed)
+    left = dict(items)
+    while left:
+        await work.run(left)
+        again, work.again = work.again, {}
+        if not again:
+            break
+        error = next(iter(again.values()))
+        delay = attempts.after(error)
+        if delay is not None and kind_of(error) is Kind.WARMING and warm_up is None:
+            deadline.extend(delay)  # waiting for a deploying model has a budget of its own
+        if delay is None or delay >= deadline.remaining:
+            for position in again:
+                deliver(position, work.found[position])
+            break
+        session.counts.retries += 1
+        await asyncio.sleep(delay)
+        left = {position: items[position] for position in again if wanted(position)}
+    return work.found
+
+
+@dataclass(slots=True)
+class _Round:
+    """Sends each of some inputs once; keeps what came of it."""
+
+    session: Session
+    head: bytes
+    limits: Limits
+    deadline: Deadline
+    warm_up: float | None
+    metadata: Metadata
+    deliver: Deliver
+    packed: bool
+    found: dict[int, Prediction] = field(default_factory=dict)
+    again: dict[int, HeadraceError] = field(default_factory=dict)  # position -> why to send it again
+    encoded: dict[int, list[Buffer]] = field(default_factory=dict)  # of those that had to be measured
+
+    async def run(self, items: Mapping[int, Input]) -> None:
+        """Send inputs in requests within the limits."""
+        left = list(items.items())
+        if self.packed:
+            await self._send(left)
+            return
+        self.encoded = {position: item.encode() for position, item in left}
+        room = self.limits.request_bytes - len(self.head)
+        groups = split(list(items.values()), self.limits, map(codec.size_of, self.encoded.values()), room)
+        ready = [[left[index] for index in group] for group in groups]
+        if ready:
+            await self._send(ready[0])  # the first goes alone: what it is refused for, the others would be too
+        if len(ready) > 1:
+            errors = [error for position, _ in ready[0] if (error := self.found[position].error) is not None]
+            if len(errors) == len(ready[0]) and fatal(errors[0]):
+                raise errors[0]
+            await _together(ready[1:], self._send)
+
+    async def _send(self, group: _Group) -> None:
+        number = len(group)
+        whole = group[0][1].whole(self.head) if number == 1 else None
+        parts: list[Buffer] = [self.head] if whole is None else [whole]
+        if whole is None:
+            for position, item in group:
+                parts += self.encoded.get(position) or item.encode()
+        try:
+            response = await unary(
+                self.session,
+                codec.PREDICT,
+                parts,
+                lambda raw: _judge(raw, number),
+                metadata=self.metadata,
+                timeout=self.deadline,
+                warm_up=self.warm_up,
+                what=f"input {group[0][1].id}" if number == 1 else f"a request with {number} inputs",
+            )
+        except HeadraceError as error:
+            await self._refused(group, error)
+            return
+        found, again, deliver = self.found, self.again, self.deliver
+        for prediction in _predictions(response, group):
+            position = prediction.position
+            found[position] = prediction
+            failure = prediction.error
+            if failure is not None and kind_of(failure) in RETRIED:
+                again[position] = failure
+            else:
+                deliver(position, prediction)
+
+    async def _refused(self, group: _Group, error: HeadraceError) -> None:
+        """Deal with a request that failed as a whole, and was tried again already."""
+        if self.packed and len(group) > 1 and apart(error):
+            half = len(group) // 2
+            await _together([group[:half], group[half:]], self._send)
+            return
+        if len(group) == 1 and isinstance(error, ServerError):
+            error.input_id = error.input_id or group[0][1].id
+        for position, item in group:
+            self.found[position] = Prediction.failed(error, input_id=item.id, position=position)
+        for position, _ in group:
+            self.deliver(position, self.found[position])
+
+
+async def _together(groups: Sequence[_Group], send: Callable[[_Group], Awaitable[None]]) -> None:
+    """Send groups, at most `AT_ONCE` at a time; a cancellation cancels them all."""
+    left = iter(groups)
+
+    async def worker() -> None:
+        for group in left:
+            await send(group)
+
+    tasks = [asyncio.ensure_future(worker()) for _ in range(min(AT_ONCE, len(groups)))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+def _judge(raw: bytes, number: int) -> Envelope:
+    response = responses.read(raw)
+    if response.failure is not None:
+        raise response.failure
+    if number > 1 and len(response.answers) != number:
+        raise PredictionFailed(
+            f"the server answered with {len(response.answers)} outputs to {number} inputs",
+            request_id=response.head.req_id,
+        )
+    return response
+
+
+def _predictions(response: Envelope, group: _Group) -> Iterator[Prediction]:
+    """Give each input its answer: by id where all outputs carry known ones, else by order."""
+    raw, head, answers = response.raw, response.head, response.answers
+    if len(group) == 1:
+        position, item = group[0]
+        for answer in answers:
+            if isinstance(answer, ServerError):
+                answer.input_id = item.id
+                yield Prediction.failed(answer, input_id=item.id, position=position, raw=raw)
+                return
+        yield Prediction(raw, cast("Sequence[Output]", answers), status=head, input_id=item.id, position=position)
+        return
+    if id_of(answers[0]):
+        by_id = {id_of(answer): answer for answer in answers}
+        if len(by_id) == len(group) and all(item.id in by_id for _, item in group):
+            answers = [by_id[item.id] for _, item in group]
+    for (position, item), answer in zip(group, answers, strict=True):
+        if isinstance(answer, ServerError):
+            answer.input_id = item.id
+            yield Prediction.failed(answer, input_id=item.id, position=position, raw=raw)
+        else:
+            yield Prediction(raw, (answer,), status=head, input_id=item.id, position=position)
+
+
+def join(predictions: Sequence[Prediction]) -> Prediction:
+    """Put the good predictions of a list together as one."""
+    if len(predictions) == 1:
+        return predictions[0]
+    raws = list({id(prediction.raw): prediction.raw for prediction in predictions}.values())
+    outputs = [output for prediction in predictions for output in prediction._outputs]
+    ids = [prediction.input_id for prediction in predictions]
+    return Prediction(
+        raws[0] if len(raws) == 1 else b"".join(raws), outputs, status=predictions[0]._status, input_ids=ids
+    )

@@ -1,0 +1,66 @@
+"""What becomes of connections when the process forks.
+
+gRPC's core does not survive a fork: a child that inherits it hangs when it uses it, or brings its parent down, for both
+share what the core polls. So a core is not inherited: before a fork all idle connections are dropped, for the next call
+to make again, and the core ends with the last of them; a child makes its own. Where that cannot be, the child is told.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import Protocol
+
+from headrace.errors import ClosedError
+from headrace.transport.grpc import core
+
+SETTLE = 1.0  # seconds that a fork waits at most until the core has ended, where we used it
+
+
+class Holder(Protocol):
+    """What has connections."""
+
+    def let_go_of_idle(self) -> bool:
+        """Drop the connections that no call uses; False where some stay that a fork would break."""
+
+
+holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+_used = False  # we opened a connection since the last fork
+_busy = False  # the core could not be ended before the last fork
+_lost = False  # this is a child that inherited a core
+
+
+def use_core() -> None:
+    """Note that a connection is about to be opened over the core.
+
+    Raises:
+        ClosedError: this process inherited a core from its parent.
+    """
+    global _used
+    if _lost:
+        raise ClosedError(
+            "gRPC was in use when this process was forked, which it does not survive: fork when no call runs and no "
+            'other asyncio channel of gRPC is open, or start processes with the "spawn" method'
+        )
+    _used = True
+
+
+def _before() -> None:
+    global _used, _busy
+    ended = [holder.let_go_of_idle() for holder in list(holders)]  # every one, also after one that is busy
+    _busy = not all(ended)
+    if not _busy:
+        if _used:
+            _busy = not core.settle(SETTLE)
+        elif core.runs():
+            _busy = core.held()
+        _used = _busy
+
+
+def _after_in_child() -> None:
+    global _lost
+    _lost = _lost or _busy
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_child=_after_in_child)

@@ -1,0 +1,1 @@
+"""The transport in memory, for tests: no socket, real flow control."""
