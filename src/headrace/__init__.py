@@ -7,7 +7,7 @@ from headrace._version import __version__
 
 TYPE_CHECKING = False  # checkers know the name; importing typing would be most of what this file costs
 if TYPE_CHECKING:
-    from headrace.calls.generate.stream import PredictionStream
+    from headrace.calls.generate.stream import PredictionStream, TokenStream
     from headrace.calls.streams import DuplexStream, StreamStats
     from headrace.client import Client, ClientStats, ModelInfo
     from headrace.config import TLS, Coalesce, KeepAlive, Limits, RetryPolicy, Timeouts, Window
@@ -82,6 +82,7 @@ __all__ = [
     "StreamStats",
     "Throttled",
     "Timeouts",
+    "TokenStream",
     "TransportError",
     "Usage",
     "Window",
@@ -90,7 +91,7 @@ __all__ = [
 
 #: Where the public names are: room -> names. The imports above tell type checkers the same; a test compares them.
 _NAMES = {
-    "calls.generate.stream": "PredictionStream",
+    "calls.generate.stream": "PredictionStream TokenStream",
     "calls.streams": "DuplexStream StreamStats",
     "client": "Client ClientStats ModelInfo",
     "config": "TLS Coalesce KeepAlive Limits RetryPolicy Timeouts Window",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from headrace import codec, reference
 from headrace.calls.deadline import Deadline
-from headrace.calls.generate.stream import PredictionStream
+from headrace.calls.generate.stream import TokenStream
 from headrace.calls.options import (
     CALL_OPTIONS,
     STREAM_OPTIONS,
@@ -190,7 +190,7 @@ class Model:
         inputs: InputLike | Sequence[InputLike],
         input_type: InputType | None = None,
         **options: Unpack[CallOptions],
-    ) -> PredictionStream:
+    ) -> TokenStream:
         """Send one input and read the answer in pieces as they are made.
 
         Nothing is sent before the stream is entered or read. `timeout` bounds the wait for the first piece; the idle
@@ -208,7 +208,7 @@ class Model:
             return ready.request(head), ready.id
 
         timeouts = self._client.timeouts
-        return PredictionStream(
+        return TokenStream(
             self._client._session,
             prepare,
             metadata=given.metadata,
@@ -219,19 +219,19 @@ class Model:
 
     def generate_by_url(
         self, url: str, input_type: InputType | None = None, **options: Unpack[CallOptions]
-    ) -> PredictionStream:
+    ) -> TokenStream:
         """Send a URL that the server fetches, and read the answer in pieces."""
         return self.generate(Input.from_url(url, input_type), **options)
 
     def generate_by_bytes(
         self, data: InputLike, input_type: InputType | None = None, **options: Unpack[CallOptions]
-    ) -> PredictionStream:
+    ) -> TokenStream:
         """Send bytes or text, and read the answer in pieces."""
         return self.generate(Input.from_bytes(data, input_type), **options)
 
     def generate_by_filepath(
         self, path: str | os.PathLike[str], input_type: InputType | None = None, **options: Unpack[CallOptions]
-    ) -> PredictionStream:
+    ) -> TokenStream:
         """Send a file, and read the answer in pieces."""
         return self.generate(Input.from_filepath(path, input_type), **options)
 

@@ -279,7 +279,7 @@ class _Reader:
                 await ahead.ended()
 
 
-class PredictionStream:
+class TokenStream:
     """The answers of a unary-stream call; nothing is sent before it is entered or read.
 
     `async with` (leaving it early ends the call on the server) or plain `async for`; `await stream.text()` collects.
@@ -309,7 +309,7 @@ class PredictionStream:
 
     def __repr__(self) -> str:
         state = "closed" if self._done else "new" if self._reader.ahead is None else "open"
-        return f"<PredictionStream {state}: {self._reader.received} received>"
+        return f"<TokenStream {state}: {self._reader.received} received>"
 
     @property
     def received(self) -> int:
@@ -386,4 +386,7 @@ class PredictionStream:
             loop.call_soon_threadsafe(reader.stop)
 
 
-__all__ = ["PredictionStream", "Prepare"]
+#: Its name until it was told apart from the streams of many inputs.
+PredictionStream = TokenStream
+
+__all__ = ["PredictionStream", "Prepare", "TokenStream"]

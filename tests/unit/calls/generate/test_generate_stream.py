@@ -56,11 +56,11 @@ async def test_nothing_is_sent_before_it_is_entered_or_read(connect: Connect) ->
     stream = connect(double).generate_by_bytes("x")
     await asyncio.sleep(0)
     assert not double.server.calls
-    assert repr(stream) == "<PredictionStream new: 0 received>"
+    assert repr(stream) == "<TokenStream new: 0 received>"
     async for _ in stream:
         pass
     assert len(double.server.calls) == 1
-    assert repr(stream) == "<PredictionStream closed: 3 received>"
+    assert repr(stream) == "<TokenStream closed: 3 received>"
 
 
 async def test_a_piece_is_there_before_the_next_one_is_made(connect: Connect) -> None:
@@ -216,7 +216,7 @@ async def test_a_failure_after_it_is_a_broken_stream_with_the_text_so_far(connec
     assert double.attempts.total() == 1
 
 
-async def until_failed(stream: headrace.PredictionStream) -> None:
+async def until_failed(stream: headrace.TokenStream) -> None:
     await asyncio.wait_for(stream._reader.ended(), 5)
     assert not stream._reader.running
 
@@ -314,7 +314,7 @@ async def test_a_forgotten_stream_warns_and_ends_its_call(connect: Connect) -> N
     paced.turn.release()
     streams = [model.generate_by_bytes("x")]
     await anext(streams[0])
-    with pytest.warns(ResourceWarning, match="unclosed <PredictionStream open: 1 received>"):
+    with pytest.warns(ResourceWarning, match="unclosed <TokenStream open: 1 received>"):
         streams.clear()
     await double.server.until(lambda: double.server.calls[0].cancelled)
 
