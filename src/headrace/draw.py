@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from PIL import Image, ImageDraw, ImageFont
 
-    from headrace.results import Region
+    from headrace.results.views import Region
 
     Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
     Colour = tuple[int, int, int]

@@ -23,10 +23,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from headrace import media
-from headrace.results import Prediction
+from headrace.results.prediction import Prediction
 
 if TYPE_CHECKING:
-    from headrace.results import Concept, Region
+    from headrace.results.views import Concept, Region
 
 File: TypeAlias = "str | os.PathLike[str] | IO[str]"
 COLUMNS = (

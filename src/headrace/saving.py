@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from headrace.results import Prediction
+    from headrace.results.prediction import Prediction
 
 _EXPORTS = ("json", "jsonl", "csv")
 _PIL_NAMES = {"jpg": "JPEG", "tif": "TIFF"}

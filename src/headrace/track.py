@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from headrace.errors import ConfigError
-from headrace.results import Region
+from headrace.results.views import Region
 
 
 @dataclass(slots=True)

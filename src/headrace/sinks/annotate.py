@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from headrace.draw import draw_boxes
-from headrace.results import Concept, Region
+from headrace.results.views import Concept, Region
 
 if TYPE_CHECKING:
     from PIL.Image import Image

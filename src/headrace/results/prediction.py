@@ -1,4 +1,4 @@
-"""What comes out of a model: `Prediction` and its typed views.
+"""One answer of a model, or those of a batch: `Prediction`.
 
 The protocol's own paths work (`p.outputs[0].data.text.raw`) next to short ones (`p.text`, `p.concepts`, ...).
 """
@@ -8,13 +8,23 @@ from __future__ import annotations
 import array
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace import codec, media
 from headrace.errors import HeadraceError, PredictionFailed, ServerError, frameless
+from headrace.results.views import (
+    Concept,
+    Frame,
+    Region,
+    Status,
+    Usage,
+    concepts_of,
+    frames_of,
+    regions_of,
+    status_of,
+)
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import status_pb2
 
@@ -24,123 +34,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from headrace.draw import Picture
-
-
-class Concept(NamedTuple):
-    """A label with its value (0..1). Source: `data.concepts`."""
-
-    name: str
-    value: float
-    id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A part of a picture: corners as fractions (0..1, rows downwards), its concepts, its mask as PNG bytes or None.
-
-    Source: `data.regions`, `region_info.bounding_box`, `region_info.mask`.
-    """
-
-    top: float
-    left: float
-    bottom: float
-    right: float
-    value: float
-    concepts: tuple[Concept, ...] = ()
-    mask: bytes | None = None
-    text: str = ""
-    track_id: str = ""
-
-    @property
-    def name(self) -> str:
-        """The best concept's name, "" when there is none."""
-        return self.concepts[0].name if self.concepts else ""
-
-    @property
-    def box(self) -> tuple[float, float, float, float]:
-        """The box as (left, top, right, bottom) in fractions of the picture; all 0 where there is none."""
-        return self.left, self.top, self.right, self.bottom
-
-    def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """The box as (left, top, right, bottom) in pixels of a picture of `width` x `height`."""
-        return (
-            round(self.left * width),
-            round(self.top * height),
-            round(self.right * width),
-            round(self.bottom * height),
-        )
-
-    def mask_picture(self) -> Image.Image:
-        """Decode the mask, which covers the whole picture: mode "L", 255 where it is surest, 0 outside.
-
-        Raises:
-            ConfigError: Pillow isn't installed (extra `images`).
-            PredictionFailed: there is no mask, or it cannot be decoded, or it has more than 85 megapixels.
-        """
-        if self.mask is None:
-            raise PredictionFailed(f"region {self.name!r} has no mask")
-        try:
-            return media.decode_mask(self.mask)
-        except media.BadPicture as error:
-            raise PredictionFailed(f"the mask of region {self.name!r} cannot be used: {error}") from error
-
-    def mask_array(self, size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
-        """Decode the mask as an array of shape (height, width): True for the pixels that belong to the region.
-
-        Those are the ones of at least half of the brightest. For the values themselves, `mask_picture()`.
-
-        Args:
-            size: (width, height) of the picture that the mask is for; None: the mask's own size, which can be smaller.
-
-        Raises:
-            ConfigError: Pillow or numpy isn't installed (extra `images`).
-            PredictionFailed: as for `mask_picture`.
-        """
-        numpy = media.require("numpy", "masks as arrays")
-        picture = self.mask_picture()
-        if size is not None and size != picture.size:
-            picture = picture.resize(size)
-        inside: NDArray[np.bool_] = numpy.asarray(picture) >= 128
-        return inside
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """One frame of a video: its index, its time in milliseconds, what was found. Source: `data.frames`."""
-
-    index: int
-    time_ms: int
-    concepts: tuple[Concept, ...] = ()
-    regions: tuple[Region, ...] = ()
-
-    @property
-    def time(self) -> float:
-        """Its time in seconds from the start of the video."""
-        return self.time_ms / 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens that an answer cost, as the server counts them. Source: `outputs[].prompt_tokens` and siblings."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cached_tokens: int = 0
-
-    @property
-    def total_tokens(self) -> int:
-        """Prompt and completion."""
-        return self.prompt_tokens + self.completion_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """How the server says it went."""
-
-    code: int
-    description: str = ""
-    details: str = ""
-    request_id: str = ""
 
 
 #: An output, decoded or still bytes.
@@ -420,43 +313,3 @@ class Prediction:
         from headrace.draw import draw
 
         return draw(image, self.regions)
-
-
-def concepts_of(data: pb.Data) -> tuple[Concept, ...]:
-    """Read the concepts of a part of the protocol's data."""
-    return tuple([Concept(c.name, c.value, c.id) for c in data.concepts])
-
-
-def frames_of(data: pb.Data) -> tuple[Frame, ...]:
-    """Read the frames of a part of the protocol's data."""
-    return tuple(
-        Frame(f.frame_info.index, f.frame_info.time, concepts_of(f.data), regions_of(f.data)) for f in data.frames
-    )
-
-
-def regions_of(data: pb.Data) -> tuple[Region, ...]:
-    """Read the regions of a part of the protocol's data."""
-    found = []
-    for region in data.regions:
-        info = region.region_info
-        box = info.bounding_box
-        concepts = concepts_of(region.data)
-        found.append(
-            Region(
-                box.top_row,
-                box.left_col,
-                box.bottom_row,
-                box.right_col,
-                region.value or (concepts[0].value if concepts else 0.0),
-                concepts,
-                info.mask.image.base64 or None,
-                region.data.text.raw,
-                region.track_id,
-            )
-        )
-    return tuple(found)
-
-
-def status_of(status: status_pb2.Status) -> Status:
-    """Read a status of the protocol."""
-    return Status(int(status.code), status.description, status.details, status.req_id)
