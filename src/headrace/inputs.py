@@ -383,7 +383,7 @@ def pillow_wanted(item: Input) -> bool:
 
 def _pillows(data: Buffer) -> bool:
     """Whether it takes Pillow to tell a picture's size: of a format that we know, but don't read."""
-    return len(data) >= _SMALL_IMAGE and media.extension(bytes(data[:16])) in ("bmp", "tif", "webp", "mp4")  # and AVIF
+    return len(data) >= _SMALL_IMAGE and media.extension(data[:64]) in ("bmp", "tif", "webp", "avif")
 
 
 _SMALL_IMAGE = 4096  # bytes below which a picture's pixels aren't worth looking at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -109,3 +110,24 @@ def sound_only(path: Path) -> Path:
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def tiny(container: str, codec: str) -> bytes:
+    """Encode three small grey pictures, or a moment of silence, with a codec into a container."""
+    out = io.BytesIO()
+    with av.open(out, "w", format=container) as target:
+        if av.Codec(codec, "w").type == "video":
+            stream: Any = target.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+            frames: list[Any] = [av.VideoFrame.from_image(Image.new("RGB", (64, 48), GREY)) for _ in range(3)]
+        else:
+            rate = 48_000
+            stream = target.add_stream(codec, rate=rate, layout="mono")
+            silence = np.zeros((1, 4096), np.int16)
+            frames = [av.AudioFrame.from_ndarray(silence, format="s16", layout="mono") for _ in range(3)]
+            for number, frame in enumerate(frames):
+                frame.sample_rate, frame.pts = rate, number * 4096
+        for frame in frames:
+            target.mux(stream.encode(frame))
+        target.mux(stream.encode(None))
+    return out.getvalue()

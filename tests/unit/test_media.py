@@ -8,11 +8,12 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 from headrace import media
 from headrace.errors import ConfigError
 from headrace.media import BadPicture
+from tests.support import clips
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options: bool) -> bytes:
@@ -32,10 +33,97 @@ def test_extension_by_first_bytes(form: str, extension: str) -> None:
     assert extension in media.PICTURES
 
 
-def test_extension_of_other_kinds() -> None:
+def _brand(major: bytes, *compatible: bytes) -> bytes:
+    names = major + b"\0\0\0\0" + b"".join(compatible)
+    return (len(names) + 8).to_bytes(4) + b"ftyp" + names
+
+
+#: First bytes -> what people call the format and what is in it; None: nothing that we know by its bytes.
+HEADS = [
+    (b"\xff\xd8\xff\xe0", "JPEG", "image"),
+    (b"II*\0", "TIFF", "image"),
+    (b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28", "BMP", "image"),
+    (b"RIFF\0\0\0\0WEBPVP8 ", "WebP", "image"),
+    (b"RIFF\0\0\0\0WAVEfmt ", "WAV", "audio"),
+    (b"RIFF\0\0\0\0AVI LIST", "AVI", "video"),
+    (_brand(b"heic", b"mif1", b"heic"), "HEIC", "image"),
+    (_brand(b"heix"), "HEIC", "image"),
+    (_brand(b"mif1", b"miaf", b"heic"), "HEIC", "image"),
+    (_brand(b"mif1", b"avif", b"miaf"), "AVIF", "image"),
+    (_brand(b"avif", b"mif1"), "AVIF", "image"),
+    (_brand(b"avis"), "AVIF", "image"),
+    (_brand(b"M4A ", b"mp42"), "M4A", "audio"),
+    (_brand(b"M4B ", b"mp42"), "M4A", "audio"),
+    (_brand(b"mp42", b"isom"), "MP4", "video"),
+    (_brand(b"3gp5"), "MP4", "video"),
+    (_brand(b"qt  "), "QuickTime", "video"),
+    (b"\0\0\0\x08wide\0\0\x10\0mdat", "QuickTime", "video"),
+    (b"ID3\x03", "MP3", "audio"),
+    (b"\xff\xfb\x90\x64", "MP3", "audio"),
+    (b"\xff\xf3\x40\xc4", "MP3", "audio"),
+    (b"\xff\xf1\x50\x80", "AAC", "audio"),
+    (b"\xff\xf9\x50\x80", "AAC", "audio"),
+    (b"FORM\0\0\0\x20AIFFCOMM", "AIFF", "audio"),
+    ("hello there".encode("utf-16"), "UTF-16 text", "text"),
+    (b"\xfe\xff" + "hello there".encode("utf-16-be"), "UTF-16 text", "text"),
+    (b"FLV\x01", "FLV", "video"),
+    (b"BMW is a car maker", None, None),
+    (b"The free lunch", None, None),
+    (b"GIF8 is no version", None, None),
+    (b"Gone with the wind " * 40, None, None),
+    (b"#!/bin/sh", None, None),
+    (b"\xff\xe0", None, None),
+    (b"", None, None),
+]
+
+
+@pytest.mark.parametrize(("head", "name", "kind"), HEADS, ids=[f"{h[:12]!r}" for h, _, _ in HEADS])
+def test_format_by_first_bytes(head: bytes, name: str | None, kind: str | None) -> None:
+    for data in (head, bytearray(head), memoryview(head)):
+        found = media.format_of(data)
+        assert (found.name if found else None) == name
+        assert media.kind(data) == kind
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "kind"),
+    [
+        ("mp4", "mpeg4", "video"),
+        ("mov", "mpeg4", "video"),
+        ("avi", "mpeg4", "video"),
+        ("matroska", "mpeg4", "video"),
+        ("asf", "wmv2", "video"),
+        ("flv", "flv1", "video"),
+        ("mpegts", "mpeg2video", "video"),
+        ("mpeg", "mpeg2video", "video"),
+        ("ipod", "aac", "audio"),
+        ("adts", "aac", "audio"),
+        ("wav", "pcm_s16le", "audio"),
+        ("aiff", "pcm_s16be", "audio"),
+        ("mp3", "libmp3lame", "audio"),
+        ("flac", "flac", "audio"),
+        ("ogg", "libopus", "audio"),
+    ],
+)
+def test_kind_of_files_that_encoders_write(container: str, codec: str, kind: str) -> None:
+    data = clips.tiny(container, codec)
+    assert media.kind(data) == kind
+    assert media.kind(data[: media.HEAD_BYTES]) == kind
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow without AVIF")
+def test_kind_of_an_avif_picture() -> None:
+    data = encoded(Image.new("RGB", (30, 20)), "AVIF")
+    assert (media.kind(data), media.extension(data)) == ("image", "avif")
+
+
+def test_kind_by_name_and_extension() -> None:
     heads = (b"RIFF\0\0\0\0WAVE", b"fLaC", b"\0\0\0\x18ftypmp42", b"#!/bin/sh", b"")
     assert [media.extension(head) for head in heads] == ["wav", "flac", "mp4", "bin", "bin"]
     assert [media.extension_of_path(suffix) for suffix in (".JPEG", ".tiff", ".png", "")] == ["jpg", "tif", "png", ""]
+    names = {"a/B.HEIC": "image", "x.avif": "image", "book.m4b": "audio", "song.aac": "audio", "clip.mov": "video"}
+    assert {name: media.kind_of_name(name) for name in names} == names
+    assert [media.kind_of_name(name) for name in ("png", ".png", "a.png/b", "node.js", "3.14", "")] == [None] * 6
 
 
 @pytest.mark.parametrize("form", ["PNG", "GIF", "JPEG", "progressive", "with a picture inside"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headrace import media
 from headrace.cli import given as g
 from headrace.cli.given import Given
 
@@ -45,7 +46,7 @@ def _expand(word: str, kind: str | None, position: int) -> Iterable[Given]:
         paths = sorted(found for found in glob.iglob(str(path), recursive=True) if os.path.isfile(found))
         return _nonempty((by_name(found, kind) for found in paths), f"no file matches {word}")
     if "/" in word and not any(c.isspace() for c in word):  # a stream's words are paths sooner than texts
-        what = "folder" if word.endswith("/") else "file" if g.by_extension(word) else "file or folder"
+        what = "folder" if word.endswith("/") else "file" if media.kind_of_name(word) else "file or folder"
         raise click.UsageError(f"missing {what}: {word}")
     return [g.from_word(word, kind, position)]  # missing, or a text
 
@@ -77,13 +78,13 @@ def from_line(line: str, kind: str | None, position: int) -> Given:
 
 def by_name(path: str, kind: str | None) -> Given:
     """Take a file; a bad one among many fails alone, when it is read."""
-    return Given("file", path, kind or g.by_extension(path) or _by_content(path), path)
+    return Given("file", path, kind or _by_content(path) or media.kind_of_name(path), path)
 
 
 def _by_content(path: str) -> str | None:
     try:
         with open(path, "rb") as file:
-            return g.sniff(file.read(64))
+            return media.kind(file.read(media.HEAD_BYTES))
     except OSError:
         return None
 
@@ -92,7 +93,7 @@ def _folder(folder: Path, kind: str | None) -> Iterator[Given]:
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
-            known = g.by_extension(name)
+            known = media.kind_of_name(name)
             if not name.startswith(".") and (known == kind if kind else known is not None):
                 yield by_name(os.path.join(root, name), kind)
 

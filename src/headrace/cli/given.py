@@ -12,16 +12,11 @@ from urllib.parse import urlsplit
 
 import click
 
+from headrace import media
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Extension -> input type. Also what makes a word look like a file's name rather than like text.
-EXTENSIONS = {
-    **dict.fromkeys(("jpg", "jpeg", "png", "gif", "bmp", "webp", "tif", "tiff"), "image"),
-    **dict.fromkeys(("mp4", "mov", "avi", "wmv", "3gp", "3gpp", "mkv", "webm", "m4v"), "video"),
-    **dict.fromkeys(("wav", "mp3", "flac", "ogg", "m4a"), "audio"),
-    **dict.fromkeys(("txt", "md", "rst", "csv", "json", "html"), "text"),
-}
 _MODEL_REF = re.compile(r"(https?://[^/\s]+/)?[^/\s:]+/[^/\s]+/models/[^/\s]+(/(versions|model_version_id)/[^/\s]+)?/?")
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
@@ -65,18 +60,18 @@ def from_file(path: str, kind: str | None) -> Given:
         if found.is_dir():
             raise click.UsageError(f"{path} is a folder; `headrace stream` takes folders")
         with found.open("rb") as file:
-            head = file.read(64)
+            head = file.read(media.HEAD_BYTES)
     except FileNotFoundError:
         raise click.UsageError(f"missing {'folder' if path.endswith('/') else 'file'}: {path}") from None
     except (OSError, ValueError) as error:
         raise click.UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    return Given("file", str(found), kind or sniff(head) or by_extension(path), path)
+    return Given("file", str(found), kind or media.kind(head) or media.kind_of_name(path), path)
 
 
 def from_url(url: str, kind: str | None) -> Given:
     """Take a URL; its type by the extension of its path."""
     name = urlsplit(url).path.rpartition("/")[2] or urlsplit(url).hostname or "url"
-    return Given("url", url, kind or by_extension(urlsplit(url).path), name)
+    return Given("url", url, kind or media.kind_of_name(urlsplit(url).path), name)
 
 
 def from_text(text: str, kind: str | None, position: int = 0) -> Given:
@@ -99,7 +94,7 @@ def from_stdin(kind: str | None) -> Given:
     data = sys.stdin.buffer.read()
     if not data:
         raise click.UsageError("no input: stdin is empty")
-    kind = kind or sniff(data[:64])
+    kind = kind or media.kind(data)
     if kind is None and _is_text(data):
         kind = "text"
     if kind == "text":
@@ -138,30 +133,7 @@ def looks_like_file(word: str) -> bool:
         return False
     if is_url(word):
         return False
-    return by_extension(word) is not None or word.startswith(("./", "../", "/", "~/")) or word.endswith("/")
-
-
-def by_extension(path: str) -> str | None:
-    """Give the input type that a file's extension stands for."""
-    stem, dot, extension = path.rpartition("/")[2].rpartition(".")
-    return EXTENSIONS.get(extension.lower()) if dot and stem else None
-
-
-def sniff(head: bytes) -> str | None:
-    """Give the input type that a file's first bytes show, None where they show none."""
-    if head.startswith((b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")):
-        return "image"
-    if head.startswith(b"BM") and len(head) > 14 and head[6:10] == b"\0\0\0\0":
-        return "image"
-    if head.startswith(b"RIFF"):
-        return {b"WEBP": "image", b"WAVE": "audio", b"AVI ": "video"}.get(head[8:12])
-    if head[4:8] == b"ftyp":
-        return "audio" if head[8:11] == b"M4A" else "video"
-    if head.startswith((b"\x1a\x45\xdf\xa3", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11")):  # Matroska, ASF
-        return "video"
-    if head.startswith((b"ID3", b"fLaC", b"OggS", b"\xff\xfb", b"\xff\xf3", b"\xff\xf2")):
-        return "audio"
-    return None
+    return media.kind_of_name(word) is not None or word.startswith(("./", "../", "/", "~/")) or word.endswith("/")
 
 
 def split_model(

@@ -19,29 +19,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    ("head", "kind"),
-    [
-        (b"\xff\xd8\xff\xe0", "image"),
-        (PNG, "image"),
-        (b"GIF89a", "image"),
-        (b"II*\0", "image"),
-        (b"BM\x36\0\0\0\0\0\0\0\x36\0\0\0\x28", "image"),
-        (b"RIFF\0\0\0\0WEBPVP8 ", "image"),
-        (b"RIFF\0\0\0\0WAVEfmt ", "audio"),
-        (b"RIFF\0\0\0\0AVI LIST", "video"),
-        (b"\0\0\0\x18ftypmp42", "video"),
-        (b"\0\0\0\x18ftypM4A ", "audio"),
-        (b"ID3\x03", "audio"),
-        (b"BMW is a car maker", None),
-        (b"hello", None),
-        (b"", None),
-    ],
-)
-def test_sniff_by_first_bytes(head: bytes, kind: str | None) -> None:
-    assert g.sniff(head) == kind
-
-
 def test_an_existing_file_is_a_file_and_its_bytes_beat_its_name(folder: Path) -> None:
     (folder / "picture.txt").write_bytes(PNG)
     (folder / "word").write_bytes(b"just text")
