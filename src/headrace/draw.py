@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from headrace import media
+from headrace import media, pictures
 from headrace.media import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def draw(image: Picture, boxes: Iterable[Boxed], *, max_pixels: int = MAX_PIXELS
             image = pillow.fromarray(image)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"cannot draw on {type(image).__name__}: {error}") from error
-    return draw_boxes(media.require("PIL.ImageOps", "drawings").exif_transpose(image), boxes)
+    return draw_boxes(pictures.upright(image), boxes)
 
 
 def draw_boxes(picture: Image.Image, boxes: Iterable[Boxed]) -> Image.Image:
@@ -88,7 +88,7 @@ def draw_boxes(picture: Image.Image, boxes: Iterable[Boxed]) -> Image.Image:
     boxes = sorted(boxes, key=lambda b: b.value)
     from PIL import ImageDraw, ImageFont
 
-    drawn = picture.convert("RGB")
+    drawn = pictures.rgb(picture)
     if drawn is picture:
         drawn = picture.copy()
     shorter = min(drawn.size)

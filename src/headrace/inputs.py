@@ -400,11 +400,13 @@ def _pixels(data: Buffer) -> int:
 
     from PIL import Image
 
+    from headrace.pictures import formats
+
     file = io.BytesIO(data) if isinstance(data, bytes) else cast("BinaryIO", View(data))  # neither copies it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file) as image:
+            with Image.open(file, formats=formats()) as image:
                 return image.width * image.height
     except Image.DecompressionBombError:
         return sys.maxsize

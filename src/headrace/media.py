@@ -6,19 +6,17 @@ Pillow and numpy (extra `images`) are imported when something is decoded.
 from __future__ import annotations
 
 import importlib
-import io
-import warnings
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from headrace import pictures
 from headrace.errors import ConfigError
+from headrace.pictures import MAX_PIXELS as MAX_PIXELS
+from headrace.pictures import BadPicture as BadPicture
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from headrace.transport.base import Buffer
-
-#: Most pixels of a picture that is decoded; the hosted service takes no larger ones either.
-MAX_PIXELS = 85_000_000
 
 PICTURES = frozenset(("png", "jpg", "gif", "bmp", "tif", "webp"))
 SOUNDS = frozenset(("wav", "mp3", "flac", "ogg"))
@@ -88,10 +86,6 @@ _BRANDS = {
     b"qt  ": Format("QuickTime", "video", "mov"),
 }
 _ANY_PICTURE = (b"mif1", b"mif2", b"msf1", b"miaf")  # brands that leave the codec to the compatible ones
-
-
-class BadPicture(ValueError):
-    """Bytes that are no picture, a broken one, or one that is too large to decode."""
 
 
 def format_of(data: Buffer) -> Format | None:
@@ -192,27 +186,14 @@ def extension_of_path(suffix: str) -> str:
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode a picture.
+    """Decode a picture: JPEG, PNG, GIF, BMP, WEBP or TIFF, and AVIF where Pillow can.
 
     Raises:
         ConfigError: Pillow isn't installed.
-        BadPicture: not a picture, a broken one, or one of more than `max_pixels` (found before it is decoded).
+        BadPicture: not such a picture, a broken one, or one of more than `max_pixels` (found before it is decoded).
     """
-    pillow = require("PIL.Image", "pictures")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)  # the cap below is stricter
-            picture: Image.Image = pillow.open(io.BytesIO(data))
-            with picture:
-                _check_size(picture, max_pixels)
-                picture.load()
-                return picture
-    except BadPicture:
-        raise
-    except pillow.DecompressionBombError:
-        raise BadPicture(f"the picture has more than {max_pixels:,} pixels") from None
-    except Exception as error:  # decoders raise anything when a file is broken
-        raise BadPicture("the bytes are no picture that can be decoded") from error
+    require("PIL.Image", "pictures")
+    return pictures.decode(data, max_pixels)
 
 
 def size(data: bytes) -> tuple[int, int]:
@@ -222,14 +203,8 @@ def size(data: bytes) -> tuple[int, int]:
         ConfigError: Pillow isn't installed.
         BadPicture: not a picture.
     """
-    pillow = require("PIL.Image", "pictures")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
-            with pillow.open(io.BytesIO(data)) as picture:
-                return int(picture.width), int(picture.height)
-    except Exception as error:
-        raise BadPicture("the bytes are no picture that can be read") from error
+    require("PIL.Image", "pictures")
+    return pictures.size(data)
 
 
 def decode_mask(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -273,8 +248,3 @@ def require(module: str, what: str) -> Any:
     except ImportError:
         name = "Pillow" if module.startswith("PIL") else module
         raise ConfigError(f"{what} need {name}: pip install 'headrace[images]'") from None
-
-
-def _check_size(picture: Image.Image, max_pixels: int) -> None:
-    if picture.width * picture.height > max_pixels:
-        raise BadPicture(f"the picture has {picture.width}x{picture.height} pixels, more than {max_pixels:,}")

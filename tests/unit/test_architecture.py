@@ -22,7 +22,7 @@ FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE / 
 #: Rooms from the bottom up: each may import those of its own floor and of the floors below.
 FLOORS = (
     ("errors", "_version", "v2"),
-    ("target", "status", "events", "reference", "media", "reading"),
+    ("target", "status", "events", "reference", "media", "pictures", "reading"),
     ("config", "credentials", "local", "draw"),
     ("transport", "flow"),
     ("codec", "channels"),
@@ -179,6 +179,55 @@ def test_nothing_of_the_core_imports_an_extra_at_its_top() -> None:
         if name.split(".")[0] in extras
     }
     assert not wrong
+
+
+def pillow_doors(path: Path) -> Iterator[str]:
+    """Give each place of a file where Pillow opens a picture without being told its formats."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {"PIL.Image"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module in ("PIL", "PIL.Image"):
+            names |= {
+                (alias.asname or alias.name) if alias.name == "Image" else f"={alias.asname or alias.name}"
+                for alias in node.names
+                if alias.name in ("Image", "open")
+            }
+        elif isinstance(node, ast.Import):
+            names |= {alias.asname for alias in node.names if alias.name == "PIL.Image" and alias.asname}
+        elif isinstance(node, ast.Assign) and "'PIL.Image'" in ast.unparse(node.value):
+            names |= {ast.unparse(target) for target in node.targets}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        door = ast.unparse(node.func)
+        opens = door.removesuffix(".open") in names if door.endswith(".open") else f"={door}" in names
+        if opens and not any(keyword.arg == "formats" for keyword in node.keywords):
+            yield f"{path.name}:{node.lineno} {door}"
+        if door.endswith("ImageFile.Parser"):
+            yield f"{path.name}:{node.lineno} {door}, which takes any format"
+
+
+@pytest.mark.parametrize(
+    ("source", "doors"),
+    [
+        ("from PIL import Image\nImage.open(file)", 1),
+        ("from PIL import Image as Pictures\nPictures.open(file)", 1),
+        ("from PIL.Image import open as look\nlook(file)", 1),
+        ("import PIL.Image\nPIL.Image.open(file)", 1),
+        ("import PIL.Image as I\nI.open(file)", 1),
+        ("pillow = require('PIL.Image', 'pictures')\npillow.open(file)", 1),
+        ("from PIL import ImageFile\nImageFile.Parser()", 1),
+        ("from PIL import Image\nImage.open(file, formats=FORMATS)", 0),
+        ("import av\nav.open(file)\nopen(file)", 0),
+    ],
+)
+def test_pictures_opened_in_any_format_are_found(tmp_path: Path, source: str, doors: int) -> None:
+    (tmp_path / "module.py").write_text(source)
+    assert len(list(pillow_doors(tmp_path / "module.py"))) == doors
+
+
+def test_pictures_are_opened_in_named_formats_only() -> None:
+    assert not [door for path in FILES for door in pillow_doors(path)]
 
 
 def test_importing_the_package_is_cheap() -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Self
 
+from headrace import pictures
 from headrace.errors import ConcurrentUse, ConfigError, InputError
 from headrace.flow.pipe import EndOfPipe, Overflow
 from headrace.inputs import Field
@@ -72,9 +73,7 @@ class FrameInput(SourceInput):
 
     def picture(self) -> Image:
         """Decode it to a Pillow picture (RGB). Blocking, a few milliseconds."""
-        from PIL import Image
-
-        return Image.open(io.BytesIO(self.fields[0].payload)).convert("RGB")
+        return pictures.decode(self.jpeg).convert("RGB")
 
 
 @dataclass(frozen=True, slots=True)
