@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli import CANARY, URL, Run
+from tests.support.forkserver import ForkServer, serving
 
 
 @pytest.fixture(scope="module")
@@ -44,21 +45,24 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[ForkServer]:
+    """Give a process that runs commands without importing the command line again."""
+    with serving() as server:
+        yield server
+
+
 @pytest.fixture
-def run(tmp_path: Path, environment: dict[str, str]) -> Run:
-    """Give a function that runs `headrace ARGV` in a folder of its own."""
+def run(tmp_path: Path, environment: dict[str, str], forks: ForkServer) -> Run:
+    """Give a function that runs `headrace ARGV` in a process and a folder of its own."""
 
     def headrace(*argv: str, input: str | bytes | None = None, **env: str) -> subprocess.CompletedProcess[str]:
-        given = input.encode() if isinstance(input, str) else input
-        done = subprocess.run(
-            [sys.executable, "-m", "headrace.cli", *argv],
-            input=given,
-            stdin=subprocess.DEVNULL if given is None else None,
-            capture_output=True,
-            cwd=tmp_path,
-            env={**environment, **env},
+        done = forks.run(
+            argv,
+            stdin=input.encode() if isinstance(input, str) else input,
+            environment={**environment, **env},
+            folder=tmp_path,
             timeout=60,
-            check=False,
         )
         out, err = done.stdout.decode(), done.stderr.decode()
         assert "Traceback" not in err

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shlex
-import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +15,7 @@ from headrace.reference import ModelRef
 from headrace.testing import ModelDouble, ReceivedInput
 from headrace.v2 import resources_pb2 as pb
 from tests.support.bridge import serving
+from tests.support.forkserver import ForkServer
 
 CANARY = "canary-0123456789abcdef"
 SAMPLES = "https://samples.clarifai.com"
@@ -173,22 +174,13 @@ def kebab(command: str) -> str:
     return " ".join(word.replace("_", "-") if word.startswith("--") else word for word in command.split(" "))
 
 
-async def headrace(command: str, address: str, stdin: bytes = b"") -> tuple[int, str, str]:
+async def headrace(forks: ForkServer, command: str, address: str, stdin: bytes = b"") -> tuple[int, str, str]:
     """Run a documented command as its user would, with the credential and the server in the environment."""
     program, *argv = shlex.split(command)
     assert program == "clarifai"
     environment = {**os.environ, "CLARIFAI_PAT": CANARY, "CLARIFAI_API_BASE": address, "PYTHONIOENCODING": "utf-8"}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "headrace.cli", *argv),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment,
-    )
-    out, err = await process.communicate(stdin)
-    process._transport.close()  # type: ignore[attr-defined]
-    assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    done = await asyncio.to_thread(forks.run, argv, stdin=stdin, environment=environment, folder=Path.cwd(), timeout=60)
+    return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 KEBAB = (
@@ -205,10 +197,10 @@ KEBAB = (
     [(name, row.command) for name, row in TABLE.items()]
     + [pytest.param(name, kebab(TABLE[name].command), id=f"{name}, kebab") for name in KEBAB],
 )
-async def test_a_documented_command_reaches_the_server(name: str, command: str) -> None:
+async def test_a_documented_command_reaches_the_server(name: str, command: str, forks: ForkServer) -> None:
     double = ModelDouble(older)
     async with serving(double) as server:
-        done = await headrace(command, server.address)
+        done = await headrace(forks, command, server.address)
     assert done == (0, "an answer\n", "")
     (item,) = [item for item in double.inputs if not asks_for_signatures(item)]
     check(item, TABLE[name])
@@ -223,10 +215,10 @@ def asks_for_signatures(item: ReceivedInput) -> bool:
     return "_method_name" in item.data.metadata
 
 
-async def test_a_model_that_answers_anything_to_everything_is_an_older_one() -> None:
+async def test_a_model_that_answers_anything_to_everything_is_an_older_one(forks: ForkServer) -> None:
     double = ModelDouble(lambda item: "whatever")
     async with serving(double) as server:
-        done = await headrace(f"clarifai model predict {O4_MINI} -i prompt=Hi", server.address)
+        done = await headrace(forks, f"clarifai model predict {O4_MINI} -i prompt=Hi", server.address)
     assert done == (0, "whatever\n", "")
     assert double.inputs[-1].text == "Hi"
 
@@ -272,7 +264,7 @@ def signature(name: str, method_type: int, iterator: bool = False) -> pb.MethodS
     )
 
 
-async def run_typed(words: str, stdin: bytes = b"") -> tuple[tuple[int, str, str], ModelDouble]:
+async def run_typed(forks: ForkServer, words: str, stdin: bytes = b"") -> tuple[tuple[int, str, str], ModelDouble]:
     """Run a command against a model with method signatures; it answers as such models do."""
 
     def answer(item: ReceivedInput) -> Any:
@@ -284,7 +276,7 @@ async def run_typed(words: str, stdin: bytes = b"") -> tuple[tuple[int, str, str
 
     double = ModelDouble(answer, signatures=[signature("predict", 1), signature("generate", 2, iterator=True)])
     async with serving(double) as server:
-        return await headrace(f"clarifai model predict {O4_MINI} {words}", server.address, stdin), double
+        return await headrace(forks, f"clarifai model predict {O4_MINI} {words}", server.address, stdin), double
 
 
 TYPED = {
@@ -297,8 +289,8 @@ TYPED = {
 
 
 @pytest.mark.parametrize("case", TYPED)
-async def test_a_model_with_signatures_gets_typed_arguments(case: str) -> None:
-    done, double = await run_typed(TYPED[case])
+async def test_a_model_with_signatures_gets_typed_arguments(case: str, forks: ForkServer) -> None:
+    done, double = await run_typed(forks, TYPED[case])
     assert done == (0, "an answer\n", "")
     (item,) = double.inputs
     arguments = {part.id: part.data for part in item.data.parts}
@@ -308,16 +300,18 @@ async def test_a_model_with_signatures_gets_typed_arguments(case: str) -> None:
     assert item.params == {}
 
 
-async def test_stdin_is_the_argument_that_is_missing() -> None:
-    done, double = await run_typed("-i max_tokens=9", b"Hello\n")
+async def test_stdin_is_the_argument_that_is_missing(forks: ForkServer) -> None:
+    done, double = await run_typed(forks, "-i max_tokens=9", b"Hello\n")
     assert done == (0, "an answer\n", "")
     arguments = {part.id: part.data for part in double.inputs[0].data.parts}
     assert (arguments["prompt"].string_value, arguments["max_tokens"].int_value) == ("Hello", 9)
 
 
-async def test_numbers_become_texts_and_files_bytes_where_the_argument_wants_them(tmp_path: Any) -> None:
+async def test_numbers_become_texts_and_files_bytes_where_the_argument_wants_them(
+    tmp_path: Any, forks: ForkServer
+) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n and more")
-    done, double = await run_typed(f"-i prompt=42 -i image={tmp_path / 'a.png'}")
+    done, double = await run_typed(forks, f"-i prompt=42 -i image={tmp_path / 'a.png'}")
     assert done[0] == 0
     arguments = {part.id: part.data for part in double.inputs[0].data.parts}
     assert arguments["prompt"].string_value == "42"
@@ -334,50 +328,51 @@ async def test_numbers_become_texts_and_files_bytes_where_the_argument_wants_the
         ("--method translate -i prompt=Hi", "no method 'translate'; it has predict(prompt: str"),
     ],
 )
-async def test_wrong_arguments_name_the_signature(words: str, message: str) -> None:
-    (code, out, err), double = await run_typed(words)
+async def test_wrong_arguments_name_the_signature(words: str, message: str, forks: ForkServer) -> None:
+    (code, out, err), double = await run_typed(forks, words)
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
     assert double.inputs == []
 
 
-async def test_parameters_that_no_method_names_go_the_documents_way() -> None:
+async def test_parameters_that_no_method_names_go_the_documents_way(forks: ForkServer) -> None:
     double = ModelDouble(lambda item: "plain", signatures=[signature("predict", 1)])
     async with serving(double) as server:
-        done = await headrace(f"clarifai model predict {O4_MINI} -i prompt=Hi -i temperature=0.5", server.address)
+        done = await headrace(
+            forks, f"clarifai model predict {O4_MINI} -i prompt=Hi -i temperature=0.5", server.address
+        )
     assert done == (0, "plain\n", "")
     assert double.inputs[0].text == "Hi"
     assert double.inputs[0].params == {"temperature": 0.5}
 
 
-async def test_info_tells_methods_with_their_arguments() -> None:
-    done, _ = await run_typed("--info")
+async def test_info_tells_methods_with_their_arguments(forks: ForkServer) -> None:
+    done, _ = await run_typed(forks, "--info")
     assert done[0] == 0
     lines = done[1].splitlines()
     assert "method:        predict(prompt: str, image: Image, max_tokens: int = 512) -> str" in lines
     assert "                 max_tokens: most tokens of the answer" in lines
 
 
-async def test_a_malformed_model_is_told_before_a_missing_credential() -> None:
+async def test_a_malformed_model_is_reported_before_a_missing_credential(forks: ForkServer) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CLARIFAI_")}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "headrace.cli", "predict", "--model_url", page("nonsense"), "x"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment,
+    done = await asyncio.to_thread(
+        forks.run,
+        ["predict", "--model_url", page("nonsense"), "x"],
+        stdin=None,
+        environment=environment,
+        folder=Path.cwd(),
+        timeout=60,
     )
-    _, err = await process.communicate()
-    process._transport.close()  # type: ignore[attr-defined]
-    assert process.returncode == 2
-    assert err.startswith(b"headrace: malformed model URL 'nonsense'")
-    assert b"CLARIFAI_PAT" not in err
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"headrace: malformed model URL 'nonsense'")
+    assert b"CLARIFAI_PAT" not in done.stderr
 
 
-async def test_models_of_another_user() -> None:
+async def test_models_of_another_user(forks: ForkServer) -> None:
     double = ModelDouble(lambda item: "")
     async with serving(double) as server:
-        done = await headrace("clarifai models --user_id clarifai --app-id main -o jsonl", server.address)
+        done = await headrace(forks, "clarifai models --user_id clarifai --app-id main -o jsonl", server.address)
     assert done[0] == 0
     assert '"user_id": "clarifai", "app_id": "main", "id": "double"' in done[1]
