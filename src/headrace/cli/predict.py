@@ -10,6 +10,7 @@ from headrace.cli import picture, render, typed
 from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.gather import Gathered, gather, to_input
 from headrace.cli.options import Command, Options, shared
+from headrace.cli.pieces import pieces
 from headrace.cli.run import DONE, SOME_FAILED, run, warn_input
 from headrace.cli.saving import Saver
 from headrace.errors import HeadraceError, PartialFailure
@@ -55,10 +56,8 @@ async def _predict(options: Options, gathered: Gathered, method: str) -> int:
     watcher = Watcher()
     async with connect(options, watcher, gathered.ref) as client:
         model = await choose_model(client, options, gathered.ref, gathered.input_type)
-        call = await typed_call(model, gathered, method, options)
+        call = await typed.for_command(model, gathered, method, options)
         if method == "generate" or (call is not None and call.method.shape == "server stream"):
-            from headrace.cli.generate import pieces
-
             return await pieces(model, gathered, call, options, watcher)
         if call is not None:
             return await _call(model, call, options)
@@ -71,16 +70,6 @@ async def _predict(options: Options, gathered: Gathered, method: str) -> int:
         if not saver.saved(prediction, gathered.inputs[position], position, alone=len(gathered.inputs) == 1):
             failed.add(position)
     return SOME_FAILED if failed else DONE
-
-
-async def typed_call(model: Model, gathered: Gathered, method: str, options: Options) -> typed.TypedCall | None:
-    """Make the call of a model's own method, where the command line asks for one; None elsewhere."""
-    if not gathered.fields and method in ("predict", "generate"):
-        return None  # no method needs to be looked up
-    call = await typed.find(model, gathered, method, options.inference_params)
-    if call is None and method not in ("predict", "generate"):
-        raise click.UsageError(f"the model has no methods of its own, so no {method!r}; it has predict and generate")
-    return call
 
 
 async def _call(model: Model, call: typed.TypedCall, options: Options) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from headrace import Model
     from headrace.cli.gather import Gathered
     from headrace.cli.given import Given
+    from headrace.cli.options import Options
     from headrace.signatures import Method, Parameter
 
 _Type = pb.ModelTypeField
@@ -60,6 +61,16 @@ class TypedCall:
                 return render.vector(value)
             return "" if value == "" else render.as_json(_plain(value), indent=None)
         return render.show(answer, pretty=pretty)
+
+
+async def for_command(model: Model, gathered: Gathered, method: str, options: Options) -> TypedCall | None:
+    """Make the call of a model's own method, where the command line asks for one; None elsewhere."""
+    if not gathered.fields and method in ("predict", "generate"):
+        return None  # no method needs to be looked up
+    call = await find(model, gathered, method, options.inference_params)
+    if call is None and method not in ("predict", "generate"):
+        raise click.UsageError(f"the model has no methods of its own, so no {method!r}; it has predict and generate")
+    return call
 
 
 async def find(model: Model, gathered: Gathered, name: str, params: Mapping[str, Any]) -> TypedCall | None:

@@ -1,14 +1,7 @@
-"""What users write is checked by mypy --strict against our types, and wrong use is found by it."""
+"""What users write, and what they write wrongly: checked by `mypy --strict` with everything else, never run."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
-
-USER = """
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -27,7 +20,7 @@ def lines() -> Iterator[str]:
     yield "line"
 
 
-def told(event: events.Event) -> None:
+def show(event: events.Event) -> None:
     if isinstance(event, events.RetryScheduled):
         assert_type(event.delay, float)
 
@@ -44,7 +37,7 @@ async def main() -> None:
         retry=headrace.RetryPolicy(attempts=3),
         limits=headrace.Limits(requests_per_second="auto"),
         transport=ModelDouble(answer),
-        on_event=told,
+        on_event=show,
     ) as client:
         model = client.model("u/a/models/m", deployment_id="d")
         assert_type(model, headrace.Model)
@@ -91,15 +84,3 @@ async def wrong(model: headrace.Model) -> None:
 
 
 asyncio.run(main())
-"""
-
-
-@pytest.mark.timeout(300)
-def test_user_code_is_checked_strictly(tmp_path: Path) -> None:
-    pytest.importorskip("mypy")
-    user = tmp_path / "user.py"
-    user.write_text(USER)
-    cache = Path(__file__).parents[2] / ".mypy_cache" / "user"  # a second run is much faster
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={cache}", str(user)]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert run.stdout.startswith("Success"), run.stdout + run.stderr
