@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
+from urllib.parse import urlsplit
 
-from headrace import codec, media
-from headrace.config import Limits
+from headrace import codec
 from headrace.errors import ConfigError, InputError
-from headrace.reading import View
 from headrace.transport.base import Buffer
 
 InputType: TypeAlias = Literal["image", "video", "text", "audio"]
@@ -242,60 +241,6 @@ class Input:
         return None
 
 
-def prepared(item: Input, ids: Iterator[str], limits: Limits) -> Input | None:
-    """Give an input an id if it has none, and check it; None where it has to be looked up, read or encoded first.
-
-    Raises:
-        InputError: empty, or over a limit.
-    """
-    if not item.id:
-        item = item._named(next(ids))
-    if len(item.fields) == 1 and item._raw is None:
-        type_, form, payload = item.fields[0]
-        small = form == "bytes" and 0 < len(payload) < _SMALL_IMAGE
-        if small and limits.request_bytes >= len(payload) <= limits.input_bytes.get(type_, 0):
-            return item  # as most are: nothing else could be wrong with it
-    if not item.typed or not item.ready or pillow_wanted(item):
-        return None
-    check(item, limits)
-    return item
-
-
-def check(item: Input, limits: Limits) -> None:
-    """Check an input that is in memory against the limits.
-
-    Raises:
-        InputError: empty, or over a limit (a request's included); the message has the limit, the size and the id.
-    """
-    if item.size_bytes > limits.request_bytes:
-        raise InputError(
-            f"{name_of(item)} has {item.size_bytes:,} bytes, the limit of a request is {limits.request_bytes:,}",
-            input_id=item.id or None,
-        )
-    for field in item.fields:
-        if field.form != "bytes":
-            continue
-        if not field.size:
-            raise InputError(f"{name_of(item)}: the {field.type or 'input'} is empty", input_id=item.id or None)
-        most = limits.input_bytes.get(field.type)
-        if most is not None and field.size > most:
-            raise InputError(
-                f"{name_of(item)}: the {field.type} has {field.size:,} bytes, the limit is {most:,}",
-                input_id=item.id or None,
-            )
-        if field.type == "image" and field.size >= _SMALL_IMAGE:
-            pixels = _pixels(field.payload)
-            if pixels > limits.image_pixels:
-                raise InputError(
-                    f"{name_of(item)}: the image has {_shown(pixels)} pixels, the limit is {limits.image_pixels:,}",
-                    input_id=item.id or None,
-                )
-
-
-def _shown(pixels: int) -> str:
-    return "far more" if pixels == sys.maxsize else f"{pixels:,}"
-
-
 def _field(data: Any, input_type: str) -> Field:
     if isinstance(data, str):
         if input_type not in ("", "text"):
@@ -318,9 +263,29 @@ def _field(data: Any, input_type: str) -> Field:
 
 
 def _url_field(url: str, input_type: str) -> Field:
-    if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")) or any(c.isspace() for c in url):
-        raise ConfigError(f"not an http(s) URL: {str(url)[:80]!r}")
+    if not isinstance(url, str) or not is_url(url):
+        raise ConfigError(f"not an http(s) URL: {shortened(str(url))!r}")
     return Field(input_type, "url", url.encode())
+
+
+def is_url(text: str) -> bool:
+    """Whether a text is a whole http(s) URL: with a host, without blanks, and of characters that can be sent."""
+    if not text.lower().startswith(("http://", "https://")) or not _URL_CHARACTERS(text):
+        return False
+    try:
+        parts = urlsplit(text)
+        return bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:  # half an address in brackets, a port that is none
+        return False
+
+
+#: Neither blanks nor control characters nor lone surrogates.
+_URL_CHARACTERS = re.compile(r"[^\s\x00-\x1f\x7f\ud800-\udfff]+").fullmatch
+
+
+def shortened(text: str, length: int = 200) -> str:
+    """Cut what a user gave to a length that a message can hold."""
+    return text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def encode_picture(picture: Any) -> bytes:
@@ -374,46 +339,6 @@ def flat(data: Buffer) -> Buffer:
     return data.cast("B") if data.c_contiguous and data.nbytes and data.ndim else data.tobytes()
 
 
-def pillow_wanted(item: Input) -> bool:
-    """Whether Pillow is to be imported before an input can be checked."""
-    if "PIL.Image" in sys.modules:
-        return False
-    return any(f.type == "image" and f.form == "bytes" and _pillows(f.payload) for f in item.fields)
-
-
-def _pillows(data: Buffer) -> bool:
-    """Whether it takes Pillow to tell a picture's size: of a format that we know, but don't read."""
-    return len(data) >= _SMALL_IMAGE and media.extension(data[:64]) in ("bmp", "tif", "webp", "avif")
-
-
-_SMALL_IMAGE = 4096  # bytes below which a picture's pixels aren't worth looking at
-
-
-def _pixels(data: Buffer) -> int:
-    """Count a picture's pixels from its header; 0 where its format isn't known, or Pillow would have to be there."""
-    if (found := media.dimensions(data)) is not None:
-        return found[0] * found[1]
-    if "PIL.Image" not in sys.modules or not _pillows(data):
-        return 0
-    import io
-    import warnings
-
-    from PIL import Image
-
-    from headrace.pictures import formats
-
-    file = io.BytesIO(data) if isinstance(data, bytes) else cast("BinaryIO", View(data))  # neither copies it
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(file, formats=formats()) as image:
-                return image.width * image.height
-    except Image.DecompressionBombError:
-        return sys.maxsize
-    except Exception:  # an unreadable picture is the server's to refuse
-        return 0
-
-
 def checked_type(input_type: str | None) -> str:
     """Check a type that the user gave; "" where none was.
 
@@ -453,36 +378,3 @@ def _checked_id(id: str | None) -> str:
 def name_of(item: Input) -> str:
     """Name an input in messages."""
     return f"input {item.id}" if item.id else "the input"
-
-
-def made(make: Callable[[], Input]) -> Input:
-    """Make one input of several; what is wrong with it alone is that input's error, not the caller's.
-
-    Raises:
-        InputError: it cannot be made.
-    """
-    try:
-        return make()
-    except (ConfigError, TypeError) as error:
-        raise InputError(str(error)) from error
-
-
-def split(items: Sequence[Input], limits: Limits, sizes: Iterable[int], request_bytes: int) -> list[list[int]]:
-    """Split a list into requests within the limits: indexes, in order, by count, bytes and videos."""
-    groups: list[list[int]] = []
-    room_bytes = room_videos = 0
-    for position, (item, size) in enumerate(zip(items, sizes, strict=True)):
-        videos = sum(field.type == "video" for field in item.fields)
-        fits = (
-            groups
-            and len(groups[-1]) < limits.inputs_per_request
-            and size <= room_bytes
-            and (videos <= room_videos or not videos)
-        )
-        if not fits:
-            groups.append([])
-            room_bytes, room_videos = request_bytes, limits.videos_per_request
-        groups[-1].append(position)
-        room_bytes -= size
-        room_videos -= videos
-    return groups

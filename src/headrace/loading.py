@@ -1,4 +1,4 @@
-"""Making inputs ready: files are read and pictures encoded in worker threads, then all is checked."""
+"""Making inputs ready: files are read and pictures encoded in daemon threads, then all is checked."""
 
 from __future__ import annotations
 
@@ -6,14 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace import codec, reading
+from headrace.checks import check, pillow_wanted
 from headrace.config import Limits
-from headrace.errors import InputError
-from headrace.inputs import Field, Input, check, encode_picture, flat, name_of, pillow_wanted, utf8
+from headrace.errors import HeadraceError, InputError
+from headrace.inputs import (
+    Field,
+    Input,
+    encode_picture,
+    flat,
+    name_of,
+    shortened,
+    utf8,
+)
+from headrace.threads import in_thread, slot
 from headrace.transport.base import Buffer
 
 
 async def load(item: Input, limits: Limits, head: bytes | None = None) -> Input:
-    """Read files and encode pictures in worker threads, then check the limits.
+    """Read files and encode pictures in daemon threads, then check the limits.
 
     Args:
         head: the template of the request that the input goes with: its only file is read to where it is sent from.
@@ -22,11 +32,10 @@ async def load(item: Input, limits: Limits, head: bytes | None = None) -> Input:
         InputError: missing or unreadable file, empty, over a limit.
     """
     if not item.ready:
-        item = await _loaded(item, limits, head)
+        async with slot():
+            item = await _loaded(item, limits, head)
     if pillow_wanted(item):
-        from anyio import to_thread
-
-        await to_thread.run_sync(_import_pillow)
+        await in_thread(_import_pillow)
     check(item, limits)
     return item
 
@@ -73,44 +82,33 @@ def _alone(item: Input) -> bool:
 
 async def _read(field: Field, item: Input, limits: Limits, head: bytes | None) -> tuple[Buffer, bytes | None]:
     """Read a file: its bytes, and the whole request where that could be made of it."""
-    import aiofiles
-    import aiofiles.os
-    from aiofiles.threadpool import wrap
-    from anyio import to_thread
+    name = shortened(str(field.payload)) if field.form == "path" else "the file"
+    limit = limits.input_bytes.get(field.type, limits.request_bytes)
 
-    file, what = field.payload, field.payload if field.form == "path" else "the file"
-    most = limits.input_bytes.get(field.type, limits.request_bytes)
+    def before(size: int) -> bytes:
+        return b"" if head is None or not _alone(item) else head + codec.before_payload(item.id, field.type, size)
+
+    buffer: Any
     try:
-        if field.form == "path":  # a cancelled call does not wait for a slow disk
-            size = reading.plain_size(await aiofiles.os.stat(file))
-            if size > most:
-                raise reading.TooLarge(size)
-            room = _room(item, field, head, size)
-            async with aiofiles.open(file, "rb", buffering=0) as opened:
-                await room.read(opened, most)
+        if field.form == "path":
+            buffer = await reading.read_path(field.payload, limit, before)
         else:
-            left = await to_thread.run_sync(reading.file_size, file)
-            if left is None:
-                return _checked(await to_thread.run_sync(file.read), item), None
-            room = _room(item, field, head, left)
-            await room.read(wrap(file))
+            buffer = await reading.read_open(field.payload, before)
     except reading.TooLarge as error:
-        had = f"more than {most:,} bytes, the limit"
+        had = f"more than {limit:,} bytes, the limit"
         if error.size is not None:
-            had = f"{error.size:,} bytes, the limit is {most:,}"
-        raise InputError(f"{name_of(item)}: {what} has {had}", input_id=item.id or None) from None
-    except (OSError, ValueError) as error:  # ValueError: no path at all, or a closed file
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{name_of(item)}: cannot read {what}: {reason}", input_id=item.id or None) from error
-    if field.form == "path" and not room.payload:
-        raise InputError(f"{name_of(item)}: {what} is empty", input_id=item.id or None)
-    return room.payload, room.message
-
-
-def _room(item: Input, field: Field, head: bytes | None, size: int) -> reading.Room:
-    if head is None or not _alone(item):
-        return reading.Room(b"", size)
-    return reading.Room(head + codec.before_payload(item.id, field.type, size), size)
+            had = f"{error.size:,} bytes, the limit is {limit:,}"
+        raise InputError(f"{name_of(item)}: {name} has {had}", input_id=item.id or None) from None
+    except HeadraceError:
+        raise  # of an input that had failed before
+    except Exception as error:  # whatever a file of the user's own may raise
+        reason = getattr(error, "strerror", None) or shortened(str(error)) or type(error).__name__
+        raise InputError(f"{name_of(item)}: cannot read {name}: {reason}", input_id=item.id or None) from error
+    if not isinstance(buffer, reading.FileBuffer):
+        return _checked(buffer, item), None
+    if field.form == "path" and not buffer.payload:
+        raise InputError(f"{name_of(item)}: {name} is empty", input_id=item.id or None)
+    return buffer.payload, buffer.message
 
 
 def _checked(data: Any, item: Input) -> Buffer:
@@ -124,10 +122,8 @@ def _checked(data: Any, item: Input) -> Buffer:
 
 
 async def _encoded(field: Field, item: Input) -> bytes:
-    from anyio import to_thread
-
     try:
-        return await to_thread.run_sync(encode_picture, field.payload)
+        return await in_thread(encode_picture, field.payload)
     except InputError as error:
         raise InputError(f"{name_of(item)}: {error}", input_id=item.id or None) from error.__cause__
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack
@@ -24,19 +24,16 @@ from headrace.calls.options import (
     checked_packing,
     duplex_options,
 )
-from headrace.calls.parts import Convert
+from headrace.calls.parts import Template
+from headrace.calls.prepare import Preparer, input_of, joined, predict_prepared, within
 from headrace.calls.streams import DuplexStream, OnError
-from headrace.calls.unary.lists import join, predict_many, predict_one
+from headrace.calls.unary.lists import predict_many, predict_one
+from headrace.checks import prepared
 from headrace.errors import (
     ConfigError,
-    HeadraceError,
-    InputError,
     InvalidRequest,
-    PartialFailure,
-    SourceError,
 )
-from headrace.inputs import Input, InputLike, InputType, checked_type, made, only_type, prepared
-from headrace.loading import load
+from headrace.inputs import Input, InputLike, InputType, checked_type, only_type
 from headrace.results import Prediction
 from headrace.sources.iterables import source
 from headrace.transport.base import Buffer
@@ -150,20 +147,14 @@ class Model:
             HeadraceError: all failed: the first one's error.
         """
         if not isinstance(inputs, _LISTS):
-            return await self._predict_one(Input.of(inputs, input_type), input_type, options)
+            return await self._predict_one(input_of(inputs, input_type), input_type, options)
         if not inputs:
             raise ConfigError("no inputs")
         if len(inputs) == 1:
-            return await self._predict_one(Input.of(inputs[0], input_type), input_type, options)
+            return await self._predict_one(input_of(inputs[0], input_type), input_type, options)
         given = self._given(options, input_type)
         deadline = Deadline.after(given.seconds(self._client.timeouts.total))
-        found = await self._predict_items(dict(enumerate(inputs)), input_type, given, deadline)
-        failed = {position: p.error for position, p in found.items() if p.error is not None}
-        if failed:
-            if len(failed) == len(found):
-                raise _first(failed, found)
-            raise PartialFailure({p: found[p] for p in sorted(found) if p not in failed}, dict(sorted(failed.items())))
-        return join([found[position] for position in sorted(found)])
+        return joined(await self._predict_items(dict(enumerate(inputs)), input_type, given, deadline))
 
     async def predict_by_url(
         self, url: str, input_type: InputType | None = None, **options: Unpack[CallOptions]
@@ -200,14 +191,16 @@ class Model:
         items = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         if len(items) != 1:
             raise ConfigError(f"generate takes one input, not {len(items)}; use stream or map for several")
-        item = Input.of(items[0], input_type)
-
-        async def prepare() -> tuple[Sequence[Buffer], str]:
-            head = await self._template(given)
-            ready = await self._prepared(item, None, given)
-            return ready.request(head), ready.id
+        item = input_of(items[0], input_type)
 
         timeouts = self._client.timeouts
+
+        async def prepare() -> tuple[Sequence[Buffer], str]:
+            deadline = Deadline.after(given.seconds(timeouts.first_answer))
+            head = await self._template(given, deadline)
+            ready = await self._preparer(Input.of, None, given).later(item, deadline)
+            return ready.request(head), ready.id
+
         return TokenStream(
             self._client._session,
             prepare,
@@ -314,10 +307,11 @@ class Model:
         if concurrency < 1:
             raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
         packing = checked_packing(batch, batch_wait, self._client.limits)
-        convert = self._converter(lambda raw: Input.of(raw, input_type), input_type, given)
         seconds = given.seconds(self._client.timeouts.total)
+        convert = self._preparer(lambda raw: Input.of(raw, input_type), input_type, given, seconds)
         settings = MapOptions(concurrency, ordered, packing, seconds, given.warm_up, given.metadata)
-        session, template = self._client._session, functools.partial(self._template, given)
+        session = self._client._session
+        template = self._bounded_template(given, seconds)
         work = MapWork(session, source(inputs, SINGLE), convert, template, settings, self._client.limits)
         return DuplexStream(work, checked_on_error(on_error))
 
@@ -380,8 +374,9 @@ class Model:
     ) -> Prediction:
         client = self._client
         deadline = Deadline.after(given.seconds(client.timeouts.total))
-        ready = ready or await self._prepared(item, input_type, given)
-        head = await self._template(given)
+        if ready is None:
+            ready = await self._preparer(Input.of, input_type, given).later(item, deadline)
+        head = await self._template(given, deadline)
         return await (client._coalescer or predict_one)(
             client._session, head, ready, timeout=deadline, warm_up=given.warm_up, metadata=given.metadata
         )
@@ -394,7 +389,9 @@ class Model:
         client = self._client
         settings = duplex_options(options, given, client.limits, client.timeouts)
         on_error = checked_on_error(options.get("on_error", "yield"))
-        convert, template = self._converter(make, input_type, given), functools.partial(self._template, given)
+        seconds = given.seconds(client.timeouts.input)
+        convert = self._preparer(make, input_type, given, seconds)
+        template = self._bounded_template(given, seconds)
         pulled = source(items, SINGLE)
         if options.get("matched", True):
             return DuplexStream(Duplex(client._session, pulled, convert, template, settings), on_error)
@@ -404,40 +401,40 @@ class Model:
     async def _predict_items(
         self, items: Mapping[int, InputLike], input_type: InputType | None, given: Given, deadline: Deadline
     ) -> dict[int, Prediction]:
-        found: dict[int, Prediction] = {}
-        ready: dict[int, Input] = {}
-        for position, raw in items.items():
-            try:
-                item = made(functools.partial(Input.of, raw, input_type))
-                ready[position] = await self._prepared(item, input_type, given)
-            except (InputError, SourceError) as error:
-                input_id = getattr(error, "input_id", None) or getattr(raw, "id", None) or ""
-                found[position] = Prediction.failed(error, input_id=input_id, position=position)
-        head = await self._template(given)
-        if ready:
-            session, limits, warm_up = self._client._session, self._client.limits, given.warm_up
-            found |= await predict_many(
-                session, head, ready, limits, deadline=deadline, warm_up=warm_up, metadata=given.metadata
+        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, given)
+        head = await self._template(given, deadline)
+        session, limits = self._client._session, self._client.limits
+
+        async def send(ready: Mapping[int, Input]) -> Mapping[int, Prediction]:
+            return await predict_many(
+                session, head, ready, limits, deadline=deadline, warm_up=given.warm_up, metadata=given.metadata
             )
-        return found
 
-    def _converter(self, make: Callable[[Any], Input], input_type: InputType | None, given: Given) -> Convert:
-        """Make what turns items into checked inputs: at once where nothing has to be read or looked up first."""
-        ids, limits = self._client._ids, self._client.limits
+        return await predict_prepared(items, preparer, send, deadline)
 
-        def convert(raw: object) -> Input | Awaitable[Input]:
-            item = made(lambda: make(raw))
-            return prepared(item, ids, limits) or self._prepared(item, input_type, given)
+    def _preparer(
+        self,
+        make: Callable[[Any], Input],
+        input_type: InputType | None,
+        given: Given,
+        timeout: float | None = None,
+    ) -> Preparer:
+        async def type_() -> str:
+            return input_type or await self.input_type()
 
-        return convert
+        client = self._client
+        return Preparer(
+            make,
+            ids=client._ids,
+            limits=client.limits,
+            input_type=type_,
+            template=functools.partial(self._template, given),
+            timeout=timeout,
+            target=client.target,
+        )
 
-    async def _prepared(self, item: Input, input_type: InputType | None, given: Given) -> Input:
-        """Give an input its type and id, read its files, check it."""
-        if not item.typed:
-            item = item.with_type(input_type or await self.input_type())
-        if not item.id:
-            item = item.with_id(self._client._next_id())
-        return await load(item, self._client.limits, None if item.ready else await self._template(given))
+    def _bounded_template(self, given: Given, seconds: float | None) -> Template:
+        return lambda: self._template(given, Deadline.after(seconds))
 
     async def info(self) -> ModelInfo:
         """Look up what the server says of the model: type, task, inputs, outputs; remembered by the client."""
@@ -457,10 +454,13 @@ class Model:
             raise ConfigError(f"{self._client.target} does not tell what its models take: give input_type=") from error
         return only_type(fields, str(self.ref))
 
-    async def _template(self, given: Given) -> bytes:
+    async def _template(self, given: Given, deadline: Deadline | None = None) -> bytes:
         routing = dict(given.routing)
         if routing and "user_id" not in routing:
-            routing["user_id"] = await self._client._own_user_id()
+            async with within(
+                deadline or Deadline.after(None), "looking up the user of the deployment", self._client.target
+            ):
+                routing["user_id"] = await self._client._own_user_id()
         return self._encoded(given, routing)
 
     def _encoded(self, given: Given, routing: Mapping[str, str]) -> bytes:
@@ -485,11 +485,3 @@ class Model:
         if not options:
             self._plain, self._head = given, b"" if given.routing else head
         return given
-
-
-def _first(failed: dict[int, HeadraceError], found: dict[int, Prediction]) -> HeadraceError:
-    """Take the first error out: one that its own frames hold would live on with them, and with the inputs."""
-    error = failed[min(failed)]
-    failed.clear()
-    found.clear()
-    return error

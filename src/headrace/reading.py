@@ -1,4 +1,4 @@
-"""Reading a file once, by aiofiles, to where it is sent from: behind the bytes that go before it in the message.
+"""Reading a file once, to where it is sent from: behind the bytes that go before it in the message.
 
 gRPC takes a message as one piece of memory, so that a file which is read by itself has to be copied behind its head. It
 is read rather than mapped: the pages of a mapped file count as the process's memory all the same, and one that is
@@ -7,22 +7,20 @@ truncated while it is sent kills the process (SIGBUS).
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import stat
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
+
+from headrace.threads import in_thread
 
 PIECE = 1 << 20  # bytes that are read at a time where nobody knows how many come
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # opening a named pipe would wait for somebody who writes to it
 
-
-class AsyncFile(Protocol):
-    """What aiofiles gives for a binary file: its operations, in worker threads."""
-
-    async def read(self, size: int, /) -> bytes:
-        """Read at most so many bytes; b"" at the end."""
-
-    async def readinto(self, buffer: memoryview, /) -> int | None:
-        """Fill a buffer; give the number of bytes, 0 at the end."""
+#: Gives the bytes that go before a file of so many bytes.
+Head = Callable[[int], bytes]
 
 
 class TooLarge(Exception):
@@ -34,7 +32,7 @@ class TooLarge(Exception):
 
 
 def file_size(file: Any) -> int | None:
-    """Tell the bytes that are left in an open binary file; None where it is no file of the system. Blocking.
+    """Count the bytes that are left in an open binary file; None where it is no file of the system. Blocking.
 
     Raises:
         OSError, ValueError: it is closed.
@@ -47,11 +45,11 @@ def file_size(file: Any) -> int | None:
 
 
 def plain_size(status: os.stat_result) -> int:
-    """Tell the bytes of a file by its status; 0 where the system doesn't know before it is read."""
+    """Count the bytes of a file by its status; 0 where the system doesn't know before it is read."""
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
-class Room:
+class FileBuffer:
     """Memory for a message that ends with a file's bytes.
 
     To be made in the thread that lets go of it: what a thread allocates, its allocator keeps for that thread.
@@ -76,43 +74,134 @@ class Room:
         self.payload: bytes | memoryview = b""
         self.message: bytes | None = None
 
-    async def read(self, file: AsyncFile, most: int | None = None) -> None:
-        """Read an open file from where it is to its end, in a worker thread.
+    def read(self, file: Any, limit: int | None = None) -> None:
+        """Read an open file from where it is to its end. Blocking.
 
         Raises:
-            TooLarge: it has more than `most` bytes.
+            TooLarge: it has more than `limit` bytes.
             OSError, ValueError: it cannot be read.
         """
         memory, self._memory = self._memory, None
         if memory is None:
-            self.payload = await _rest(file, [], most)
+            self.payload = _rest(file, [], limit)
             return
         with memory.getbuffer() as view:
             at, number = self._start, 1
             while at < len(view) and number:
-                rest = view[at:]
-                number = await file.readinto(rest) or 0
-                rest.release()  # the thread may keep it a little longer, and memory that is looked at is copied below
+                with view[at:] as rest:
+                    number = file.readinto(rest) or 0
                 at += number
         message = memory.getvalue()  # not a copy
         if at < len(message):  # it is shorter now
             self.payload = message[self._start : at]
-        elif more := await file.read(1):
-            self.payload = await _rest(file, [memoryview(message)[self._start :], more], most)
+        elif more := file.read(1):
+            self.payload = _rest(file, [memoryview(message)[self._start :], more], limit)
         else:
             self.message = message
             self.payload = memoryview(message)[self._start :] if self._start else message
 
 
-async def _rest(file: AsyncFile, pieces: list[bytes | memoryview], most: int | None) -> bytes:
+def _rest(file: Any, pieces: list[bytes | memoryview], limit: int | None) -> bytes:
     total = sum(map(len, pieces))
-    while most is None or total <= most:
-        piece = await file.read(PIECE if most is None else min(PIECE, most + 1 - total))
+    while limit is None or total <= limit:
+        piece = file.read(PIECE if limit is None else min(PIECE, limit + 1 - total))
         if not piece:
             return b"".join(pieces)
         pieces.append(piece)
         total += len(piece)
     raise TooLarge(None)
+
+
+async def read_path(path: os.PathLike[str], limit: int, head: Head) -> FileBuffer:
+    """Read a file of the system; who is cancelled does not wait for a slow disk.
+
+    A named pipe is read to its end, from when somebody writes to it.
+
+    Raises:
+        TooLarge: it has more than `limit` bytes.
+        OSError, ValueError: it cannot be read, or is no path at all.
+    """
+    file, status = await in_thread(_open, path, discard=_close)
+    if stat.S_ISFIFO(status.st_mode):
+        with file:
+            buffer = FileBuffer(b"", 0)
+            buffer.payload = await _read_pipe(file, limit)
+            return buffer
+    try:
+        size = plain_size(status)
+        if size > limit:
+            raise TooLarge(size)
+        buffer = FileBuffer(head(size), size)
+    except BaseException:
+        file.close()
+        raise
+    await in_thread(_read_and_close, buffer, file, limit)
+    return buffer
+
+
+async def read_open(file: Any, head: Head) -> Any:
+    """Read an open binary file from where it is: a `FileBuffer`, or whatever the `read` of something else gives.
+
+    Raises:
+        Exception: what the file raises.
+    """
+    remaining = await in_thread(file_size, file)
+    if remaining is None:
+        return await in_thread(file.read)
+    buffer = FileBuffer(head(remaining), remaining)
+    await in_thread(buffer.read, file)
+    return buffer
+
+
+def _open(path: os.PathLike[str]) -> tuple[io.FileIO, os.stat_result]:
+    file = io.FileIO(path, "rb", opener=lambda name, flags: os.open(name, flags | _NO_WAITING))
+    try:
+        status = os.fstat(file.fileno())
+        if _NO_WAITING and not stat.S_ISFIFO(status.st_mode):
+            os.set_blocking(file.fileno(), True)
+    except BaseException:
+        file.close()
+        raise
+    return file, status
+
+
+def _close(opened: tuple[io.FileIO, os.stat_result]) -> None:
+    opened[0].close()
+
+
+def _read_and_close(buffer: FileBuffer, file: io.FileIO, limit: int) -> None:
+    with file:
+        buffer.read(file, limit)
+
+
+async def _read_pipe(file: io.FileIO, limit: int) -> bytes:
+    """Read a named pipe whenever the loop says that it has something: no thread has to wait for its writer."""
+    loop, pieces, total = asyncio.get_running_loop(), list[bytes](), 0
+    while total <= limit:
+        await _readable(loop, file.fileno())
+        piece = file.read(PIECE)
+        if piece is None:
+            continue  # somebody else was quicker
+        if not piece:
+            return b"".join(pieces)
+        pieces.append(piece)
+        total += len(piece)
+    raise TooLarge(None)
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    """Wait until a descriptor has something, or its end."""
+    waiter = loop.create_future()
+
+    def wake() -> None:
+        if not waiter.done():
+            waiter.set_result(None)
+
+    loop.add_reader(descriptor, wake)
+    try:
+        await waiter
+    finally:
+        loop.remove_reader(descriptor)
 
 
 class View(io.RawIOBase):

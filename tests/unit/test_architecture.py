@@ -21,12 +21,12 @@ FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE / 
 
 #: Rooms from the bottom up: each may import those of its own floor and of the floors below.
 FLOORS = (
-    ("errors", "_version", "v2"),
+    ("errors", "threads", "_version", "v2"),
     ("target", "status", "events", "reference", "media", "pictures", "reading"),
     ("config", "credentials", "local", "draw"),
     ("transport", "flow"),
     ("codec", "channels"),
-    ("inputs", "loading", "results", "export", "saving"),
+    ("inputs", "checks", "loading", "results", "export", "saving"),
     ("signatures", "sources", "track", "sinks"),
     ("calls",),
     ("frames",),

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from headrace import codec
+from headrace.checks import check, split
 from headrace.config import Limits
 from headrace.errors import ConfigError, InputError
-from headrace.inputs import Input, check, split
+from headrace.inputs import Input
 from headrace.loading import load
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc

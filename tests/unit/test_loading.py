@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from headrace import codec, reading
+from headrace.checks import check
 from headrace.config import Limits
 from headrace.errors import InputError
-from headrace.inputs import Input, check
+from headrace.inputs import Input
 from headrace.loading import load
 from headrace.testing import GrpcFail
 from headrace.v2 import service_pb2 as rpc

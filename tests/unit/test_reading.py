@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import io
 import os
@@ -10,13 +9,11 @@ import threading
 import tracemalloc
 from pathlib import Path
 
-import aiofiles
 import pytest
-from aiofiles.threadpool import wrap
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.reading import PIECE, Room, TooLarge, View, file_size, plain_size
+from headrace.reading import PIECE, FileBuffer, TooLarge, View, file_size, plain_size
 
 pytestmark = pytest.mark.core
 
@@ -32,33 +29,30 @@ def path(tmp_path: Path) -> Path:
     return made
 
 
-def read(path: Path, size: int, most: int = MiB, head: bytes = HEAD) -> Room:
-    async def go() -> Room:
-        room = Room(head, size)
-        async with aiofiles.open(path, "rb", buffering=0) as file:
-            await room.read(file, most)
-        return room
-
-    return asyncio.run(go())
+def read(path: Path, size: int, most: int = MiB, head: bytes = HEAD) -> FileBuffer:
+    buffer = FileBuffer(head, size)
+    with path.open("rb", buffering=0) as file:
+        buffer.read(file, most)
+    return buffer
 
 
 def test_a_file_lies_behind_its_head(path: Path) -> None:
-    room = read(path, plain_size(os.stat(path)))
-    assert room.payload == CONTENT
-    assert room.message == HEAD + CONTENT
+    buffer = read(path, plain_size(os.stat(path)))
+    assert buffer.payload == CONTENT
+    assert buffer.message == HEAD + CONTENT
 
 
 def test_without_a_head_the_payload_is_the_message(path: Path) -> None:
-    room = read(path, plain_size(os.stat(path)), head=b"")
-    assert room.payload is room.message
-    assert room.payload == CONTENT
+    buffer = read(path, plain_size(os.stat(path)), head=b"")
+    assert buffer.payload is buffer.message
+    assert buffer.payload == CONTENT
 
 
 @pytest.mark.parametrize("believed", [0, 1, len(CONTENT) - 1, len(CONTENT) + 1, 2 * len(CONTENT)])
 def test_a_file_of_another_size_is_read_whole(path: Path, believed: int) -> None:
-    room = read(path, believed)
-    assert room.payload == CONTENT
-    assert room.message is None
+    buffer = read(path, believed)
+    assert buffer.payload == CONTENT
+    assert buffer.message is None
 
 
 @pytest.mark.parametrize("believed", [0, 10, 100])
@@ -89,11 +83,11 @@ def test_the_memory_is_that_of_the_message(tmp_path: Path) -> None:
     path.write_bytes(bytes(4 * MiB))
     tracemalloc.start()
     try:
-        room = read(path, 4 * MiB, most=8 * MiB)
+        buffer = read(path, 4 * MiB, most=8 * MiB)
         assert tracemalloc.get_traced_memory()[1] < 4 * MiB + PIECE / 8
     finally:
         tracemalloc.stop()
-    assert room.message is not None
+    assert buffer.message is not None
 
 
 @pytest.mark.parametrize("buffering", [0, -1])
@@ -102,9 +96,9 @@ def test_an_open_file_is_read_from_where_it_is(path: Path, buffering: int) -> No
         assert file.read(7) == CONTENT[:7]
         size = file_size(file)
         assert size == len(CONTENT) - 7
-        room = Room(HEAD, size)
-        asyncio.run(room.read(wrap(file)))
-        assert room.message == HEAD + CONTENT[7:]
+        buffer = FileBuffer(HEAD, size)
+        buffer.read(file)
+        assert buffer.message == HEAD + CONTENT[7:]
         assert file_size(file) == 0
 
 

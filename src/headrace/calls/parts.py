@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from headrace.calls.batching import Packing
+from headrace.calls.prepare import OWN_ERRORS
 from headrace.config import Window
-from headrace.errors import ClosedError, HeadraceError, InputError, SourceError
+from headrace.errors import ClosedError, HeadraceError
 from headrace.flow.pipe import Overflow, Pipe
 from headrace.inputs import Input
 from headrace.sources.iterables import Source, pull_some
@@ -146,7 +147,7 @@ class Feeder:
                             if self.in_hand < len(raws):
                                 self._wake()  # for those before it: this one may take a while
                             made = await made
-                    except (InputError, SourceError) as error:
+                    except OWN_ERRORS as error:
                         bad = Input((), getattr(error, "input_id", None) or f"item-{position}")
                         pulled = Pulled(position, bad, error=error)
                     else:

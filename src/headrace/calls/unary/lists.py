@@ -19,9 +19,10 @@ from headrace.calls.responses import Envelope, id_of
 from headrace.calls.retry import RETRIED
 from headrace.calls.session import Session
 from headrace.calls.unary.call import unary
+from headrace.checks import split
 from headrace.config import Limits
 from headrace.errors import HeadraceError, PredictionFailed, ServerError
-from headrace.inputs import Input, split
+from headrace.inputs import Input
 from headrace.results import Output, Prediction
 from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Metadata

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from headrace.calls.batching import Packing, Room
 from headrace.calls.deadline import Deadline
 from headrace.calls.parts import Convert, Signal, Tally, Template
+from headrace.calls.prepare import OWN_ERRORS
 from headrace.calls.session import Session
 from headrace.calls.unary.lists import predict_many
 from headrace.config import Limits, MiB, Window
-from headrace.errors import InputError, SourceError
 from headrace.flow.window import Gate
 from headrace.inputs import Input
 from headrace.results import Prediction
@@ -213,7 +213,7 @@ class MapWork:
                 try:
                     made = self._convert(raw)
                     item = made if isinstance(made, Input) else await made
-                except (InputError, SourceError) as error:
+                except OWN_ERRORS as error:
                     gate.take(0)
                     input_id = getattr(error, "input_id", None) or f"item-{position}"
                     self._settle(position, Prediction.failed(error, input_id=input_id, position=position))

@@ -1,0 +1,265 @@
+"""Preparing inputs: from whatever stands for one to what can be sent, at once where that takes no I/O.
+
+Whatever is wrong with one input is that input's own error, whatever it is that fails; only what is wrong with the
+whole call (a refused credential, an unknown model) is raised as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from headrace.calls.deadline import Deadline
+from headrace.calls.unary.lists import join
+from headrace.checks import prepared
+from headrace.config import Limits
+from headrace.errors import ConfigError, DeadlineExceeded, HeadraceError, InputError, PartialFailure, SourceError
+from headrace.inputs import Input, shortened
+from headrace.loading import load
+from headrace.results import Prediction
+
+#: What an input may fail with before it is sent; any other error is the call's.
+OWN_ERRORS = (InputError, SourceError, DeadlineExceeded)
+
+
+@asynccontextmanager
+async def within(deadline: Deadline, doing: str, target: object) -> AsyncIterator[None]:
+    """Bound what a block awaits.
+
+    Raises:
+        DeadlineExceeded: the time is over; the message says what it was `doing`.
+    """
+    try:
+        async with asyncio.timeout(deadline.or_none) as scope:
+            yield
+    except TimeoutError as error:
+        if isinstance(error, HeadraceError) or not scope.expired():
+            raise
+        raise DeadlineExceeded(f"{doing} took longer than {deadline.seconds:g} s", target=str(target)) from None
+
+
+class Preparer:
+    """Prepares the inputs of one call.
+
+    Args:
+        make: makes an input of an item.
+        ids: gives those without id theirs.
+        input_type: looks up the type of those that don't know theirs.
+        template: gives the head of the request that they go with; a file is read behind it.
+        timeout: seconds that preparing one of many may take; None: no limit.
+        target: the server, for messages.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Any], Input],
+        *,
+        ids: Iterator[str],
+        limits: Limits,
+        input_type: Callable[[], Awaitable[str]],
+        template: Callable[[], Awaitable[bytes]],
+        timeout: float | None,
+        target: object,
+    ) -> None:
+        self._make = make
+        self._ids = ids
+        self._limits = limits
+        self._input_type = input_type
+        self._template = template
+        self._timeout = timeout
+        self._target = target
+        self._untyped: HeadraceError | None = None  # why the type is not known: it is looked up once
+        self._looking_up = asyncio.Lock()
+
+    def __call__(self, raw: object) -> Input | Awaitable[Input]:
+        """Prepare one of many: now where that is possible, else later.
+
+        Raises: as `now`; awaiting it: as `later`, but that all that is wrong with one input is an `OWN_ERRORS`.
+        """
+        item = self.made(raw)
+        return self.now(item) or self.one_of_many(item)
+
+    def made(self, raw: object) -> Input:
+        """Make an input of an item.
+
+        Raises:
+            InputError, SourceError: that is not possible.
+        """
+        try:
+            return self._make(raw)
+        except OWN_ERRORS:
+            raise
+        except Exception as error:
+            raise _own(error, raw.id if isinstance(raw, Input) else "") from error
+
+    def now(self, item: Input) -> Input | None:
+        """Give an input its id and check it; None where it has to be looked up, read or encoded first.
+
+        Raises:
+            InputError: it cannot be sent.
+        """
+        try:
+            return prepared(item, self._ids, self._limits)
+        except HeadraceError:
+            raise
+        except Exception as error:
+            raise _own(error, item.id) from error
+
+    async def later(self, item: Input, deadline: Deadline) -> Input:
+        """Give an input its type and id, read its files, encode its pictures, check it.
+
+        Raises:
+            InputError, SourceError: it cannot be sent.
+            DeadlineExceeded: that took too long.
+            ConfigError: its type cannot be told, or something is not installed.
+            HeadraceError: what was looked up fails for the whole call.
+        """
+        if not item.typed:
+            item = item.with_type(await self._type(deadline))
+        if not item.id:
+            item = item.with_id(next(self._ids))
+        head = None
+        if not item.ready:
+            async with within(deadline, "looking up where the request goes", self._target):
+                head = await self._template()
+        try:
+            async with within(deadline, f"input {item.id}: reading it", self._target):
+                return await load(item, self._limits, head)
+        except HeadraceError:
+            raise
+        except Exception as error:
+            raise _own(error, item.id) from error
+
+    async def one_of_many(self, item: Input, deadline: Deadline | None = None) -> Input:
+        """As `later`, but that what is wrong with its type or with encoding it is its own error.
+
+        Args:
+            deadline: None: it has the time of one input.
+        """
+        try:
+            return await self.later(item, deadline or Deadline.after(self._timeout))
+        except ConfigError as error:
+            raise _own(error, item.id) from error
+
+    async def _type(self, deadline: Deadline) -> str:
+        if self._untyped is None:
+            try:
+                async with within(deadline, "looking up what the model takes", self._target), self._looking_up:
+                    if self._untyped is None:
+                        return await self._input_type()
+            except (ConfigError, DeadlineExceeded) as error:
+                self._untyped = error
+        assert self._untyped is not None
+        raise copy.copy(self._untyped)  # each of them is one input's own
+
+
+#: Sends prepared inputs, by position.
+Send = Callable[[Mapping[int, Input]], Awaitable[Mapping[int, Prediction]]]
+
+PATIENCE_SECONDS = 1.0  # that the inputs of a list wait for those that are still read
+
+
+async def predict_prepared(
+    items: Mapping[int, Any], preparer: Preparer, send: Send, deadline: Deadline
+) -> dict[int, Prediction]:
+    """Prepare the inputs of a list and send them together; one that takes its time holds the others up only briefly.
+
+    Returns:
+        A prediction for each position; those of what could not be sent or failed have their error.
+
+    Raises:
+        HeadraceError: what fails for the whole call.
+    """
+    predictions: dict[int, Prediction] = {}
+    ready: dict[int, Input] = {}
+    slow: dict[int, asyncio.Task[Input]] = {}
+    late: list[asyncio.Task[Mapping[int, Prediction]]] = []
+    try:
+        for position, raw in items.items():
+            try:
+                item = preparer.made(raw)
+                if (prepared_ := preparer.now(item)) is not None:
+                    ready[position] = prepared_
+                else:
+                    slow[position] = asyncio.ensure_future(preparer.one_of_many(item, deadline))
+            except OWN_ERRORS as error:
+                predictions[position] = _failed(error, raw, position)
+        if slow:
+            await asyncio.wait(slow.values(), timeout=min(PATIENCE_SECONDS, deadline.remaining / 2))
+            for position, task in slow.items():
+                if not task.done():
+                    late.append(asyncio.ensure_future(_send_late(position, task, items[position], send)))
+                    continue
+                try:
+                    ready[position] = task.result()
+                except OWN_ERRORS as error:
+                    predictions[position] = _failed(error, items[position], position)
+        if ready:
+            predictions |= await send(dict(sorted(ready.items())))
+        for sent in late:
+            predictions |= await sent
+        return predictions
+    finally:
+        tasks = [*slow.values(), *late]
+        for unfinished in tasks:
+            unfinished.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+async def _send_late(position: int, task: asyncio.Task[Input], raw: object, send: Send) -> Mapping[int, Prediction]:
+    try:
+        item = await task
+    except OWN_ERRORS as error:
+        return {position: _failed(error, raw, position)}
+    return await send({position: item})
+
+
+def joined(predictions: dict[int, Prediction]) -> Prediction:
+    """Make one prediction of those of a list.
+
+    Raises:
+        PartialFailure: some failed; it keeps the rest.
+        HeadraceError: all failed: the first one's error.
+    """
+    errors = {position: p.error for position, p in sorted(predictions.items()) if p.error is not None}
+    if not errors:
+        return join([predictions[position] for position in sorted(predictions)])
+    if len(errors) < len(predictions):
+        raise PartialFailure({p: predictions[p] for p in sorted(predictions) if p not in errors}, errors)
+    first = next(iter(errors.values()))
+    errors.clear()  # an error that its own frames hold would live on with them, and with the inputs
+    predictions.clear()
+    raise first
+
+
+def _failed(error: HeadraceError, raw: object, position: int) -> Prediction:
+    id = getattr(error, "input_id", None) or (raw.id if isinstance(raw, Input) else "")
+    return Prediction.failed(error, input_id=id, position=position)
+
+
+def input_of(raw: object, input_type: str | None) -> Input:
+    """Make the input of a call that has one.
+
+    Raises:
+        ConfigError: it is of a kind that cannot be sent.
+        InputError: it cannot be encoded, or it raised something itself.
+    """
+    try:
+        return Input.of(raw, input_type)
+    except HeadraceError:
+        raise
+    except Exception as error:
+        raise _own(error, "") from error
+
+
+def _own(error: Exception, id: str) -> InputError:
+    """Make the input's own error of whatever went wrong with it."""
+    text = str(error) if isinstance(error, HeadraceError | TypeError) else f"{type(error).__name__}: {error}"
+    return InputError(f"{f'input {id}: ' if id else ''}{shortened(text, 500)}", input_id=id or None)
+
+
+__all__ = ["OWN_ERRORS", "Preparer", "input_of", "joined", "predict_prepared", "within"]

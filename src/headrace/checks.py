@@ -1,0 +1,149 @@
+"""The local checks of inputs against the limits: what a server would refuse is not sent."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import BinaryIO, cast
+
+from headrace import media
+from headrace.config import Limits
+from headrace.errors import InputError
+from headrace.inputs import Input, name_of
+from headrace.reading import View
+from headrace.transport.base import Buffer
+
+
+def prepared(item: Input, ids: Iterator[str], limits: Limits) -> Input | None:
+    """Give an input an id if it has none, and check it; None where it has to be looked up, read or encoded first.
+
+    Raises:
+        InputError: empty, or over a limit.
+    """
+    if not item.id:
+        item = item._named(next(ids))
+    if len(item.fields) == 1 and item._raw is None:
+        type_, form, payload = item.fields[0]
+        small = form == "bytes" and 0 < len(payload) < _SMALL_IMAGE
+        if small and limits.request_bytes >= len(payload) <= limits.input_bytes.get(type_, 0):
+            if type_ == "text":
+                check_text(item, payload)
+            return item  # as most are: nothing else could be wrong with it
+    if not item.typed or not item.ready or pillow_wanted(item):
+        return None
+    check(item, limits)
+    return item
+
+
+def check(item: Input, limits: Limits) -> None:
+    """Check an input that is in memory against the limits.
+
+    Raises:
+        InputError: empty, or over a limit (a request's included); the message has the limit, the size and the id.
+    """
+    if item.size_bytes > limits.request_bytes:
+        raise InputError(
+            f"{name_of(item)} has {item.size_bytes:,} bytes, the limit of a request is {limits.request_bytes:,}",
+            input_id=item.id or None,
+        )
+    for field in item.fields:
+        if field.form != "bytes":
+            continue
+        if not field.size:
+            raise InputError(f"{name_of(item)}: the {field.type or 'input'} is empty", input_id=item.id or None)
+        limit = limits.input_bytes.get(field.type)
+        if limit is not None and field.size > limit:
+            raise InputError(
+                f"{name_of(item)}: the {field.type} has {field.size:,} bytes, the limit is {limit:,}",
+                input_id=item.id or None,
+            )
+        if field.type == "text":
+            check_text(item, field.payload)
+        if field.type == "image" and field.size >= _SMALL_IMAGE:
+            pixels = _pixels(field.payload)
+            if pixels > limits.image_pixels:
+                raise InputError(
+                    f"{name_of(item)}: the image has {_shown(pixels)} pixels, the limit is {limits.image_pixels:,}",
+                    input_id=item.id or None,
+                )
+
+
+def check_text(item: Input, payload: Buffer) -> None:
+    """Check that a text's bytes are one: a server takes no request that holds anything else.
+
+    Raises:
+        InputError: they are not UTF-8.
+    """
+    try:
+        str(payload, "utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{name_of(item)}: the text is not UTF-8 (byte {error.object[error.start]:#04x} at {error.start:,}); "
+            "decode it with its own encoding and send a str",
+            input_id=item.id or None,
+        ) from None
+
+
+def _shown(pixels: int) -> str:
+    return "far more" if pixels == sys.maxsize else f"{pixels:,}"
+
+
+def pillow_wanted(item: Input) -> bool:
+    """Whether Pillow is to be imported before an input can be checked."""
+    if "PIL.Image" in sys.modules:
+        return False
+    return any(f.type == "image" and f.form == "bytes" and _pillows(f.payload) for f in item.fields)
+
+
+def _pillows(data: Buffer) -> bool:
+    """Whether it takes Pillow to tell a picture's size: of a format that we know, but don't read."""
+    return len(data) >= _SMALL_IMAGE and media.extension(data[:64]) in ("bmp", "tif", "webp", "avif")
+
+
+_SMALL_IMAGE = 4096  # bytes below which a picture's pixels aren't worth looking at
+
+
+def _pixels(data: Buffer) -> int:
+    """Count a picture's pixels from its header; 0 where its format isn't known, or Pillow would have to be there."""
+    if (found := media.dimensions(data)) is not None:
+        return found[0] * found[1]
+    if "PIL.Image" not in sys.modules or not _pillows(data):
+        return 0
+    import io
+    import warnings
+
+    from PIL import Image
+
+    from headrace.pictures import formats
+
+    file = io.BytesIO(data) if isinstance(data, bytes) else cast("BinaryIO", View(data))  # neither copies it
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(file, formats=formats()) as image:
+                return image.width * image.height
+    except Image.DecompressionBombError:
+        return sys.maxsize
+    except Exception:  # an unreadable picture is the server's to refuse
+        return 0
+
+
+def split(items: Sequence[Input], limits: Limits, sizes: Iterable[int], request_bytes: int) -> list[list[int]]:
+    """Split a list into requests within the limits: indexes, in order, by count, bytes and videos."""
+    groups: list[list[int]] = []
+    room_bytes = room_videos = 0
+    for position, (item, size) in enumerate(zip(items, sizes, strict=True)):
+        videos = sum(field.type == "video" for field in item.fields)
+        fits = (
+            groups
+            and len(groups[-1]) < limits.inputs_per_request
+            and size <= room_bytes
+            and (videos <= room_videos or not videos)
+        )
+        if not fits:
+            groups.append([])
+            room_bytes, room_videos = request_bytes, limits.videos_per_request
+        groups[-1].append(position)
+        room_bytes -= size
+        room_videos -= videos
+    return groups

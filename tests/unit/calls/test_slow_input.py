@@ -1,0 +1,192 @@
+"""The timeout covers what happens before anything is sent; one slow input holds up neither others nor the program."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace import DeadlineExceeded, Input, Model, codec
+from headrace.testing import ReceivedInput
+from tests.support.rig import Wire, rigged
+from tests.support.shapes import MANY, SHAPES
+
+pytestmark = pytest.mark.core
+
+if not hasattr(os, "mkfifo"):
+    pytest.skip("no named pipes", allow_module_level=True)
+
+
+class Slow(io.RawIOBase):
+    """A file whose reading takes until the test's end."""
+
+    def __init__(self, released: threading.Event) -> None:
+        self._released = released
+
+    def read(self, size: int = -1) -> bytes:
+        self._released.wait(30)
+        return b"late"
+
+
+@pytest.fixture
+def stalled(tmp_path: Path) -> Iterator[dict[str, Callable[[], Any]]]:
+    released = threading.Event()
+    os.mkfifo(tmp_path / "pipe")
+    yield {"named pipe": lambda: tmp_path / "pipe", "slow file": lambda: Slow(released)}
+    released.set()
+
+
+def text(item: ReceivedInput) -> str:
+    return item.data.text.raw
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [*((shape, "named pipe") for shape in SHAPES), *((shape, "slow file") for shape in ("predict each", "stream"))],
+)
+async def test_a_stalled_input_times_out_alone(tmp_path: Path, stalled: Any, shape: str, kind: str) -> None:
+    (tmp_path / "good").write_text("good")
+    items = [stalled[kind](), tmp_path / "good", "typed", stalled[kind](), "last"]
+    async with rigged("memory", tmp_path, text) as rig:
+        began = time.monotonic()
+        outcomes = await SHAPES[shape](rig.model, items, "text", timeout=1.0)
+        assert time.monotonic() - began < 5
+    assert [isinstance(outcomes[n], DeadlineExceeded) for n in range(5)] == [True, False, False, True, False]
+    assert [outcomes[n].text for n in (1, 2, 4)] == ["good", "typed", "last"]  # type: ignore[union-attr]
+
+
+async def test_a_named_pipe_is_read_within_the_timeout(tmp_path: Path, stalled: Any) -> None:
+    async with rigged("memory", tmp_path, text) as rig:
+        call = asyncio.create_task(rig.model.predict_by_filepath(tmp_path / "pipe", "text", timeout=20))
+        writer = await asyncio.to_thread((tmp_path / "pipe").open, "wb", buffering=0)
+        with writer:
+            writer.write(b"first, ")
+            await asyncio.sleep(0)
+            writer.write(b"second")
+        assert (await call).text == "first, second"
+
+
+LOOK_UPS: dict[str, tuple[str, Callable[[Model], Awaitable[object]]]] = {
+    "type": ("GetModel", lambda model: model.predict(b"x", timeout=1.0)),
+    "user": ("GetUser", lambda model: model.predict("x", deployment_id="d", timeout=1.0)),
+    "user of a list": ("GetUser", lambda model: model.predict(["x", "y"], deployment_id="d", timeout=1.0)),
+    "type, generate": ("GetModel", lambda model: _read(model.generate(b"x", timeout=1.0))),
+    "user, generate": ("GetUser", lambda model: _read(model.generate("x", deployment_id="d", timeout=1.0))),
+    "type, stream": ("GetModel", lambda model: _read(model.stream([b"x"] * 20, timeout=1.0, on_error="raise"))),
+    "user, stream": ("GetUser", lambda model: _read(model.stream(["x"] * 20, deployment_id="d", timeout=1.0))),
+    "user, map": ("GetUser", lambda model: _read(model.map(["x"] * 20, deployment_id="d", timeout=1.0))),
+    "type, map": ("GetModel", lambda model: _read(model.map([b"x"] * 20, timeout=1.0))),
+}
+
+
+async def silent(call: Any) -> None:
+    await call.read()
+    await asyncio.Event().wait()
+
+
+async def _read(stream: Any) -> None:
+    async with stream:
+        async for _ in stream:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("wire", "look_up"), [*(("memory", name) for name in LOOK_UPS), ("grpc", "type"), ("grpc", "user, stream")]
+)
+async def test_the_timeout_covers_look_ups(
+    tmp_path: Path, wire: Wire, look_up: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CLARIFAI_USER_ID", raising=False)
+    method, call = LOOK_UPS[look_up]
+    async with rigged(wire, tmp_path, text) as rig:
+        rig.double.server.handlers[codec.SERVICE + method] = silent
+        began = time.monotonic()
+        with pytest.raises(DeadlineExceeded):
+            await call(rig.model)
+        assert 0.9 < time.monotonic() - began < 4
+        assert [call.method for call in rig.calls].count(codec.SERVICE + method) == 1
+        assert not rig.double.inputs
+
+
+async def test_what_cannot_be_looked_up_is_asked_once_and_holds_up_nothing_typed(tmp_path: Path) -> None:
+    items = [b"?", "typed", b"?", b"?", Input.from_text("too")]
+    for shape in MANY:
+        async with rigged("memory", tmp_path, text) as rig:
+            rig.double.server.handlers[codec.SERVICE + "GetModel"] = silent
+            began = time.monotonic()
+            outcomes = await MANY[shape](rig.model, items, None, timeout=1.0)
+            assert time.monotonic() - began < 5
+        kinds = [isinstance(outcomes[n], DeadlineExceeded) for n in range(5)]
+        assert kinds == [True, False, True, True, False], shape
+        assert sum(call.method.endswith("GetModel") for call in rig.calls) == 1, shape
+
+
+PROGRAM = """
+import asyncio, os, sys, headrace
+from headrace.testing import ModelDouble
+
+async def main():
+    client = headrace.Client(base_url="http://127.0.0.1:1", transport=ModelDouble(lambda item: "fine"))
+    async with client:
+        model = client.model("u/a/models/m")
+        {body}
+
+asyncio.run(main())
+print("ended")
+"""
+
+LEFT_BEHIND = {
+    "a named pipe": """
+        try:
+            await model.predict_by_filepath(sys.argv[1] + "/pipe", "text", timeout=0.5)
+        except headrace.DeadlineExceeded:
+            print("in time")""",
+    "a slow file": """
+        import io, time
+        class Slow(io.RawIOBase):
+            def read(self, size=-1):
+                time.sleep(60)
+        try:
+            await asyncio.wait_for(model.predict(Slow(), "text"), 0.5)
+        except TimeoutError:
+            print("in time")""",
+}
+
+
+@pytest.mark.parametrize("what", LEFT_BEHIND)
+def test_no_thread_keeps_the_program_alive(tmp_path: Path, what: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    program = PROGRAM.format(body=LEFT_BEHIND[what].strip())
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=40, check=False
+    )
+    assert result.stdout.split("\n")[:2] == ["in time", "ended"], result.stderr
+
+
+MANY_FILES = """
+import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        path = sys.argv[1] + "/file"
+        texts = await asyncio.gather(*(model.predict_by_filepath(path, "text") for _ in range(400)))
+        assert [t.text for t in texts] == ["fine"] * 400
+        async with model.stream(headrace.sources.from_paths([path] * 400, "text", prefetch=200)) as stream:
+            assert [p.text async for p in stream] == ["fine"] * 400
+"""
+
+
+def test_hundreds_of_files_at_once_need_few_descriptors(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("content")
+    program = PROGRAM.format(body=MANY_FILES.strip())
+    result = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.stdout.strip() == "ended", result.stderr[-2000:]
