@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "models": ("headrace.cli.models", "models", "List models, show one, fetch weights ahead of time."),
     "serve": ("headrace.cli.serve", "serve", "Run the embedded server."),
     "demo": ("headrace.cli.demo", "demo", "See all three call shapes at work on this machine."),
+    "samples": ("headrace.cli.samples", "samples", "Copy sample photos, sounds, videos and texts to a folder."),
     "model": ("", "", "The commands above as `headrace model ...`."),
 }
 UNDER_MODEL = ("predict", "generate", "stream")
