@@ -23,6 +23,8 @@ logger = logging.getLogger("headrace.server")
 USER_ID, APP_ID = "headrace", "local"  # where the built-in models live
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
+SOCKET = "server.sock"
+SOCKET_PATH_BYTES = 103  # that every system takes
 
 
 class LocalServer:
@@ -34,8 +36,8 @@ class LocalServer:
     user_id, app_id = USER_ID, APP_ID
 
     def __init__(self, models: Sequence[str] | None, serve: Sequence[str]) -> None:
-        self._folder = Path(tempfile.gettempdir()) / f"headrace-{os.urandom(6).hex()}"
-        self.target = Target.parse(f"unix:{self._folder / 'server.sock'}")
+        self._folder = _private_folder()
+        self.target = Target.of_socket(self._folder / SOCKET)
         self._arguments = ["--unix", self.target.path, "--watch-stdin"]
         for name, given in (("models", models), ("serve", serve)):
             if isinstance(given, str):
@@ -73,6 +75,7 @@ class LocalServer:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
+                "-P",  # nothing of the current folder is imported in place of a module
                 "-m",
                 "headrace.server",
                 *self._arguments,
@@ -152,6 +155,24 @@ class LocalServer:
             elif text:
                 self._last_lines.append(text)
                 logger.warning("%s", text)  # it says nothing in ordinary times: a user's model has failed, or it has
+
+
+def _private_folder() -> Path:
+    """Choose a folder that is not there yet, where the path of a socket may have its bytes.
+
+    Raises:
+        ConfigError: no folder for temporary files can be written to.
+    """
+    name = f"headrace-{os.urandom(6).hex()}"
+    try:
+        places = [tempfile.gettempdir()]
+    except OSError as error:
+        raise ConfigError(f"Client.local() needs a folder for temporary files: {error}") from None
+    for place in [*places, "/tmp", "/var/tmp"]:
+        folder = Path(f"/{place.lstrip('/')}" if place.startswith("/") else place) / name
+        if len(os.fsencode(folder / SOCKET)) <= SOCKET_PATH_BYTES and os.access(place, os.W_OK | os.X_OK):
+            return folder
+    raise ConfigError(f"the path of the folder for temporary files is too long for a socket file: {places[0]}")
 
 
 def _progress(text: str) -> ServerLog | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from headrace.errors import ConfigError
 
@@ -43,13 +43,19 @@ class Target:
 
     @property
     def address(self) -> str:
-        """The address as gRPC takes it: "unix:/path" or "host:port"."""
+        """The address as a URI: "unix:/path", percent-encoded, or "host:port"."""
         if self.path:
-            return f"unix:{self.path}"
+            return socket_address(self.path)
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
         return self.url
+
+    @classmethod
+    def of_socket(cls, path: str | os.PathLike[str]) -> Target:
+        """Make the address of a socket file, whatever characters its path has."""
+        absolute = os.path.abspath(path)
+        return cls(f"unix:{absolute}", path=absolute, tls=False)
 
     @classmethod
     def parse(cls, base_url: str | None) -> Target:
@@ -70,8 +76,7 @@ class Target:
                 raise ConfigError(
                     f"base_url {text!r}: unix: needs the path of a socket file, as in unix:/run/model.sock"
                 )
-            path = os.path.abspath(path)
-            return cls(f"unix:{path}", path=path, tls=False)
+            return cls.of_socket(path)
         scheme, sep, _ = text.partition("://")
         scheme = scheme.lower()
         shown = _without_secrets(text)
@@ -94,6 +99,14 @@ class Target:
         port = port or (443 if tls else 80)
         bracketed = f"[{host}]" if ":" in host else host
         return cls(f"{'https' if tls else 'http'}://{bracketed}:{port}", host=host, port=port, tls=tls)
+
+
+def socket_address(path: str | os.PathLike[str]) -> str:
+    """Write the path of a socket file as the URI that gRPC takes: `unix:/path`, percent-encoded."""
+    text = os.fsencode(path)
+    if text.startswith(b"/"):
+        text = b"/" + text.lstrip(b"/")  # two slashes would name a host
+    return f"unix:{quote(text, safe='/@:')}"
 
 
 def is_loopback(host: str) -> bool:

@@ -64,7 +64,7 @@ async def test_it_is_told_what_to_serve_and_to_end_with_us(child: Child, tmp_pat
     await server.start(Emitter())
     await server.stop()
     arguments = told.read_text()
-    assert arguments.startswith(f"-m headrace.server --unix {server.target.path} --watch-stdin")
+    assert arguments.startswith(f"-P -m headrace.server --unix {server.target.path} --watch-stdin")
     assert arguments.endswith("--models echo m.py:Class")
 
 

@@ -13,6 +13,7 @@ import grpc
 import grpc.aio
 
 from headrace.server.options import Options
+from headrace.target import socket_address
 
 _LONGEST_PATH = 107  # bytes in a socket's address on Linux; 103 on macOS
 
@@ -79,7 +80,7 @@ def _bind_socket_file(server: grpc.aio.Server, path: Path) -> str:
         claim(path)
         before = os.umask(0o177)  # from its first moment only the owner can open it
         try:
-            bound = server.add_insecure_port(f"unix:{path}")
+            bound = server.add_insecure_port(socket_address(path))
         finally:
             os.umask(before)
         if not bound:

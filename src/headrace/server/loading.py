@@ -60,7 +60,7 @@ def _from_file(place: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look there
     if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))  # for the modules beside it
+        sys.path.append(str(path.parent))  # for the modules beside it; at the end, so that none stands for another
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -70,8 +70,8 @@ def _from_file(place: str) -> ModuleType:
 
 
 def _from_package(place: str) -> ModuleType:
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
+    if not place.startswith("headrace.") and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # the user's own; at the end, so that no file there stands for another module
     try:
         return importlib.import_module(place)
     except Exception as error:

