@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -30,7 +31,9 @@ GENERATE = SERVICE + "GenerateModelOutputs"
 STREAM = SERVICE + "StreamModelOutputs"
 
 LARGE = 4096  # bytes from which a payload is not copied to save a part
-LATE = 32 * 1024  # bytes from which a response is decoded when it is looked at, not before
+LAZY_BYTES = 32 * 1024  # bytes from which a response is decoded when it is looked at, not before
+MAX_FIELDS = 10_000  # of one answer to a look-up, on its outermost level
+_OTHER_FIELDS = 1024  # of a response beside its outputs, and of an output: some ten are known
 
 _INPUTS_TAG = b"\x22"  # PostModelOutputsRequest.inputs = 4
 _ID_TAG, _DATA_TAG = b"\x0a", b"\x12"  # Input.id = 1, Input.data = 2
@@ -237,12 +240,18 @@ def decode_as(cls: type[M], raw: bytes) -> M:
         PredictionFailed: the bytes are not such a message.
     """
     try:
+        if len(raw) >= LAZY_BYTES and any(islice(_fields(memoryview(raw)), MAX_FIELDS, None)):
+            raise DecodeError(f"it has more than {MAX_FIELDS:,} fields")
         return cls.FromString(raw)
     except DecodeError as error:
-        raise PredictionFailed(f"the server's answer cannot be decoded ({len(raw)} bytes): {error}") from None
+        raise _undecodable(raw, error) from None
 
 
-class Late:
+def _undecodable(raw: bytes, error: Exception) -> PredictionFailed:
+    return PredictionFailed(f"the server's answer cannot be decoded ({len(raw)} bytes): {error}")
+
+
+class LazyOutput:
     """An output that is still bytes: its status and its input's id are known, the rest is decoded when asked for."""
 
     __slots__ = ("_message", "input_id", "status", "wire")
@@ -265,27 +274,40 @@ class Late:
         return self._message
 
 
-def late(raw: bytes) -> tuple[status_pb2.Status, list[Late]] | None:
-    """Take a large response apart without decoding its outputs; None where that is to be left to protobuf.
+class TooManyFields(Exception):
+    """A message has more fields than it may have; they are not counted to the end."""
 
-    Which is where they are many and small, and where the bytes are in any way odd: what they are, it decides.
+
+def lazy(raw: bytes, max_outputs: int) -> tuple[status_pb2.Status, Sequence[LazyOutput | pb.Output]]:
+    """Take a large response apart: its status and its outputs, decoded now only where many and small.
+
+    The outputs are counted first: a few bytes of each become hundreds of an object's.
+
+    Raises:
+        PredictionFailed: the bytes are not a response.
+        TooManyFields: it has more outputs than `max_outputs`.
     """
     try:
-        top = list(_fields(memoryview(raw)))
+        top = list(islice(_fields(memoryview(raw)), max_outputs + _OTHER_FIELDS + 1))
         outputs = [part for key, part in top if key == _OUTPUTS_KEY]
+        if len(outputs) > max_outputs or len(top) > max_outputs + _OTHER_FIELDS:
+            raise TooManyFields
         if len(raw) < LARGE * len(outputs):
-            return None
+            response = decode(raw)
+            return response.status, response.outputs
         head = _merge(status_pb2.Status(), (part for key, part in top if key == _STATUS_KEY))
-        return head, [_late(output) for output in outputs]
-    except (DecodeError, UnicodeDecodeError):
-        return None
+        return head, [_lazy(output) for output in outputs]
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise _undecodable(raw, error) from None
 
 
-def _late(wire: memoryview) -> Late:
-    parts = list(_fields(wire))
+def _lazy(wire: memoryview) -> LazyOutput:
+    parts = list(islice(_fields(wire), _OTHER_FIELDS + 1))
+    if len(parts) > _OTHER_FIELDS:
+        raise TooManyFields
     status = _merge(status_pb2.Status(), (part for key, part in parts if key == _OUTPUT_STATUS_KEY))
     ids = [part for key, one in parts if key == _OUTPUT_INPUT_KEY for key, part in _fields(one) if key == _INPUT_ID_KEY]
-    return Late(wire, status, str(ids[-1], "utf-8") if ids else "")
+    return LazyOutput(wire, status, str(ids[-1], "utf-8") if ids else "")
 
 
 _STATUS_KEY, _OUTPUTS_KEY = 0x0A, 0x12  # MultiOutputResponse: status = 1, outputs = 2
@@ -363,7 +385,7 @@ def _fields(wire: memoryview) -> Iterator[tuple[int, memoryview]]:
         elif kind in (1, 5):
             start, size = at, 8 if kind == 1 else 4
         else:
-            raise DecodeError("groups are left to protobuf")
+            raise DecodeError("it has a group, which the protocol does not know")
         at = start + size
         if at > end:
             raise DecodeError("it ends within a field")

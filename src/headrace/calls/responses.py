@@ -40,18 +40,17 @@ class Envelope(NamedTuple):
         return errors[0] if errors and len(errors) == len(self.answers) else None
 
 
-def read(raw: bytes) -> Envelope:
+def read(raw: bytes, inputs: int | None = None) -> Envelope:
     """Take a response apart.
 
+    Args:
+        inputs: how many inputs it answers, where that is known.
+
     Raises:
-        PredictionFailed: the bytes are not a response.
+        PredictionFailed: the bytes are not a response, or it has more outputs than any answer may have.
     """
-    if len(raw) < codec.LATE or (found := codec.late(raw)) is None:
-        response = codec.decode(raw)
-        head = response.status
-        answers = _answers(response.outputs, head)
-    else:
-        head, answers = found[0], _answers(found[1], found[0])
+    head, outputs = _decoded(raw, inputs)
+    answers = _answers(outputs, head)
     kind = status.kind(head.code)
     if kind in _GOOD:
         return Envelope(raw, head, answers)
@@ -62,6 +61,27 @@ def read(raw: bytes) -> Envelope:
     return Envelope(raw, head, (), failure_of(head, head.req_id))
 
 
+def _decoded(raw: bytes, inputs: int | None) -> tuple[status_pb2.Status, Sequence[Output]]:
+    """Decode a response as far as it is looked at; its outputs are counted before an object is made of any."""
+    limit = max(MAX_OUTPUTS, inputs or 0)
+    if len(raw) < codec.LAZY_BYTES:
+        response = codec.decode(raw)
+        if len(response.outputs) > limit:
+            raise miscounted(len(response.outputs), inputs, response.status.req_id)
+        return response.status, response.outputs
+    try:
+        return codec.lazy(raw, limit)
+    except codec.TooManyFields:
+        raise miscounted(f"more than {limit}", inputs) from None
+
+
+def miscounted(outputs: int | str, inputs: int | None, request_id: str = "") -> PredictionFailed:
+    """Make the error of a response with a wrong number of outputs."""
+    to = "one request" if inputs is None else "1 input" if inputs == 1 else f"{inputs} inputs"
+    return PredictionFailed(f"the server answered with {outputs} outputs to {to}", request_id=request_id)
+
+
+MAX_OUTPUTS = 1024  # of one response, where no more inputs were sent: one input may have several
 SUCCESS = status_pb2.SUCCESS
 _UNTROUBLED = (0, SUCCESS)  # of an output: it has no status of its own, or a good one
 _GOOD = (Kind.OK, Kind.MIXED)
@@ -95,12 +115,12 @@ def prediction(input_id: str, raw: bytes) -> Prediction:
         ServerError: the input's failure, or the request's.
         PredictionFailed: the bytes are not a response.
     """
-    if len(raw) < codec.LATE:
+    if len(raw) < codec.LAZY_BYTES:
         response = codec.decode(raw)
         head, outputs = response.status, response.outputs
         if head.code == SUCCESS and len(outputs) == 1 and outputs[0].status.code in (0, SUCCESS):
             return Prediction(raw, outputs, status=head, input_id=input_id)  # as nearly all do
-    _, head, answers, failure, _ = read(raw)
+    _, head, answers, failure, _ = read(raw, 1)
     if failure is not None:
         raise failure
     for answer in answers:
@@ -114,9 +134,9 @@ def piece(input_id: str, raw: bytes) -> Prediction | None:
 
     Raises:
         ServerError: the message tells a failure.
-        PredictionFailed: the bytes are not a response.
+        PredictionFailed: the bytes are not a response, or it has no output and is no marker.
     """
-    if len(raw) < codec.LATE:
+    if len(raw) < codec.LAZY_BYTES:
         response = codec.decode(raw)
         head, outputs = response.status, response.outputs
         if head.code == SUCCESS and len(outputs) == 1:  # all but a few are so
@@ -127,7 +147,11 @@ def piece(input_id: str, raw: bytes) -> Prediction | None:
                 answer._text = data.text.raw or data.string_value  # asked for at once, and by the user
                 return answer
     answer = prediction(input_id, raw)
-    return answer if answer._outputs or not read(raw).marker else None
+    if answer._outputs:
+        return answer
+    if read(raw, 1).marker:
+        return None
+    raise PredictionFailed("a message of the stream has no output", request_id=answer.request_id)
 
 
 def failure_of(message: status_pb2.Status, request_id: str = "", input_id: str | None = None) -> ServerError | None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 #: An output, decoded or still bytes.
-Output: TypeAlias = pb.Output | codec.Late
+Output: TypeAlias = pb.Output | codec.LazyOutput
 
 
 class Prediction:
@@ -149,8 +149,12 @@ class Prediction:
 
     @property
     def status(self) -> Status:
-        """How the server says it went."""
-        if isinstance(self._status, status_pb2.Status):
+        """How the server says it went: of one input its output's own status, of several that of the whole response."""
+        if len(self._outputs) == 1 and (own := self._outputs[0].status).code:
+            head = self._status
+            request_id = head.req_id if isinstance(head, status_pb2.Status) else head.request_id if head else ""
+            self._status = Status(int(own.code), own.description, own.details, own.req_id or request_id)
+        elif isinstance(self._status, status_pb2.Status):
             self._status = status_of(self._status)
         if self._status is not None:
             return self._status

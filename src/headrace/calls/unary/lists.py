@@ -21,7 +21,7 @@ from headrace.calls.session import Session
 from headrace.calls.unary.call import unary
 from headrace.checks import split
 from headrace.config import Limits
-from headrace.errors import HeadraceError, PredictionFailed, ServerError
+from headrace.errors import HeadraceError, ServerError
 from headrace.inputs import Input
 from headrace.results import Output, Prediction
 from headrace.status import Kind, fatal, kind_of
@@ -209,14 +209,11 @@ async def _together(groups: Sequence[_Group], send: Callable[[_Group], Awaitable
 
 
 def _judge(raw: bytes, number: int) -> Envelope:
-    response = responses.read(raw)
+    response = responses.read(raw, number)
     if response.failure is not None:
         raise response.failure
     if number > 1 and len(response.answers) != number:
-        raise PredictionFailed(
-            f"the server answered with {len(response.answers)} outputs to {number} inputs",
-            request_id=response.head.req_id,
-        )
+        raise responses.miscounted(len(response.answers), number, response.head.req_id)
     return response
 
 
