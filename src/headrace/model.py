@@ -35,7 +35,8 @@ from headrace.errors import (
 )
 from headrace.inputs import Input, InputLike, InputType, checked_type, only_type
 from headrace.results import Prediction
-from headrace.sources.iterables import source
+from headrace.sources.base import InputSource
+from headrace.sources.iterables import Source, source
 from headrace.transport.base import Buffer
 
 if TYPE_CHECKING:
@@ -312,7 +313,7 @@ class Model:
         settings = MapOptions(concurrency, ordered, packing, seconds, given.warm_up, given.metadata)
         session = self._client._session
         template = self._bounded_template(given, seconds)
-        work = MapWork(session, source(inputs, SINGLE), convert, template, settings, self._client.limits)
+        work = MapWork(session, _source(inputs, seconds), convert, template, settings, self._client.limits)
         return DuplexStream(work, checked_on_error(on_error))
 
     # --- methods with signatures
@@ -392,7 +393,7 @@ class Model:
         seconds = given.seconds(client.timeouts.input)
         convert = self._preparer(make, input_type, given, seconds)
         template = self._bounded_template(given, seconds)
-        pulled = source(items, SINGLE)
+        pulled = _source(items, seconds)
         if options.get("matched", True):
             return DuplexStream(Duplex(client._session, pulled, convert, template, settings), on_error)
         idle = given.seconds(client.timeouts.idle)
@@ -485,3 +486,10 @@ class Model:
         if not options:
             self._plain, self._head = given, b"" if given.routing else head
         return given
+
+
+def _source(inputs: Any, seconds: float | None) -> Source[Any]:
+    """Make a source of what the user gave; one that makes inputs itself gets the time that each may take."""
+    if isinstance(inputs, InputSource):
+        inputs.limit_each(seconds)
+    return source(inputs, SINGLE)

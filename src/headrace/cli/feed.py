@@ -7,7 +7,6 @@ import glob
 import itertools
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +14,9 @@ import click
 from headrace import media
 from headrace.cli import given as g
 from headrace.cli.given import Given
+from headrace.cli.run import say
+from headrace.inputs import shortened
+from headrace.sources.lines import LINE_BYTES, LineSplitter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -35,15 +37,15 @@ def expand(words: Sequence[str], kind: str | None) -> Iterator[Given]:
 
 
 def _expand(word: str, kind: str | None, position: int) -> Iterable[Given]:
-    path = Path(word).expanduser()
+    path = os.path.expanduser(word)
     if g.is_url(word):
         return [g.from_url(word, kind)]
     if is_folder(word):
         return _nonempty(_folder(path, kind), f"no {kind or 'known'} files in {word}")
     if g.exists(word):
-        return _later(str(path), kind)
+        return _later(path, kind)
     if is_glob(word):
-        paths = sorted(found for found in glob.iglob(str(path), recursive=True) if os.path.isfile(found))
+        paths = sorted(found for found in glob.iglob(path, recursive=True) if _readable(found))
         return _nonempty((by_name(found, kind) for found in paths), f"no file matches {word}")
     if "/" in word and not any(c.isspace() for c in word):  # a stream's words are paths sooner than texts
         what = "folder" if word.endswith("/") else "file" if media.kind_of_name(word) else "file or folder"
@@ -57,7 +59,7 @@ def _later(path: str, kind: str | None) -> Iterator[Given]:
 
 def is_folder(word: str) -> bool:
     """Tell whether a word is an existing folder."""
-    return g.exists(word) and Path(word).expanduser().is_dir()
+    return bool(word) and os.path.isdir(os.path.expanduser(word))
 
 
 def is_glob(word: str) -> bool:
@@ -67,35 +69,49 @@ def is_glob(word: str) -> bool:
     return "*" in word or (any(c in word for c in "?[") and g.looks_like_file(word))
 
 
-def from_line(line: str, kind: str | None, position: int) -> Given:
+def from_line(line: str | None, kind: str | None, position: int) -> Given:
     """Read one line of a list: a URL, an existing file, else text; with another type than text, a file in any case."""
+    if line is None:
+        return Given("data", b"", kind, f"text {position + 1}", f"the line is longer than {LINE_BYTES >> 20} MiB")
     if g.is_url(line):
         return g.from_url(line, kind)
-    if kind not in (None, "text") or (kind is None and (g.looks_like_file(line) or Path(line).is_file())):
+    if kind not in (None, "text") or (kind is None and (g.looks_like_file(line) or os.path.isfile(line))):
         return by_name(line, kind)
     return g.from_text(line, "text", position)
 
 
 def by_name(path: str, kind: str | None) -> Given:
     """Take a file; a bad one among many fails alone, when it is read."""
-    return Given("file", path, kind or _by_content(path) or media.kind_of_name(path), path)
+    return Given("file", path, kind or _by_content(path) or media.kind_of_name(path), shortened(path))
+
+
+def _readable(path: str) -> bool:
+    """Tell whether what was found is a file; what nobody named and cannot be read to an end is left out, aloud."""
+    if g.is_special(path):
+        say(f"{path} is a pipe, a socket or a device: left out (name it to read it)")
+        return False
+    return os.path.isfile(path)
 
 
 def _by_content(path: str) -> str | None:
+    if g.is_special(path):
+        return None
     try:
         with open(path, "rb") as file:
             return media.kind(file.read(media.HEAD_BYTES))
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 
-def _folder(folder: Path, kind: str | None) -> Iterator[Given]:
+def _folder(folder: str, kind: str | None) -> Iterator[Given]:
     for root, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             known = media.kind_of_name(name)
-            if not name.startswith(".") and (known == kind if kind else known is not None):
-                yield by_name(os.path.join(root, name), kind)
+            if name.startswith(".") or not (known == kind if kind else known is not None):
+                continue
+            if _readable(path := os.path.join(root, name)):
+                yield by_name(path, kind)
 
 
 def _nonempty(items: Iterator[Given], message: str) -> Iterable[Given]:
@@ -105,8 +121,10 @@ def _nonempty(items: Iterator[Given], message: str) -> Iterable[Given]:
     return itertools.chain([first], items)
 
 
-async def lines(descriptor: int, *, ahead: int = 64) -> AsyncIterator[str]:
+async def lines(descriptor: int, *, ahead: int = 64) -> AsyncIterator[str | None]:
     """Read lines from a file descriptor as they come, blank ones left out; the event loop never waits for it.
+
+    One that is too long is None.
 
     A thread reads, at most `ahead` chunks more than were taken. It is a daemon on the bare descriptor, so that neither
     Ctrl-C nor the end of the process waits for somebody to press Enter.
@@ -129,17 +147,30 @@ async def lines(descriptor: int, *, ahead: int = 64) -> AsyncIterator[str]:
                 return
 
     threading.Thread(target=read, name="stdin", daemon=True).start()
-    rest = b""
+    splitter = LineSplitter()
     while True:
         chunk = await chunks.get()
         room.release()
         if isinstance(chunk, OSError):
             raise chunk
+        for line in splitter.feed(chunk) if chunk else splitter.end():
+            if line is None or line.strip():
+                yield _text(line)
         if not chunk:
-            break
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            if line.strip():
-                yield os.fsdecode(line.removesuffix(b"\r"))
-    if rest.strip():
-        yield os.fsdecode(rest.removesuffix(b"\r"))
+            return
+
+
+def lines_of_file(path: str) -> Iterator[str | None]:
+    """Read the lines of a list file, blank ones left out; one that is too long is None."""
+    splitter = LineSplitter()
+    with open(path, "rb") as file:
+        chunk = b"\n"
+        while chunk:
+            chunk = file.read(_CHUNK_BYTES)
+            for line in splitter.feed(chunk) if chunk else splitter.end():
+                if line is None or line.strip():
+                    yield _text(line)
+
+
+def _text(line: bytes | None) -> str | None:
+    return None if line is None else os.fsdecode(line.removesuffix(b"\r"))

@@ -100,6 +100,19 @@ def to_input(parts: Sequence[Given]) -> Input:
     return made[0] if len(made) == 1 else Input([field for item in made for field in item.fields])
 
 
+def to_input_of_many(part: Given) -> Input:
+    """Make the library's input of one of many; what is wrong with it is told when it is sent, and ends no other."""
+    from headrace import ConfigError, InputError
+    from headrace.sources.items import failed
+
+    if part.error:
+        return failed(InputError(part.error), 0, part.name, "")
+    try:
+        return to_input([part])
+    except (ConfigError, InputError) as error:
+        return failed(InputError(str(error)), 0, part.name, "")
+
+
 def _one(part: Given, kind: type[Input]) -> Input:
     if part.source == "file":
         return kind.from_filepath(str(part.path), part.kind)

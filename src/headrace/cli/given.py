@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,7 @@ from urllib.parse import urlsplit
 import click
 
 from headrace import media
+from headrace.inputs import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +32,7 @@ class Given:
     value: str | bytes
     kind: str | None
     name: str  # what to call it in messages
+    error: str = ""  # why there is no such input: it fails alone
 
     @property
     def path(self) -> Path | None:
@@ -55,23 +59,31 @@ def from_file(path: str, kind: str | None) -> Given:
     Raises:
         click.UsageError: missing, unreadable, or a folder.
     """
-    found = Path(path).expanduser()
+    found = os.path.expanduser(path)
+    if os.path.isdir(found):
+        raise click.UsageError(f"{path} is a folder; `headrace stream` takes folders")
+    if is_special(found):  # a named pipe, a device: looking at its first bytes would take them
+        return Given("file", found, kind or media.kind_of_name(path), path)
     try:
-        if found.is_dir():
-            raise click.UsageError(f"{path} is a folder; `headrace stream` takes folders")
-        with found.open("rb") as file:
+        with open(found, "rb") as file:
             head = file.read(media.HEAD_BYTES)
     except FileNotFoundError:
-        raise click.UsageError(f"missing {'folder' if path.endswith('/') else 'file'}: {path}") from None
+        missing = "folder" if path.endswith("/") else "file"
+        raise click.UsageError(f"missing {missing}: {shortened(path)}") from None
     except (OSError, ValueError) as error:
-        raise click.UsageError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from None
-    return Given("file", str(found), kind or media.kind(head) or media.kind_of_name(path), path)
+        reason = getattr(error, "strerror", None) or error
+        raise click.UsageError(f"cannot read {shortened(path)}: {reason}") from None
+    return Given("file", found, kind or media.kind(head) or media.kind_of_name(path), path)
 
 
 def from_url(url: str, kind: str | None) -> Given:
     """Take a URL; its type by the extension of its path."""
-    name = urlsplit(url).path.rpartition("/")[2] or urlsplit(url).hostname or "url"
-    return Given("url", url, kind or media.kind_of_name(urlsplit(url).path), name)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # malformed: it fails alone, when it is sent
+        return Given("url", url, kind, shortened(url))
+    name = parts.path.rpartition("/")[2] or parts.hostname or "url"
+    return Given("url", url, kind or media.kind_of_name(parts.path), shortened(name))
 
 
 def from_text(text: str, kind: str | None, position: int = 0) -> Given:
@@ -92,6 +104,8 @@ def from_stdin(kind: str | None) -> Given:
         click.UsageError: stdin is empty.
     """
     data = sys.stdin.buffer.read()
+    if _is_text(data):
+        data = data.removeprefix(codecs.BOM_UTF8)
     if not data:
         raise click.UsageError("no input: stdin is empty")
     kind = kind or media.kind(data)
@@ -165,10 +179,16 @@ def split_model(
 
 def exists(word: str) -> bool:
     """Tell whether a word is the name of something in the file system."""
+    return bool(word) and os.path.exists(os.path.expanduser(word))
+
+
+def is_special(path: str) -> bool:
+    """Tell whether a path names something that can only be read once, or without end: a named pipe, a device."""
     try:
-        return bool(word) and Path(word).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # too long for a name, a NUL in it, an unknown ~user
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
         return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _is_text(data: bytes) -> bool:

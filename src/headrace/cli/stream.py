@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,12 +15,13 @@ from anyio import to_thread
 from headrace.cli import feed, render
 from headrace.cli import given as g
 from headrace.cli.connect import Watcher, choose_model, connect
-from headrace.cli.gather import to_input
+from headrace.cli.gather import to_input_of_many
 from headrace.cli.options import Command, Options, shared
 from headrace.cli.run import DONE, SOME_FAILED, run, say, warn_input
 from headrace.cli.saving import Saver
 from headrace.cli.terminal import Status, in_seconds
 from headrace.cli.video import VideoOptions, VideoRun, frame_window, video_options
+from headrace.threads import in_thread
 
 if TYPE_CHECKING:
     from headrace import Input, Prediction
@@ -88,7 +89,7 @@ def _source(
     if len(piped) > 1:
         raise click.UsageError("stdin (-) can be given once")
     for path in lists:
-        if path != "-" and not Path(path).is_file():
+        if path != "-" and (not os.path.exists(path) or os.path.isdir(path)):
             raise click.UsageError(f"missing file: {path}")
     plain: list[Given] = [
         *(g.from_file(path, kind) for path in options.file_path),
@@ -106,10 +107,8 @@ def _chain(plain: list[Given], expanded: Iterator[Given], lists: Iterable[str], 
     yield from plain
     yield from expanded
     for path in lists:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            for n, text in enumerate(file):
-                if text.strip():
-                    yield feed.from_line(text.rstrip("\r\n"), kind, n)
+        for n, line in enumerate(feed.lines_of_file(path)):
+            yield feed.from_line(line, kind, n)
 
 
 async def _then_stdin(before: Iterable[Given], kind: str | None) -> AsyncIterator[Given]:
@@ -174,12 +173,12 @@ class Run:
         async for item in source:
             self._names[position] = item
             position += 1
-            yield to_input([item])
+            yield to_input_of_many(item)
 
     def _named_sync(self, source: Iterable[Given]) -> Iterator[Input]:
         for position, item in enumerate(source):
             self._names[position] = item
-            yield to_input([item])
+            yield to_input_of_many(item)
 
     async def _take(self, prediction: Prediction) -> None:
         """Print one answer, save what it holds, count it."""
@@ -233,7 +232,7 @@ async def _peek(
         first = await anext(source, None)
         return first, _with_first(first, source)
     iterator = iter(source)
-    item = next(iterator, None)
+    item = await in_thread(next, iterator, None)  # a list may be a pipe that nobody has written to
     return item, _with_first_sync(item, iterator)
 
 

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, C
 from types import TracebackType
 from typing import Any, Self
 
-from headrace.errors import ClosedError, ConcurrentUse, ConfigError, InputError, SourceError
+from headrace.errors import ClosedError, ConcurrentUse, ConfigError, DeadlineExceeded, InputError, SourceError
 from headrace.flow.pipe import EndOfPipe, Pipe
-from headrace.inputs import Input
+from headrace.inputs import Input, shortened
 from headrace.sources import iterables
 from headrace.sources.items import SourceInput, failed, ids, placed
 
@@ -46,6 +46,9 @@ class InputSource(AsyncIterator[SourceInput]):
         """
         raise NotImplementedError
 
+    def limit_each(self, seconds: float | None) -> None:
+        """Bound the time that making one input may take, where the source makes them; a call's timeout does it."""
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -66,7 +69,7 @@ class ItemSource(InputSource):
 
     Args:
         begin: gives the items; a plain iterator is pulled in a thread.
-        make: makes an input of one; InputError, SourceError and ConfigError become this input's own error.
+        make: makes an input of one; whatever it raises becomes this input's own error.
         prefetch: how many inputs may be made ahead; 0: none, each is made when it is asked for.
         input_type: what failed inputs count as.
         again: whether `begin` may be called again.
@@ -75,14 +78,15 @@ class ItemSource(InputSource):
     def __init__(
         self, name: str, begin: Begin, make: Make, *, prefetch: int = 0, input_type: str = "", again: bool = True
     ) -> None:
-        if prefetch < 0:
-            raise ConfigError(f"prefetch must be 0 or more, not {prefetch}")
+        if isinstance(prefetch, bool) or not isinstance(prefetch, int) or prefetch < 0:
+            raise ConfigError(f"prefetch must be a whole number of inputs, 0 or more, not {prefetch!r:.60}")
         self.name = name
         self.finite = again
         self._begin = begin
         self._make = make
         self._prefetch = prefetch
         self._input_type = input_type
+        self._seconds: float | None = None  # that one input may take
         self._new_id = ids()
         self._clear()
 
@@ -157,16 +161,27 @@ class ItemSource(InputSource):
         except Exception as error:
             pipe.fail(error)
 
+    def limit_each(self, seconds: float | None) -> None:
+        """Bound the time that making one input may take."""
+        self._seconds = seconds
+
     async def _one(self, raw: Any, position: int) -> SourceInput:
+        error: InputError | SourceError | DeadlineExceeded
         try:
-            return placed(await self._make(raw), position, self.name, self._new_id)
-        except (InputError, SourceError) as error:
+            async with asyncio.timeout(self._seconds) as scope:
+                return placed(await self._make(raw), position, self.name, self._new_id)
+        except (InputError, SourceError) as own:
+            error = own
             if isinstance(error, SourceError):
                 error.position = position
-            return failed(error, position, self.name, self._new_id(position), self._input_type)
-        except ConfigError as error:
-            found = InputError(f"item {position} of {self.name}: {error}", input_id=self._new_id(position))
-            return failed(found, position, self.name, self._new_id(position), self._input_type)
+        except Exception as other:  # whatever is wrong with one item ends nothing but that
+            where = f"item {position} of {self.name}"
+            if isinstance(other, TimeoutError) and scope.expired():
+                error = DeadlineExceeded(f"{where}: reading it took longer than {self._seconds:g} s")
+            else:
+                text = str(other) if isinstance(other, ConfigError) else f"{type(other).__name__}: {other}"
+                error = InputError(f"{where}: {shortened(text, 500)}", input_id=self._new_id(position))
+        return failed(error, position, self.name, self._new_id(position), self._input_type)
 
     async def aclose(self) -> None:
         """Stop reading ahead and close what is read; idempotent."""

@@ -32,11 +32,11 @@ def from_paths(
         prefetch: files that are read ahead.
         limits: what is too large; the defaults where not given.
     """
-    most = limits or Limits()
+    checked = limits or Limits()
     items = [paths] if isinstance(paths, str | os.PathLike) else paths
 
     async def make(path: AnyPath) -> Input:
-        return await load(Input.from_filepath(path, input_type), most)
+        return await load(Input.from_filepath(path, input_type), checked)
 
     again = isinstance(items, list | tuple | set | frozenset)
     return ItemSource("files", lambda: items, make, prefetch=prefetch, input_type=input_type or "", again=again)
@@ -49,22 +49,23 @@ def from_glob(
     prefetch: int = PREFETCH,
     limits: Limits | None = None,
 ) -> ItemSource:
-    """Make a source of the files that match a pattern (`**` for any folders), sorted by name, hidden ones left out.
+    """Make a source of the files that match a pattern (`**` for any folders), sorted by name; hidden ones are left out,
+    and what is no file that ends: named pipes, devices.
 
     Raises (when read):
         SourceError: no file matches.
     """
-    most = limits or Limits()
+    checked = limits or Limits()
     text = os.fspath(pattern)
 
     def find() -> Iterator[Path]:
-        found = sorted(path for path in glob.iglob(os.path.expanduser(text), recursive=True) if os.path.isfile(path))
-        if not found:
+        paths = sorted(path for path in glob.iglob(os.path.expanduser(text), recursive=True) if os.path.isfile(path))
+        if not paths:
             raise SourceError(f"no file matches {text}", source=text, position=0)
-        yield from map(Path, found)
+        yield from map(Path, paths)
 
     async def make(path: Path) -> Input:
-        return await load(Input.from_filepath(path, input_type), most)
+        return await load(Input.from_filepath(path, input_type), checked)
 
     return ItemSource(text, find, make, prefetch=prefetch, input_type=input_type or "")
 

@@ -6,9 +6,13 @@ import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-from headrace.errors import InputError, SourceError
+from headrace.errors import DeadlineExceeded, InputError, SourceError
 from headrace.inputs import Field, Input
+
+#: What an input may fail with before it is sent.
+OwnError: TypeAlias = InputError | SourceError | DeadlineExceeded
 
 
 class SourceInput(Input):
@@ -32,7 +36,7 @@ class SourceInput(Input):
         position: int = 0,
         timestamp: float | None = None,
         source: str = "",
-        error: InputError | SourceError | None = None,
+        error: OwnError | None = None,
     ) -> None:
         super().__init__(fields, id, raw=raw)
         self.position = position
@@ -46,11 +50,11 @@ def placed(item: Input, position: int, source: str, new_id: Callable[[int], str]
     return SourceInput(item.fields, item.id or new_id(position), raw=item._raw, position=position, source=source)
 
 
-def failed(error: InputError | SourceError, position: int, source: str, id: str, input_type: str = "") -> SourceInput:
+def failed(error: OwnError, position: int, source: str, id: str, input_type: str = "") -> SourceInput:
     """Make the input of an item that could not be had: sending it raises its error, which ends nothing else."""
     return SourceInput(
         [Field(input_type or "text", "file", _Failing(error))],
-        id,
+        id or None,
         position=position,
         source=source,
         error=error,
@@ -60,7 +64,7 @@ def failed(error: InputError | SourceError, position: int, source: str, id: str,
 class _Failing:
     """Stands where a file would be, and cannot be read."""
 
-    def __init__(self, error: InputError | SourceError) -> None:
+    def __init__(self, error: OwnError) -> None:
         self._error = error
 
     def read(self) -> bytes:

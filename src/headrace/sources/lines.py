@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
 import select
 import sys
+import threading
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal, TypeAlias
 
 from headrace.errors import InputError, SourceError
 from headrace.inputs import Input
@@ -20,6 +22,8 @@ CellKind: TypeAlias = Literal["text", "url", "path"]
 
 LINE_BYTES = 20 << 20  # a longer line is refused: that is no text that a server takes
 _CHUNK_BYTES = 1 << 16
+_CELL_CHARACTERS = (1 << 31) - 1  # the largest that every platform takes: what is too large is said of the input
+_MARK = b"\xef\xbb\xbf"  # of UTF-8, at the start of a file
 _LOOK_SECONDS = 0.1  # how often a reader of a silent stream looks whether it was closed
 
 
@@ -35,12 +39,12 @@ def from_lines(
     """
     if isinstance(lines, str | os.PathLike):
         path = lines
-        return ItemSource(os.fspath(path), lambda: _file(path), _maker(kind), prefetch=prefetch)
+        return ItemSource(os.fspath(path), lambda: _file(path), _maker(kind, os.fspath(path)), prefetch=prefetch)
     if lines is None:
         open_ = _Open()
-        return _Stdin(open_, lambda: _descriptor(sys.stdin.fileno(), open_), _maker(kind), prefetch)
-    given = lines
-    return ItemSource("lines", lambda: given, _maker(kind), prefetch=prefetch, again=isinstance(given, list | tuple))
+        return _Stdin(open_, lambda: _descriptor(sys.stdin.fileno(), open_), _maker(kind, "stdin"), prefetch)
+    again = isinstance(lines, list | tuple)
+    return ItemSource("lines", lambda: lines, _maker(kind, "lines"), prefetch=prefetch, again=again)
 
 
 def from_csv(
@@ -60,17 +64,18 @@ def from_csv(
     """
 
     def rows() -> Iterator[Cell]:
-        with _opened(path, encoding) as file:
-            reader = csv.DictReader(file, delimiter=delimiter)
-            try:
-                for wanted in filter(None, (column, id_column)):
-                    if wanted not in (reader.fieldnames or ()):
-                        names = ", ".join(reader.fieldnames or ()) or "nothing"
-                        raise SourceError(f"{path} has no column {wanted!r}, only {names}", source=str(path))
-                for row in reader:
-                    yield Cell(row, column, id_column, f"line {reader.line_num}")
-            except (csv.Error, UnicodeError) as error:
-                raise SourceError(f"{path}, line {reader.line_num + 1}: {error}", source=str(path)) from error
+        records = _records(csv.reader(_texts(path, encoding), delimiter=delimiter))
+        names, _ = next(records, ((), 0))
+        for wanted in filter(None, (column, id_column)):
+            if names is None or wanted not in names:
+                known = ", ".join(names or ()) or "nothing"
+                raise SourceError(f"{path} has no column {wanted!r}, only {known}", source=str(path))
+        assert names is not None
+        for row, number in records:
+            if row is None:
+                yield Cell(None, column, None, f"line {number}", "not a row of CSV")
+            elif row:
+                yield Cell(dict(zip(names, row, strict=False)), column, id_column, f"line {number}")
 
     return ItemSource(os.fspath(path), rows, _cell_maker(kind, os.fspath(path)), prefetch=prefetch)
 
@@ -91,7 +96,7 @@ def from_jsonl(
     """
 
     def rows() -> Iterator[Cell]:
-        for number, line in enumerate(_file(path, encoding), 1):
+        for number, line in enumerate(_texts(path, encoding), 1):
             if not line.strip():
                 continue
             try:
@@ -106,11 +111,17 @@ def from_jsonl(
 class Cell:
     """One value of a row, and where it stands."""
 
-    def __init__(self, row: object, name: str, id_name: str | None, where: str) -> None:
+    def __init__(
+        self, row: object, name: str, id_name: str | None, where: str, reason: str = "not a JSON object"
+    ) -> None:
         self._row = row
         self._name = name
         self._id_name = id_name
         self._where = where
+        self._reason = reason
+
+    def __str__(self) -> str:
+        return self._where
 
     def value(self, path: str) -> str:
         """Give the value.
@@ -119,59 +130,164 @@ class Cell:
             InputError: the row is no object, or has none.
         """
         if not isinstance(self._row, Mapping):
-            raise InputError(f"{path}, {self._where}: not a JSON object")
-        found = self._row.get(self._name)
-        if not isinstance(found, str) or not found.strip():
+            raise InputError(f"{path}, {self._where}: {self._reason}")
+        value = self._row.get(self._name)
+        if not isinstance(value, str) or not value.strip():
             raise InputError(f"{path}, {self._where}: no text under {self._name!r}")
-        return found
+        return value
 
     @property
     def id(self) -> str | None:
         """The row's own id, where it has one."""
         if self._id_name is None or not isinstance(self._row, Mapping):
             return None
-        found: Any = self._row.get(self._id_name)
-        return str(found) if found not in (None, "") else None
+        value: Any = self._row.get(self._id_name)
+        return str(value) if value not in (None, "") else None
 
 
-def _maker(kind: CellKind) -> Make:
-    async def make(line: str) -> Input:
-        return _input(line.rstrip("\r\n"), kind, None)
+def _maker(kind: CellKind, name: str) -> Make:
+    async def make(line: str | InputError) -> Input:
+        if isinstance(line, InputError):
+            raise line
+        if not isinstance(line, str):
+            raise InputError(f"{name}: a line is a str, not {type(line).__name__}")
+        return _input(line.rstrip("\r\n"), kind, None, name)
 
     return make
 
 
 def _cell_maker(kind: CellKind, path: str) -> Make:
     async def make(cell: Cell) -> Input:
-        return _input(cell.value(path), kind, cell.id)
+        return _input(cell.value(path), kind, cell.id, f"{path}, {cell}")
 
     return make
 
 
-def _input(value: str, kind: CellKind, id: str | None) -> Input:
-    if kind == "url":
-        return Input.from_url(value.strip(), id=id)
+def _input(value: str, kind: CellKind, id: str | None, where: str) -> Input:
     if kind == "path":
         return Input.from_filepath(value.strip(), id=id)
-    return Input.from_text(value, id)
-
-
-def _opened(path: AnyPath, encoding: str) -> Any:
-    try:
-        return open(path, encoding=encoding, newline="")
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror or error}", source=str(path)) from error
-
-
-def _file(path: AnyPath, encoding: str = "utf-8") -> Iterator[str]:
-    number = 0
-    with _opened(path, encoding) as file:
+    if not value.isascii():
         try:
-            for number, line in enumerate(file, 1):  # noqa: B007
-                if line.strip():
-                    yield line
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{where}: not UTF-8: {value[error.start]!r} at {error.start:,}") from None
+    return Input.from_url(value.strip(), id=id) if kind == "url" else Input.from_text(value, id)
+
+
+class LineSplitter:
+    """Cuts bytes into lines as they come; a byte order mark at the very start is no part of the first one."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []  # of the line that has not ended
+        self._size = 0
+        self._start = True
+
+    def feed(self, chunk: bytes) -> list[bytes | None]:
+        """Give the lines that end in a chunk, None for one of more than `LINE_BYTES`."""
+        first, *others = chunk.split(b"\n")
+        self._add(first)
+        if not others:
+            return []
+        lines = [self._take(), *(line if len(line) <= LINE_BYTES else None for line in others[:-1])]
+        self._add(others[-1])
+        return lines
+
+    def end(self) -> list[bytes | None]:
+        """Give the last line, where it has no end."""
+        return [self._take()] if self._size else []
+
+    def _add(self, piece: bytes) -> None:
+        if self._size <= LINE_BYTES:
+            self._pieces.append(piece)
+        self._size += len(piece)
+
+    def _take(self) -> bytes | None:
+        line = b"".join(self._pieces) if self._size <= LINE_BYTES else None
+        self._pieces, self._size = [], 0
+        if self._start:
+            self._start = False
+            line = line.removeprefix(_MARK) if line is not None else None
+        return line
+
+
+def _opened(path: AnyPath) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SourceError(f"cannot read {path}: {reason}", source=str(path)) from error
+
+
+def _file(path: AnyPath) -> Iterator[str | InputError]:
+    """Give a list file's lines that are not blank; what cannot be decoded is left to the line that has it."""
+    splitter = LineSplitter()
+    number = 0
+    with _opened(path) as file:
+        while True:
+            try:
+                chunk = file.read(_CHUNK_BYTES)
+            except OSError as error:
+                message = f"{path}, after line {number}: {error.strerror or error}"
+                raise SourceError(message, source=str(path), position=number) from error
+            for line in splitter.feed(chunk) if chunk else splitter.end():
+                number += 1
+                if line is None:
+                    yield _too_long(f"{path}, line {number}")
+                elif line.strip():
+                    yield line.decode(errors="surrogateescape")
+            if not chunk:
+                return
+
+
+def _too_long(where: str) -> InputError:
+    return InputError(f"{where}: the line is longer than {LINE_BYTES >> 20} MiB")
+
+
+def _texts(path: AnyPath, encoding: str) -> Iterator[str]:
+    """Decode a file line by line, so that one bad byte spoils one line; a byte order mark at its start is left out.
+
+    Raises:
+        SourceError: it cannot be read, or there is no such encoding.
+    """
+    try:
+        by_line = "a\n".encode(encoding).endswith(b"a\n")
+    except LookupError as error:
+        raise SourceError(f"{path}: {error}", source=str(path)) from error
+    with _opened(path) as file:
+        if by_line:
+            encoding = "utf-8" if encoding.lower().replace("_", "-") == "utf-8-sig" else encoding
+            texts: Iterable[str] = (line.decode(encoding, "surrogateescape") for line in file)
+        else:  # such as UTF-16
+            texts = io.TextIOWrapper(file, encoding, "replace", newline="")
+        first = True
+        try:
+            for text in texts:
+                yield text.removeprefix("\ufeff") if first else text
+                first = False
         except (UnicodeError, OSError) as error:
-            raise SourceError(f"{path}, after line {number}: {error}", source=str(path), position=number) from error
+            raise SourceError(f"{path}: {error}", source=str(path)) from error
+
+
+_cells = threading.Lock()
+
+
+def _records(reader: Any) -> Iterator[tuple[list[str] | None, int]]:
+    """Give the rows of a CSV reader with the number of their last line; None for one that cannot be taken apart.
+
+    The limit for a cell is the whole process's, and 131,072 characters: it is lifted for each row, and put back.
+    """
+    while True:
+        with _cells:
+            before = csv.field_size_limit(_CELL_CHARACTERS)
+            try:
+                row: list[str] | None = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                row = None
+            finally:
+                csv.field_size_limit(before)
+        yield row, reader.line_num
 
 
 class _Open:
@@ -190,21 +306,18 @@ class _Stdin(ItemSource):
         await super().aclose()
 
 
-def _descriptor(descriptor: int, open_: _Open) -> Iterator[str]:
+def _descriptor(descriptor: int, open_: _Open) -> Iterator[str | InputError]:
     """Read lines from a bare descriptor, so that no lock of `sys.stdin` holds up the end of the program."""
-    rest = b""
+    splitter = LineSplitter()
     while not open_.closed:
         if not _readable(descriptor):
             continue
         chunk = os.read(descriptor, _CHUNK_BYTES)
-        *whole, rest = (rest + chunk).split(b"\n")
-        if len(rest) > LINE_BYTES:
-            raise SourceError(f"stdin: a line is longer than {LINE_BYTES >> 20} MiB", source="stdin")
-        if not chunk:
-            whole, rest = [rest], b""
-        for line in whole:
-            if line.strip():
-                yield line.decode(errors="replace")
+        for line in splitter.feed(chunk) if chunk else splitter.end():
+            if line is None:
+                yield _too_long("stdin")
+            elif line.strip():
+                yield line.decode(errors="surrogateescape")
         if not chunk:
             return
 

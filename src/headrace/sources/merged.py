@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncIterable
 from typing import Any, Literal, Protocol, Self, cast, runtime_checkable
 
-from headrace.errors import ConcurrentUse, ConfigError, SourceError
-from headrace.inputs import Input
+from headrace.errors import ConcurrentUse, ConfigError, HeadraceError, InputError, SourceError
+from headrace.inputs import Input, shortened
 from headrace.sources.base import InputSource
 from headrace.sources.items import SourceInput, failed, ids, placed
 
@@ -67,6 +67,12 @@ class Merged(InputSource):
         finally:
             self._reading = False
 
+    def limit_each(self, seconds: float | None) -> None:
+        """Bound the time that making one input may take, in each source."""
+        for source in self.sources:
+            if isinstance(source, InputSource):
+                source.limit_each(seconds)
+
     async def ready(self) -> None:
         """Wait until one source has an input, or all have ended."""
         if not self._closed and self._turns:
@@ -103,7 +109,12 @@ class Merged(InputSource):
         position, self._position = self._position, self._position + 1
         if isinstance(raw, SourceInput):
             return raw
-        return placed(Input.of(raw), position, self.name, self._new_id)
+        try:
+            return placed(Input.of(raw), position, self.name, self._new_id)
+        except Exception as error:  # a bad item of one source ends none of them
+            text = str(error) if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}"
+            bad = InputError(f"item {position} of {self.name}: {shortened(text, 500)}")
+            return failed(bad, position, self.name, self._new_id(position))
 
     def _failed(self, error: SourceError, number: int) -> SourceInput:
         position, self._position = self._position, self._position + 1

@@ -70,7 +70,7 @@ class _Downloads(ItemSource):
             raise ConfigError("downloading URLs here needs httpx: pip install 'headrace[urls]'") from None
         self._http: httpx.AsyncClient | None = None
         self._timeout = timeout
-        self._most = limits.input_bytes.get(input_type or "", limits.request_bytes)
+        self._limit_bytes = limits.input_bytes.get(input_type or "", limits.request_bytes)
         self._type = input_type or ""
         super().__init__(
             "URLs", lambda: items, self._download, prefetch=max(prefetch, 1), input_type=self._type, again=again
@@ -80,22 +80,27 @@ class _Downloads(ItemSource):
         import httpx
 
         Input.from_url(url)  # nothing but http(s)
-        if self._http is None:
-            self._http = httpx.AsyncClient(follow_redirects=True, max_redirects=REDIRECTS, timeout=self._timeout)
         shown = without_secrets(url)
         try:
+            if self._http is None:  # the environment's proxies and certificates may be wrong
+                self._http = httpx.AsyncClient(follow_redirects=True, max_redirects=REDIRECTS, timeout=self._timeout)
             async with asyncio.timeout(self._timeout), self._http.stream("GET", url) as response:
                 if response.status_code != 200:
                     raise SourceError(f"{shown}: HTTP status {response.status_code}", source=shown)
                 data = bytearray()
                 async for chunk in response.aiter_bytes():
                     data += chunk
-                    if len(data) > self._most:
-                        raise SourceError(f"{shown}: more than {self._most / MiB:.0f} MiB", source=shown)
+                    if len(data) > self._limit_bytes:
+                        raise SourceError(f"{shown}: more than {self._limit_bytes / MiB:.0f} MiB", source=shown)
         except TimeoutError as error:
             raise SourceError(f"{shown}: no answer within {self._timeout:g} s", source=shown) from error
         except httpx.HTTPError as error:
             raise SourceError(f"{shown}: {str(error) or type(error).__name__}", source=shown) from error
+        except SourceError:
+            raise
+        except Exception as error:
+            reason = f"it cannot be downloaded: {type(error).__name__}: {error}"
+            raise SourceError(f"{shown}: {reason} (see the proxies and certificates of the environment)") from error
         if not data:
             raise SourceError(f"{shown}: the answer is empty", source=shown)
         return Input([Field(self._type, "bytes", bytes(data))])
