@@ -9,7 +9,8 @@ TYPE_CHECKING = False  # checkers know the name; importing typing would be most 
 if TYPE_CHECKING:
     from headrace.calls.generate.stream import PredictionStream, TokenStream
     from headrace.calls.streams import DuplexStream, StreamStats
-    from headrace.client import Client, ClientStats, ModelInfo
+    from headrace.catalog import ModelInfo
+    from headrace.client import Client, ClientStats
     from headrace.config import TLS, Coalesce, KeepAlive, Limits, RetryPolicy, Timeouts, Window
     from headrace.errors import (
         AuthError,
@@ -93,7 +94,8 @@ __all__ = [
 _NAMES = {
     "calls.generate.stream": "PredictionStream TokenStream",
     "calls.streams": "DuplexStream StreamStats",
-    "client": "Client ClientStats ModelInfo",
+    "catalog": "ModelInfo",
+    "client": "Client ClientStats",
     "config": "TLS Coalesce KeepAlive Limits RetryPolicy Timeouts Window",
     "errors": (
         "AuthError ClosedError ConcurrentUse ConfigError ConnectFailed ConnectionLost DeadlineExceeded "

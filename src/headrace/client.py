@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from headrace import codec, credentials
+from headrace import credentials
 from headrace._version import __version__
 from headrace.calls.options import checked_timeout
-from headrace.calls.responses import failure_of
 from headrace.calls.session import Counts, Session
-from headrace.calls.unary.call import unary
+from headrace.catalog import Catalog, ModelInfo
 from headrace.channels.manager import ChannelManager
 from headrace.config import (
     TLS,
@@ -33,36 +32,17 @@ from headrace.config import (
     Transmission,
     Unset,
 )
-from headrace.errors import ConfigError, InvalidRequest, NotFound
+from headrace.errors import ConfigError, NotFound
 from headrace.events import Emitter, OnEvent
 from headrace.flow.rate import Budget, Rate
 from headrace.model import Model
-from headrace.reference import ModelRef
 from headrace.transport.base import Transport, TransportFactory
-from headrace.v2 import resources_pb2 as pb
-from headrace.v2 import service_pb2 as rpc
 
 if TYPE_CHECKING:
     from headrace.calls.unary.coalesce import Coalescer
     from headrace.local import LocalServer
-    from headrace.signatures import Method
 
 M = TypeVar("M", bound=Message)
-
-
-@dataclass(frozen=True, slots=True)
-class ModelInfo:
-    """What a server says of one of its models. Source: rpc ListModels, GetModelType."""
-
-    user_id: str
-    app_id: str
-    id: str
-    model_type_id: str
-    task: str
-    url: str
-    description: str = ""
-    input_fields: tuple[str, ...] = ()
-    output_fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +153,7 @@ class Client:
             self._coalescer = coalescer(coalesce, self.limits)
         self._shared = False
         self._ids = _Ids()
-        self._infos: dict[ModelRef, ModelInfo] = {}
-        self._methods: dict[ModelRef, tuple[Method, ...]] = {}
-        self._own_user = ""
+        self._catalog = Catalog(self)
 
     @classmethod
     def local(
@@ -280,6 +258,7 @@ class Client:
             other._timeout = checked_timeout(timeout)
         other.timeouts = timeouts or self.timeouts
         other._emit = Emitter(on_event) if on_event is not None else self._emit
+        other._catalog = Catalog(other, self._catalog)
         calls = self._calls
         other._calls = Session(
             calls.channels,
@@ -339,21 +318,7 @@ class Client:
         Raises:
             HeadraceError: the server cannot be reached, or refuses.
         """
-        types = await self._model_types()
-        found: list[ModelInfo] = []
-        for page in itertools.count(1):
-            request = rpc.ListModelsRequest(
-                user_app_id=pb.UserAppIDSet(
-                    user_id=user_id or self._account.user_id, app_id=app_id or self._account.app_id
-                ),
-                page=page,
-                per_page=100,
-            )
-            response = await self._get("ListModels", request, rpc.MultiModelResponse)
-            found += [_info(model, types.get(model.model_type_id)) for model in response.models]
-            if len(response.models) < 100:
-                break
-        return [info for info in found if input_field is None or input_field in info.input_fields]
+        return await self._catalog.models(user_id, app_id, input_field)
 
     async def default_model(self, input_type: str) -> Model:
         """Name the server's first model that takes this type and nothing else, else the first that takes it.
@@ -362,7 +327,7 @@ class Client:
             NotFound: it has none.
         """
         models = await self.models(input_field=input_type)
-        for info in sorted(models, key=lambda info: len(info.input_fields) > 1):
+        for info in sorted(models, key=lambda info: len(info.input_fields or ()) > 1):
             return self.model(user_id=info.user_id, app_id=info.app_id, model_id=info.id)
         raise NotFound(f"{self.target} has no model that takes {input_type}; name one with model_id")
 
@@ -376,78 +341,6 @@ class Client:
                 "command line (a context)"
             )
         return self._calls
-
-    def _next_id(self) -> str:
-        return next(self._ids)
-
-    async def _model_info(self, ref: ModelRef) -> ModelInfo:
-        """What the server says of a model; remembered. Source: rpc GetModel, GetModelType."""
-        if ref not in self._infos:
-            ids = pb.UserAppIDSet(user_id=ref.user_id, app_id=ref.app_id)
-            model_request = rpc.GetModelRequest(user_app_id=ids, model_id=ref.model_id, version_id=ref.version_id)
-            model = (await self._get("GetModel", model_request, rpc.SingleModelResponse)).model
-            type_request = rpc.GetModelTypeRequest(user_app_id=ids, model_type_id=model.model_type_id)
-            type_ = (await self._get("GetModelType", type_request, rpc.SingleModelTypeResponse)).model_type
-            self._infos[ref] = _info(model, type_)
-        return self._infos[ref]
-
-    async def _signatures(self, ref: ModelRef) -> tuple[Method, ...] | None:
-        """A model's method signatures; remembered; None where this server doesn't know them.
-
-        Source: rpc GetModelVersion (version "" is the latest).
-        """
-        if ref not in self._methods:
-            request = rpc.GetModelVersionRequest(
-                user_app_id=pb.UserAppIDSet(user_id=ref.user_id, app_id=ref.app_id),
-                model_id=ref.model_id,
-                version_id=ref.version_id,
-            )
-            try:
-                response = await self._get("GetModelVersion", request, rpc.SingleModelVersionResponse)
-            except InvalidRequest:  # not implemented there: a bare model runner
-                return None
-            from headrace.signatures import Method
-
-            found = tuple(Method.of(message) for message in response.model_version.method_signatures)
-            if not found:
-                return None
-            self._methods[ref] = found
-        return self._methods[ref]
-
-    def _remember_signatures(self, ref: ModelRef, methods: tuple[Method, ...]) -> None:
-        self._methods[ref] = methods
-
-    async def _own_user_id(self) -> str:
-        """Whose deployments are meant where nobody says: the environment's user, else the credential's; remembered."""
-        if not self._own_user:
-            self._own_user = os.environ.get("CLARIFAI_USER_ID", "")
-        if not self._own_user:
-            request = rpc.GetUserRequest(user_app_id=pb.UserAppIDSet(user_id="me"))
-            self._own_user = (await self._get("GetUser", request, rpc.SingleUserResponse)).user.id
-        return self._own_user
-
-    async def _model_types(self) -> dict[str, pb.ModelType]:
-        request = rpc.ListModelTypesRequest(page=1, per_page=500)
-        response = await self._get("ListModelTypes", request, rpc.MultiModelTypeResponse)
-        return {type_.id: type_ for type_ in response.model_types}
-
-    async def _get(self, method: str, request: Message, response: type[M]) -> M:
-        def judge(raw: bytes) -> M:
-            message = codec.decode_as(response, raw)
-            error = failure_of(message.status)  # type: ignore[attr-defined]
-            if error is not None:
-                raise error
-            return message
-
-        timeout = self.timeouts.total if isinstance(self._timeout, Unset) else self._timeout
-        return await unary(
-            self._session,
-            codec.SERVICE + method,
-            [request.SerializeToString()],
-            judge,
-            timeout=timeout,
-            what=method,
-        )
 
 
 class _Ids:
@@ -463,21 +356,6 @@ class _Ids:
     def __next__(self) -> str:
         """Make the next one: lower-case letters, digits and '-'."""
         return f"{self._prefix}{next(self._count):x}"
-
-
-def _info(model: pb.Model, type_: pb.ModelType | None) -> ModelInfo:
-    ref = ModelRef(model.user_id, model.app_id, model.id)
-    return ModelInfo(
-        model.user_id,
-        model.app_id,
-        model.id,
-        model.model_type_id,
-        (type_.title if type_ is not None else "") or model.model_type_id,
-        ref.url,
-        model.description,
-        tuple(type_.input_fields) if type_ is not None else (),
-        tuple(type_.output_fields) if type_ is not None else (),
-    )
 
 
 def _factory(transport: object) -> TransportFactory:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -286,6 +286,15 @@ _URL_CHARACTERS = re.compile(r"[^\s\x00-\x1f\x7f\ud800-\udfff]+").fullmatch
 def shortened(text: str, length: int = 200) -> str:
     """Cut what a user gave to a length that a message can hold."""
     return text if len(text) <= length else f"{text[: length - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def is_single(value: object) -> bool:
+    """Whether a value is one input although it may be iterated over: bytes, a text, a picture, an open file."""
+    if isinstance(value, str | bytes | bytearray | memoryview | os.PathLike | Input):
+        return True
+    if isinstance(value, list | tuple | AsyncIterable):
+        return False
+    return any(hasattr(value, name) for name in ("__array_interface__", "read", "DESCRIPTOR", "save"))
 
 
 def encode_picture(picture: Any) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
-from headrace import codec, reference
+from headrace import reference
 from headrace.calls.deadline import Deadline
 from headrace.calls.generate.stream import TokenStream
 from headrace.calls.options import (
@@ -17,23 +17,26 @@ from headrace.calls.options import (
     STREAM_OPTIONS,
     Batch,
     CallOptions,
+    FrameOptions,
     Given,
     StreamOptions,
     check,
+    checked_count,
+    checked_flag,
     checked_on_error,
     checked_packing,
     duplex_options,
 )
 from headrace.calls.parts import Template
-from headrace.calls.prepare import Preparer, input_of, joined, predict_prepared, within
+from headrace.calls.prepare import Preparer, input_of, joined, predict_prepared
 from headrace.calls.streams import DuplexStream, OnError
 from headrace.calls.unary.lists import predict_many, predict_one
+from headrace.catalog import ModelInfo, template
 from headrace.checks import prepared
 from headrace.errors import (
     ConfigError,
-    InvalidRequest,
 )
-from headrace.inputs import Input, InputLike, InputType, checked_type, only_type
+from headrace.inputs import Input, InputLike, InputType, checked_type, is_single
 from headrace.results import Prediction
 from headrace.sources.base import InputSource
 from headrace.sources.iterables import Source, source
@@ -41,16 +44,12 @@ from headrace.transport.base import Buffer
 
 if TYPE_CHECKING:
     from headrace.calls.typed import MethodCall
-    from headrace.client import Client, ModelInfo
+    from headrace.client import Client
     from headrace.frames.stream import FrameStream
-    from headrace.frames.through import FrameOptions
     from headrace.reference import ModelRef
     from headrace.signatures import Method
 
 _LISTS = (list, tuple)
-
-#: What is one input although it can be iterated over.
-SINGLE: tuple[type, ...] = (str, bytes, bytearray, memoryview, Path, Input)
 
 
 class Model:
@@ -249,7 +248,7 @@ class Model:
         self, urls: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
     ) -> DuplexStream:
         """Stream URLs that the server fetches: an iterator of them, a list, or one."""
-        return self._stream(urls, lambda url: Input.from_url(url, input_type), input_type, options)
+        return self._stream(_each(urls), lambda url: Input.from_url(url, input_type), input_type, options)
 
     def stream_by_bytes(
         self, items: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
@@ -261,7 +260,7 @@ class Model:
         self, paths: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
     ) -> DuplexStream:
         """Stream files: an iterator of paths, a list, or one."""
-        return self._stream(paths, lambda path: Input.from_filepath(path, input_type), input_type, options)
+        return self._stream(_each(paths), lambda path: Input.from_filepath(path, input_type), input_type, options)
 
     def stream_frames(self, source: Any, **options: Unpack[FrameOptions]) -> FrameStream:
         """Send frames and read each together with its prediction: `async for found in model.stream_frames(camera(0))`.
@@ -272,9 +271,19 @@ class Model:
         Returns:
             The stream of `FramePrediction`s; see `FrameOptions` for how it behaves.
         """
-        from headrace.frames.through import through
+        from headrace.frames.opening import frame_stream
 
-        return through(self, source, **options)
+        call = cast("CallOptions", {name: value for name, value in options.items() if name in CALL_OPTIONS})
+        self._given(call, "image")  # a wrong option is found now, not when the stream starts
+        ordered = options.get("ordered", True)
+
+        def stream(frames: Source[Any], limit: int) -> DuplexStream:
+            return self.stream(frames, "image", window=limit, prefetch=1, ordered=ordered, **call)
+
+        def unary(frames: Source[Any], limit: int) -> DuplexStream:
+            return self.map(frames, concurrency=limit, ordered=ordered, on_error="yield", input_type="image", **call)
+
+        return frame_stream(source, options, stream, unary, self._client._session)
 
     # --- map: concurrent unary calls
 
@@ -305,8 +314,8 @@ class Model:
         from headrace.calls.unary.map import MapOptions, MapWork
 
         given = self._given(options, input_type)
-        if concurrency < 1:
-            raise ConfigError(f"concurrency must be at least 1, not {concurrency}")
+        checked_count("concurrency", concurrency)
+        checked_flag("ordered", ordered)
         packing = checked_packing(batch, batch_wait, self._client.limits)
         seconds = given.seconds(self._client.timeouts.total)
         convert = self._preparer(lambda raw: Input.of(raw, input_type), input_type, given, seconds)
@@ -340,12 +349,12 @@ class Model:
         return MethodCall(Shapes(self._methods, self.predict, self.generate, free), method, args, kwargs)
 
     async def _methods(self) -> Mapping[str, Method]:
-        known = await self._client._signatures(self.ref)
+        known = await self._client._catalog.signatures(self.ref)
         if known is None:
             from headrace.calls.typed import ask_for_methods
 
             known = await ask_for_methods(self.predict)
-            self._client._remember_signatures(self.ref, known)
+            self._client._catalog.remember_signatures(self.ref, known)
         return {method.name: method for method in known}
 
     # --- shared
@@ -439,7 +448,7 @@ class Model:
 
     async def info(self) -> ModelInfo:
         """Look up what the server says of the model: type, task, inputs, outputs; remembered by the client."""
-        return await self._client._model_info(self.ref)
+        return await self._client._catalog.info(self.ref)
 
     async def input_type(self) -> InputType:
         """Look up what the model takes; remembered.
@@ -447,33 +456,10 @@ class Model:
         Raises:
             ConfigError: it takes several types, or none that is known: give `input_type=`.
         """
-        try:
-            fields = (await self.info()).input_fields
-        except InvalidRequest as error:
-            if error.name != "UNIMPLEMENTED":  # which is what a bare model runner answers
-                raise
-            raise ConfigError(f"{self._client.target} does not tell what its models take: give input_type=") from error
-        return only_type(fields, str(self.ref))
+        return await self._client._catalog.input_type(self.ref)
 
     async def _template(self, given: Given, deadline: Deadline | None = None) -> bytes:
-        routing = dict(given.routing)
-        if routing and "user_id" not in routing:
-            async with within(
-                deadline or Deadline.after(None), "looking up the user of the deployment", self._client.target
-            ):
-                routing["user_id"] = await self._client._own_user_id()
-        return self._encoded(given, routing)
-
-    def _encoded(self, given: Given, routing: Mapping[str, str]) -> bytes:
-        return codec.template(
-            user_id=self.ref.user_id,
-            app_id=self.ref.app_id,
-            model_id=self.ref.model_id,
-            version_id=self.ref.version_id,
-            params=given.params,
-            output_config=given.config,
-            routing=routing,
-        )
+        return await self._client._catalog.template(self.ref, given, deadline)
 
     def _given(
         self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
@@ -482,7 +468,7 @@ class Model:
         if not options and self._plain is not None:
             return self._plain
         given = check(options, self._routing, self._client._timeout, known)
-        head = self._encoded(given, given.routing)  # a wrong parameter is found now, not when the stream starts
+        head = template(self.ref, given, given.routing)  # a wrong parameter is found now, not when the stream starts
         if not options:
             self._plain, self._head = given, b"" if given.routing else head
         return given
@@ -492,4 +478,9 @@ def _source(inputs: Any, seconds: float | None) -> Source[Any]:
     """Make a source of what the user gave; one that makes inputs itself gets the time that each may take."""
     if isinstance(inputs, InputSource):
         inputs.limit_each(seconds)
-    return source(inputs, SINGLE)
+    return source([inputs] if is_single(inputs) else inputs)
+
+
+def _each(names: Any) -> Any:
+    """Take an open file as its lines where these are names: of URLs, of files."""
+    return (line.strip() for line in names if line.strip()) if isinstance(names, io.TextIOBase) else names

@@ -29,7 +29,7 @@ FLOORS = (
     ("inputs", "checks", "loading", "results", "export", "saving"),
     ("signatures", "sources", "track", "sinks"),
     ("calls",),
-    ("frames",),
+    ("frames", "catalog"),
     ("model",),
     ("client",),
     ("headrace",),  # the package itself: the public names

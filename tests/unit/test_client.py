@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 
 import headrace
 from headrace import Client, ConfigError, RetryPolicy, errors, events
-from headrace.client import ModelInfo
-from headrace.testing import Fail, ModelDouble
+from headrace.catalog import ModelInfo
+from headrace.testing import Fail, GrpcFail, ModelDouble
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 from headrace.v2 import status_pb2
@@ -275,3 +276,34 @@ async def test_ids_of_inputs_are_plain_and_differ(open_client: Open) -> None:
     ids = [item.id for item in double.inputs]
     assert len(set(ids)) == 100
     assert all(len(id_) <= 32 and set(id_) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_") for id_ in ids)
+
+
+async def test_a_server_that_gives_the_same_page_again_and_again_is_asked_twice(open_client: Open) -> None:
+    double = ModelDouble(echo)
+    page = [pb.Model(id=f"m{n}", user_id="u", app_id="a") for n in range(100)]
+    double.reply("ListModels", rpc.MultiModelResponse(status=OK, models=page))
+    assert len(await open_client(double).models(user_id="u", app_id="a")) == 100
+    assert sum(call.method.endswith("ListModels") for call in double.server.calls) == 2
+
+
+async def test_the_timeout_bounds_all_pages_together(open_client: Open) -> None:
+    double, numbers = ModelDouble(echo), itertools.count()
+
+    def page(_: Any) -> Any:
+        models = [pb.Model(id=f"m{next(numbers)}", user_id="u", app_id="a") for _ in range(100)]
+        return rpc.MultiModelResponse(status=OK, models=models)
+
+    double.reply("ListModels", page)
+    with pytest.raises(errors.DeadlineExceeded):
+        await open_client(double, timeout=0.5).models(user_id="u", app_id="a")
+
+
+async def test_what_a_server_does_not_say_of_a_model_is_none(open_client: Open) -> None:
+    double = ModelDouble(echo)
+    double.reply("GetModelType", GrpcFail("UNIMPLEMENTED"))
+    model = open_client(double).model("u/a/models/m")
+    info = await model.info()
+    assert (info.id, info.input_fields, info.output_fields) == ("m", None, None)
+    with pytest.raises(ConfigError, match="input_type="):
+        await model.predict(b"x")
+    assert (await model.predict(b"x", "text")).text

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+from PIL import Image
 
 import headrace
 from headrace import ConfigError, Input, errors
@@ -216,3 +219,47 @@ def test_a_model_says_what_it_is() -> None:
 def test_a_model_that_cannot_be_named_is_refused_without_any_call(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         headrace.Client(base_url="http://localhost:1").model(**wrong)
+
+
+ONE: dict[str, Callable[[Path], Any]] = {
+    "array": lambda file: numpy.zeros((6, 9, 3), numpy.uint8),
+    "open file": lambda file: io.BytesIO(b"\x89PNG..."),
+    "file of the system": lambda file: file.open("rb"),
+    "picture": lambda file: Image.new("RGB", (6, 9)),
+    "path": lambda file: file,
+    "bytes": lambda file: b"\x89PNG...",
+    "Input": lambda file: Input.from_bytes(b"\x89PNG...", "image"),
+}
+
+
+@pytest.mark.parametrize("kind", ONE)
+async def test_what_is_one_input_for_predict_is_one_everywhere(
+    model: headrace.Model, double: ModelDouble, file: Path, kind: str
+) -> None:
+    opened: list[Any] = []
+    double.function = lambda item: "ok"
+
+    def one() -> Any:
+        opened.append(ONE[kind](file))
+        return opened[-1]
+
+    await model.predict(one(), "image")
+    for stream in (
+        model.stream(one(), "image"),
+        model.stream(one(), "image", matched=False),
+        model.stream_by_bytes(one(), "image"),
+        model.map(one(), input_type="image"),
+        model.stream_frames(one()),
+    ):
+        assert len([answer async for answer in stream]) == 1
+    assert len(double.inputs) == 6
+    assert all(item.data.image.base64 for item in double.inputs)
+    for thing in opened:
+        if hasattr(thing, "close"):
+            thing.close()
+
+
+async def test_an_open_list_of_names_is_many(model: headrace.Model, tmp_path: Path) -> None:
+    (tmp_path / "urls").write_text(f"{URL}\n\n{URL}\n")
+    with (tmp_path / "urls").open() as file:
+        assert len([p async for p in model.stream_by_url(file, "image")]) == 2

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from headrace import reference
 from headrace.calls.batching import AUTO_BYTES, Packing
@@ -13,8 +14,13 @@ from headrace.calls.parts import DuplexOptions
 from headrace.calls.streams import OnError
 from headrace.config import Limits, MiB, Timeouts, Unset, Window
 from headrace.errors import ConfigError
-from headrace.flow.pipe import Overflow
+from headrace.flow.pipe import OVERFLOWS, Overflow
 from headrace.transport.base import Metadata
+
+if TYPE_CHECKING:
+    from headrace.track import Tracker
+
+_ROUTING = ("deployment_id", "compute_cluster_id", "nodepool_id", "deployment_user_id", "user_id")
 
 #: Inputs packed into a request: at most so many, as many as the limits allow, or each by itself.
 Batch: TypeAlias = int | Literal["auto"] | None
@@ -73,8 +79,41 @@ class StreamOptions(CallOptions, total=False):
     batch_wait: float
 
 
+#: How frames are sent: through one duplex call, by concurrent calls, or whichever the server has.
+Mode: TypeAlias = Literal["auto", "stream", "unary"]
+
+
+class FrameOptions(CallOptions, total=False):
+    """What `stream_frames` takes.
+
+    Attributes:
+        window: frames in flight at most, 8 by default.
+        target_latency: seconds; the window becomes smaller when answers take longer, larger (at most `window`) when
+            they don't.
+        overflow: what happens to frames when the window is full: "block", "latest", "drop_oldest" or "drop_newest";
+            left out: "latest" for what is live, "block" for files and other iterators.
+        max_age: seconds after which a frame that still waits is dropped.
+        mode: "stream" (one duplex call), "unary" (concurrent calls), or "auto" (default): a stream, and unary calls
+            where the server has none, or answers only after the last input.
+        ordered: in the order of the frames (default), or as they are ready.
+        track: give the same object the same `track_id` from frame to frame (needs ordered=True, and scipy): True, or a
+            `headrace.track.Tracker` with other settings.
+        on_error: "yield" frames whose prediction has `.error` (default), or "raise" it.
+    """
+
+    window: int
+    target_latency: float | None
+    overflow: Overflow | None
+    max_age: float | None
+    mode: Mode
+    ordered: bool
+    on_error: OnError
+    track: bool | Tracker
+
+
 CALL_OPTIONS = frozenset(CallOptions.__optional_keys__)
 STREAM_OPTIONS = frozenset(StreamOptions.__optional_keys__)
+FRAME_OPTIONS = frozenset(FrameOptions.__optional_keys__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +147,10 @@ def check(
     Raises:
         ConfigError: an unknown name, a bad timeout, both kinds of routing or half of one, forged metadata.
     """
-    unknown = set(options) - known
-    if unknown:
-        raise ConfigError(f"unknown arguments: {', '.join(sorted(unknown))}")
+    check_names(options, known)
+    for name in _ROUTING:
+        if not isinstance(value := options.get(name), str | None):
+            raise ConfigError(f"{name} must be a str, not {value!r:.60}")
     timeout: float | Unset | None = options.get("timeout", client_timeout)
     if not isinstance(timeout, Unset):
         checked_timeout(timeout)
@@ -134,11 +174,70 @@ def check(
     )
 
 
+def check_names(options: Mapping[str, Any], known: frozenset[str]) -> None:
+    """Check the names of options, with a hint where one is nearly right.
+
+    Raises:
+        ConfigError: unknown ones.
+    """
+    unknown = sorted(set(options) - known)
+    if not unknown:
+        return
+    hints = ""
+    if near := [match for name in unknown for match in difflib.get_close_matches(name, sorted(known), 1, 0.75)]:
+        hints = f" (did you mean {', '.join(near)}?)"
+    elif {"prompt", "text", "image", "video", "audio"} & set(unknown):
+        hints = f' (a typed method of the model takes arguments by name: model.call("predict", {unknown[0]}=...))'
+    raise ConfigError(f"unknown arguments: {', '.join(unknown)}{hints}")
+
+
+def checked_flag(name: str, value: Any) -> bool:
+    """Check what is on or off.
+
+    Raises:
+        ConfigError: it is no bool.
+    """
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be True or False, not {value!r:.60}")
+    return value
+
+
+def checked_count(name: str, value: Any) -> int:
+    """Check a number of things.
+
+    Raises:
+        ConfigError: it is no whole number, or less than 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} must be a whole number, at least 1, not {value!r:.60}")
+    return value
+
+
+def checked_seconds(name: str, value: Any) -> float | None:
+    """Check a time in seconds; None: no limit.
+
+    Raises:
+        ConfigError: it is no positive number.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
+        raise ConfigError(f"{name} must be positive seconds or None, not {value!r:.60}")
+    return cast("float | None", value)
+
+
+def checked_overflow(value: Any) -> Overflow:
+    """Check what a full pipe does.
+
+    Raises:
+        ConfigError: it is none of `OVERFLOWS`.
+    """
+    if value not in OVERFLOWS:
+        raise ConfigError(f"overflow={value!r:.60}: known are {', '.join(OVERFLOWS)}")
+    return cast("Overflow", value)
+
+
 def checked_timeout(timeout: float | None) -> float | None:
     """Check a timeout in seconds; None: no limit."""
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or not timeout > 0):
-        raise ConfigError(f"timeout must be positive seconds or None, not {timeout!r:.60}")
-    return timeout
+    return checked_seconds("timeout", timeout)
 
 
 def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
@@ -147,18 +246,25 @@ def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
     Raises:
         ConfigError: not pairs of strings, reserved, or characters that could forge another header.
     """
-    pairs = tuple(metadata or ())
-    for pair in pairs:
+    if metadata is None:
+        return ()
+    try:
+        given = tuple(metadata)
+    except TypeError:
+        raise ConfigError("metadata must be a list of (name, value) pairs of str") from None
+    pairs = []
+    for pair in given:
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
             raise ConfigError("metadata must be (name, value) pairs of str")
         name, value = pair
+        pairs.append((name, value))
         if not name or not all(c.islower() or c.isdigit() or c in "-_." for c in name) or not name.isascii():
             raise ConfigError(f"metadata name {name!r:.60}: lower-case letters, digits, '-', '_' and '.' only")
         if name.startswith("grpc-") or name in ("authorization", "x-clarifai-session-token") or name.endswith("-bin"):
             raise ConfigError(f"metadata name {name!r} is reserved; credentials go in as pat= or token=")
         if not value.isascii() or not value.isprintable():
             raise ConfigError(f"the value of metadata {name!r} holds characters that cannot stand in a header")
-    return pairs
+    return tuple(pairs)
 
 
 def checked_packing(batch: Batch, wait: float, limits: Limits) -> Packing:
@@ -187,15 +293,16 @@ def duplex_options(options: StreamOptions, given: Given, limits: Limits, timeout
     Raises:
         ConfigError: one of them cannot be.
     """
+    checked_flag("matched", options.get("matched", True))
     packing = checked_packing(options.get("batch"), options.get("batch_wait", 0.0), limits)
     seconds = given.seconds(timeouts.input)
     return DuplexOptions(
         window=Window(options.get("window", packing.window), options.get("window_bytes", 64 * MiB)),
-        prefetch=options.get("prefetch", packing.prefetch),
-        ordered=options.get("ordered", True),
-        overflow=options.get("overflow", "block"),
-        max_age=options.get("max_age"),
-        resume=options.get("resume", True),
+        prefetch=checked_count("prefetch", options.get("prefetch", packing.prefetch)),
+        ordered=checked_flag("ordered", options.get("ordered", True)),
+        overflow=checked_overflow(options.get("overflow", "block")),
+        max_age=checked_seconds("max_age", options.get("max_age")),
+        resume=checked_flag("resume", options.get("resume", True)),
         packing=packing,
         timeout=math.inf if seconds is None else seconds,
         warm_up=given.warm_up,

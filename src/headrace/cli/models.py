@@ -163,7 +163,7 @@ async def show_info(options: Options, words: tuple[str, ...]) -> int:
         render.emit(render.as_json(record, indent=2 if options.output == "json" else None))
         return DONE
     for key, value in record.items():
-        shown = ", ".join(value) if isinstance(value, list) else str(value)
+        shown = ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
         if shown:
             render.emit(f"{key + ':':<14} {line(shown)}")
     for method in methods:

@@ -34,12 +34,12 @@ from headrace.frames.window import AdaptiveWindow
 from headrace.sources.iterables import Source
 
 if TYPE_CHECKING:
+    from headrace.calls.options import Mode
     from headrace.calls.streams import DuplexStream, OnError
     from headrace.frames.feed import Feed, Taken
     from headrace.results import Prediction, Region
     from headrace.track import Tracker
 
-Mode: TypeAlias = Literal["auto", "stream", "unary"]
 MODES: tuple[Mode, ...] = ("auto", "stream", "unary")
 
 #: Opens the calls underneath: (source, window) -> stream of predictions in order of the source, or as they are ready.

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace import Client
 from headrace.calls.batching import AUTO_BYTES, Packing
-from headrace.calls.options import check, checked_metadata, checked_on_error, checked_packing
+from headrace.calls.options import (
+    FrameOptions,
+    StreamOptions,
+    check,
+    checked_metadata,
+    checked_on_error,
+    checked_packing,
+)
 from headrace.config import UNSET, Limits
 from headrace.errors import ConfigError
+from headrace.testing import ModelDouble
 
 
 def test_what_is_given_counts_and_the_rest_comes_from_model_and_client() -> None:
@@ -118,3 +128,67 @@ def test_batches_and_what_to_do_with_errors() -> None:
     assert checked_on_error("yield") == "yield"
     with pytest.raises(ConfigError, match="on_error"):
         checked_on_error("ignore")  # type: ignore[arg-type]
+
+
+#: option -> values that cannot be
+WRONG: dict[str, tuple[Any, ...]] = {
+    "timeout": (0, -1, "5", True, math.nan, [1]),
+    "prefetch": (0, -1, 2.5, None, "4", True),
+    "window": (0, -1, 2.5, "16", True),
+    "window_bytes": (0, 2.5, "1", None),
+    "ordered": ("no", 1, None),
+    "matched": ("no", 0, None),
+    "resume": ("no", 1),
+    "overflow": ("all", None, 5, ["block"]),
+    "max_age": ("5", 0, -1, True),
+    "on_error": ("ignore", None, 5),
+    "batch": (0, "8", 2.5, True, 1000),
+    "batch_wait": (-1, "1", None),
+    "metadata": (5, "ab", [("a",)], {"a": "b"}, [("a", 5)]),
+    "inference_params": (5, "x", [1]),
+    "output_config": (5, "x"),
+    "deployment_id": (5, b"d"),
+    "user_id": (5,),
+    "concurrency": (0, 2.5, "3", None, True),
+    "target_latency": (0, "1", True),
+    "mode": ("fast", None),
+    "track": ("yes", 1),
+    "prompt": ("hi",),
+}
+COMMON = {"timeout", "metadata", "inference_params", "output_config", "deployment_id", "user_id", "prompt"}
+CALLS: dict[str, set[str]] = {
+    "predict": COMMON,
+    "generate": COMMON,
+    "stream": set(StreamOptions.__optional_keys__) | COMMON,
+    "map": {*COMMON, "concurrency", "ordered", "on_error", "batch", "batch_wait"},
+    "stream_frames": set(FrameOptions.__optional_keys__) | COMMON,
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+async def test_a_wrong_option_is_refused_at_the_call(call: str) -> None:
+    async with Client(base_url="http://127.0.0.1:1", transport=ModelDouble(lambda item: "")) as client:
+        method: Any = getattr(client.model("u/a/models/m"), call)
+        for option, values in WRONG.items():
+            for value in values:
+                if option not in CALLS[call] or (call == "stream_frames" and option == "overflow" and value is None):
+                    continue
+                with pytest.raises(ConfigError):
+                    found = method(["x"], **{option: value})
+                    if call == "predict":
+                        await found
+                    pytest.fail(f"{call}({option}={value!r}) was taken")
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [({"timeot": 5}, "did you mean timeout"), ({"prompt": "hi"}, 'model.call("predict", prompt=...)')],
+)
+async def test_a_wrong_name_comes_with_a_hint(options: dict[str, Any], hint: str) -> None:
+    async with Client(base_url="http://127.0.0.1:1", transport=ModelDouble(lambda item: "")) as client:
+        with pytest.raises(ConfigError, match=re.escape(hint)):
+            await client.model("u/a/models/m").predict("x", **options)
+
+
+def test_metadata_becomes_pairs_that_can_be_a_key() -> None:
+    assert checked_metadata([["x-a", "b"]]) == (("x-a", "b"),)  # type: ignore[list-item]

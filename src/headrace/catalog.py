@@ -1,0 +1,248 @@
+"""What a server says of its models, asked once and remembered: types, typed methods, whose deployments are meant."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from google.protobuf.message import Message
+
+from headrace import codec
+from headrace.calls.deadline import Deadline
+from headrace.calls.options import Given
+from headrace.calls.prepare import within
+from headrace.calls.responses import failure_of
+from headrace.calls.session import Session
+from headrace.calls.unary.call import unary
+from headrace.config import Timeouts, Unset
+from headrace.credentials import Account
+from headrace.errors import ConfigError, InvalidRequest
+from headrace.inputs import InputType, only_type
+from headrace.reference import ModelRef
+from headrace.v2 import resources_pb2 as pb
+from headrace.v2 import service_pb2 as rpc
+
+if TYPE_CHECKING:
+    from headrace.signatures import Method
+
+M = TypeVar("M", bound=Message)
+
+_PAGE = 100  # models that are asked for at once
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a server says of one of its models. Source: rpc ListModels, GetModelType.
+
+    Attributes:
+        task: the title of its type.
+        input_fields: the types that it takes; None where the server does not say.
+        output_fields: what it answers with; None alike.
+    """
+
+    user_id: str
+    app_id: str
+    id: str
+    model_type_id: str
+    task: str
+    url: str
+    description: str = ""
+    input_fields: tuple[str, ...] | None = ()
+    output_fields: tuple[str, ...] | None = ()
+
+
+class Asker(Protocol):
+    """What asks: a client."""
+
+    timeouts: Timeouts
+    _timeout: float | Unset | None
+    _account: Account
+
+    @property
+    def _session(self) -> Session:
+        """The session of its calls."""
+
+
+class Catalog:
+    """Look-ups at one server, with what is known already.
+
+    Args:
+        client: asks, within its own timeouts.
+        other: shares what is known with this one.
+    """
+
+    def __init__(self, client: Asker, other: Catalog | None = None) -> None:
+        self._client = client
+        self._infos: dict[ModelRef, ModelInfo] = other._infos if other else {}
+        self._methods: dict[ModelRef, tuple[Method, ...]] = other._methods if other else {}
+        self._own_user: list[str] = other._own_user if other else []
+
+    async def models(self, user_id: str | None, app_id: str | None, input_field: str | None) -> list[ModelInfo]:
+        """List the models of a user and app, all pages. Source: rpc ListModels, ListModelTypes."""
+        deadline = Deadline.after(self._seconds)
+        ids = pb.UserAppIDSet(
+            user_id=user_id or self._client._account.user_id, app_id=app_id or self._client._account.app_id
+        )
+        types = await self._model_types(deadline)
+        infos: dict[tuple[str, str, str], ModelInfo] = {}
+        for page in itertools.count(1):
+            request = rpc.ListModelsRequest(user_app_id=ids, page=page, per_page=_PAGE)
+            response = await self._get("ListModels", request, rpc.MultiModelResponse, deadline)
+            known = len(infos)
+            for model in response.models:
+                infos.setdefault((model.user_id, model.app_id, model.id), _info(model, types.get(model.model_type_id)))
+            if len(response.models) < _PAGE or len(infos) == known:  # some give the same page again and again
+                break
+        return [info for info in infos.values() if input_field is None or input_field in (info.input_fields or ())]
+
+    async def info(self, ref: ModelRef) -> ModelInfo:
+        """Look up a model. Source: rpc GetModel, GetModelType."""
+        if ref not in self._infos:
+            ids = pb.UserAppIDSet(user_id=ref.user_id, app_id=ref.app_id)
+            model_request = rpc.GetModelRequest(user_app_id=ids, model_id=ref.model_id, version_id=ref.version_id)
+            model = (await self._get("GetModel", model_request, rpc.SingleModelResponse)).model
+            type_request = rpc.GetModelTypeRequest(user_app_id=ids, model_type_id=model.model_type_id)
+            type_: pb.ModelType | None = None
+            try:
+                type_ = (await self._get("GetModelType", type_request, rpc.SingleModelTypeResponse)).model_type
+            except InvalidRequest as error:
+                if error.name != "UNIMPLEMENTED":
+                    raise
+            self._infos[ref] = _info(model, type_)
+        return self._infos[ref]
+
+    async def input_type(self, ref: ModelRef) -> InputType:
+        """Look up the only type that a model takes.
+
+        Raises:
+            ConfigError: it takes several, or none that is known, or the server does not say.
+        """
+        fields: tuple[str, ...] | None = None
+        try:
+            fields = (await self.info(ref)).input_fields
+        except InvalidRequest as error:
+            if error.name != "UNIMPLEMENTED":  # which is what a bare model runner answers
+                raise
+        if fields is None:
+            target = self._client._account.target
+            raise ConfigError(f"{target} does not tell what its models take: give input_type=")
+        return only_type(fields, str(ref))
+
+    async def signatures(self, ref: ModelRef) -> tuple[Method, ...] | None:
+        """Look up a model's typed methods; None where this server doesn't know them.
+
+        Source: rpc GetModelVersion (version "" is the latest).
+        """
+        if ref not in self._methods:
+            request = rpc.GetModelVersionRequest(
+                user_app_id=pb.UserAppIDSet(user_id=ref.user_id, app_id=ref.app_id),
+                model_id=ref.model_id,
+                version_id=ref.version_id,
+            )
+            try:
+                response = await self._get("GetModelVersion", request, rpc.SingleModelVersionResponse)
+            except InvalidRequest:  # not implemented there: a bare model runner
+                return None
+            from headrace.signatures import Method
+
+            methods = tuple(Method.of(message) for message in response.model_version.method_signatures)
+            if not methods:
+                return None
+            self._methods[ref] = methods
+        return self._methods[ref]
+
+    def remember_signatures(self, ref: ModelRef, methods: tuple[Method, ...]) -> None:
+        """Remember what the model itself has said."""
+        self._methods[ref] = methods
+
+    async def template(self, ref: ModelRef, options: Given, deadline: Deadline | None = None) -> bytes:
+        """Encode the part of a request that goes before its inputs; whose deployment is meant may be looked up.
+
+        Raises:
+            DeadlineExceeded: the look-up took too long.
+        """
+        routing = dict(options.routing)
+        if routing and "user_id" not in routing:
+            target = self._client._account.target
+            async with within(deadline or Deadline.after(None), "looking up the user of the deployment", target):
+                routing["user_id"] = await self._own_user_id()
+        return template(ref, options, routing)
+
+    async def _own_user_id(self) -> str:
+        """Whose deployments are meant where nobody says: the environment's user, else the credential's."""
+        if user_id := os.environ.get("CLARIFAI_USER_ID", ""):
+            return user_id
+        if not self._own_user:
+            request = rpc.GetUserRequest(user_app_id=pb.UserAppIDSet(user_id="me"))
+            self._own_user.append((await self._get("GetUser", request, rpc.SingleUserResponse)).user.id)
+        return self._own_user[0]
+
+    async def _model_types(self, deadline: Deadline) -> dict[str, pb.ModelType]:
+        request = rpc.ListModelTypesRequest(page=1, per_page=500)
+        try:
+            response = await self._get("ListModelTypes", request, rpc.MultiModelTypeResponse, deadline)
+        except InvalidRequest as error:
+            if error.name != "UNIMPLEMENTED":
+                raise
+            return {}
+        return {type_.id: type_ for type_ in response.model_types}
+
+    @property
+    def _seconds(self) -> float | None:
+        timeout = self._client._timeout
+        return self._client.timeouts.total if isinstance(timeout, Unset) else timeout
+
+    async def _get(self, method: str, request: Message, response: type[M], deadline: Deadline | None = None) -> M:
+        def parse(raw: bytes) -> M:
+            message = codec.decode_as(response, raw)
+            error = failure_of(message.status)  # type: ignore[attr-defined]
+            if error is not None:
+                raise error
+            return message
+
+        return await unary(
+            self._client._session,
+            codec.SERVICE + method,
+            [request.SerializeToString()],
+            parse,
+            timeout=self._seconds if deadline is None else deadline,
+            what=method,
+        )
+
+
+def template(ref: ModelRef, options: Given, routing: Mapping[str, str]) -> bytes:
+    """Encode the part of a request that goes before its inputs.
+
+    Raises:
+        ConfigError: parameters that cannot be sent.
+    """
+    return codec.template(
+        user_id=ref.user_id,
+        app_id=ref.app_id,
+        model_id=ref.model_id,
+        version_id=ref.version_id,
+        params=options.params,
+        output_config=options.config,
+        routing=routing,
+    )
+
+
+def _info(model: pb.Model, type_: pb.ModelType | None) -> ModelInfo:
+    ref = ModelRef(model.user_id, model.app_id, model.id)
+    return ModelInfo(
+        model.user_id,
+        model.app_id,
+        model.id,
+        model.model_type_id,
+        (type_.title if type_ is not None else "") or model.model_type_id,
+        ref.url,
+        model.description,
+        tuple(type_.input_fields) if type_ is not None else None,
+        tuple(type_.output_fields) if type_ is not None else None,
+    )
+
+
+__all__ = ["Catalog", "ModelInfo", "template"]
