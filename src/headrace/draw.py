@@ -10,7 +10,8 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from headrace import media, pictures
+from headrace import encoding, media, pictures
+from headrace.errors import InputError
 from headrace.media import MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -62,17 +63,15 @@ def draw(image: Picture, boxes: Iterable[Boxed], *, max_pixels: int = MAX_PIXELS
         ValueError: not a picture, or too many pixels; also of a mask.
         OSError: the path cannot be read.
     """
-    pillow = media.require("PIL.Image", "drawings")
+    media.require("PIL.Image", "drawings")
     if isinstance(image, str | os.PathLike):
         image = Path(image).read_bytes()
     if isinstance(image, bytes | bytearray | memoryview):
         image = media.decode(bytes(image), max_pixels=max_pixels)
-    elif not isinstance(image, pillow.Image):
-        try:
-            image = pillow.fromarray(image)
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"cannot draw on {type(image).__name__}: {error}") from error
-    return draw_boxes(pictures.upright(image), boxes)
+    try:
+        return draw_boxes(pictures.upright(encoding.image_of(image)), boxes)
+    except InputError as error:
+        raise ValueError(f"cannot draw on {type(image).__name__}: {error}") from error
 
 
 def draw_boxes(picture: Image.Image, boxes: Iterable[Boxed]) -> Image.Image:

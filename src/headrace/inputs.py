@@ -297,38 +297,6 @@ def is_single(value: object) -> bool:
     return any(hasattr(value, name) for name in ("__array_interface__", "read", "DESCRIPTOR", "save"))
 
 
-def encode_picture(picture: Any) -> bytes:
-    """Encode a PIL picture or an array as PNG.
-
-    Raises:
-        ConfigError: Pillow isn't installed.
-        InputError: it is no picture.
-    """
-    import io
-
-    try:
-        from PIL import Image
-    except ImportError:
-        raise ConfigError("sending a picture or an array needs Pillow: pip install 'headrace[images]'") from None
-    try:
-        image = picture if isinstance(picture, Image.Image) else Image.fromarray(_squeezed(picture))
-        if image.mode not in _PNG_MODES:
-            image = image.convert("I;16" if image.mode == "I" else "RGB")
-        buffer = io.BytesIO()
-        image.save(buffer, "PNG", compress_level=1)
-    except (AttributeError, TypeError, ValueError, OSError) as error:
-        raise InputError(f"the picture cannot be encoded: {error}") from error
-    return buffer.getvalue()
-
-
-def _squeezed(array: Any) -> Any:
-    """Take the last axis off a grey picture of shape (height, width, 1), which Pillow doesn't know."""
-    return array[:, :, 0] if getattr(array, "ndim", 0) == 3 and array.shape[2] == 1 else array
-
-
-_PNG_MODES = {"1", "L", "LA", "I;16", "P", "RGB", "RGBA"}
-
-
 def utf8(text: str) -> bytes:
     """Encode a text.
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from headrace import codec, reading
+from headrace import codec, encoding, reading
 from headrace.checks import check, pillow_wanted
 from headrace.config import Limits
 from headrace.errors import HeadraceError, InputError
 from headrace.inputs import (
     Field,
     Input,
-    encode_picture,
     flat,
     name_of,
     shortened,
@@ -123,7 +122,7 @@ def _checked(data: Any, item: Input) -> Buffer:
 
 async def _encoded(field: Field, item: Input) -> bytes:
     try:
-        return await in_thread(encode_picture, field.payload)
+        return await in_thread(encoding.png, field.payload)
     except InputError as error:
         raise InputError(f"{name_of(item)}: {error}", input_id=item.id or None) from error.__cause__
 

@@ -6,13 +6,14 @@ Pillow (extra `images`) must be installed; `headrace.media` has the functions th
 from __future__ import annotations
 
 import io
+import math
 import warnings
 import zlib
 from functools import cache
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from PIL import Image
 
@@ -67,32 +68,45 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     Raises:
         BadPicture: not a picture, a broken one, or one of more than `max_pixels` (found before it is decoded).
     """
+    from PIL import Image
+
+    def check(picture: Image.Image) -> None:
+        if picture.width * picture.height > max_pixels:
+            raise BadPicture(f"the picture has {picture.width}x{picture.height} pixels, more than {max_pixels:,}")
+
     try:
-        return _decode(data, max_pixels)
+        return load(data, check)
     except BadPicture:
         raise
+    except Image.DecompressionBombError:
+        raise BadPicture(f"the picture has more than {max_pixels:,} pixels") from None
     except Exception as error:  # decoders raise anything when a file is broken
-        lean = without_texts(data)
-        if lean is None:
-            raise BadPicture("the bytes are no picture that can be decoded") from error
-    try:
-        return _decode(lean, max_pixels)
-    except BadPicture:
-        raise
-    except Exception as error:
         raise BadPicture("the bytes are no picture that can be decoded") from error
 
 
-def _decode(data: bytes, max_pixels: int) -> Image.Image:
-    from PIL import Image
+def load(data: bytes, check: Callable[[Image.Image], None]) -> Image.Image:
+    """Open and decode a picture; a PNG whose texts or colour profile are larger than Pillow takes, without them.
 
+    Args:
+        check: looks at the picture before its pixels are decoded; what it raises is raised.
+
+    Raises:
+        Exception: whatever Pillow raises at bytes that are no picture, or a broken one.
+    """
     try:
-        picture = opened(io.BytesIO(data))
-    except Image.DecompressionBombError:
-        raise BadPicture(f"the picture has more than {max_pixels:,} pixels") from None
-    with picture:
-        if picture.width * picture.height > max_pixels:
-            raise BadPicture(f"the picture has {picture.width}x{picture.height} pixels, more than {max_pixels:,}")
+        return _loaded(data, check)
+    except BadPicture:
+        raise
+    except Exception:
+        lean = without_texts(data)
+        if lean is None:
+            raise
+    return _loaded(lean, check)
+
+
+def _loaded(data: bytes, check: Callable[[Image.Image], None]) -> Image.Image:
+    with opened(io.BytesIO(data)) as picture:
+        check(picture)
         picture.load()
         return picture
 
@@ -182,14 +196,30 @@ def rgb(picture: Image.Image) -> Image.Image:
 
     if picture.mode == "RGB" and not picture.has_transparency_data:
         return picture
-    if picture.mode.startswith("I") or picture.mode == "F":  # Pillow would clip these at 255
+    if is_deep(picture):
         floats = picture.convert("F")
-        extremes: Any = floats.getextrema()  # of one band
-        brightest = float(extremes[1])
-        top = 65535.0 if picture.mode.startswith("I") and brightest <= 65535 else max(brightest, 1.0)
-        return floats.point(lambda value: value * (255.0 / top)).convert("RGB")
+        scale = 255.0 / _white(picture.mode, floats)
+        return floats.point(lambda level: level * scale + 0.5).convert("RGB")
     if picture.has_transparency_data:
         white = Image.new("RGBA", picture.size, "white")
         white.alpha_composite(picture.convert("RGBA"))
         picture = white
     return picture.convert("RGB")
+
+
+def is_deep(picture: Image.Image) -> bool:
+    """Whether it has more than 8 bits a pixel, which Pillow would clip instead of scaling them."""
+    return picture.mode.startswith("I") or picture.mode == "F"
+
+
+def _white(mode: str, floats: Image.Image) -> float:
+    """Tell which level is white: Pillow has no word for it, so the brightest one decides.
+
+    Raises:
+        ValueError: the brightest is no number.
+    """
+    extremes: Any = floats.getextrema()  # of one band
+    if not all(map(math.isfinite, extremes)):
+        raise ValueError("not a number among the pixels")
+    tops = (1.0, 255.0) if mode == "F" else (65535.0,)
+    return next((top for top in tops if extremes[1] <= top), float(extremes[1]))

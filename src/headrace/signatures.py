@@ -18,8 +18,8 @@ from typing import Any, Literal, TypeAlias
 
 from google.protobuf import json_format, struct_pb2
 
+from headrace import encoding
 from headrace.errors import ConfigError, PredictionFailed
-from headrace.inputs import encode_picture
 from headrace.results import Concept, Frame, Region, concepts_of, frames_of, regions_of
 from headrace.v2 import resources_pb2 as pb
 
@@ -327,7 +327,7 @@ def _encode_media(message: Any, value: Any, *, picture: bool) -> None:
     elif isinstance(value, bytes | bytearray | memoryview):
         message.base64 = bytes(value)
     elif picture:
-        message.base64 = encode_picture(value)
+        message.base64 = encoding.png(value)
     else:
         raise TypeError(f"expected bytes or a URL, got {type(value).__name__}")
 

@@ -19,8 +19,8 @@ from typing import Any, Literal
 import psutil
 import pytest
 
+from headrace import encoding
 from headrace.frames import FrameStats
-from headrace.frames.feed import jpeg_of
 from headrace.model import Model
 from headrace.sources import video
 from headrace.testing import MemoryServer
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 Mode = Literal["stream", "unary"]
 SERVICE = 0.1  # seconds a frame
-FRAME = jpeg_of(clips.picture(100))
+FRAME = encoding.jpeg(clips.picture(100))
 SOAK_SECONDS = float(os.environ.get("HEADRACE_SOAK_SECONDS", "4"))
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from headrace import encoding
 from headrace.errors import ClosedError, ConfigError, InputError
 from headrace.flow.pipe import EndOfPipe, Overflow, Pipe
 from headrace.inputs import Input
@@ -189,11 +189,9 @@ class PlainFeed:
         from anyio import to_thread
 
         try:
-            return Input.from_bytes(await to_thread.run_sync(jpeg_of, taken.item), "image")
-        except (TypeError, ValueError, OSError) as error:
-            return failed(
-                InputError(f"frame {taken.index} cannot be encoded: {error}"), taken.index, "", f"f{taken.index}"
-            )
+            return Input.from_bytes(await to_thread.run_sync(encoding.jpeg, taken.item), "image")
+        except InputError as error:
+            return failed(InputError(f"frame {taken.index}: {error}"), taken.index, "", f"f{taken.index}")
 
     async def _pull(self) -> Taken:
         item = await pull(self._source)
@@ -241,16 +239,6 @@ class PlainFeed:
 
 def _drawable(item: object) -> bool:
     return hasattr(item, "__array_interface__") or (hasattr(item, "save") and hasattr(item, "size"))
-
-
-def jpeg_of(picture: Any, quality: int = 85) -> bytes:
-    """Encode a Pillow picture or an array (height, width[, 3]; RGB, uint8) as JPEG."""
-    from PIL import Image
-
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
 
 
 def feed(items: Any, overflow: Overflow | None, max_age: float | None, on_drop: DropCallback | None = None) -> Feed:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headrace import media
-from headrace.frames.feed import jpeg_of
+from headrace import encoding, media, pictures
 from headrace.inputs import Input
 
 if TYPE_CHECKING:
@@ -43,17 +42,20 @@ class FramePrediction:
     tracked: tuple[Region, ...] | None = None
 
     def picture(self) -> Image | None:
-        """Decode the frame to a Pillow picture (RGB), None where there is none. Blocking, a few milliseconds."""
-        item = self.frame
-        if isinstance(item, Input):
-            data = next((f.payload for f in item.fields if f.type == "image" and f.form in ("bytes", "picture")), None)
-        else:
-            data = item
+        """Decode the frame to a Pillow picture (RGB, upright), None where there is none. Blocking, a few milliseconds.
+
+        Raises:
+            BadPicture, InputError: it is no picture that can be decoded or sent.
+        """
+        data = self.frame
+        if isinstance(data, Input):
+            forms = ("bytes", "picture")
+            data = next((f.payload for f in data.fields if f.type == "image" and f.form in forms), None)
         if data is None or isinstance(data, str):
             return None
         if isinstance(data, bytes | bytearray | memoryview):
-            return media.decode(bytes(data)).convert("RGB")
-        return media.decode(jpeg_of(data, 95))
+            data = media.decode(bytes(data))
+        return pictures.upright(encoding.image_of(data))
 
     @property
     def error(self) -> HeadraceError | None:

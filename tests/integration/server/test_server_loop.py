@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image as Pictures
 
-from headrace import signatures as wire_types
+from headrace import encoding
 from headrace.server.models import _images
 from headrace.server.types import method
 from headrace.signatures import Method
@@ -72,7 +72,7 @@ def threads(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 
         monkeypatch.setattr(room, name, noted)
 
-    spy(wire_types, "encode_picture")
+    spy(encoding, "png")
     spy(_images, "decode")
     return found
 
@@ -88,7 +88,7 @@ def request(made: Method, model: str, **arguments: Any) -> pb.PostModelOutputsRe
     return wire
 
 
-BOTH = {"encode_picture in a thread", "decode in a thread"}
+BOTH = {"png in a thread", "decode in a thread"}
 
 
 @pytest.mark.parametrize("cls", [Plain, OnLoop])

@@ -101,7 +101,7 @@ def test_transparent_becomes_white(mode: str) -> None:
 
 def test_sixteen_bits_are_scaled_not_clipped() -> None:
     image = Image.fromarray(np.array([[0, 32768, 65535]], np.uint16))
-    assert [pixel(decode(encoded(image, "PNG")), x, 0)[0] for x in range(3)] == [0, 127, 255]
+    assert [pixel(decode(encoded(image, "PNG")), x, 0)[0] for x in range(3)] == [0, 128, 255]
 
 
 def test_a_large_jpeg_is_read_reduced_when_little_is_needed() -> None:
