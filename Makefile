@@ -1,6 +1,6 @@
 PYTHON ?= python
 
-.PHONY: check test core floors protos bench docs soak
+.PHONY: check test core floors protos bench docs soak outages
 
 check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
@@ -24,6 +24,9 @@ bench:  ## measure against raw grpc.aio and other clients; write tables and plot
 
 soak:  ## what 100,000 calls and 10,000 cancelled streams leave behind
 	$(PYTHON) -m benchmarks.soak
+
+outages:  ## five minutes of mixed load while the server is killed every five seconds
+	$(PYTHON) -m benchmarks.outages
 
 docs:  ## run every command and example that the documents show
 	$(PYTHON) -m pytest -q tests/integration/test_readme.py $$(git ls-files 'tests/*docs*.py' 'tests/*examples*.py')
