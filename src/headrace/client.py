@@ -238,7 +238,7 @@ class Client:
     async def _close(self) -> None:
         await self._calls.channels.close(self.timeouts.close if self._local is None else 0.0)
         if self._coalescer is not None:
-            await self._coalescer.close()
+            await self._coalescer.close(self.timeouts.close)
         if self._local is not None:
             await self._local.stop()
 

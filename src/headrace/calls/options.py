@@ -264,7 +264,7 @@ def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
             raise ConfigError(f"metadata name {name!r} is reserved; credentials go in as pat= or token=")
         if not value.isascii() or not value.isprintable():
             raise ConfigError(f"the value of metadata {name!r} holds characters that cannot stand in a header")
-    return tuple(pairs)
+    return tuple((name, value) for name, value in pairs)
 
 
 def checked_packing(batch: Batch, wait: float, limits: Limits) -> Packing:

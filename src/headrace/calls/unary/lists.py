@@ -16,12 +16,13 @@ from headrace.calls import responses
 from headrace.calls.batching import apart
 from headrace.calls.deadline import Deadline
 from headrace.calls.responses import Envelope, id_of
-from headrace.calls.retry import RETRIED
+from headrace.calls.retry import RETRIED, Attempts
 from headrace.calls.session import Session
 from headrace.calls.unary.call import unary
 from headrace.checks import split
 from headrace.config import Limits
 from headrace.errors import HeadraceError, ServerError
+from headrace.flow.rate import Budget
 from headrace.inputs import Input
 from headrace.results import Output, Prediction
 from headrace.status import Kind, fatal, kind_of
@@ -74,6 +75,7 @@ async def predict_many(
     metadata: Metadata = (),
     deliver: Deliver = lambda *_: None,
     wanted: Callable[[int], bool] = lambda _: True,
+    attempts_of: Callable[[int], Attempts] | None = None,
     packed: bool = False,
 ) -> dict[int, Prediction]:
     """Send inputs in as few requests as the limits allow; one prediction each, failed ones with their error.
@@ -84,32 +86,68 @@ async def predict_many(
         deadline: for everything; what has no answer by then fails with `DeadlineExceeded`.
         deliver: gets each prediction as soon as it is final, others may still be tried again.
         wanted: tells whether an input is still worth trying again.
-        packed: they fit into one request, and are the inputs of several, whom nobody but us has put together: where it
-            fails as a whole and that may be the fault of one of them, its halves are sent by themselves, and so on.
+        attempts_of: starts the attempts of an input, which are its own whatever happens to the others; None: as the
+            session has them.
+        packed: we grouped these unrelated inputs, which fit into one request: if it fails as a whole and one input may
+            be to blame, bisect it.
 
     Raises:
         ServerError: the server refuses them all (credential, permission, quota, unknown model).
     """
-    attempts = session.attempts(warm_up=warm_up, fresh=False)  # its requests are the calls
+    budget = _SharedBudget(session.budget)
     work = _Round(session, head, limits, deadline, warm_up, metadata, deliver, packed)
-    left = dict(items)
-    while left:
-        await work.run(left)
-        again, work.again = work.again, {}
-        if not again:
-            break
-        error = next(iter(again.values()))
-        delay = attempts.after(error)
-        if delay is not None and kind_of(error) is Kind.WARMING and warm_up is None:
-            deadline.extend(delay)  # waiting for a deploying model has a budget of its own
-        if delay is None or delay >= deadline.remaining:
-            for position in again:
+    attempts: dict[int, Attempts] = {}
+    remaining = dict(items)
+    while remaining:
+        await work.run(remaining)
+        failed, work.again = work.again, {}
+        budget.next_request()
+        delays: dict[int, float] = {}
+        warming = 0.0
+        for position, error in failed.items():
+            own = attempts.get(position)
+            if own is None:
+                own = attempts[position] = (
+                    attempts_of(position) if attempts_of else session.attempts(warm_up=warm_up, fresh=False)
+                )
+                own.budget = budget
+            delay = own.after(error)
+            if delay is None:
                 deliver(position, work.found[position])
+                continue
+            delays[position] = delay
+            if kind_of(error) is Kind.WARMING and warm_up is None:
+                warming = max(warming, delay)
+        deadline.extend(warming)  # waiting for a deploying model has a budget of its own
+        for position in [position for position, delay in delays.items() if delay >= deadline.remaining]:
+            del delays[position]
+            deliver(position, work.found[position])
+        if not delays:
             break
         session.counts.retries += 1
-        await asyncio.sleep(delay)
-        left = {position: items[position] for position in again if wanted(position)}
+        await asyncio.sleep(max(delays.values()))
+        remaining = {position: items[position] for position in delays if wanted(position)}
     return work.found
+
+
+class _SharedBudget(Budget):
+    """The retry budget of inputs that go again in one request: one token for all of them."""
+
+    __slots__ = ("_budget", "_granted")
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._granted: bool | None = None
+
+    def next_request(self) -> None:
+        """Ask the client's budget again, for the next request."""
+        self._granted = None
+
+    def spend(self) -> bool:
+        """Take the token of the request; False when there is none."""
+        if self._granted is None:
+            self._granted = self._budget.spend()
+        return self._granted
 
 
 @dataclass(slots=True)
@@ -158,7 +196,7 @@ class _Round:
                 self.session,
                 codec.PREDICT,
                 parts,
-                lambda raw: _judge(raw, number),
+                lambda raw: _parse(raw, number),
                 metadata=self.metadata,
                 timeout=self.deadline,
                 warm_up=self.warm_up,
@@ -208,7 +246,7 @@ async def _together(groups: Sequence[_Group], send: Callable[[_Group], Awaitable
         await asyncio.wait(tasks)
 
 
-def _judge(raw: bytes, number: int) -> Envelope:
+def _parse(raw: bytes, number: int) -> Envelope:
     response = responses.read(raw, number)
     if response.failure is not None:
         raise response.failure
@@ -242,12 +280,12 @@ def _predictions(response: Envelope, group: _Group) -> Iterator[Prediction]:
 
 
 def join(predictions: Sequence[Prediction]) -> Prediction:
-    """Put the good predictions of a list together as one."""
+    """Put the good predictions of a list together as one; its status is that of a request of which all succeeded."""
     if len(predictions) == 1:
         return predictions[0]
     raws = list({id(prediction.raw): prediction.raw for prediction in predictions}.values())
     outputs = [output for prediction in predictions for output in prediction._outputs]
     ids = [prediction.input_id for prediction in predictions]
-    return Prediction(
-        raws[0] if len(raws) == 1 else b"".join(raws), outputs, status=predictions[0]._status, input_ids=ids
-    )
+    heads = [prediction._status for prediction in predictions]
+    status = next((head for head in heads if head is not None and head.code == responses.SUCCESS), heads[0])
+    return Prediction(raws[0] if len(raws) == 1 else b"".join(raws), outputs, status=status, input_ids=ids)

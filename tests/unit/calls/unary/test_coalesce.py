@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -358,7 +359,7 @@ async def test_closing_ends_all_calls(connect: Connect) -> None:
         await model.predict_by_bytes("d")
 
 
-async def test_other_options_are_another_lane_of_the_same_client(connect: Connect) -> None:
+async def test_other_options_are_another_queue_of_the_same_client(connect: Connect) -> None:
     double = ModelDouble(echo)
     model = connect(double, coalesce=True)
     patient = model.client.with_options(timeout=50.0).model("u/a/models/m")
@@ -372,7 +373,7 @@ async def test_nothing_is_kept_of_calls_that_are_over(connect: Connect) -> None:
     for number in range(5):
         await asyncio.gather(*asked(model, *"ab", inference_params={"seed": number}))
     await turns()
-    assert repr(model.client._coalescer) == "<Coalescer 0 lanes>"
+    assert repr(model.client._coalescer) == "<Coalescer 0 queues>"
 
 
 def test_wrong_settings_are_refused() -> None:
@@ -387,67 +388,167 @@ def test_wrong_settings_are_refused() -> None:
 # -- whatever happens
 
 
-@settings(max_examples=80)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["good", "good", "bad", "flaky", "spoils"]),
-            st.sampled_from(["stays", "stays", "cancelled", "hasty"]),
-            st.integers(0, 3),
-        ),
-        max_size=20,
+LIVES = st.lists(
+    st.tuples(
+        st.sampled_from(["good", "good", "bad", "flaky", "spoils", "stuck"]),
+        st.sampled_from(["stays", "stays", "cancelled", "hasty"]),
+        st.integers(0, 3),
     ),
-    st.integers(1, 5),
-    st.integers(1, 2),
-    st.booleans(),
-    st.sampled_from([None, "UNAVAILABLE"]),
+    max_size=20,
 )
-def test_every_call_ends_as_its_own(
-    calls: list[tuple[str, str, int]], inputs: int, most: int, echo_ids: bool, failing: str | None
-) -> None:
-    async def answer(item: ReceivedInput) -> str | Fail:
-        kind = item.text.split()[1]
-        for _ in range(3):
-            await asyncio.sleep(0)
-        if kind == "bad":
-            return Fail(30101)
-        if kind == "spoils":
-            return Fail(11102, envelope_only=True)
-        return Fail(10030) if kind == "flaky" and item.attempt == 1 else item.text
 
-    async def scenario() -> None:
-        double = ModelDouble(answer, echo_ids=echo_ids)
-        async with headrace.Client(
-            base_url="http://localhost:1",
-            transport=double,
-            retry=RetryPolicy(initial=0.001, cap=0.001, budget=None),
-            coalesce=Coalesce(inputs=inputs, requests=most),
-        ) as client:
-            model = client.model("u/a/models/m")
-            if failing is not None:
-                double.server.fail_next(failing)
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_every_call_ends_as_its_own(wire: Wire, tmp_path: Path) -> None:
+    @settings(max_examples=80 if wire == "memory" else 25)
+    @given(LIVES, st.integers(1, 5), st.integers(1, 2), st.booleans(), st.sampled_from([None, "UNAVAILABLE"]))
+    def live(
+        calls: list[tuple[str, str, int]], inputs: int, in_flight: int, echo_ids: bool, failing: str | None
+    ) -> None:
+        asyncio.run(scenario(calls, Coalesce(inputs=inputs, requests=in_flight), echo_ids, failing))
+
+    async def scenario(
+        calls: list[tuple[str, str, int]], coalesce: Coalesce, echo_ids: bool, failing: str | None
+    ) -> None:
+        async with rigged(
+            wire,
+            tmp_path,
+            own_answer,
+            double={"echo_ids": echo_ids},
+            retry=RetryPolicy(attempts=6, ambiguous_attempts=2, initial=0.001, cap=0.001, budget=None),
+            coalesce=coalesce,
+        ) as rig:
+            if failing is not None and wire == "memory":
+                rig.double.server.fail_next(failing)
             tasks = []
             for number, (kind, fate, pause) in enumerate(calls):
                 timeout = 1e-6 if fate == "hasty" else 20.0
-                tasks += [asyncio.create_task(model.predict_by_bytes(f"{number} {kind}", "text", timeout=timeout))]
+                tasks += [asyncio.create_task(rig.model.predict_by_bytes(f"{number} {kind}", "text", timeout=timeout))]
                 await turns(pause)
                 if fate == "cancelled":
                     tasks[-1].cancel()
-            found = await asyncio.gather(*tasks, return_exceptions=True)
-            for number, (prediction, (kind, fate, _)) in enumerate(zip(found, calls, strict=True)):
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+            for number, (prediction, (kind, fate, _)) in enumerate(zip(ended, calls, strict=True)):
                 if isinstance(prediction, asyncio.CancelledError):
                     assert fate == "cancelled"
                 elif isinstance(prediction, errors.DeadlineExceeded):
                     assert fate == "hasty"
+                elif isinstance(prediction, errors.PredictionFailed):
+                    assert kind == "stuck"
                 elif isinstance(prediction, BaseException):
                     assert isinstance(prediction, errors.InvalidRequest)
                     assert kind in ("bad", "spoils")
                 else:
                     assert prediction.text == f"{number} {kind}"
                     assert kind in ("good", "flaky")
-            await turns()
-            assert client.stats.running == 0
-            assert all(len(request) <= inputs for request in requests(double))
-        assert not double.server.errors
+            async with asyncio.timeout(10):  # a request that nobody waits for takes some turns to end
+                while repr(rig.client._coalescer) != "<Coalescer 0 queues>":
+                    await asyncio.sleep(0.001)
+            assert rig.client.stats.running == 0
+            assert all(len(request) <= coalesce.inputs for request in requests(rig.double))
+        assert not rig.double.server.errors
 
-    asyncio.run(scenario())
+    live()
+
+
+async def own_answer(item: ReceivedInput) -> str | Fail:
+    kind = item.text.split()[1]
+    for _ in range(3):
+        await asyncio.sleep(0)
+    if kind == "bad":
+        return Fail(30101)
+    if kind == "stuck":
+        return Fail(10020)
+    if kind == "spoils":
+        return Fail(11102, envelope_only=True)
+    return Fail(10030) if kind == "flaky" and item.attempt <= 3 else item.text
+
+
+# -- two things in the same turn of the loop
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_cancel_in_any_turn_takes_nothing_from_the_others(wire: Wire, tmp_path: Path) -> None:
+    async with rigged(wire, tmp_path, echo, coalesce=True) as rig:
+        for turn in range(60 if wire == "memory" else 20):
+            tasks = asked(rig.model, *"abc")
+            await turns(turn)
+            tasks[1].cancel()
+            first, last = await asyncio.gather(tasks[0], tasks[2])
+            assert (first.text, last.text) == ("A", "C"), turn
+            await asyncio.wait(tasks)
+            assert tasks[1].cancelled() or tasks[1].result().text == "B"
+        assert rig.client.stats.failures == 0
+
+
+async def test_a_cancel_in_the_turn_of_a_timeout_leaves_the_timer_alive(connect: Connect) -> None:
+    double = ModelDouble(echo)
+    model = connect(double, coalesce=True)
+    double.hold()
+    (cancelled,) = asked(model, "a", timeout=0.05)
+    (hasty,) = asked(model, "b", timeout=0.1)
+    (patient,) = asked(model, "c")
+    await double.received(3)
+    (queue,) = model.client._coalescer._queues.values()  # type: ignore[union-attr]
+    queue._timer_at, deadline = 0.0, queue._timer.when()  # type: ignore[union-attr]
+    asyncio.get_running_loop().call_at(deadline, cancelled.cancel)  # just before the timer, in the same turn
+    asyncio.get_running_loop().call_at(deadline, queue._expire)
+    with pytest.raises(errors.DeadlineExceeded):
+        await asyncio.wait_for(hasty, 5.0)
+    assert cancelled.cancelled()
+    double.release()
+    assert (await patient).text == "C"
+
+
+async def test_an_answer_that_has_arrived_comes_before_a_timeout_that_the_loop_slept_over(connect: Connect) -> None:
+    double = ModelDouble(echo)
+    model = connect(double, coalesce=True)
+    double.hold()
+    tasks = asked(model, *"ab", timeout=0.2)
+    await double.received(2)
+    double.release()
+    time.sleep(0.4)
+    assert [p.text for p in await asyncio.gather(*tasks)] == ["A", "B"]
+
+
+# -- closing
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_closing_is_time_boxed_whatever_a_call_waits_for(wire: Wire, tmp_path: Path) -> None:
+    def answer(item: ReceivedInput) -> str | int:
+        return 10030 if item.text == "again" else echo(item)
+
+    async with rigged(
+        wire,
+        tmp_path,
+        answer,
+        coalesce=Coalesce(requests=1, wait=0.001),
+        retry=RetryPolicy(initial=60.0, cap=60.0),
+        timeouts=Timeouts(close=0.2),
+    ) as rig:
+        tasks = asked(rig.model, "again", "good", timeout=100.0)
+        assert (await tasks[1]).text == "GOOD"
+        tasks += asked(rig.model, "gathers", timeout=100.0)
+        await turns()
+        began = time.perf_counter()
+        await rig.client.close()
+        assert time.perf_counter() - began < 1.0
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [type(error) for error in ended] == [errors.ClosedError, Prediction, errors.ClosedError]
+
+
+async def test_closing_does_not_wait_for_company_that_will_not_come(connect: Connect) -> None:
+    model = connect(ModelDouble(echo), coalesce=Coalesce(wait=60.0))
+    tasks = asked(model, "a")
+    await turns()
+    await asyncio.wait_for(model.client.close(), 5.0)
+    with pytest.raises(errors.ClosedError):
+        await tasks[0]
+
+
+async def test_metadata_may_be_lists(connect: Connect) -> None:
+    double = ModelDouble(echo)
+    tasks = asked(connect(double, coalesce=True), *"ab", metadata=[["x-a", "b"]])
+    assert [p.text for p in await asyncio.gather(*tasks)] == ["A", "B"]
+    assert double.inputs[0].metadata["x-a"] == "b"

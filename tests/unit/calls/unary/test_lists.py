@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import headrace
-from headrace import Input, Limits, PartialFailure, Prediction, RetryPolicy, errors
+from headrace import Input, Limits, PartialFailure, Prediction, RetryPolicy, Timeouts, errors
 from headrace.calls.unary.lists import AT_ONCE, join
 from headrace.testing import Fail, MemoryServer, ModelDouble, ReceivedInput, prediction_handlers
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 from headrace.v2 import status_pb2
+from tests.support.rig import WIRES, Wire, rigged
 
 pytestmark = pytest.mark.core
 
@@ -258,3 +260,68 @@ async def test_the_parameters_count_in_the_bytes_of_a_request(connect: Connect) 
     model = connect(double, limits=Limits(request_bytes=2500))
     await model.predict([b"x" * 1000] * 4, input_type="image", inference_params={"prompt": "y" * 600})
     assert batches(double) == [1] * 4
+
+
+# -- attempts
+
+
+def inputs() -> list[Input]:
+    return [Input.from_text(text, id=text) for text in ("stuck", "flaky", "good")]
+
+
+async def listed(model: headrace.Model) -> dict[str, Any]:
+    with pytest.raises(PartialFailure) as caught:
+        await model.predict(inputs())
+    return {inputs()[n].id: p for n, p in {**caught.value.predictions, **caught.value.errors}.items()}
+
+
+async def mapped(model: headrace.Model) -> dict[str, Any]:
+    stream = model.map(inputs(), batch=3, batch_wait=5.0, on_error="yield")
+    return {p.input_id: p.error or p async for p in stream}
+
+
+async def streamed(model: headrace.Model) -> dict[str, Any]:
+    return {p.input_id: p.error or p async for p in model.stream(inputs(), batch=3, batch_wait=5.0)}
+
+
+async def coalesced(model: headrace.Model) -> dict[str, Any]:
+    ended = await asyncio.gather(*map(model.predict, inputs()), return_exceptions=True)
+    return {item.id: one for item, one in zip(inputs(), ended, strict=True)}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("way", [listed, mapped, streamed, coalesced])
+@pytest.mark.parametrize(("stuck", "passing", "attempts"), [(10020, 10030, 3), (10020, 21351, 6), (10030, 21351, 8)])
+async def test_each_input_has_its_own_attempts(
+    way: Callable[[headrace.Model], Awaitable[dict[str, Any]]],
+    stuck: int,
+    passing: int,
+    attempts: int,
+    wire: Wire,
+    tmp_path: Path,
+) -> None:
+    def answer(item: ReceivedInput) -> str | int:
+        if item.text == "stuck":
+            return stuck
+        return passing if item.text == "flaky" and item.attempt <= attempts else item.text.upper()
+
+    retry = RetryPolicy(attempts=5, initial=0.001, cap=0.002, warm_up_cap=0.002)
+    async with rigged(wire, tmp_path, answer, coalesce=way is coalesced, retry=retry) as rig:
+        ended = await way(rig.model)
+        assert (ended["good"].text, ended["flaky"].text) == ("GOOD", "FLAKY")
+        assert ended["stuck"].code == stuck
+        assert rig.double.attempts["flaky"] == attempts + 1
+        assert rig.double.attempts["good"] == 1
+
+
+async def test_inputs_that_go_again_together_cost_the_budget_one_retry(connect: Connect) -> None:
+    double = ModelDouble(lambda item: 10030 if item.attempt == 1 else shout(item))
+    model = connect(double, retry=RetryPolicy(initial=0.001, cap=0.002, budget=2))
+    assert len(await model.predict(["a"] * 20)) == 20
+
+
+async def test_waiting_for_a_model_is_on_no_inputs_own_time(connect: Connect) -> None:
+    double = ModelDouble(lambda item: 21351 if item.text == "b" and item.attempt <= 6 else shout(item))
+    timeouts = Timeouts(total=0.4, warm_up=10)  # less than the six waits take
+    model = connect(double, timeouts=timeouts, retry=RetryPolicy(warm_up_cap=0.2))
+    assert [p.text for p in await model.predict(["a", "b"])] == ["A", "B"]
