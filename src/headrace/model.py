@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from headrace import reference
 from headrace.calls.deadline import Deadline
+from headrace.calls.feeder import Template
 from headrace.calls.generate.stream import TokenStream
 from headrace.calls.options import (
     CALL_OPTIONS,
@@ -27,7 +28,6 @@ from headrace.calls.options import (
     checked_packing,
     duplex_options,
 )
-from headrace.calls.parts import Template
 from headrace.calls.prepare import Preparer, input_of, joined, predict_prepared
 from headrace.calls.streams import DuplexStream, OnError
 from headrace.calls.unary.lists import predict_many, predict_one

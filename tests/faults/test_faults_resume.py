@@ -226,7 +226,7 @@ async def test_a_goaway_in_memory(tmp_path: Path) -> None:
 
         async def source() -> AsyncIterator[str]:
             for number, text in enumerate(TEXTS):
-                if number == 5:
+                if number == 10:  # more than window and pipe hold: the call is open by then
                     server.go_away()
                 yield text
 

@@ -20,7 +20,7 @@ from headrace import HeadraceError, RetryPolicy, StreamBroken, Timeouts
 from headrace.calls.options import Batch
 from headrace.results import Prediction
 from headrace.testing import ModelDouble
-from tests.support.rig import rigged
+from tests.support.rig import WIRES, Rig, Wire, rigged
 
 pytestmark = pytest.mark.core
 
@@ -78,15 +78,25 @@ class Seen:
     failure: BaseException | None = None
 
 
-async def _run(scene: Scene, folder: Path) -> tuple[Seen, Any, ModelDouble]:
+async def _restart(rig: Rig) -> None:
+    assert rig.server is not None
+    await rig.server.stop()
+    await rig.server.start()
+
+
+async def _run(scene: Scene, folder: Path, wire: Wire) -> tuple[Seen, Any, ModelDouble]:
     received = 0
     double: ModelDouble
+    restarts: list[asyncio.Task[None]] = []
 
     async def model(item: Any) -> Any:
         nonlocal received
         received += 1
         fault = scene.faults.get(received)
-        if fault == "break":
+        if wire == "grpc":  # the other faults are of the server in memory
+            if fault == "kill" and not restarts:
+                restarts.append(asyncio.create_task(_restart(rig)))
+        elif fault == "break":
             double.server.break_connections()
         elif fault == "go_away":
             double.server.go_away()
@@ -111,7 +121,7 @@ async def _run(scene: Scene, folder: Path) -> tuple[Seen, Any, ModelDouble]:
     # An answer without an id belongs to the input at the head: such a server has to answer in order.
     answering = scene.answering if scene.echo else "in_order"
     async with rigged(
-        "memory",
+        wire,
         folder,
         model,
         double={"echo_ids": scene.echo, "answering": answering},
@@ -138,7 +148,10 @@ async def _run(scene: Scene, folder: Path) -> tuple[Seen, Any, ModelDouble]:
                             break
         except (HeadraceError, UsersError) as error:
             seen.failure = error
-        assert not [error for error in double.server.errors if not isinstance(error, asyncio.CancelledError)]
+        assert wire == "grpc" or not [
+            error for error in double.server.errors if not isinstance(error, asyncio.CancelledError)
+        ]
+        await asyncio.gather(*restarts)
         await double.server.until(lambda: all(call.finished for call in double.server.calls))
         assert rig.client.stats.running == 0
         return seen, stream.stats, double
@@ -182,17 +195,19 @@ QUICK = settings(
 )
 
 
-@QUICK
+@pytest.mark.parametrize("wire", WIRES)
+@settings(QUICK, max_examples=75)
 @given(scene=scenes)
-def test_each_input_ends_once(scene: Scene, tmp_path: Path) -> None:
-    seen, stats, _ = asyncio.run(_run(scene, tmp_path))
+def test_each_input_ends_once(wire: Wire, scene: Scene, tmp_path: Path) -> None:
+    seen, stats, _ = asyncio.run(_run(scene, tmp_path, wire))
     _check(scene, seen, stats)
 
 
 @pytest.mark.parametrize("batch", [7, "auto"])
-@settings(QUICK, max_examples=75)
+@pytest.mark.parametrize("wire", WIRES)
+@settings(QUICK, max_examples=40)
 @given(scene=scenes)
-def test_each_input_ends_once_when_packed(batch: Batch, scene: Scene, tmp_path: Path) -> None:
+def test_each_input_ends_once_when_packed(wire: Wire, batch: Batch, scene: Scene, tmp_path: Path) -> None:
     packed = replace(scene, batch=batch, prefetch=4 * scene.prefetch)
-    seen, stats, _ = asyncio.run(_run(packed, tmp_path))
+    seen, stats, _ = asyncio.run(_run(packed, tmp_path, wire))
     _check(packed, seen, stats)

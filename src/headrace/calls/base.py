@@ -1,57 +1,47 @@
-"""What both kinds of duplex streams are: a feeder and a driver around one call, and how they begin and end."""
+"""What all streams of inputs are: a source that is fed in, predictions to take, and one way to begin and to end."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 
-from headrace import events
-from headrace.calls.parts import Convert, DuplexOptions, Feeder, Pulled, Signal, Tally
+from headrace.calls.feeder import Convert, Feeder, Pulled
 from headrace.calls.session import Session
-from headrace.errors import HeadraceError
-from headrace.flow.pipe import Pipe
+from headrace.calls.signal import Signal
+from headrace.calls.stats import Tally
+from headrace.errors import HeadraceError, StreamBroken
+from headrace.results import Prediction
 from headrace.sources.iterables import Source
-from headrace.transport.base import Call
+
+logger = logging.getLogger("headrace")
+
+LAST_MOMENT = 0.05  # seconds for what was told to end only when the time to end was over
 
 
-class DuplexWork(ABC):
-    """The working parts that `Duplex` (matched) and `FreeDuplex` share.
+class StreamWork(ABC):
+    """The working parts behind a stream that the user holds; they never refer to the stream object.
 
-    Args:
-        fed: called when inputs are in the pipe, and at the source's end.
+    Each input that was pulled ends as one prediction, one error or one counted drop. After `halt` nothing is settled
+    or counted any more, whoever still runs.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        source: Source[object],
-        convert: Convert,
-        options: DuplexOptions,
-        fed: Callable[[], None],
-    ) -> None:
-        self.options = options
+    def __init__(self, session: Session, source: Source[object], convert: Convert) -> None:
         self.tally = Tally()
         self.failure: BaseException | None = None
         self.ready = Signal()  # for the consumer
-        self.pipe: Pipe[Pulled] = Pipe(
-            options.prefetch,
-            size_bytes=options.window.bytes,
-            size=lambda pulled: pulled.size,
-            overflow=options.overflow,
-            max_age=options.max_age,
-            on_drop=self._dropped,
-        )
         self._session = session
-        self._feeder = Feeder(source, convert, self.pipe, self.tally, fed, options.window.bytes)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._call: Call | None = None
+        self._feeder = Feeder(source, convert, self.tally, self)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._feeding: asyncio.Task[None] | None = None
         self._stopped = False
+        self._left = False  # what still runs is left to itself
 
     @property
     def started(self) -> bool:
         """Whether `start` was called."""
-        return bool(self._tasks)
+        return self._feeding is not None
 
     @property
     def running(self) -> bool:
@@ -61,38 +51,79 @@ class DuplexWork(ABC):
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop it runs in."""
-        return self._tasks[0].get_loop()
+        assert self._feeding is not None
+        return self._feeding.get_loop()
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """Inputs in flight, and the most at once; where nothing is matched, nothing is known to be."""
+        return 0, 0
+
+    @property
+    def lag(self) -> float:
+        """Seconds since the oldest unanswered input left the pipe; 0 where that is not known."""
+        return 0.0
+
+    @property
+    @abstractmethod
+    def finished(self) -> bool:
+        """Whether nothing more can be taken."""
+
+    @abstractmethod
+    def take(self) -> Prediction | None:
+        """Take the next prediction that can be delivered, or None."""
+
+    # --- where the feeder puts inputs
+
+    @abstractmethod
+    async def room(self) -> int:
+        """Wait until items may be pulled; tell how many."""
+
+    @abstractmethod
+    def offer(self, pulled: Pulled) -> bool:
+        """Take an input in, unless it has to wait for room."""
+
+    @abstractmethod
+    async def put(self, pulled: Pulled) -> None:
+        """Take an input in as soon as there is room."""
+
+    @abstractmethod
+    def fed(self) -> None:
+        """Hear that inputs were taken in."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Hear that the source has ended."""
+
+    # --- begin and end
 
     def start(self) -> None:
         """Start pulling and sending."""
-        self._session.counts.calls += 1
-        loop = asyncio.get_running_loop()
-        self._tasks = [
-            loop.create_task(self._guard(self._feeder.run), name="headrace-feeder"),
-            loop.create_task(self._guard(self._drive), name="headrace-driver"),
-        ]
+        self._feeding = self._add_task(self._feed, "headrace-feeder")
+
+    async def finish(self) -> None:
+        """End after all was taken."""
+        await self.stop()
 
     async def stop(self) -> None:
         """End everything: idempotent, flag first; waits for the tasks at most `Timeouts.close`, then lets them be."""
         self.halt()
-        tasks = [task for task in self._tasks if not task.done()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._session.timeouts.close)
-        await self._feeder.close()  # where the feeder has not even begun
+        await self._wait(self._session.timeouts.close)
+        self._leave()
 
     def halt(self) -> None:
         """End without waiting; idempotent."""
         if self._stopped:
             return
-        self._stopped = True
+        self._stopped = self._feeder.stopped = True
         self._halted()
         self.tally.drop("closed", self._feeder.in_hand)
-        ending = self._call is not None and self._call.reading  # the driver ends when its read does
-        if self._call is not None:
-            self._call.cancel()
-        for task in self._tasks[: 1 if ending else None]:
-            task.cancel()
-        self.pipe.close_receiver()
+        if self.failure is not None:
+            self.tally.errors += self._open
+        else:
+            self.tally.drop("closed", self._open)
+        if self._feeder.pulling and self._feeding is not None and self._feeding is not asyncio.current_task():
+            self._feeding.cancel()
         self.ready.set()
 
     def fail(self, error: BaseException) -> None:
@@ -103,22 +134,62 @@ class DuplexWork(ABC):
                 self._session.counts.failures += 1
             self.halt()
 
-    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except Exception as error:
-            self.fail(error)
-        finally:
-            self.ready.set()  # the consumer may have waited for nothing but the end
-
-    def _dropped(self, pulled: Pulled, cause: str) -> None:
-        self.tally.drop(cause)
-        self._session.emit(events.Dropped(pulled.item.id, pulled.position, cause))
-
-    @abstractmethod
-    async def _drive(self) -> None:
-        """Open the call, read it, open it again."""
+    @property
+    def _open(self) -> int:
+        """Inputs that have no end yet."""
+        return self.tally.open
 
     @abstractmethod
     def _halted(self) -> None:
-        """Count what has no answer, and end what is one's own: timers, books."""
+        """End what is one's own: the calls, timers, pipes."""
+
+    def _add_task(self, work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(self._guard(work), name=name)
+        self._tasks.add(task)
+        return task
+
+    async def _feed(self) -> None:
+        try:
+            if not self._stopped:
+                await self._feeder.run()
+        except BaseException as error:
+            self._failed_task(error)  # before closing the source, which may take its time
+        finally:
+            await self._feeder.close()
+
+    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except BaseException as error:
+            self._failed_task(error)
+        finally:
+            self.ready.set()  # the consumer may have waited for nothing but the end
+
+    def _failed_task(self, error: BaseException) -> None:
+        if not isinstance(error, asyncio.CancelledError):
+            self.fail(error)
+        elif not self._stopped:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise error  # the loop is being shut down
+            broken = StreamBroken("the stream was ended by a cancellation that nobody asked for")
+            broken.__cause__ = error
+            self.fail(broken)
+
+    async def _wait(self, seconds: float) -> None:
+        running = [task for task in self._tasks if not task.done()]
+        if running and not self._left:
+            await asyncio.wait(running, timeout=seconds)
+
+    def _leave(self) -> None:
+        """Let what has not ended in time be: it is told to end once more, and nobody waits for it."""
+        if self._left or not self.running:
+            return
+        self._left = True
+        if self._feeding is not None and not self._feeding.done():
+            logger.warning(
+                "the source of inputs has not closed within %g s (Timeouts.close): it is left to itself",
+                self._session.timeouts.close,
+            )
+        for task in self._tasks:
+            task.cancel()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from headrace import reference
 from headrace.calls.batching import AUTO_BYTES, Packing
-from headrace.calls.parts import DuplexOptions
+from headrace.calls.duplex.settings import DuplexOptions
 from headrace.calls.streams import OnError
 from headrace.config import Limits, MiB, Timeouts, Unset, Window
 from headrace.errors import ConfigError

@@ -1,97 +1,17 @@
-"""What the user holds of a duplex call: an async context manager and iterator with statistics."""
+"""What the user holds of a stream of inputs: an async context manager and iterator with statistics."""
 
 from __future__ import annotations
 
-import asyncio
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType, TracebackType
-from typing import Literal, Protocol, Self, TypeAlias
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
 
-from headrace.calls.parts import Signal, Tally
+from headrace.calls.base import StreamWork
+from headrace.calls.stats import StreamStats
 from headrace.errors import ClosedError, ConcurrentUse
 from headrace.results import Prediction
 
 OnError: TypeAlias = Literal["yield", "raise"]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStats:
-    """A snapshot of a duplex stream.
-
-    Attributes:
-        pulled: inputs taken from the source; each ends as one of `received`, `errors` and `dropped`.
-        sent: inputs written, those sent again counted again.
-        received: predictions that arrived.
-        dropped: inputs dropped, the sum of `drops`.
-        drops: cause ("drop_oldest", "drop_newest", "latest", "max_age", "closed") -> inputs.
-        errors: inputs that ended as an error.
-        in_flight: inputs sent whose answer the consumer has not taken.
-        peak_in_flight: most of them at once.
-        resumed: how often the call was opened again.
-        retries: inputs sent again because their answer asked for it.
-        lag: seconds since the oldest unanswered input left the pipe.
-    """
-
-    pulled: int = 0
-    sent: int = 0
-    received: int = 0
-    dropped: int = 0
-    drops: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    errors: int = 0
-    in_flight: int = 0
-    peak_in_flight: int = 0
-    resumed: int = 0
-    retries: int = 0
-    lag: float = 0.0
-
-
-class Work(Protocol):
-    """The working parts behind a stream; they never refer to the stream object."""
-
-    tally: Tally
-    failure: BaseException | None
-    ready: Signal
-
-    @property
-    def started(self) -> bool:
-        """Whether it was started."""
-
-    @property
-    def running(self) -> bool:
-        """Whether one of its tasks still runs."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing more can be taken."""
-
-    @property
-    def in_flight(self) -> tuple[int, int]:
-        """Inputs in flight, and the most at once."""
-
-    @property
-    def lag(self) -> float:
-        """Seconds since the oldest unanswered input left the pipe."""
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop it runs in."""
-
-    def start(self) -> None:
-        """Start the tasks."""
-
-    def take(self) -> Prediction | None:
-        """Take a prediction that is there."""
-
-    def halt(self) -> None:
-        """End without waiting."""
-
-    async def finish(self) -> None:
-        """End after all was taken."""
-
-    async def stop(self) -> None:
-        """End now."""
 
 
 class DuplexStream:
@@ -109,7 +29,7 @@ class DuplexStream:
         ClosedError: another task closed it meanwhile.
     """
 
-    def __init__(self, work: Work, on_error: OnError) -> None:
+    def __init__(self, work: StreamWork, on_error: OnError) -> None:
         self._work = work
         self._on_error = on_error
         self._reading = False
@@ -128,20 +48,7 @@ class DuplexStream:
     @property
     def stats(self) -> StreamStats:
         """A snapshot of the counts."""
-        tally, (in_flight, peak) = self._work.tally, self._work.in_flight
-        return StreamStats(
-            tally.pulled,
-            tally.sent,
-            tally.received,
-            sum(tally.drops.values()),
-            MappingProxyType(dict(tally.drops)),
-            tally.errors,
-            in_flight,
-            peak,
-            tally.resumed,
-            tally.retries,
-            self._work.lag,
-        )
+        return self._work.tally.snapshot(*self._work.in_flight, self._work.lag)
 
     def __aiter__(self) -> Self:
         return self
@@ -219,3 +126,6 @@ class DuplexStream:
         loop = work.loop
         if not loop.is_closed():
             loop.call_soon_threadsafe(work.halt)
+
+
+__all__ = ["DuplexStream", "OnError", "StreamStats"]

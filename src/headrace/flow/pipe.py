@@ -194,14 +194,14 @@ class Pipe(Generic[T]):
         return found[0] if found is not None else None
 
     def first(self) -> tuple[T, int, float] | None:
-        """Give the item that `receive_nowait` would take now, its bytes, and when it came; None when there is none."""
+        """Drop what is too old; give what `receive_nowait` takes next, its bytes, and when it came; None: nothing."""
         if self._max_age is not None:
-            self._purge()
+            self.purge()
         return self._queue[0] if self._queue else None
 
-    def peek(self) -> int | None:
-        """Tell the bytes of the item that `receive_nowait` would take now, or None when there is none."""
-        self._purge()
+    @property
+    def waiting(self) -> int | None:
+        """Bytes of the oldest item inside, None when there is none; it may be too old to be received."""
         return self._queue[0][1] if self._queue else None
 
     def close_sender(self) -> None:
@@ -256,7 +256,7 @@ class Pipe(Generic[T]):
 
     def _take(self) -> tuple[T] | None:
         if self._max_age is not None:
-            self._purge()
+            self.purge()
         if not self._queue:
             return None
         item, size, _ = self._queue.popleft()
@@ -268,7 +268,7 @@ class Pipe(Generic[T]):
             self._wake(self._receivers)
         return (item,)
 
-    def _purge(self) -> None:
+    def purge(self) -> None:
         """Drop what is too old."""
         if self._max_age is None:
             return

@@ -20,7 +20,8 @@ class Sink:
     """
 
     def __init__(self) -> None:
-        self._busy: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()  # one piece of work at a time, in the order in which they were asked for
+        self._writing: asyncio.Task[None] | None = None  # held here: a loop holds its tasks weakly
         self._closed = False
 
     async def write(self, found: FramePrediction) -> None:
@@ -44,13 +45,10 @@ class Sink:
     async def _run(self, work: Callable[[], None]) -> None:
         from anyio import to_thread
 
-        while self._busy is not None:  # of a write that was cancelled
-            await asyncio.wait([self._busy])
-            self._busy = None
-        self._busy = asyncio.get_running_loop().create_task(to_thread.run_sync(work), name="headrace-sink")
-        await asyncio.wait([self._busy])
-        busy, self._busy = self._busy, None
-        busy.result()
+        await self._turn.acquire()
+        writing = self._writing = asyncio.get_running_loop().create_task(to_thread.run_sync(work), name="headrace-sink")
+        writing.add_done_callback(lambda _: self._turn.release())  # then, also where nobody waits for it any more
+        await asyncio.shield(writing)
 
     def _write(self, found: FramePrediction) -> None:
         raise NotImplementedError

@@ -7,6 +7,7 @@ shared pool, where one that hangs would hold up the program's end. Lists and tup
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import queue
 import threading
@@ -58,6 +59,15 @@ async def pull(source: Source[T]) -> T:
     return (await pull_some(source, 1))[0]
 
 
+def _true_end(error: BaseException) -> BaseException:
+    """Give what a plain iterator raised: a StopAsyncIteration is no end of it, and would look like one."""
+    if not isinstance(error, StopAsyncIteration):
+        return error
+    raised = RuntimeError("the iterator of inputs raised StopAsyncIteration")
+    raised.__cause__ = error
+    return raised
+
+
 async def pull_some(source: Source[T], most: int) -> list[T]:
     """Give a source's next item, for a task of ours, and those after it that are there already, at most so many.
 
@@ -93,7 +103,10 @@ class _Memory(Source[T]):
         return (await self.some(1))[0]
 
     async def some(self, most: int) -> list[T]:
-        items = list(itertools.islice(self._iterator, most))
+        try:
+            items = list(itertools.islice(self._iterator, most))
+        except StopAsyncIteration as error:
+            raise _true_end(error) from error
         if not items:
             raise StopAsyncIteration
         return items
@@ -193,8 +206,9 @@ class _Threaded(Source[T]):
     def _start(self) -> tuple[_Shelf, threading.Thread]:
         if self._shelf is None or self._thread is None:
             self._shelf = _Shelf(asyncio.get_running_loop())
-            arguments = (self._requests, self._iterable, self._shelf)
-            self._thread = threading.Thread(target=_serve, args=arguments, name="headrace-source", daemon=True)
+            context = contextvars.copy_context()  # the iterator sees what its caller has set, as in a plain loop
+            arguments = (_serve, self._requests, self._iterable, self._shelf)
+            self._thread = threading.Thread(target=context.run, args=arguments, name="headrace-source", daemon=True)
             self._thread.start()
         return self._shelf, self._thread
 
@@ -239,13 +253,13 @@ def _serve(requests: queue.SimpleQueue[int | None], iterable: Iterable[Any], she
         except StopIteration:
             shelf.put(_END, None)
         except BaseException as error:
-            shelf.put(None, error)
+            shelf.put(None, _true_end(error))
     own = iterator if iterator is not None else iterable
     close = getattr(own, "close", None)
     if callable(close) and isinstance(own, Iterator):
         try:
             close()
-        except Exception:
+        except BaseException:
             pass  # the user's generator failed while closing; the stream is over
 
 

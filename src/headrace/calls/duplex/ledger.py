@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import heapq
+import secrets
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import cast
 
 from headrace.calls.responses import Envelope, id_of
 from headrace.calls.retry import Attempts
-from headrace.errors import HeadraceError, ServerError
+from headrace.errors import HeadraceError, ServerError, StreamBroken
 from headrace.inputs import Input
 from headrace.results import Output, Prediction
 
@@ -41,6 +42,7 @@ class Entry:
     seq: int  # order of leaving the pipe; answers are delivered in it when ordered
     position: int  # in the source
     item: Input
+    name: str  # the id that the user knows; that of `item` is another one where two are under way under the same
     size: int  # bytes it counts in the window
     left: float  # when it left the pipe
     deadline: float
@@ -52,6 +54,7 @@ class Entry:
     resting: bool = False  # waits before it is sent again
     company: int = 1  # inputs of that request, itself included
     alone: bool = False  # to be sent by itself: a request with others was refused as a whole
+    suspect: bool = False  # to be sent with nothing else under way: its answer may be too large
 
 
 Answer = tuple[Entry, Prediction]
@@ -122,12 +125,50 @@ class Ledger:
         """Whether an input with this id awaits its answer, or a late one of it may still come."""
         return input_id in self._by_id or input_id in self._late
 
+    @property
+    def suspects(self) -> list[Entry]:
+        """Entries that a message which was too large may be about: one of the first request where order tells."""
+        waiting = [entry for entry in self._wire if entry.answer is None]
+        if self.matching is Matching.BY_ORDER:
+            return [entry for entry in waiting if entry.request == waiting[0].request]
+        return waiting
+
+    @property
+    def probing(self) -> bool:
+        """Whether a suspect is under way, so that nothing else may be."""
+        return bool(self._wire) and any(entry.suspect and entry.answer is None for entry in self._wire)
+
+    def stream_broken(self, failure: BaseException, why: str) -> StreamBroken:
+        """Make the error of a stream that broke and is not opened again; `why` says what keeps it from that."""
+        error = StreamBroken(
+            f"the stream broke after {self.received} answers, {len(self._open)} inputs unanswered; {why}: {failure}",
+            received=self.received,
+            unanswered=[entry.name for entry in self._open.values()],
+        )
+        error.code = getattr(failure, "code", None)
+        return error
+
+    def stalled(self, seconds: float) -> StreamBroken:
+        """Make the error of inputs that fill the window, or keep others waiting to be packed, and get no answer."""
+        unanswered = [entry.name for entry in self._open.values()]
+        before = " any more" if self.received else ""
+        return StreamBroken(
+            f"{len(unanswered) or len(self._wire)} inputs are under way, no more may be, and the server has not "
+            f"answered any of them for {seconds:.3g} s{before}: it may answer only after the last input, or not at "
+            "all. Use window=None (only the bytes limit) without batch, or model.map (concurrent unary calls)",
+            received=self.received,
+            unanswered=unanswered,
+        )
+
     def enter(self, position: int, item: Input, size: int, now: float, timeout: float) -> Entry:
-        """Take in an input that leaves the pipe."""
-        entry = Entry(self._next_seq, position, item, size, now, now + timeout)
+        """Take in an input that leaves the pipe; one whose id is under way already travels under one of ours."""
+        name = item.id
+        if self.knows(name):
+            item = item.with_id(f"again-{secrets.token_hex(12)}")
+        entry = Entry(self._next_seq, position, item, name, size, now, now + timeout)
         self._next_seq += 1
         self._open[entry.seq] = entry
-        self._by_id.setdefault(item.id, entry)
+        self._by_id[item.id] = entry
         if len(self._usual) > 2 * len(self._open) + 64:  # answered ones, with what they hold, behind one that waits
             self._usual = deque(waiting for waiting in self._usual if waiting.answer is None and not waiting.extended)
         if not self._usual or self._usual[-1].deadline <= entry.deadline:
@@ -227,14 +268,13 @@ class Ledger:
             elif isinstance(answer := answers[index], ServerError):
                 yield entry, answer
             else:
-                id_, position = entry.item.id, entry.position
+                id_, position = entry.name, entry.position
                 yield entry, Prediction(response.raw, (answer,), status=response.head, input_id=id_, position=position)
 
     def settle(self, entry: Entry, answer: Prediction) -> None:
         """Give an open entry its one answer."""
         del self._open[entry.seq]
-        if self._by_id.get(entry.item.id) is entry:
-            del self._by_id[entry.item.id]
+        del self._by_id[entry.item.id]
         entry.answer = answer
         if self.ordered:
             self._done[entry.seq] = entry
@@ -292,7 +332,7 @@ class Ledger:
             self._late[entry.item.id] = entry
             if len(self._late) > LATE_MOST:
                 self._late.pop(next(iter(self._late)))
-        self.settle(entry, Prediction.failed(error, input_id=entry.item.id, position=entry.position))
+        self.settle(entry, Prediction.failed(error, input_id=entry.name, position=entry.position))
         entry.item = entry.item.emptied()  # its late answer is known by the id
 
     def broken(self) -> list[Entry]:
@@ -329,4 +369,4 @@ def _result(entry: Entry, answers: Sequence[Output | ServerError], response: Env
         if isinstance(answer, ServerError):
             return answer
     outputs = cast("Sequence[Output]", answers)
-    return Prediction(response.raw, outputs, status=response.head, input_id=entry.item.id, position=entry.position)
+    return Prediction(response.raw, outputs, status=response.head, input_id=entry.name, position=entry.position)

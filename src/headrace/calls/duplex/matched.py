@@ -1,8 +1,7 @@
-"""Duplex calls: inputs out, predictions in, both at once, over one RPC that is opened again when it breaks.
+"""Matched duplex streams: inputs out, predictions in, both at once, over one RPC that is opened again when it breaks.
 
-Three plain tasks a stream, owned by it: the feeder pulls the user's source into the pipe, the pump writes from the pipe
-to the call within the window, and the driver opens the call and reads it. None of them touches the user's stream
-object, so a forgotten stream is noticed. The books are in `ledger.py`.
+Each input gets one answer. The books are in `ledger.py`, what is sent next in `sender.py`; here is when a call is
+opened again, what becomes of an answer, and what happens in time.
 """
 
 from __future__ import annotations
@@ -11,56 +10,69 @@ import asyncio
 import copy
 import math
 import time
-from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from headrace import codec, events
+from headrace import events
 from headrace.calls import responses
-from headrace.calls.base import DuplexWork
+from headrace.calls.base import LAST_MOMENT
 from headrace.calls.batching import apart
-from headrace.calls.duplex.broken import broken, stalled
+from headrace.calls.duplex.alarm import Alarm, Standstill
+from headrace.calls.duplex.base import DuplexWork
 from headrace.calls.duplex.ledger import Entry, Ledger, Matching, Mismatch
+from headrace.calls.duplex.retries import Retries
 from headrace.calls.duplex.sender import Outbox
-from headrace.calls.parts import Convert, DuplexOptions, Pulled, Signal, Template
+from headrace.calls.duplex.settings import DuplexOptions
+from headrace.calls.feeder import Convert, Pulled, Template
 from headrace.calls.retry import RETRIED, Attempts
 from headrace.calls.session import Session
-from headrace.errors import (
-    ConnectFailed,
-    ConnectionLost,
-    DeadlineExceeded,
-    HeadraceError,
-    InputError,
-    ServerError,
-    TransportError,
-)
+from headrace.calls.signal import Signal
+from headrace.channels.manager import Connection
+from headrace.errors import ConnectionLost, DeadlineExceeded, HeadraceError, ServerError, TransportError
 from headrace.flow.window import Gate
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
 from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Call
 
+#: What a server refuses a whole call with, before it has worked on any input.
+REFUSALS = frozenset({Kind.WARMING, Kind.THROTTLE, Kind.TRANSIENT})
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A failure that named no input: that of the inputs whose turn it was, or, if the call ends, of the call."""
+
+    failure: ServerError
+    entries: list[Entry]
+    attempts: Attempts
+    again_at: float | None  # None: not again
+
 
 class Duplex(DuplexWork):
-    """The working parts of a matched duplex stream; `DuplexStream` is what the user holds."""
+    """The working parts of a matched duplex stream."""
 
     def __init__(
         self, session: Session, source: Source[object], convert: Convert, template: Template, options: DuplexOptions
     ) -> None:
-        super().__init__(session, source, convert, options, self._fed)
+        super().__init__(session, source, convert, template, options)
         self.gate = Gate(options.window)
         self.ledger = Ledger(options.ordered, self._free)
-        self._template = template
-        self._head: bytes | None = None
         self._work = Signal()  # for pump and driver
         self._outbox = Outbox(self.pipe, self.gate, self.ledger, options.packing, self._enter)
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._resting: dict[int, asyncio.TimerHandle] = {}
+        self._deadlines = Alarm(self._time_out)
+        self._retries = Retries(session, self.ledger, self.tally, options.warm_up, self._settle, self._rested)
         self._reached = False  # there was a connection, so that what fails later is a break
-        self._window_full_since: float | None = None
-        self._stall_timer: asyncio.TimerHandle | None = None
+        self._attempts = session.attempts(warm_up=options.warm_up, fresh=False)  # at opening a call
+        self._opened_with = self._attempts  # as they were when the call was opened
+        self._received_before = 0  # answers when the call was opened
+        self._refusal: _Refusal | None = None  # the last response was one
+        self._refusals = 0  # of this call
         self._last_failure: ServerError | None = None  # of the last response, where it names no input
         self._failed_ends = 0
+        self._waiting = False  # the pump waits for something to send, so that it can be woken
+        self._held_up = False  # it cannot be: what waits in the pipe has its time run all the same
+        self._standstill: Standstill | None = None
 
     @property
     def finished(self) -> bool:
@@ -75,7 +87,7 @@ class Duplex(DuplexWork):
     @property
     def lag(self) -> float:
         """Seconds since the oldest unanswered input left the pipe; 0 when none is unanswered."""
-        oldest = next(iter(self.ledger.unanswered), None)
+        oldest = None if self._stopped else next(iter(self.ledger.unanswered), None)
         return time.monotonic() - oldest.left if oldest is not None else 0.0
 
     def take(self) -> Prediction | None:
@@ -83,88 +95,143 @@ class Duplex(DuplexWork):
         entry = self.ledger.take()
         if entry is None:
             return None
-        assert entry.answer is not None
+        if self._held_up:
+            self._enter_waiting()
         return entry.answer
 
     async def finish(self) -> None:
         """Let a stream whose inputs are all answered end by itself, then stop it; one with late answers at once."""
-        tasks = [task for task in self._tasks if not task.done()]
-        if tasks and self._call is not None and not self.ledger.late:
-            await asyncio.wait(tasks, timeout=self._session.timeouts.close)
-        await self.stop()
+        if self._call is None or self.ledger.late:
+            await self.stop()
+            return
+        await self._wait(self._session.timeouts.close)
+        self.halt()
+        await self._wait(LAST_MOMENT)
+        self._leave()
+
+    def fed(self) -> None:
+        """Wake the pump, and the consumer where it has nothing more to wait for."""
+        self._work.set()
+        if self._held_up:
+            self._enter_waiting()
+        if self.pipe.ended:
+            self.ready.set()
 
     def _halted(self) -> None:
-        if self.failure is not None:
-            self.tally.errors += self.ledger.open_count
-        else:
-            self.tally.drop("closed", self.ledger.open_count)
+        super()._halted()
         self.gate.close()
-        for handle in (self._timer, self._stall_timer, *self._resting.values()):
-            if handle is not None:
-                handle.cancel()
+        self._deadlines.cancel()
+        self._retries.close()
+        if self._standstill is not None:
+            self._standstill.cancel()
 
     def _dropped(self, pulled: Pulled, cause: str) -> None:
         super()._dropped(pulled, cause)
         self._work.set()
 
-    def _fed(self) -> None:
-        self._work.set()
-        if self.pipe.ended:
-            self.ready.set()
-
     # --- driver: opens the call, reads it, opens it again
 
     async def _drive(self) -> None:
-        session = self._session
-        attempts, down_since = session.attempts(warm_up=self.options.warm_up), None
+        if (limit := self._session.timeouts.first_answer) is not None:
+            # Of a window that nothing leaves: some servers answer only after the last input.
+            self._standstill = Standstill(limit, self._steps, self._window_stands, self._stalled)
+            self._standstill.watch()
+        down_since: float | None = None
+        self._session.budget.called()
         while await self._something_to_send():
-            before = self.ledger.received
-            try:
-                await self._one_call()
-                if not self.ledger.on_wire and (self.ledger.received > before or not self._outbox.sendable):
-                    self._outbox.again = deque(self.ledger.broken())  # ended well; the rest goes over another
-                    continue
-                self._check_failed_end()
-                raise ConnectionLost(
-                    f"{session.channels.target}: the server ended the stream, {self.ledger.on_wire} inputs unanswered",
-                    target=str(session.channels.target),
-                )
-            except (TransportError, ServerError) as error:
-                failure: TransportError | ServerError = error
+            failure = await self._call_once()
             if self._stopped:
                 return
-            session.failed(failure)
-            progress = self.ledger.received > before
-            if progress:
-                attempts, down_since = session.attempts(warm_up=self.options.warm_up), None
+            if failure is None:
+                self._outbox.resend(self.ledger.broken())  # the rest goes over another
+                continue
+            if self._progress:
+                self._attempts, down_since = self._session.attempts(warm_up=self.options.warm_up), None
             down_since = time.monotonic() if down_since is None else down_since
-            delay = self._delay(failure, attempts, progress, time.monotonic() - down_since)
+            if self._refusal is not None:
+                await self._wait_after_refusal(self._refusal)
+                continue
+            self._session.failed(failure)
+            if self._isolate(failure):
+                continue
+            delay = self._delay(failure, time.monotonic() - down_since)
             if delay is None:
                 raise self._final(failure)
             self._prepare_resume(failure)
+            self._extend(failure, delay, self.ledger.unanswered)
             await asyncio.sleep(delay)
 
-    def _check_failed_end(self) -> None:
-        """Give up on a server that twice ended the stream after a failure that names no input.
+    async def _call_once(self) -> TransportError | ServerError | None:
+        """Open a call, write and read it; give what went wrong with it."""
+        self._received_before, self._refusals, self._refusal = self.ledger.received, 0, None
+        self._opened_with = copy.copy(self._attempts)
+        try:
+            await self._one_call()
+            return self._early_end()
+        except (TransportError, ServerError) as error:
+            return error
 
-        Such a failure is blamed on the input whose turn it was; where the whole stream failed, that is wrong.
+    @property
+    def _progress(self) -> bool:
+        """Whether the call has brought an answer other than refusals."""
+        return self._progress_but(0)
+
+    def _progress_but(self, unread: int) -> bool:
+        """Whether it has, besides those that are being looked at."""
+        return self.ledger.received - self._received_before > self._refusals + unread
+
+    def _early_end(self) -> ConnectionLost | None:
+        """Make the error of a call that the server has ended too early; None where it needed no further answer.
+
+        Raises:
+            StreamBroken: it was so twice after a failure that names no input. Such a failure is blamed on the input
+                whose turn it was; where the whole stream failed, that is wrong.
         """
+        answered = not self.ledger.on_wire and self._refusal is None
+        if answered and (self.ledger.received > self._received_before or not self._outbox.sendable()):
+            return None
         failure = self._last_failure
-        self._failed_ends += failure is not None
-        if failure is not None and self._failed_ends >= self._session.policy.ambiguous_attempts:
-            raise broken(
-                self.ledger,
-                failure,
-                "the server ends the stream after a failure that names no input (model.map sends each input by itself; "
-                "model.call reaches a model's typed methods)",
-            ) from failure
+        if failure is not None and self._refusal is None:
+            self._failed_ends += 1
+            if self._failed_ends >= self._session.policy.ambiguous_attempts:
+                raise self.ledger.stream_broken(
+                    failure,
+                    "the server ends the stream after a failure that names no input (model.map sends each input by "
+                    "itself; model.call reaches a model's typed methods)",
+                ) from failure
+        target = str(self._session.channels.target)
+        return ConnectionLost(
+            f"{target}: the server ended the stream, {self.ledger.on_wire} inputs unanswered", target=target
+        )
 
-    def _delay(
-        self, failure: TransportError | ServerError, attempts: Attempts, progress: bool, down: float
-    ) -> float | None:
+    async def _wait_after_refusal(self, refusal: _Refusal) -> None:
+        """Wait before the next call where the server has refused this one: nobody's inputs are to blame."""
+        failure, again_at = refusal.failure, refusal.again_at
+        if self._progress:
+            if self.ledger.on_wire:
+                self._prepare_resume(failure)
+            if again_at is None and (delay := self._attempts.after(failure)) is not None:
+                again_at = time.monotonic() + delay  # one input has had its attempts, the others have not
+            else:
+                self._attempts = refusal.attempts
+        if again_at is None:
+            raise self._final(failure)
+        for entry in refusal.entries:
+            self._retries.stop(entry)
+            entry.attempts = None
+        delay = max(0.0, again_at - time.monotonic())
+        self._extend(failure, delay, [entry for entry in self.ledger.unanswered if entry not in refusal.entries])
+        self._outbox.resend(self.ledger.broken())
+        await asyncio.sleep(delay)
+
+    def _extend(self, failure: TransportError | ServerError, delay: float, entries: Sequence[Entry]) -> None:
+        self._retries.extend(failure, delay, entries)
+        self._arm()
+
+    def _delay(self, failure: TransportError | ServerError, down: float) -> float | None:
         """How long to wait before opening the call again, or None to give up."""
-        kind = kind_of(failure)
-        if kind is Kind.CONNECTION and progress:
+        kind, attempts = kind_of(failure), self._attempts
+        if kind is Kind.CONNECTION and self._progress:
             return 0.02 * attempts.unit()  # one break of a working stream is no server in trouble
         if kind is Kind.CONNECT and self._reached:  # an outage: quick, cheap looks until it has lasted too long
             outage = self._session.timeouts.outage
@@ -181,77 +248,80 @@ class Duplex(DuplexWork):
         if kind_of(failure) in (Kind.CONNECT, Kind.UNPROCESSED):
             self.tally.sent -= on_wire  # the server never saw them
         elif on_wire and not self.options.resume:
-            raise broken(self.ledger, failure, "resume is off") from failure
+            raise self.ledger.stream_broken(failure, "resume is off") from failure
         elif on_wire and not self.options.ordered and self.ledger.matching is Matching.BY_ORDER:
-            raise broken(self.ledger, failure, "answers by order can be resumed with ordered=True only") from failure
-        self._outbox.again = deque(self.ledger.broken())
+            raise self.ledger.stream_broken(
+                failure, "answers by order can be resumed with ordered=True only"
+            ) from failure
+        self._outbox.resend(self.ledger.broken())
         if self._reached:
             self.tally.resumed += 1
             self._session.counts.resumes += 1
             self._session.emit(events.Resumed(on_wire, self.tally.resumed, str(failure)))
 
+    def _isolate(self, failure: TransportError | ServerError) -> bool:
+        """Where a message was too large: end its input with that, or find out which one it is.
+
+        Which one it is, is known where it was alone, or where answers come in order; else each that may be it is sent
+        by itself, with nothing else on its way.
+        """
+        suspects = self.ledger.suspects if kind_of(failure) is Kind.TOO_LARGE and self.options.resume else []
+        if not suspects:
+            return False
+        self._prepare_resume(failure)
+        if len(suspects) == 1:
+            error = copy.copy(failure)
+            error.args = (f"input {suspects[0].name}: {failure}",)
+            self._settle(suspects[0], error)
+            return True
+        for entry in suspects:
+            entry.suspect = True
+        return True
+
     def _final(self, failure: TransportError | ServerError) -> HeadraceError:
-        if not self._reached or not self.tally.sent or fatal(failure):
+        never_answered = self._refusal is not None and not self.tally.received
+        if not self._reached or not self.tally.sent or fatal(failure) or never_answered:
             return failure
-        error = broken(self.ledger, failure, "it could not be resumed")
+        error = self.ledger.stream_broken(failure, "it could not be resumed")
         error.__cause__ = failure
         return error
 
     async def _something_to_send(self) -> bool:
         """Wait until there is an input to send; False when there will be none."""
+        self._held_up = False
         while True:
-            if self._outbox.sendable:
+            if self._outbox.sendable():
+                if self.pipe.blocks and not self.options.packing.wait:
+                    # The time of what could be sent runs, however long it takes to open a call.
+                    self._held_up = True
+                    self._enter_waiting()
                 return True
             if self.pipe.ended and not self.ledger.open_count:
                 return False
             await self._work.wait()
 
-    async def _one_call(self) -> None:
-        session = self._session
-        if self._head is None:
-            self._head = await self._template()
-        timeout = self.options.timeout
-        connection = await session.place(None if timeout == math.inf else timeout)
-        call: Call | None = None
-        pump: asyncio.Task[None] | None = None
-        try:
-            await connection.connect()
-            self._reached = self._reached or connection.transport.healthy
-            session.counts.attempts += 1
-            call = self._call = connection.transport.open(codec.STREAM, (*session.metadata, *self.options.metadata))
-            pump = asyncio.get_running_loop().create_task(self._pump(call, self._head), name="headrace-pump")
-            pump.add_done_callback(self._pumped)
-            while (raw := await call.read()) is not None:
-                connection.answered()
-                self._answered(raw)
-        except TransportError as error:
-            if error.unprocessed and not isinstance(error, ConnectFailed):
-                connection.refused()
-            raise
-        finally:
-            self._call = None
-            if call is not None:
-                call.cancel()
-            connection.release()
-            if pump is not None:
-                pump.cancel()
-                await asyncio.wait([pump])
+    def _connected(self, connection: Connection) -> None:
+        self._reached = self._reached or connection.transport.healthy
 
-    def _pumped(self, pump: asyncio.Task[None]) -> None:
-        if not pump.cancelled() and (error := pump.exception()) is not None:
-            self.fail(error)
+    async def _read(self, call: Call, connection: Connection) -> None:
+        while (raw := await call.read()) is not None:
+            if self._stopped:
+                return  # what has arrived in the same moment is counted as what became of it at the end
+            connection.answered()
+            self._answered(raw)
 
     # --- pump: pipe -> call
 
     async def _pump(self, call: Call, head: bytes) -> None:
         """Write what is to be sent again, then what is new; ends when the call does (the reader tells how)."""
+        outbox = self._outbox
         try:
             while not self._stopped:
-                entries = self._outbox.take(len(head))
+                self._held_up = False
+                entries = outbox.take(len(head))
                 if entries:
-                    self._window_full_since = None
                     self._arm()
-                    self._session.budget.called(self._outbox.fresh)
+                    self._session.budget.called(outbox.fresh)
                     self.ledger.sent(entries)
                     self.tally.sent += len(entries)
                     await call.write(_request(head, entries))
@@ -259,25 +329,31 @@ class Duplex(DuplexWork):
                     await call.half_close()
                     return  # what is to be sent again after this goes over another call
                 else:
-                    self._note_stall()
-                    await self._work.wait(self._outbox.patience())
+                    self._waiting = True
+                    await self._work.wait(outbox.patience())
+                    self._waiting = False
         except (TransportError, ServerError):
             return
+        finally:
+            self._waiting = False
 
     def _finished_sending(self) -> bool:
-        return self.pipe.ended and not self._outbox.again and not self._resting
+        return self.pipe.ended and not self._outbox.again and not len(self._retries)
 
     def _enter(self, pulled: Pulled, size: int) -> Entry | None:
         """Take what has left the pipe into the window; None where it ends there because it is bad."""
-        item, error = pulled.item, pulled.error
-        if error is None and self.ledger.knows(item.id):
-            error = InputError(f"input {item.id}: another input with this id is still in flight", input_id=item.id)
         self.gate.take(size)
-        entry = self.ledger.enter(pulled.position, item, size, time.monotonic(), self.options.timeout)
-        if error is not None:
-            self._settle(entry, error)
+        entry = self.ledger.enter(pulled.position, pulled.item, size, time.monotonic(), self.options.timeout)
+        if pulled.error is not None:
+            self._settle(entry, pulled.error)
             return None
         return entry
+
+    def _enter_waiting(self) -> None:
+        """Take what waits in the pipe into the window although the pump cannot: its time runs from now on."""
+        if not self._stopped:
+            self._session.budget.called(self._outbox.enter_waiting())
+            self._arm()
 
     def _free(self, entry: Entry) -> None:
         self.gate.free(entry.size)
@@ -289,25 +365,29 @@ class Duplex(DuplexWork):
         response = responses.read(raw)
         if response.marker:
             return
-        self._last_failure = response.failure
-        self._window_full_since = None
         refusal = response.refusal
         if refusal is not None and fatal(refusal):
             raise refusal
         try:
             answers = self.ledger.match(response)
         except Mismatch as error:
-            if isinstance(error.__cause__, ServerError) and kind_of(error.__cause__) in RETRIED:
-                raise error.__cause__ from None  # a failure of nobody in particular: the whole call is made again
-            raise broken(self.ledger, error, "answers cannot be matched to inputs") from error
+            failure = error.__cause__ if isinstance(error.__cause__, ServerError) else refusal
+            if failure is not None and error.__cause__ is failure and kind_of(failure) in RETRIED:
+                self._refusals += 1
+                raise failure from None  # a failure of nobody in particular: the whole call is made again
+            why = f"answers cannot be matched to inputs ({error})" if failure else "answers cannot be matched to inputs"
+            raise self.ledger.stream_broken(failure or error, why) from (failure or error)
+        self._last_failure = response.failure
+        if response.failure is not None:
+            self._refused([entry for entry, _ in answers], response.failure)
+        else:
+            self._refusal = None
         received = 0
         for entry, answer in answers:
             if isinstance(answer, Prediction):
                 received += 1
                 self.ledger.settle(entry, answer)
-            elif response.failure is not None and entry.company > 1:
-                self._refused_together(entry, copy.copy(answer))
-            else:
+            elif response.failure is None:
                 self._failed(entry, answer)
         if received:
             self.tally.received += received
@@ -317,41 +397,41 @@ class Duplex(DuplexWork):
 
     def _settle(self, entry: Entry, error: HeadraceError) -> None:
         self.tally.errors += 1
-        self.ledger.settle(entry, Prediction.failed(error, input_id=entry.item.id, position=entry.position))
+        self.ledger.settle(entry, Prediction.failed(error, input_id=entry.name, position=entry.position))
         self.ready.set()
         self._work.set()
 
-    def _refused_together(self, entry: Entry, error: ServerError) -> None:
-        """Send an input of a refused request by itself where another one may be to blame, else as any that failed."""
-        if not apart(error):
-            self._failed(entry, error)
+    def _refused(self, entries: list[Entry], failure: ServerError) -> None:
+        """Take in a failure of a whole request that names no input of it."""
+        if len(entries) > 1 and apart(failure):  # one of them may be to blame: each is sent by itself
+            for entry in entries:
+                entry.alone = True
+            self._outbox.again.extend(entries)
+            self._work.set()
             return
-        entry.alone = True
-        self._outbox.again.append(entry)
-        self._work.set()
+        if kind_of(failure) not in REFUSALS:
+            self._refusal = None
+            self._retries.again(entries, failure, self._retries.new_attempts())
+            return
+        # Before any other answer it counts as one of the attempts at opening a call, whoever is blamed.
+        if self._progress_but(1):
+            attempts = self._retries.new_attempts()
+        else:
+            attempts = copy.copy(self._opened_with) if self._refusals else self._attempts
+        self._refusals += 1
+        again_at = self._retries.again(entries, failure, attempts)
+        if self._refusal is None:
+            self._refusal = _Refusal(failure, entries, attempts, again_at)
+        else:
+            self._refusal.entries.extend(entries)
 
     def _failed(self, entry: Entry, error: ServerError) -> None:
-        """Send an input again later where its failure allows it, else settle it."""
-        self._session.failed(error)
-        if entry.attempts is None:
-            entry.attempts = self._session.attempts(warm_up=self.options.warm_up, fresh=False)
-        delay = entry.attempts.after(error)
-        if delay is None:
-            error.input_id = error.input_id or entry.item.id
-            self._settle(entry, error)
-            return
-        self.tally.retries += 1
-        self._session.counts.retries += 1
-        if kind_of(error) is Kind.WARMING and self.options.warm_up is None:
-            self.ledger.extend(entry, delay)
-            self._arm()
-        entry.resting = True
-        loop = asyncio.get_running_loop()
-        self._resting[entry.seq] = loop.call_later(delay, self._rested, entry)
+        """Send an input again later where its own failure allows it, else settle it."""
+        if entry.attempts is not None:
+            entry.attempts = copy.copy(entry.attempts)  # it may have been shared with others
+        self._retries.again([entry], error, self._retries.new_attempts() if entry.attempts is None else entry.attempts)
 
     def _rested(self, entry: Entry) -> None:
-        self._resting.pop(entry.seq, None)
-        entry.resting = False
         if entry.answer is None:
             self._outbox.again.append(entry)
         self._work.set()
@@ -361,29 +441,20 @@ class Duplex(DuplexWork):
     def _arm(self) -> None:
         """Set the one timer to the next deadline."""
         when = self.ledger.next_deadline()
-        if when is None or when == math.inf:
-            return
-        if self._timer is not None:
-            if self._timer_at <= when:
-                return
-            self._timer.cancel()
-        self._timer_at = when
-        delay = max(0.0, when - time.monotonic())
-        self._timer = asyncio.get_running_loop().call_later(delay, self._time_out)
+        if when is not None and when != math.inf:
+            self._deadlines.set(when)
 
     def _time_out(self) -> None:
-        self._timer = None
         now = time.monotonic()
         expired = self.ledger.expired(now)
-        if expired and self._stalled():
-            self.fail(stalled(self.ledger, now - expired[0].left))
+        if expired and not self.ledger.received and self._window_stands():
+            self._stalled(now - expired[0].left)
             return
         for entry in expired:
             self.tally.errors += 1
-            if (rest := self._resting.pop(entry.seq, None)) is not None:
-                rest.cancel()
+            self._retries.stop(entry)
             error = DeadlineExceeded(
-                f"input {entry.item.id}: no answer within {self.options.timeout:g} s",
+                f"input {entry.name}: no answer within {self.options.timeout:g} s{self._doing(entry)}",
                 target=str(self._session.channels.target),
                 attempt=entry.attempts.made if entry.attempts is not None else 1,
             )
@@ -391,26 +462,30 @@ class Duplex(DuplexWork):
         if expired:
             self.ready.set()
             self._work.set()
+            if not self._waiting:  # in the middle of a write, or between two calls
+                self._held_up = True
+        if self._held_up:
+            self._enter_waiting()
         self._arm()
 
-    def _stalled(self) -> bool:
-        """Whether the window has kept inputs back and the server has never answered."""
-        return not self.ledger.received and self._window_full_since is not None
+    def _doing(self, entry: Entry) -> str:
+        """Tell what has kept an input from being sent, where that is known."""
+        if entry.request < 0 and self._refusal is not None:
+            return f"; the server's last answer was: {self._refusal.failure}"
+        return ""
 
-    def _note_stall(self) -> None:
-        """Watch a window that is full before any answer: some servers answer only after the last input."""
-        limit, waiting = self._session.timeouts.first_answer, self.pipe.peek()
-        if self.ledger.received or waiting is None or self._window_full_since is not None:
-            return
-        if self.gate.fits(waiting) and not self._outbox.held:
-            return
-        self._window_full_since = time.monotonic()
-        if limit is not None:
-            self._stall_timer = asyncio.get_running_loop().call_later(limit, self._check_stall, self._window_full_since)
+    def _steps(self) -> tuple[int, ...]:
+        return self.ledger.received, self.tally.sent
 
-    def _check_stall(self, since: float) -> None:
-        if self._window_full_since == since and self._stalled():
-            self.fail(stalled(self.ledger, time.monotonic() - since))
+    def _stalled(self, seconds: float) -> None:
+        self.fail(self.ledger.stalled(seconds))
+
+    def _window_stands(self) -> bool:
+        """Whether inputs wait, the window admits none, and it is the server whom all wait for."""
+        waiting = self.pipe.waiting
+        if waiting is None or self.ledger.untaken or self._call is None:
+            return False
+        return self._outbox.held or not self.gate.fits(waiting)
 
 
 def _request(head: bytes, entries: Sequence[Entry]) -> list[Buffer]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from headrace.calls.batching import AT_ONCE, Packing, Room
 from headrace.calls.duplex.ledger import Entry, Ledger
-from headrace.calls.parts import Pulled
+from headrace.calls.feeder import Pulled
 from headrace.flow.pipe import Pipe
 from headrace.flow.window import Gate
 
@@ -37,22 +37,43 @@ class Outbox:
         self._packing = packing
         self._enter = enter
         self._half = min(packing.inputs, gate.most) / 2
+        self._probing = False
         self._since: float | None = None  # when what waits for company was first seen
 
-    @property
     def sendable(self) -> bool:
-        """Whether something could be sent now, company aside."""
-        size = self._pipe.peek()
+        """Drop what is too old; tell whether something could be sent now, company aside."""
+        self._pipe.purge()
+        size = self._pipe.waiting
         return bool(self.again) or (size is not None and self._gate.fits(size))
+
+    def resend(self, entries: Iterable[Entry]) -> None:
+        """Send these before anything new: all that is not answered, in order."""
+        self.again = deque(entries)
+
+    def enter_waiting(self) -> int:
+        """Take what waits in the pipe into the window, as far as that admits it, to be sent later; tell how many."""
+        entered = 0
+        while (waiting := self._pipe.first()) is not None and self._gate.fits(waiting[1]):
+            self._pipe.receive_nowait()
+            fresh = self._enter(waiting[0], waiting[1])
+            if fresh is not None:
+                self.again.append(fresh)
+                entered += 1
+        return entered
 
     def take(self, head_bytes: int) -> list[Entry]:
         """Take the inputs of the next request; none where there is none, or where it is better to wait for more."""
         entries: list[Entry] = []
         self.fresh = 0
         room = Room(self._packing, head_bytes)
+        if self._probing and self._ledger.probing:
+            return entries
+        self._probing = False
         while self.again:
             entry = self.again[0]
             if entry.answer is None:  # it may have timed out while waiting
+                if entry.suspect:
+                    return self._probe(entry) if not entries and not self._ledger.on_wire else entries
                 if entries and (entry.alone or not room.take(entry.item, entry.size)):
                     return entries
                 if not entries:
@@ -75,6 +96,12 @@ class Outbox:
                 entries.append(fresh)
         self.fresh = len(entries) - again
         return entries
+
+    def _probe(self, entry: Entry) -> list[Entry]:
+        """Send one by itself, with nothing else under way."""
+        self.again.popleft()
+        self._probing = True
+        return [entry]
 
     def patience(self) -> float | None:
         """Tell how many seconds what waits may still wait for company; None: until something else happens."""

@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import math
 
-from headrace import codec
 from headrace.calls import responses
-from headrace.calls.base import DuplexWork
-from headrace.calls.parts import Convert, DuplexOptions, Template
+from headrace.calls.duplex.base import DuplexWork
+from headrace.calls.duplex.settings import DuplexOptions
+from headrace.calls.feeder import Convert, Template
 from headrace.calls.responses import id_of
 from headrace.calls.session import Session
+from headrace.channels.manager import Connection
 from headrace.errors import (
-    ConnectFailed,
+    ClosedError,
     DeadlineExceeded,
     HeadraceError,
     ServerError,
@@ -44,14 +45,14 @@ class FreeDuplex(DuplexWork):
         options: DuplexOptions,
         idle: float | None,
     ) -> None:
-        super().__init__(session, source, convert, options, lambda: None)
-        self._template = template
+        super().__init__(session, source, convert, template, options)
         self._idle = idle
         self._answers: Pipe[Prediction] = Pipe(
             1 << 16, size_bytes=options.window.bytes, size=lambda prediction: len(prediction.raw)
         )
         self._sent: list[Input] = []  # until the first answer: what another call has to begin with
         self._sent_bytes = 0
+        self._bad: Prediction | None = None  # an input that could not be sent, before its error is delivered
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_over = False
 
@@ -60,45 +61,39 @@ class FreeDuplex(DuplexWork):
         """Whether the server has ended the stream and all was taken."""
         return self._answers.ended
 
-    @property
-    def in_flight(self) -> tuple[int, int]:
-        """Nothing is matched, so nothing is known to be in flight."""
-        return 0, 0
-
-    @property
-    def lag(self) -> float:
-        """Nothing is matched: 0."""
-        return 0.0
-
     def take(self) -> Prediction | None:
         """Take the next answer, or None."""
         return self._answers.receive_nowait()
 
-    async def finish(self) -> None:
-        """End after all was taken."""
-        await self.stop()
+    def fed(self) -> None:
+        """Nothing: the pump waits at the pipe."""
+
+    @property
+    def _open(self) -> int:
+        """None: what was sent is matched to no answer."""
+        return 0
 
     def _halted(self) -> None:
-        """Nothing more: what was sent is matched to no answer."""
+        super()._halted()
+        self._answers.close_sender()
+        self._stop_idle_clock()
 
     async def _drive(self) -> None:
         session = self._session
         warm_up = self.options.warm_up
         # A timeout that the user gave bounds the wait for a deploying model as well; no clock of an input does it here.
         attempts = session.attempts(warm_up=self.options.timeout if warm_up == math.inf else warm_up)
-        head = await self._template()
         try:
             while True:
                 try:
-                    await self._one_call(head)
+                    await self._one_call()
                     return
                 except (TransportError, ServerError) as error:
-                    failure: TransportError | ServerError = error
+                    failure: TransportError | ServerError = self._idle_failure() or error
                 if self._stopped:
                     return
                 session.failed(failure)
-                replayable = not self.tally.received and self._sent_bytes <= self.options.window.bytes
-                delay = attempts.after(failure) if replayable else None
+                delay = attempts.after(failure) if self._replayable else None
                 if delay is None:
                     raise self._final(failure)
                 session.counts.retries += 1
@@ -106,52 +101,32 @@ class FreeDuplex(DuplexWork):
         finally:
             self._answers.close_sender()
 
-    async def _one_call(self, head: bytes) -> None:
-        session, loop = self._session, asyncio.get_running_loop()
-        timeout = self.options.timeout
-        connection = await session.place(None if timeout == math.inf else timeout)
-        pump: asyncio.Task[None] | None = None
+    @property
+    def _replayable(self) -> bool:
+        """Whether another call can begin with all that was sent."""
+        return not self.tally.received and self._sent_bytes <= self.options.window.bytes
+
+    async def _read(self, call: Call, connection: Connection) -> None:
+        self._start_idle_clock()
         try:
-            await connection.connect()
-            session.counts.attempts += 1
-            call = self._call = connection.transport.open(codec.STREAM, (*session.metadata, *self.options.metadata))
-            pump = loop.create_task(self._pump(call, head), name="headrace-pump")
-            pump.add_done_callback(self._pumped)
-            self._touch(loop)
-            while (raw := await call.read()) is not None:
-                self._touch(None)
+            while (raw := await call.read()) is not None and not self._stopped:
+                self._stop_idle_clock()
                 connection.answered()
                 await self._deliver(raw)
-                self._touch(loop)
-        except TransportError as error:
-            if self._idle_over:
-                raise DeadlineExceeded(
-                    f"no answer of the stream for {self._idle:g} s (idle timeout)",
-                    target=str(session.channels.target),
-                ) from None
-            if error.unprocessed and not isinstance(error, ConnectFailed):
-                connection.refused()
-            raise
+                self._start_idle_clock()
         finally:
-            self._touch(None)
-            if self._call is not None:
-                self._call.cancel()
-                self._call = None
-            connection.release()
-            if pump is not None:
-                pump.cancel()
-                await asyncio.wait([pump])
-
-    def _pumped(self, pump: asyncio.Task[None]) -> None:
-        if not pump.cancelled() and (error := pump.exception()) is not None:
-            self.fail(error)
+            self._stop_idle_clock()
 
     async def _pump(self, call: Call, head: bytes) -> None:
-        """Write what another call had before, then what the pipe gives; ends when the call does (`read` tells how)."""
+        """Write what another call had before, then what the pipe gives."""
         try:
-            for item in self._sent:
+            for item in tuple(self._sent):  # the first answer empties the list, which is no end of what is due here
                 await call.write(item.request(head))
-            while True:
+            while not self._stopped:
+                if self._bad is not None:
+                    await self._answers.send(self._bad)
+                    self._bad = None
+                    self.ready.set()
                 try:
                     pulled = await self.pipe.receive()
                 except EndOfPipe:
@@ -159,23 +134,20 @@ class FreeDuplex(DuplexWork):
                 item = pulled.item
                 if pulled.error is not None:
                     self.tally.errors += 1
-                    await self._answers.send(
-                        Prediction.failed(pulled.error, input_id=item.id, position=pulled.position)
-                    )
-                    self.ready.set()
+                    self._bad = Prediction.failed(pulled.error, input_id=item.id, position=pulled.position)
                     continue
                 self.tally.sent += 1
-                if not self.tally.received and self._sent_bytes <= self.options.window.bytes:
+                if self._replayable:
                     self._sent.append(item)
-                    self._sent_bytes += item.size_bytes
+                self._sent_bytes += item.size_bytes
                 await call.write(item.request(head))
             await call.half_close()
-        except (TransportError, ServerError):
+        except (ClosedError, TransportError, ServerError):
             return
 
     async def _deliver(self, raw: bytes) -> None:
         response = responses.read(raw)
-        if response.marker:
+        if response.marker or self._stopped:
             return
         if response.failure is not None:
             raise response.failure
@@ -195,18 +167,29 @@ class FreeDuplex(DuplexWork):
             await self._answers.send(prediction)
             self.ready.set()
 
-    def _touch(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        """Start the idle clock anew, or stop it while the consumer holds things up."""
+    def _start_idle_clock(self) -> None:
+        """Count from now how long the server says nothing."""
+        if self._idle is not None and not self._stopped:
+            self._idle_timer = asyncio.get_running_loop().call_later(self._idle, self._idled)
+
+    def _stop_idle_clock(self) -> None:
+        """Do not count while the consumer holds things up."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
-        if loop is not None and self._idle is not None:
-            self._idle_timer = loop.call_later(self._idle, self._idled)
 
     def _idled(self) -> None:
         self._idle_over = True
         if self._call is not None:
             self._call.cancel()
+
+    def _idle_failure(self) -> DeadlineExceeded | None:
+        """Make the error of a call that we ended because the server said nothing for too long."""
+        if not self._idle_over:
+            return None
+        return DeadlineExceeded(
+            f"no answer of the stream for {self._idle:g} s (idle timeout)", target=str(self._session.channels.target)
+        )
 
     def _final(self, cause: TransportError | ServerError) -> HeadraceError:
         """Tell how the stream ended: as itself where nothing was answered or nothing could be, else as broken."""

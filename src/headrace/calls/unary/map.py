@@ -7,23 +7,22 @@ none is, inputs gather for the next one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from headrace.calls.base import StreamWork
 from headrace.calls.batching import Packing, Room
 from headrace.calls.deadline import Deadline
-from headrace.calls.parts import Convert, Signal, Tally, Template
-from headrace.calls.prepare import OWN_ERRORS
+from headrace.calls.feeder import Convert, Pulled, Template
 from headrace.calls.session import Session
+from headrace.calls.signal import Signal
 from headrace.calls.unary.lists import predict_many
 from headrace.config import Limits, MiB, Window
 from headrace.flow.window import Gate
 from headrace.inputs import Input
 from headrace.results import Prediction
-from headrace.sources.iterables import Source, pull_some
+from headrace.sources.iterables import Source
 from headrace.status import fatal
 from headrace.transport.base import Metadata
 
@@ -41,7 +40,7 @@ class MapOptions:
     window_bytes: int = 64 * MiB
 
 
-class MapWork:
+class MapWork(StreamWork):
     """The working parts of `Model.map`.
 
     At most `2 * concurrency` requests' worth of inputs are pulled and not taken: a slow one at the head does not stop
@@ -57,44 +56,24 @@ class MapWork:
         options: MapOptions,
         limits: Limits,
     ) -> None:
-        self.tally = Tally()
-        self.failure: BaseException | None = None
-        self.ready = Signal()
-        self._session = session
-        self._source = source
-        self._convert = convert
+        super().__init__(session, source, convert)
         self._template = template
         self._options = options
         self._limits = limits
         self._packing = packing = options.packing
-        self._gate = Gate(Window(2 * options.concurrency * packing.inputs, options.window_bytes))
+        self._window = Gate(Window(2 * options.concurrency * packing.inputs, options.window_bytes))
         self._turn = asyncio.Lock()  # of the worker that takes inputs: one at a time, in order
         self._taking = False
         self._arrived = Signal()  # for that worker
-        self._wanted = Signal()  # for the task that pulls
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._wanted = Signal()  # for the feeder
         self._workers = 0
-        self._gathered: deque[tuple[int, Input, int]] = deque()  # pulled and not sent: position, input, its bytes
-        self._largest = 0  # bytes of the inputs so far; 0: nothing is known yet
+        self._gathered: deque[Pulled] = deque()  # pulled and not sent
         self._head: bytes | None = None
-        self._pending: dict[int, int] = {}  # pulled and not answered: position -> bytes
+        self._pending: dict[int, int] = {}  # taken in and not answered: position -> bytes
         self._done: dict[int, tuple[Prediction, int]] = {}  # answered and not taken, by position, with their bytes
         self._order: deque[tuple[Prediction, int]] = deque()  # the same where they are taken as they come
         self._next = 0
         self._ended = False
-        self._stopped = False
-        self._started = False
-        self._closed = False  # the source
-
-    @property
-    def started(self) -> bool:
-        """Whether it was started."""
-        return self._started
-
-    @property
-    def running(self) -> bool:
-        """Whether a worker still runs."""
-        return any(not task.done() for task in self._tasks)
 
     @property
     def finished(self) -> bool:
@@ -104,142 +83,90 @@ class MapWork:
     @property
     def in_flight(self) -> tuple[int, int]:
         """Inputs pulled and not taken, and the most at once."""
-        return self._gate.items, self._gate.peak
-
-    @property
-    def lag(self) -> float:
-        """Not known for unary calls: 0."""
-        return 0.0
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop it runs in."""
-        return next(iter(self._tasks)).get_loop()
+        return self._window.items, self._window.peak
 
     def start(self) -> None:
         """Start pulling, and the first worker; each starts the next one when it has found something to do."""
-        self._started = True
-        self._add_task(self._feed, "headrace-feeder")
+        super().start()
         self._add_worker()
 
     def take(self) -> Prediction | None:
         """Take the next prediction that can be delivered, or None."""
         if self._options.ordered:
-            found = self._done.pop(self._next, None)
+            answered = self._done.pop(self._next, None)
         else:
-            found = self._order.popleft() if self._order else None
-        if found is None:
+            answered = self._order.popleft() if self._order else None
+        if answered is None:
             return None
         self._next += 1
-        self._gate.free(found[1])
+        self._window.free(answered[1])
         self._wanted.set()
-        return found[0]
+        return answered[0]
 
-    def halt(self) -> None:
-        """End without waiting."""
-        if self._stopped:
-            return
-        self._stopped = True
-        if self._pending and self.failure is None:
-            self.tally.drop("closed", len(self._pending))
-        elif self.failure is not None:
-            self.tally.errors += len(self._pending)
+    def _halted(self) -> None:
         self._pending.clear()
         self._gathered.clear()
+        current = asyncio.current_task()
         for task in self._tasks:
-            task.cancel()
-        self.ready.set()
-
-    async def finish(self) -> None:
-        """End after all was taken."""
-        await self.stop()
-
-    async def stop(self) -> None:
-        """End now; time-boxed."""
-        self.halt()
-        tasks = [task for task in self._tasks if not task.done()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=self._session.timeouts.close)
-        await self._close_source()
-
-    async def _close_source(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        with contextlib.suppress(Exception, TimeoutError):  # the user's iterator failed while closing
-            async with asyncio.timeout(self._session.timeouts.close):
-                await self._source.close()
-        left = self._source.held
-        self.tally.pulled += left
-        self.tally.drop("closed", left)
-
-    def _add_task(self, work: Callable[[], Awaitable[None]], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._guard(work), name=name)
-        self._tasks.add(task)
+            if task is not self._feeding and task is not current:
+                task.cancel()
 
     def _add_worker(self) -> None:
         if self._workers < self._options.concurrency:
             self._workers += 1
             self._add_task(self._work, "headrace-map")
 
-    async def _guard(self, work: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await work()
-        except Exception as error:
-            if self.failure is None and not self._stopped:
-                self.failure = error
-                self.halt()
-
     # --- pulling
 
-    async def _feed(self) -> None:
-        """Pull what may be pulled until the source ends."""
-        while not self._stopped:
-            while (most := self._most()) < 1:
-                await self._wanted.wait()
-            try:
-                raws = await pull_some(self._source, most)
-            except StopAsyncIteration:
-                break
-            self.tally.pulled += len(raws)
-            position = self.tally.pulled - len(raws)
-            pending, gathered, gate = self._pending, self._gathered, self._gate
-            for place in range(position, self.tally.pulled):
-                pending[place] = 0
-            for raw in raws:
-                while not gate.fits(0):  # what came before it was larger than could be known
-                    self._arrived.set()
-                    await self._wanted.wait()
-                try:
-                    made = self._convert(raw)
-                    item = made if isinstance(made, Input) else await made
-                except OWN_ERRORS as error:
-                    gate.take(0)
-                    input_id = getattr(error, "input_id", None) or f"item-{position}"
-                    self._settle(position, Prediction.failed(error, input_id=input_id, position=position))
-                else:
-                    size = pending[position] = item.size_bytes
-                    if size >= self._largest:
-                        self._largest = size or 1
-                    gate.take(size)
-                    gathered.append((position, item, size))
-                    self._arrived.set()
-                position += 1
+    async def room(self) -> int:
+        """Wait until inputs are wanted; tell how many."""
+        while (count := self._demand()) < 1:
+            await self._wanted.wait()
+        return count
+
+    def offer(self, pulled: Pulled) -> bool:
+        """Gather an input for the next request, unless those before it were larger than could be known."""
+        window = self._window
+        if not window.fits(0):
+            return False
+        position = pulled.position
+        window.take(pulled.size)
+        self._pending[position] = pulled.size
+        if pulled.error is not None:
+            input_id = pulled.item.id
+            self._settle(position, Prediction.failed(pulled.error, input_id=input_id, position=position))
+            return True
+        self._gathered.append(pulled)
+        self._arrived.set()
+        return True
+
+    async def put(self, pulled: Pulled) -> None:
+        """Gather an input for the next request as soon as there is room."""
+        while not self.offer(pulled):
+            await self._wanted.wait()
+
+    def fed(self) -> None:
+        """Wake the worker that waits for inputs."""
+        self._arrived.set()
+
+    def end(self) -> None:
+        """Let the workers end when all is sent."""
         self._ended = True
         self._arrived.set()
         self.ready.set()
 
-    def _most(self) -> int:
+    def _demand(self) -> int:
         """How many inputs may be pulled now: those that a request has room for; unpacked, one that a worker awaits."""
-        waiting, packing, gate = len(self._gathered), self._packing, self._gate
+        waiting, packing, window = len(self._gathered), self._packing, self._window
         if packing.inputs == 1:
-            return int(self._taking and not waiting and gate.fits(0))
-        if not gate.fits(0):
+            return int(self._taking and not waiting and window.fits(0))
+        if not window.fits(0):
             return 0
-        room = min(packing.inputs - waiting, gate.room)
-        if not self._largest:
+        room = min(packing.inputs - waiting, window.room)
+        largest = self._feeder.largest
+        if not largest:
             return int(min(room, 1))
-        return int(min(room, max(1, (self._options.window_bytes - gate.bytes) // self._largest)))
+        return int(min(room, max(1, (self._options.window_bytes - window.bytes) // largest)))
 
     # --- sending
 
@@ -267,7 +194,7 @@ class MapWork:
             self._head = await self._template()
         if packing.wait:
             deadline = time.monotonic() + packing.wait
-            while len(gathered) < packing.inputs and not self._ended and self._most():
+            while len(gathered) < packing.inputs and not self._ended and self._demand():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
@@ -275,10 +202,10 @@ class MapWork:
         group: dict[int, Input] = {}
         room = Room(packing, len(self._head))
         while gathered and len(group) < packing.inputs:
-            position, item, size = gathered[0]
-            if not room.take(item, size):
+            pulled = gathered[0]
+            if not room.take(pulled.item, pulled.size):
                 break
-            group[position] = item
+            group[pulled.position] = pulled.item
             gathered.popleft()
         return group
 
@@ -299,12 +226,12 @@ class MapWork:
         )
 
     def _settle(self, position: int, prediction: Prediction) -> None:
+        if self._stopped:
+            return  # it was counted then
         error = prediction.error
         if error is not None and fatal(error):
             raise error
-        size = self._pending.pop(position, None)
-        if size is None:
-            return  # stopped meanwhile
+        size = self._pending.pop(position)
         if error is None:
             self.tally.received += 1
         else:

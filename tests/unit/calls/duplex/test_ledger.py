@@ -98,8 +98,10 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(input_id=st.sampled_from("abcd"), timeout=st.sampled_from([1.0, 2.0, 1e9]))
     def enter(self, input_id: str, timeout: float) -> None:
-        if not self.ledger.knows(input_id):
-            self.stream.enter(input_id, timeout)
+        entry = self.stream.enter(input_id, timeout)
+        assert entry.name == input_id
+        others = {other.item.id for other in self.stream.entered if other.answer is None and other is not entry}
+        assert entry.item.id not in others
 
     @precondition(lambda self: self.stream.waiting)
     @rule(count=st.integers(1, 3))
@@ -128,7 +130,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for entry, answer in self.matched(response(*[output(e, self.stream.by_id) for e in group]), group):
             assert isinstance(answer, Prediction)
             assert answer.text == f"answer to {entry.seq}"
-            assert (answer.input_id, answer.position) == (entry.item.id, entry.position)
+            assert (answer.input_id, answer.position) == (entry.name, entry.position)
             self.ledger.settle(entry, answer)
 
     @precondition(lambda self: self.stream.wire and self.stream.by_id)

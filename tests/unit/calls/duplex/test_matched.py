@@ -158,15 +158,26 @@ async def test_a_local_failure_is_its_inputs_alone(connect: Connect) -> None:
     assert double.attempts.total() == 2
 
 
-async def test_an_id_in_flight_twice_is_an_error_of_the_second(connect: Connect) -> None:
-    double = ModelDouble(echo)
+@pytest.mark.parametrize("echo_ids", [True, False])
+@pytest.mark.parametrize("batch", [None, 3])
+async def test_ids_that_occur_twice_are_answered_each_under_its_own(
+    connect: Connect, echo_ids: bool, batch: Batch
+) -> None:
+    double = ModelDouble(lambda item: Fail(30101, item.id) if item.text == "bad" else item.text, echo_ids=echo_ids)
+    rows = [("a", "1"), ("a", "2"), ("b", "3"), ("a", "bad"), ("a", "5")]
     double.hold()
-    async with connect(double).stream([*inputs("a"), Input.from_text("b", id="a"), *inputs("c")]) as stream:
-        await double.received(2)
+    sent = [Input.from_text(text, id=name) for name, text in rows]
+    async with connect(double).stream(sent, batch=batch, window=5) as stream:
+        await double.received(5)
         double.release()
         found = [p async for p in stream]
-    assert [type(p.error) for p in found] == [type(None), errors.InputError, type(None)]
-    assert "same" in str(found[1].error) or "another input with this id" in str(found[1].error)
+    assert [p.input_id for p in found] == [name for name, _ in rows]
+    assert [p.text for p in found if p.error is None] == ["1", "2", "3", "5"]
+    assert len({item.id for item in double.inputs}) == 5
+    error = found[3].error
+    assert isinstance(error, errors.InvalidRequest)
+    assert error.input_id == "a"
+    assert "again-" not in str(error)
 
 
 @pytest.mark.parametrize("error", [ValueError("mine"), KeyError("k"), errors.SourceError("gone")])

@@ -1,4 +1,4 @@
-"""What the working parts of streams share: a wake-up that is not lost, and the feeder of a source."""
+"""A wake-up that is not lost, and the feeder of a source."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from headrace.calls.parts import Feeder, Pulled, Signal, Tally
-from headrace.errors import ClosedError, ConfigError, InputError, SourceError
+from headrace.calls.feeder import Feeder, Pulled
+from headrace.calls.signal import Signal
+from headrace.calls.stats import Tally
+from headrace.errors import ClosedError, ConfigError, DeadlineExceeded, InputError, SourceError
 from headrace.flow.pipe import EndOfPipe, Pipe
 from headrace.inputs import Input
 from headrace.sources.iterables import source
@@ -86,14 +88,34 @@ async def convert(raw: object) -> Input:
     return Input.from_text(str(raw))
 
 
-def feeding(items: list[Any], room: int = 100) -> tuple[Feeder, Pipe[Pulled], Tally, Feed, list[int]]:
-    pipe: Pipe[Pulled] = Pipe(room)
-    tally, feed, woken = Tally(), Feed(items), [0]
+class Pipeful:
+    """A pipe as what a feeder fills."""
 
-    def wake() -> None:
-        woken[0] += 1
+    def __init__(self, items: int) -> None:
+        self.pipe: Pipe[Pulled] = Pipe(items)
+        self.woken = 0
 
-    return Feeder(source(feed), convert, pipe, tally, wake, 1000), pipe, tally, feed, woken
+    async def room(self) -> int:
+        await self.pipe.ready()
+        return self.pipe.room
+
+    def offer(self, pulled: Pulled) -> bool:
+        return self.pipe.send_nowait(pulled)
+
+    async def put(self, pulled: Pulled) -> None:
+        await self.pipe.send(pulled)
+
+    def fed(self) -> None:
+        self.woken += 1
+
+    def end(self) -> None:
+        self.pipe.close_sender()
+        self.fed()
+
+
+def feeding(items: Any, room: int = 100, making: Any = None) -> tuple[Feeder, Pipeful, Tally]:
+    intake, tally = Pipeful(room), Tally()
+    return Feeder(source(items), making or convert, tally, intake), intake, tally
 
 
 def drain(pipe: Pipe[Pulled]) -> list[Pulled]:
@@ -104,51 +126,59 @@ def drain(pipe: Pipe[Pulled]) -> list[Pulled]:
 
 
 async def test_it_fills_the_pipe_and_ends_it() -> None:
-    feeder, pipe, tally, feed, woken = feeding(["a", "b"])
+    feeder, intake, tally = feeding(Feed(["a", "b"]))
     await feeder.run()
-    assert [(p.position, p.error) for p in drain(pipe)] == [(0, None), (1, None)]
-    assert (tally.pulled, feed.closed, feeder.in_hand, woken) == (2, 1, 0, [3])
+    assert [(p.position, p.error) for p in drain(intake.pipe)] == [(0, None), (1, None)]
+    assert (tally.pulled, feeder.in_hand, intake.woken) == (2, 0, 3)
     with pytest.raises(EndOfPipe):
-        await pipe.receive()
+        await intake.pipe.receive()
 
 
 async def test_what_is_bad_alone_goes_in_with_its_error() -> None:
-    feeder, pipe, *_ = feeding(["a", "bad", "gone", "c"])
+    feeder, intake, _ = feeding(Feed(["a", "bad", "gone", "c"]))
     await feeder.run()
-    found = drain(pipe)
+    found = drain(intake.pipe)
     assert [type(p.error) for p in found] == [type(None), InputError, SourceError, type(None)]
     assert [p.item.id for p in found[1:3]] == ["b", "item-2"]
 
 
+async def test_what_takes_too_long_is_an_error_of_its_own() -> None:
+    async def making(raw: object) -> Input:
+        if raw == "slow":
+            raise DeadlineExceeded("reading it took longer than 2 s")
+        return Input.from_text(str(raw))
+
+    feeder, intake, _ = feeding(["a", "slow", "c"], making=making)
+    await feeder.run()
+    assert [type(p.error) for p in drain(intake.pipe)] == [type(None), DeadlineExceeded, type(None)]
+
+
 async def test_it_pulls_no_further_than_there_is_room() -> None:
-    feeder, pipe, tally, feed, _ = feeding(list(range(10)), room=3)
+    feeder, intake, tally = feeding(Feed(list(range(10))), room=3)
     task = asyncio.create_task(feeder.run())
     await turns(50)
     assert tally.pulled == 3
-    pipe.receive_nowait()
+    intake.pipe.receive_nowait()
     await turns(50)
     assert tally.pulled == 4
-    pipe.close_receiver()
-    await asyncio.wait_for(task, 1)
-    assert feed.closed == 1
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("mine"), ConfigError("mine"), ClosedError("another client of mine is closed")]
+    "error", [ValueError("mine"), ConfigError("mine"), ClosedError("another client of mine is closed"), KeyError()]
 )
-async def test_the_users_failure_comes_out_as_itself_and_the_source_is_closed(error: Exception) -> None:
-    feeder, _, _, feed, _ = feeding(["a", error])
+async def test_the_users_failure_comes_out_as_itself(error: Exception) -> None:
+    feeder, _, _ = feeding(Feed(["a", error]))
     with pytest.raises(type(error)) as caught:
         await asyncio.wait_for(feeder.run(), 1)
     assert caught.value is error
-    assert feed.closed == 1
 
 
 async def test_what_no_input_can_be_made_of_at_all_ends_it() -> None:
-    feeder, _, _, feed, _ = feeding(["a", "wrong", "b"])
+    feeder, _, _ = feeding(Feed(["a", "wrong", "b"]))
     with pytest.raises(ConfigError):
         await feeder.run()
-    assert feed.closed == 1
 
 
 async def test_what_is_in_hand_when_it_ends_is_known() -> None:
@@ -159,17 +189,9 @@ async def test_what_is_in_hand_when_it_ends_is_known() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    pipe: Pipe[Pulled] = Pipe(1)
-    feeder = Feeder(source(Feed(["a"])), slow, pipe, Tally(), lambda: None, 1000)
+    feeder, _, _ = feeding(Feed(["a"]), making=slow)
     task = asyncio.create_task(feeder.run())
     await started.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert feeder.in_hand == 1
-
-
-async def test_closing_is_done_once() -> None:
-    feeder, _, _, feed, _ = feeding(["a"])
-    await feeder.run()
-    await feeder.close()
-    assert feed.closed == 1

@@ -1,0 +1,135 @@
+"""What both kinds of duplex streams are: a pipe of inputs, a driver that reads calls, a pump that writes them.
+
+The feeder fills the pipe, the pump writes from the pipe to the call, and the driver opens the call and reads it. None
+of them touches the user's stream object, so a forgotten stream is noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from abc import abstractmethod
+
+from headrace import codec, events
+from headrace.calls.base import LAST_MOMENT, StreamWork
+from headrace.calls.duplex.settings import DuplexOptions
+from headrace.calls.feeder import Convert, Pulled, Template
+from headrace.calls.session import Session
+from headrace.channels.manager import Connection
+from headrace.errors import ConnectFailed, TransportError
+from headrace.flow.pipe import Pipe
+from headrace.sources.iterables import Source
+from headrace.transport.base import Call
+
+
+class DuplexWork(StreamWork):
+    """The working parts that matched and unmatched streams share."""
+
+    def __init__(
+        self, session: Session, source: Source[object], convert: Convert, template: Template, options: DuplexOptions
+    ) -> None:
+        super().__init__(session, source, convert)
+        self.options = options
+        self.pipe: Pipe[Pulled] = Pipe(
+            options.prefetch,
+            size_bytes=options.window.bytes,
+            size=lambda pulled: pulled.size,
+            overflow=options.overflow,
+            max_age=options.max_age,
+            on_drop=self._dropped,
+        )
+        self._template = template
+        self._head: bytes | None = None
+        self._call: Call | None = None
+        self._driving: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start pulling and sending."""
+        self._session.counts.calls += 1
+        super().start()
+        self._driving = self._add_task(self._drive, "headrace-driver")
+
+    async def room(self) -> int:
+        """Wait until the pipe has room; a pipe that drops gets one item at a time, so that what it drops is old."""
+        pipe, largest = self.pipe, self._feeder.largest
+        if not pipe.blocks:
+            await asyncio.sleep(0)  # a source that never waits would fill a pipe that never makes it wait
+        await pipe.ready()
+        if not pipe.blocks or not largest:
+            return 1
+        return max(1, min(pipe.room, (self.options.window.bytes - pipe.bytes) // largest))
+
+    def offer(self, pulled: Pulled) -> bool:
+        """Put an input into the pipe, unless it has to wait for room."""
+        return self.pipe.send_nowait(pulled)
+
+    async def put(self, pulled: Pulled) -> None:
+        """Put an input into the pipe as soon as there is room."""
+        await self.pipe.send(pulled)
+
+    def end(self) -> None:
+        """Close the sending end of the pipe."""
+        self.pipe.close_sender()
+        self.fed()
+
+    def _halted(self) -> None:
+        self.pipe.close_receiver()
+        if self._call is not None:
+            self._call.cancel()  # the driver ends when its read does
+        elif self._driving is not None and self._driving is not asyncio.current_task():
+            self._driving.cancel()
+
+    def _dropped(self, pulled: Pulled, cause: str) -> None:
+        self.tally.drop(cause)
+        self._session.emit(events.Dropped(pulled.item.id, pulled.position, cause))
+
+    async def _one_call(self) -> None:
+        """Open a call, write and read it to its end."""
+        session, timeout = self._session, self.options.timeout
+        if self._head is None:
+            self._head = await self._template()
+        connection = await session.place(None if timeout == math.inf else timeout)
+        call: Call | None = None
+        pump: asyncio.Task[None] | None = None
+        try:
+            await connection.connect()
+            self._connected(connection)
+            session.counts.attempts += 1
+            call = self._call = connection.transport.open(codec.STREAM, (*session.metadata, *self.options.metadata))
+            pump = asyncio.get_running_loop().create_task(self._pump(call, self._head), name="headrace-pump")
+            pump.add_done_callback(self._pumped)
+            await self._read(call, connection)
+        except TransportError as error:
+            if error.unprocessed and not isinstance(error, ConnectFailed):
+                connection.refused()
+            raise
+        finally:
+            self._call = None
+            if call is not None:
+                call.cancel()
+            connection.release()
+            if pump is not None:
+                pump.cancel()
+                await asyncio.wait([pump])
+
+    def _pumped(self, pump: asyncio.Task[None]) -> None:
+        if not pump.cancelled() and (error := pump.exception()) is not None:
+            self.fail(error)
+
+    def _connected(self, connection: Connection) -> None:
+        """Hear that there is a connection for the call."""
+
+    @abstractmethod
+    async def _drive(self) -> None:
+        """Open a call, and open it again, until all is answered."""
+
+    @abstractmethod
+    async def _read(self, call: Call, connection: Connection) -> None:
+        """Read a call to its end."""
+
+    @abstractmethod
+    async def _pump(self, call: Call, head: bytes) -> None:
+        """Write a call's inputs; end when the call does (its reader learns how)."""
+
+
+__all__ = ["LAST_MOMENT", "DuplexWork"]

@@ -1,0 +1,34 @@
+"""A wake-up for one task, which is not lost when it comes before the task waits."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class Signal:
+    """Wakes the one task that waits; a set signal is not lost."""
+
+    __slots__ = ("_set", "_waiter")
+
+    def __init__(self) -> None:
+        self._set = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def set(self) -> None:
+        self._set = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, seconds: float | None = None) -> None:
+        """Wait until it is set, at most so many seconds."""
+        if not self._set:
+            loop = asyncio.get_running_loop()
+            self._waiter = loop.create_future()
+            timer = None if seconds is None else loop.call_later(seconds, self.set)
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+                if timer is not None:
+                    timer.cancel()
+        self._set = False

@@ -1,0 +1,77 @@
+"""The counts of a stream of inputs: the running ones, and the snapshot that the user gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+
+@dataclass(slots=True)
+class Tally:
+    """The running counts of a stream."""
+
+    pulled: int = 0
+    sent: int = 0
+    received: int = 0
+    errors: int = 0
+    resumed: int = 0
+    retries: int = 0
+    drops: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def open(self) -> int:
+        """Inputs that were pulled and have no end yet."""
+        return self.pulled - self.received - self.errors - sum(self.drops.values())
+
+    def drop(self, cause: str, number: int = 1) -> None:
+        """Count dropped inputs."""
+        if number:
+            self.drops[cause] = self.drops.get(cause, 0) + number
+
+    def snapshot(self, in_flight: int, peak_in_flight: int, lag: float) -> StreamStats:
+        """Make the user's snapshot of these counts, with what only the stream knows."""
+        return StreamStats(
+            pulled=self.pulled,
+            sent=self.sent,
+            received=self.received,
+            dropped=sum(self.drops.values()),
+            drops=MappingProxyType(dict(self.drops)),
+            errors=self.errors,
+            in_flight=in_flight,
+            peak_in_flight=peak_in_flight,
+            resumed=self.resumed,
+            retries=self.retries,
+            lag=lag,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStats:
+    """A snapshot of a stream.
+
+    Attributes:
+        pulled: inputs taken from the source; each ends as one of `received`, `errors` and `dropped`.
+        sent: inputs written, those sent again counted again.
+        received: predictions that arrived.
+        dropped: inputs dropped, the sum of `drops`.
+        drops: cause ("drop_oldest", "drop_newest", "latest", "max_age", "closed") -> inputs.
+        errors: inputs that ended as an error.
+        in_flight: inputs sent whose answer the consumer has not taken.
+        peak_in_flight: most of them at once.
+        resumed: how often the call was opened again.
+        retries: inputs sent again because their answer asked for it.
+        lag: seconds since the oldest unanswered input left the pipe.
+    """
+
+    pulled: int = 0
+    sent: int = 0
+    received: int = 0
+    dropped: int = 0
+    drops: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    errors: int = 0
+    in_flight: int = 0
+    peak_in_flight: int = 0
+    resumed: int = 0
+    retries: int = 0
+    lag: float = 0.0
