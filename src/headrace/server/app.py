@@ -10,32 +10,36 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc.aio
-from google.protobuf import descriptor_pool
 
 from headrace.server import fault_file, listen
-from headrace.server.call import Gate
+from headrace.server.answering import Answering
+from headrace.server.call import Admission
 from headrace.server.catalog import Catalog
 from headrace.server.fault_file import Script
 from headrace.server.fault_proxy import proxied
-from headrace.server.faults import Faults, guarded
+from headrace.server.faults import Faults
 from headrace.server.fetch import Fetcher
+from headrace.server.keeper import Keeper, quiet_crashes
 from headrace.server.loading import LoadError
 from headrace.server.options import Options, parse
 from headrace.server.progress import Reporter
-from headrace.server.reflection import official_pool
+from headrace.server.reflection import add_reflection
 from headrace.server.registry import Registry
+from headrace.server.service import Service, Strangers
 from headrace.server.servicer import Predictions
-from headrace.server.wire import SERVICE, handler
+from headrace.server.wire import SERVICE
 
 log = logging.getLogger(__name__)
 
 GRACE = 0.4  # seconds that running calls get at a stop
 CLOSE = 0.4  # seconds that models get to close
 LAST_RESORT = 10.0  # seconds after which a server without a parent ends, even when a model blocks everything
+SPARE_CALLS = 1024  # beside predictions: look-ups, refusals, streams that have sent nothing
 MAX_MESSAGE_BYTES = (128 << 20) + (1 << 20)  # the protocol's 128 MB and what is around it
 
 
@@ -44,18 +48,8 @@ class Running:
     """A server that listens."""
 
     address: str
-    server: grpc.aio.Server
     registry: Registry
-
-
-def _with_standard_services(pool: descriptor_pool.DescriptorPool) -> descriptor_pool.DescriptorPool:
-    """Add the health and reflection services' own files, which are listed as well."""
-    from grpc_health.v1 import health_pb2
-    from grpc_reflection.v1alpha import reflection_pb2
-
-    for module in (health_pb2, reflection_pb2):
-        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
-    return pool
+    failed: asyncio.Future[None]  # is done, with the error, when it cannot go on listening
 
 
 def channel_options(options: Options, script: Script) -> list[tuple[str, int]]:
@@ -86,43 +80,72 @@ async def serving(
         LoadError: a model that cannot be had.
         ListenError: an address that cannot be used.
     """
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-    from grpc_reflection.v1alpha import reflection
+    from grpc_health.v1 import health, health_pb2
 
     if script is None:
         script = Script() if options.faults is None else fault_file.read(options.faults)
     registry = Registry(options.models, options.targets, reporter)
     for cls in classes:
         registry.add(cls)
-    gate = Gate(options.require_pat, options.max_calls, Faults(script))
+    admission = Admission(options.require_pat, options.max_calls, Faults(script))
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(_close_models, registry)
+        stack.enter_context(quiet_crashes())
         fetcher = await stack.enter_async_context(Fetcher(allow_private=options.allow_private_urls))
-        predictions = Predictions(registry, fetcher, gate)
-        behaviours = {
-            "PostModelOutputs": predictions.post_model_outputs,
-            "GenerateModelOutputs": predictions.generate_model_outputs,
-            "StreamModelOutputs": predictions.stream_model_outputs,
-            **Catalog(registry, gate).behaviours(),
-        }
-        server = grpc.aio.server(options=channel_options(options, script))
-        server.add_generic_rpc_handlers((handler({name: guarded(one) for name, one in behaviours.items()}),))
         healthy = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, server, pool=_with_standard_services(official_pool()))
-        if script.connection or script.connections:
-            address = await stack.enter_async_context(proxied(server, options, script))
-        else:
-            address = stack.enter_context(listen.listening(server, options))
-        await server.start()
         for name in ("", SERVICE):
             await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+        make = _maker(registry, fetcher, admission, options, script, healthy)
+        keepers: list[Keeper] = []
+
+        async def start(place: listen.Place) -> str:
+            keepers.append(Keeper(make, place.bind))
+            await keepers[0].start()
+            return keepers[0].address
+
+        if script.connection or script.connections:
+            address = await stack.enter_async_context(proxied(start, options, script))
+        else:
+            place = listen.Place(options)
+            stack.callback(place.leave)
+            address = await start(place)
         try:
-            yield Running(address, server, registry)
+            yield Running(address, registry, keepers[0].failed)
         finally:
             await healthy.enter_graceful_shutdown()
-            await server.stop(GRACE)
+            await keepers[0].stop(GRACE)
+
+
+def _maker(
+    registry: Registry,
+    fetcher: Fetcher,
+    admission: Admission,
+    options: Options,
+    script: Script,
+    healthy: Any,
+) -> Callable[[], grpc.aio.Server]:
+    """Give what makes a gRPC server with all services; each one that is made has the same state behind it."""
+    from grpc_health.v1 import health_pb2_grpc
+
+    predictions = Predictions(Answering(registry, fetcher), admission)
+    behaviours = {
+        "PostModelOutputs": predictions.post_model_outputs,
+        "GenerateModelOutputs": predictions.generate_model_outputs,
+        "StreamModelOutputs": predictions.stream_model_outputs,
+        **Catalog(registry, admission).behaviours(),
+    }
+    service = Service(behaviours, admission)
+    first = (Strangers(admission),) if options.require_pat is not None else ()
+    calls = 2 * options.max_calls + SPARE_CALLS
+
+    def make() -> grpc.aio.Server:
+        server = grpc.aio.server(options=channel_options(options, script), maximum_concurrent_rpcs=calls)
+        server.add_generic_rpc_handlers((*first, service))
+        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+        add_reflection(server)
+        return server
+
+    return make
 
 
 async def _close_models(registry: Registry) -> None:
@@ -167,8 +190,13 @@ async def _serve(options: Options, reporter: Reporter) -> None:
         sys.stdout.flush()
         if options.watch_stdin:
             threading.Thread(target=_watch_stdin, args=(loop, stop), name="watch-stdin", daemon=True).start()
-        await stop.wait()
+        stopped = asyncio.ensure_future(stop.wait())
+        waiting: list[asyncio.Future[Any]] = [stopped, running.failed]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
         reporter.stop()
+        if running.failed.done():
+            raise listen.ListenError(f"the server ended, and {running.failed.exception()}")
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

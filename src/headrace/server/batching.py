@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from headrace.server.envelope import PREDICTION_FAILED
+from headrace.server.envelope import PREDICTION_FAILED, QUEUE_FULL
+from headrace.server.failures import failed_answer, ordinary
 from headrace.server.model import Item, ModelError
 
 
@@ -16,19 +17,31 @@ class Batcher:
 
     Args:
         run: answers a batch, in its order; a ModelError in place of an answer fails that item alone.
-        most: items of a batch, at most.
+        size: items of a batch, at most.
         runs: batches at a time, at most.
+        max_waiting: items that wait, at most; more are refused.
     """
 
-    def __init__(self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Any]]], most: int, runs: int) -> None:
+    def __init__(
+        self, run: Callable[[Sequence[Item]], Awaitable[Sequence[Any]]], size: int, runs: int, max_waiting: int
+    ) -> None:
         self._run = run
-        self._most = most
+        self._size = size
+        self._max_waiting = max_waiting
         self._runs = runs
         self._waiting: deque[tuple[Item, asyncio.Future[Any]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def predict(self, item: Item) -> Any:
-        """Wait for the item's answer; an item whose caller has gone before its batch starts is left out."""
+        """Wait for the item's answer; an item whose caller has gone before its batch starts is left out.
+
+        Raises:
+            ModelError: 40030 too many items wait already.
+        """
+        if len(self._waiting) >= self._max_waiting:
+            self._waiting = deque(pair for pair in self._waiting if not pair[1].done())
+            if len(self._waiting) >= self._max_waiting:
+                raise ModelError(QUEUE_FULL, f"{len(self._waiting)} inputs wait for this model; try again later")
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if len(self._tasks) < self._runs:
@@ -57,22 +70,16 @@ class Batcher:
             for (_, future), value in zip(batch, values, strict=True):
                 if future.done():
                     continue  # its caller has gone
-                if isinstance(value, Exception):
-                    future.set_exception(_copy(value) if len(items) > 1 else value)
+                if isinstance(value, BaseException):
+                    failure = ordinary(value)
+                    future.set_exception(failed_answer(failure) if len(items) > 1 else failure)
                 else:
                     future.set_result(value)
 
     def _next(self) -> list[tuple[Item, asyncio.Future[Any]]]:
         batch: list[tuple[Item, asyncio.Future[Any]]] = []
-        while self._waiting and len(batch) < self._most:
+        while self._waiting and len(batch) < self._size:
             item, future = self._waiting.popleft()
             if not future.done():
                 batch.append((item, future))
         return batch
-
-
-def _copy(error: Exception) -> ModelError:
-    """Give each item an exception of its own: one that is raised in several places collects all their tracebacks."""
-    if isinstance(error, ModelError):
-        return ModelError(error.code, error.description)
-    return ModelError(PREDICTION_FAILED, f"{type(error).__name__}: {error}")

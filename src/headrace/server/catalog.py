@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 
 from headrace.server import envelope
-from headrace.server.call import Gate
+from headrace.server.call import Admission
 from headrace.server.hosted import Hosted
 from headrace.server.model import Card, ModelError
 from headrace.server.registry import Registry
@@ -26,9 +26,9 @@ class Catalog:
     Any user and app ids are accepted and echoed: one server has one owner.
     """
 
-    def __init__(self, registry: Registry, gate: Gate) -> None:
+    def __init__(self, registry: Registry, admission: Admission) -> None:
         self._registry = registry
-        self._gate = gate
+        self._admission = admission
 
     def behaviours(self) -> dict[str, Any]:
         """Give the coroutine function of each method's name."""
@@ -47,7 +47,7 @@ class Catalog:
         name = "".join(word.capitalize() for word in behaviour.__name__.split("_"))
 
         async def method(request: Any, context: Any) -> Any:
-            call = self._gate.open(context, name)
+            call = self._admission.open(context, name)
             made: Any
             try:
                 if (refused := await call.admit(getattr(request, "model_id", ""))) is not None:

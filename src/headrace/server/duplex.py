@@ -5,43 +5,65 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc.aio
 
 from headrace.server import envelope
-from headrace.server.call import Call
+from headrace.server.answering import Answering, Request, Response
+from headrace.server.call import Admission, Budget, Call
 from headrace.server.faults import Abort, Ended, Stalled
 from headrace.server.feed import Feed
 from headrace.server.hosted import Hosted, noted
 from headrace.server.items import Settings, settings
 from headrace.server.methods import Method, method_name
 from headrace.server.model import Item, ModelError
-from headrace.v2 import service_pb2
-
-if TYPE_CHECKING:
-    from headrace.server.servicer import Predictions
+from headrace.server.requests import parsed
 
 MIN_READ = 8  # requests read and unanswered, at least, so that URLs are fetched ahead
 MAX_READ_BYTES = 64 << 20  # of them; one request is always let in
 CANCEL_GRACE = 0.02  # seconds in which a cancel that first read as the end of the input shows itself
+FIRST_REQUEST_SECONDS = 120.0  # a stream that sends nothing for so long is ended
+UNREADABLE = ModelError(envelope.BAD_FORMAT, "the message is not a request")
 
-Request = service_pb2.PostModelOutputsRequest
-Response = service_pb2.MultiOutputResponse
 
+async def run_duplex(answering: Answering, call: Call, admission: Admission) -> None:
+    """Answer a stream until the caller has sent all and got all, or has gone.
 
-async def run_duplex(predictions: Predictions, call: Call) -> None:
-    """Answer a stream until the caller has sent all and got all, or has gone."""
+    It takes a place once its first request is there: a stream that sends nothing keeps nobody out.
+    """
     await call.faults.before_reading()
-    first = await call.context.read()
-    if first is grpc.aio.EOF:
+    requests = _Requests(call, admission.bytes)
+    try:
+        async with asyncio.timeout(FIRST_REQUEST_SECONDS):
+            first = await requests.read()
+    except TimeoutError:
+        reason = f"the stream has sent nothing for {FIRST_REQUEST_SECONDS:g} seconds"
+        await call.context.abort(grpc.StatusCode.UNAVAILABLE, reason)
+    if first is None:
         return
+    if (busy := admission.busy()) is not None and call.refused is None:
+        call.refused = busy
+        await call.write(call.refusal(busy, Request()))
+        requests.answered(first)
+        return
+    admission.enter()
+    try:
+        await _run(answering, call, first, requests)
+    finally:
+        admission.leave()
+        requests.close()
+
+
+async def _run(answering: Answering, call: Call, first: _Read, requests: _Requests) -> None:
+    """Find out who answers the stream, by its first request, and let it."""
     own: tuple[Hosted, Method] | None = None
     hosted: Hosted | None = None
-    if await call.admit(first.model_id) is None:
+    request = first.request
+    if request is not None and await call.admit(request.model_id) is None:
         try:
-            hosted = await predictions.model(first)
-            method = hosted.find("stream", method_name(first.inputs[0]) if first.inputs else "")
+            hosted = await answering.model(request)
+            method = hosted.find("stream", method_name(request.inputs[0]) if request.inputs else "")
             if method.shape == "stream":
                 own = hosted, method
         except ModelError:
@@ -52,85 +74,134 @@ async def run_duplex(predictions: Predictions, call: Call) -> None:
         except ModelError as error:
             call.refused, own = error, None
     if own is not None:
-        await _Free(predictions, call, *own).run(first)
+        await _Unmatched(answering, call, requests, *own).run(first)
     else:
-        await _Matched(predictions, call, hosted).run(first)
+        await _Matched(answering, call, requests, hosted).run(first)
 
 
-class _Room:
+class _Read:
+    """A message of a stream: a request, or why it is none, and its size on the wire."""
+
+    __slots__ = ("error", "request", "size")
+
+    def __init__(self, request: Request | None, error: ModelError | None, size: int) -> None:
+        self.request = request
+        self.error = error
+        self.size = size
+
+
+class _Requests:
+    """The messages of a stream, counted in the budget that all calls share until they are answered."""
+
+    def __init__(self, call: Call, budget: Budget) -> None:
+        self._call = call
+        self._budget = budget
+        self._held = 0
+
+    async def read(self) -> _Read | None:
+        """Read the next message; None at their end."""
+        if self._budget.full:
+            await self._budget.wait()
+        data = await self._call.context.read()
+        if data is grpc.aio.EOF:
+            return None
+        size = len(data)
+        self._budget.take(size)
+        self._held += size
+        try:
+            return _Read(parsed(Request, data), None, size)
+        except ModelError as error:
+            return _Read(None, error, size)
+
+    def answered(self, read: _Read) -> None:
+        """Give back what a message held."""
+        self._held -= read.size
+        self._budget.release(read.size)
+
+    def close(self) -> None:
+        """Give back what all messages hold."""
+        self._budget.release(self._held)
+        self._held = 0
+
+
+class _ReadAhead:
     """The bound on what was read and is not yet answered, in requests and in bytes."""
 
     def __init__(self, requests: float) -> None:
-        self._requests = requests
-        self._most_bytes = requests if requests == math.inf else MAX_READ_BYTES
+        self._max_requests = requests
+        self._max_bytes = requests if requests == math.inf else MAX_READ_BYTES
         self._count = 0
         self._bytes = 0
-        self._freed = asyncio.Event()
+        self._released = asyncio.Event()
 
     async def take(self, size: int) -> None:
         self._count += 1
         self._bytes += size
-        while self._count >= self._requests or self._bytes >= self._most_bytes:
-            self._freed.clear()
-            await self._freed.wait()
+        while self._count >= self._max_requests or self._bytes >= self._max_bytes:
+            self._released.clear()
+            await self._released.wait()
 
-    def give(self, size: int) -> None:
+    def release(self, size: int) -> None:
         self._count -= 1
         self._bytes -= size
-        self._freed.set()
+        self._released.set()
 
 
 class _Matched:
     """Each request is answered on its own, several at a time, in their order unless the model says otherwise."""
 
-    def __init__(self, predictions: Predictions, call: Call, hosted: Hosted | None) -> None:
-        self._predictions = predictions
+    def __init__(self, answering: Answering, call: Call, requests: _Requests, hosted: Hosted | None) -> None:
+        self._answering = answering
         self._call = call
+        self._requests = requests
         self._default_id = hosted.id if hosted else ""
         self._ordered = hosted.ordered if hosted else True
         bound = max(MIN_READ, 2 * hosted.at_once if hosted else 0)
-        self._room = _Room(math.inf if call.faults.answers_after_last_input else bound)
-        self._turn: asyncio.Queue[asyncio.Task[tuple[Response | None, int]] | None] = asyncio.Queue()
+        self._ahead = _ReadAhead(math.inf if call.faults.answers_after_last_input else bound)
+        self._answers: asyncio.Queue[asyncio.Task[tuple[Response | None, _Read]] | None] = asyncio.Queue()
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    async def run(self, first: Request) -> None:
+    async def run(self, first: _Read) -> None:
         reader = self._spawn(self._read(first))
         try:
             if self._call.faults.answers_after_last_input:
                 await reader
-            while (task := await self._turn.get()) is not None:
-                response, size = await task
+            while (task := await self._answers.get()) is not None:
+                response, read = await task
                 if response is not None:
                     await self._call.write(response)
-                self._room.give(size)
+                self._ahead.release(read.size)
+                self._requests.answered(read)
             await reader
         finally:
             await _cancel(self._tasks)
 
-    async def _read(self, request: Any) -> None:
+    async def _read(self, read: _Read | None) -> None:
         try:
-            while request is not grpc.aio.EOF:
-                request.model_id = request.model_id or self._default_id
-                size = request.ByteSize()
-                task = self._spawn(self._answer(request, size))
+            while read is not None:
+                task = self._spawn(self._answer(read))
                 if self._ordered:
-                    self._turn.put_nowait(task)
+                    self._answers.put_nowait(task)
                 else:
-                    task.add_done_callback(self._turn.put_nowait)
-                await self._room.take(size)
-                request = await self._call.context.read()
+                    task.add_done_callback(self._answers.put_nowait)
+                await self._ahead.take(read.size)
+                read = await self._requests.read()
             if not self._ordered:
                 await asyncio.gather(*(task for task in self._tasks if task is not asyncio.current_task()))
         finally:
-            self._turn.put_nowait(None)
+            self._answers.put_nowait(None)
 
-    async def _answer(self, request: Request, size: int) -> tuple[Response | None, int]:
+    async def _answer(self, read: _Read) -> tuple[Response | None, _Read]:
+        request = read.request
+        if request is None:
+            return self._call.refusal(read.error or UNREADABLE, Request()), read
+        request.model_id = request.model_id or self._default_id
         if self._call.refused is not None:
-            return self._call.refusal(self._call.refused, request), size
+            return self._call.refusal(self._call.refused, request), read
         try:
-            return await self._predictions.answer(request, self._call), size
+            return await self._answering.answer(request, self._call), read
         except Stalled:
-            return None, size
+            return None, read
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.create_task(work)
@@ -139,20 +210,22 @@ class _Matched:
         return task
 
 
-class _Free:
+class _Unmatched:
     """The model's own `stream` gets the items and gives any number of answers."""
 
-    def __init__(self, predictions: Predictions, call: Call, hosted: Hosted, method: Method) -> None:
-        self._predictions = predictions
+    def __init__(self, answering: Answering, call: Call, requests: _Requests, hosted: Hosted, method: Method) -> None:
+        self._answering = answering
         self._call = call
+        self._requests = requests
         self._hosted = hosted
         self._method = method
         self._typed = False
         self._feed = Feed(max(1, hosted.concurrency), call.cancelled)
         self._writing = asyncio.Lock()
 
-    async def run(self, first: Request) -> None:
-        self._typed = bool(first.inputs and method_name(first.inputs[0]))
+    async def run(self, first: _Read) -> None:
+        request = first.request
+        self._typed = bool(request and request.inputs and method_name(request.inputs[0]))
         reader = asyncio.create_task(self._read(first))
         writer = asyncio.create_task(self._answer())
         try:
@@ -174,25 +247,29 @@ class _Free:
         except Exception as error:
             await self._write(noted(error, self._hosted), self._feed.failed)
 
-    async def _read(self, request: Any) -> None:
-        while request is not grpc.aio.EOF:
+    async def _read(self, read: _Read | None) -> None:
+        while read is not None:
             try:
-                shared = settings(request, self._call.cancelled)
+                if read.request is None:
+                    raise read.error or UNREADABLE
+                shared = settings(read.request, self._call.cancelled)
+                self._hosted.check(shared.params)
             except ModelError as error:
-                for wire in request.inputs:
-                    await self._write(error, wire.id)
+                for input_id in [wire.id for wire in read.request.inputs] if read.request else [""]:
+                    await self._write(error, input_id)
             else:
                 with contextlib.suppress(Stalled):
-                    await self._take(request, shared)
-            request = await self._call.context.read()
+                    await self._take(read.request, shared)
+            self._requests.answered(read)
+            read = await self._requests.read()
         # A caller that goes away may first look like one that has sent all: the model must not take it for that.
         await asyncio.sleep(CANCEL_GRACE)
         await self._feed.end()
 
     async def _take(self, request: Request, shared: Settings) -> None:
-        struck = self._call.faults.inputs(len(request.inputs))
-        for wire, fault in zip(request.inputs, struck, strict=True):
-            item = await self._predictions.item(wire, fault, shared, self._hosted, self._method)
+        rules = self._call.faults.inputs(len(request.inputs))
+        for wire, rule in zip(request.inputs, rules, strict=True):
+            item = await self._answering.item(wire, rule, shared, self._hosted, self._method)
             await (self._feed.put(item) if isinstance(item, Item) else self._write(item, wire.id))
 
     async def _write(self, result: Any, input_id: str) -> None:

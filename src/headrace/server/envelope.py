@@ -9,13 +9,16 @@ import time
 import uuid
 from collections.abc import Iterable, Sequence
 
+from headrace.server.failures import bounded, text_of
 from headrace.server.model import Answer, ModelError
 from headrace.v2 import resources_pb2, service_pb2, status_pb2
 
 SUCCESS, MIXED, FAILURE = 10000, 10010, 10020
 THROTTLED, KEY_INVALID, BAD_FORMAT, INVALID_REQUEST = 11005, 11008, 11100, 11102
-NO_SUCH_MODEL, PREDICTION_FAILED, NOT_DEPLOYABLE, QUEUE_FULL = 21200, 21313, 21350, 40030
-DOWNLOAD_FAILED, UNSUPPORTED, OVER_LIMIT, INVALID_URL, INVALID_BYTES = 30002, 30101, 30105, 30106, 30300
+NO_SUCH_MODEL, PREDICTION_FAILED, NOT_DEPLOYABLE, DEPLOYING, QUEUE_FULL = 21200, 21313, 21350, 21351, 40030
+DOWNLOAD_FAILED, UNSUPPORTED, INVALID_ARGUMENT, OVER_LIMIT, INVALID_URL = 30002, 30101, 30104, 30105, 30106
+
+MAX_RESPONSE_BYTES = 128 << 20  # what clients take, as the protocol has it
 
 _SHORT = {SUCCESS: "Ok", MIXED: "Mixed status", FAILURE: "Failure"}
 
@@ -24,7 +27,7 @@ def status(code: int, details: str = "", *, req_id: str = "", time_remaining: in
     """Build a status: `description` is the code's name in words, `details` the sentence for the user."""
     made = status_pb2.Status(code=code, description=_SHORT.get(code) or _words(code))  # type: ignore[arg-type]
     if details:
-        made.details = details
+        made.details = bounded(details)
     if req_id:
         made.req_id = req_id
     if time_remaining:
@@ -40,10 +43,14 @@ def _words(code: int) -> str:
 
 
 def failure(error: Exception) -> status_pb2.Status:
-    """Turn what was raised into a status; anything but a `ModelError` is 21313 with the error's own words."""
+    """Turn what was raised into a status; anything but a proper `ModelError` is 21313 with the error's own words."""
     if isinstance(error, ModelError):
-        return status(error.code, error.description, time_remaining=getattr(error, "time_remaining", 0))
-    return status(PREDICTION_FAILED, f"{type(error).__name__}: {error}")
+        try:
+            if error.code != SUCCESS:
+                return status(error.code, error.description, time_remaining=getattr(error, "time_remaining", 0))
+        except Exception:  # a model's own: a code that is no number, a description that is no text
+            pass
+    return status(PREDICTION_FAILED, text_of(error))
 
 
 def output(result: Answer | Exception, input_id: str | None, model_id: str) -> resources_pb2.Output:
@@ -54,17 +61,36 @@ def output(result: Answer | Exception, input_id: str | None, model_id: str) -> r
     if input_id is not None:
         made.input.id = input_id
     if isinstance(result, Answer):
+        try:
+            made.data.CopyFrom(result.data)
+            made.prompt_tokens = result.prompt_tokens
+            made.completion_tokens = result.completion_tokens
+        except Exception as error:  # a model's own: data that are none, tokens that are no number
+            made.ClearField("data")
+            result = error
+    if isinstance(result, Answer):
         made.status.CopyFrom(status(SUCCESS))
-        made.data.CopyFrom(result.data)
-        made.prompt_tokens = result.prompt_tokens
-        made.completion_tokens = result.completion_tokens
     else:
         made.status.CopyFrom(failure(result))
     return made
 
 
+def _too_large(made: resources_pb2.Output, size: int) -> None:
+    """Turn an output that no response can carry into that input's failure."""
+    made.ClearField("data")
+    limit = f"a response has at most {MAX_RESPONSE_BYTES >> 20} MB"
+    made.status.CopyFrom(status(INVALID_REQUEST, f"the answer has {size >> 20} MB; {limit}"))
+
+
 def response(outputs: Sequence[resources_pb2.Output], req_id: str) -> service_pb2.MultiOutputResponse:
     """Build the response of some outputs: 10000, 10010 when some failed, their own code when all failed alike."""
+    total = 0
+    for made in outputs:
+        size = made.ByteSize()
+        if total + size > MAX_RESPONSE_BYTES:
+            _too_large(made, size)
+            size = made.ByteSize()
+        total += size
     codes = [int(o.status.code) for o in outputs]
     failed = [c for c in codes if c != SUCCESS]
     if not failed:
@@ -75,9 +101,9 @@ def response(outputs: Sequence[resources_pb2.Output], req_id: str) -> service_pb
         whole = status(failed[0], outputs[0].status.details, req_id=req_id)
     else:
         whole = status(FAILURE, f"all {len(codes)} inputs failed, in different ways", req_id=req_id)
-    made = service_pb2.MultiOutputResponse(status=whole)
-    made.outputs.extend(outputs)
-    return made
+    whole_response = service_pb2.MultiOutputResponse(status=whole)
+    whole_response.outputs.extend(outputs)
+    return whole_response
 
 
 def refusal(

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-
-import grpc.aio
 
 from headrace.server import listen
 from headrace.server.fault_file import Script
@@ -17,8 +15,13 @@ from headrace.server.options import Options
 
 
 @contextlib.asynccontextmanager
-async def proxied(server: grpc.aio.Server, options: Options, script: Script) -> AsyncIterator[str]:
-    """Bind the server where only the proxy finds it; gives the proxy's address.
+async def proxied(
+    start: Callable[[listen.Place], Awaitable[str]], options: Options, script: Script
+) -> AsyncIterator[str]:
+    """Start the server where only the proxy finds it; gives the proxy's address.
+
+    Args:
+        start: starts the server at a place, and gives its address.
 
     Raises:
         ListenError: the address is in use, or cannot be made.
@@ -31,7 +34,9 @@ async def proxied(server: grpc.aio.Server, options: Options, script: Script) -> 
             private = replace(options, unix=folder / "s")
         else:  # TLS passes through
             private = replace(options, host="127.0.0.1", port=0)
-        inner = stack.enter_context(listen.listening(server, private))
+        place = listen.Place(private)
+        stack.callback(place.leave)
+        inner = await start(place)
         public = f"unix:{options.unix}" if options.unix is not None else f"{options.host}:{options.port}"
         proxy = FaultProxy(inner, script.connection, script=script.connections, listen=public)
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -17,6 +17,8 @@ from headrace.server.fault_file import Rule, Script
 from headrace.server.model import ModelError
 
 _SHAPES = {"PostModelOutputs": "predict", "GenerateModelOutputs": "generate", "StreamModelOutputs": "stream"}
+
+_NOTHING: tuple[Any, ...] = ()  # what makes a function that writes its messages itself a generator
 
 
 class Fault(ModelError):
@@ -127,7 +129,7 @@ class Faults:
         if self._warm_at is None:
             self._warm_at = now + warm_up.seconds
         left = self._warm_at - now
-        return Fault(warm_up.code, "the model is warming up", math.ceil(left)) if left > 0 else None
+        return Fault(warm_up.code, "the model is warming up", math.ceil(left - 1e-6)) if left > 0 else None
 
 
 class CallFaults:
@@ -235,8 +237,12 @@ async def _struck(rule: Rule) -> Fault | None:
 NO_FAULTS = Faults(Script())
 
 
-def guarded(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Turn a script's `Abort` into the gRPC code of a call, and `Ended` into its ordinary end."""
+def guarded(behaviour: Callable[[Any, Any], Any], shape: str) -> Callable[[Any, Any], Any]:
+    """Turn a script's `Abort` into the gRPC code of a call, and `Ended` into its ordinary end.
+
+    A behaviour that streams writes its messages itself. It becomes an async generator all the same, because that is
+    what instrumentation of servers iterates over.
+    """
 
     async def method(request: Any, context: Any) -> Any:
         try:
@@ -247,4 +253,9 @@ def guarded(behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         except Ended:
             return None
 
-    return method
+    async def streaming(request: Any, context: Any) -> AsyncIterator[Any]:
+        await method(request, context)
+        for nothing in _NOTHING:
+            yield nothing
+
+    return method if shape == "unary" else streaming

@@ -13,7 +13,6 @@ import functools
 import inspect
 import json
 import logging
-import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,9 +20,11 @@ from google.protobuf.json_format import MessageToDict
 
 from headrace.server.batching import Batcher
 from headrace.server.envelope import INVALID_REQUEST, NOT_DEPLOYABLE, QUEUE_FULL
+from headrace.server.failures import Contained, Tracebacks, text_of
 from headrace.server.feed import Feed
 from headrace.server.methods import Method
 from headrace.server.model import Answer, Card, Item, ModelError
+from headrace.server.parameters import check_names, parameters_of
 from headrace.server.shapes import join
 from headrace.server.signatures import Shape
 from headrace.server.threads import ToLoop, ToThread, Workers, in_thread
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 
 READ_AHEAD = 16  # answers that a generator in a thread may be ahead of the connection
 MAX_WAITING = 8192  # inputs of one model that wait for their turn
+_CONTAINED = Contained()
+_END: Any = object()
 
 
 class Hosted:
@@ -43,6 +46,7 @@ class Hosted:
         self.methods = methods
         self.concurrency = max(1, int(getattr(cls, "concurrency", 1)))
         self.ordered = bool(getattr(cls, "ordered", True))
+        self.parameters = parameters_of(cls)
         self._make = cls
         self._prepare = prepare
         self._instance: Any = None
@@ -51,7 +55,10 @@ class Hosted:
         self._waiting = 0
         self._workers = Workers(f"model-{card.id}", self.concurrency)
         self.batch = max(1, int(getattr(cls, "batch", 16))) if hasattr(cls, "predict_many") else 1
-        self._batcher = Batcher(self._predict_many, self.batch, self.concurrency) if self.batch > 1 else None
+        self._batcher = (
+            Batcher(self._predict_many, self.batch, self.concurrency, MAX_WAITING) if self.batch > 1 else None
+        )
+        self.tracebacks = Tracebacks()
 
     @property
     def id(self) -> str:
@@ -67,6 +74,15 @@ class Hosted:
     def loaded(self) -> bool:
         """Whether the model is ready to answer at once."""
         return self._instance is not None
+
+    def check(self, params: Mapping[str, Any]) -> None:
+        """Refuse inference parameters that the model does not know.
+
+        Raises:
+            ModelError: 11102 with the name that comes nearest.
+        """
+        if self.parameters is not None and params:
+            check_names(params, self.parameters, self.id)
 
     async def ready(self) -> None:
         """Wait until the model is loaded; the first caller starts the loading, the others wait for the same.
@@ -99,9 +115,10 @@ class Hosted:
                 load()
         except ModelError as error:
             raise ModelError(NOT_DEPLOYABLE, f"model {self.id} cannot be loaded: {error.description}") from error
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            raise ModelError(NOT_DEPLOYABLE, f"model {self.id} cannot be loaded: {reason}") from error
+        except BaseException as error:  # also SystemExit: one model's load ends nobody else's server
+            if trace := self.tracebacks.new(error):
+                log.error("model %s cannot be loaded\n%s", self.id, trace)
+            raise ModelError(NOT_DEPLOYABLE, f"model {self.id} cannot be loaded: {text_of(error)}") from error
         return instance
 
     def find(self, shape: Shape, name: str) -> Method:
@@ -127,14 +144,16 @@ class Hosted:
         """Give the one answer to an item."""
         method = self.find("predict", item.method)
         if method.shape != "predict":
-            return join([answer async for answer in self.generate(item)])
+            async with contextlib.aclosing(self.generate(item)) as pieces:
+                return await join(pieces)
         await self.ready()
         typed = bool(item.method)
         if self._batcher is not None and method.name == "predict":
             return method.answer(await self._batcher.predict(item), typed)
         if method.is_async:
             async with self._slot():
-                return await method.answer_on_loop(await method.call(self._instance, item), typed)
+                with _CONTAINED:
+                    return await method.answer_on_loop(await method.call(self._instance, item), typed)
         answer: Answer = await self._in_slot(lambda: method.answer(method.call(self._instance, item), typed))
         return answer
 
@@ -143,7 +162,8 @@ class Hosted:
         values: Sequence[Any]
         if inspect.iscoroutinefunction(method):
             async with self._slot():
-                values = await method(items)
+                with _CONTAINED:
+                    values = await method(items)
         else:
             values = await self._in_slot(functools.partial(method, items))
         return values
@@ -162,10 +182,13 @@ class Hosted:
         await self.ready()
         typed = bool(item.method)
         if method.is_async:
-            async with self._slot(), contextlib.aclosing(method.call(self._instance, item)) as pieces:
-                async for piece in pieces:
-                    yield await method.answer_on_loop(piece, typed)
-            return
+            async with self._slot(), _closing(method.call, self._instance, item) as pieces:
+                while True:
+                    with _CONTAINED:
+                        if (piece := await anext(pieces, _END)) is _END:
+                            return
+                        answer = await method.answer_on_loop(piece, typed)
+                    yield answer
 
         def made() -> Iterator[Answer]:
             with contextlib.closing(_closable(method.call(self._instance, item))) as running:
@@ -196,15 +219,18 @@ class Hosted:
         await self.ready()
         answer_of = functools.partial(method.answer, typed=typed)
         if method.is_async:
-            running = method.call_stream(self._instance, feed.on_loop())
-            async with self._slot(), contextlib.aclosing(running) as values:
-                async for value in values:
-                    if method.heavy_answer and not isinstance(value, ModelError):
-                        input_id = feed.named(None)  # now: the model may go on while the answer is made
-                        yield input_id, await method.answer_on_loop(value, typed)
-                    else:
-                        yield feed.tag(value, answer_of)
-            return
+            tagged_answer: tuple[str, Answer | ModelError]
+            async with self._slot(), _closing(method.call_stream, self._instance, feed.on_loop()) as values:
+                while True:
+                    with _CONTAINED:
+                        if (value := await anext(values, _END)) is _END:
+                            return
+                        if method.heavy_answer and not isinstance(value, ModelError):
+                            input_id = feed.named(None)  # now: the model may go on while the answer is made
+                            tagged_answer = input_id, await method.answer_on_loop(value, typed)
+                        else:
+                            tagged_answer = feed.tag(value, answer_of)
+                    yield tagged_answer
         blocking = ToThread[Item](feed.capacity)
         pump = asyncio.create_task(feed.pump(blocking))
 
@@ -237,9 +263,10 @@ class Hosted:
             try:
                 result = await self._workers.run(close)
                 if inspect.isawaitable(result):
-                    await result
+                    with _CONTAINED:
+                        await result
             except Exception as error:
-                log.error("closing model %s failed: %s: %s", self.id, type(error).__name__, str(error))
+                log.error("closing model %s failed: %s", self.id, text_of(error))
         self._workers.close()
 
     @contextlib.asynccontextmanager
@@ -303,11 +330,22 @@ def _closable(pieces: Any) -> Any:
     return pieces if hasattr(pieces, "close") else (piece for piece in pieces)
 
 
+@contextlib.asynccontextmanager
+async def _closing(start: Callable[..., Any], *arguments: Any) -> AsyncIterator[Any]:
+    """Start a model's async generator, and close it at the end, whatever its own code raises meanwhile."""
+    with _CONTAINED:
+        running = aiter(start(*arguments))
+    try:
+        yield running
+    finally:
+        with _CONTAINED:
+            await running.aclose()
+
+
 def noted(error: Exception, hosted: Hosted) -> Exception:
-    """Log a failure that is the model's own; bad inputs are the caller's."""
-    if not isinstance(error, ModelError):
-        told = "".join(traceback.format_exception(error)).rstrip()  # as text: a record would keep the frames alive
-        log.error("model %s failed: %s: %s\n%s", hosted.id, type(error).__name__, str(error), told)
+    """Log a failure that is the model's own, with its traceback; bad inputs are the caller's."""
+    if not isinstance(error, ModelError) and (trace := hosted.tracebacks.new(error)):
+        log.error("model %s failed\n%s", hosted.id, trace)
     return error
 
 

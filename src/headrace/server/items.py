@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from headrace.config import INPUT_BYTES
-from headrace.server.envelope import INVALID_BYTES, INVALID_REQUEST, OVER_LIMIT, UNSUPPORTED
+from headrace.server.envelope import INVALID_ARGUMENT, INVALID_REQUEST, OVER_LIMIT, UNSUPPORTED
 from headrace.server.methods import ItemMethod, Method, method_name
 from headrace.server.model import Card, Item, ModelError, OutputConfig
 from headrace.server.params import output_config, plain_struct
 from headrace.v2 import resources_pb2, service_pb2
 
 KINDS = ("text", "image", "video", "audio")
-MAX_INPUTS = 128
 VIDEO_OVER_LIMIT = 31105
 
 
@@ -39,12 +38,10 @@ def settings(request: service_pb2.PostModelOutputsRequest, cancelled: threading.
     """Read the parameters and the output configuration of a request.
 
     Raises:
-        ModelError: 11102 for values that are not finite or out of range, and for too many inputs or none.
+        ModelError: 11102 for values that are not finite or out of range, and for no inputs.
     """
     if not request.inputs:
         raise ModelError(INVALID_REQUEST, "the request has no inputs")
-    if len(request.inputs) > MAX_INPUTS:
-        raise ModelError(INVALID_REQUEST, f"the request has {len(request.inputs)} inputs; at most {MAX_INPUTS}")
     info = request.model.model_version.output_info
     if not request.model.model_version.HasField("output_info"):
         info = request.model.output_info  # where older clients put it
@@ -55,7 +52,7 @@ async def make_item(wire: resources_pb2.Input, shared: Settings, method: Method,
     """Turn one input into an item for a method, fetching the URLs of the kinds that the model takes.
 
     Raises:
-        ModelError: 30300 nothing in it, 30101 nothing in it that the model takes, 30105 / 31105 too large, 11102 an
+        ModelError: 30104 nothing in it, 30101 nothing in it that the model takes, 30105 / 31105 too large, 11102 an
             argument is missing, and what the fetcher raises.
     """
     data, params, kinds = wire.data, shared.params, card.input_fields
@@ -70,7 +67,7 @@ async def make_item(wire: resources_pb2.Input, shared: Settings, method: Method,
     present = [kind for kind in KINDS if _present(data, kind)]
     more = any(descriptor.name not in (*KINDS, "metadata") for descriptor, _ in data.ListFields())
     if not present and not more:
-        raise ModelError(INVALID_BYTES, "the input is empty")
+        raise ModelError(INVALID_ARGUMENT, "the input is empty")
     taken = [kind for kind in present if kind in kinds]
     if not taken and not more:  # what else there is, such as an array, the model finds in `data`
         raise ModelError(UNSUPPORTED, f"the input holds {_and(present)}; model {card.id} takes {_and(kinds)}")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import stat
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -22,32 +23,45 @@ class ListenError(Exception):
     """The address cannot be used; the message is one line."""
 
 
-@contextlib.contextmanager
-def listening(server: grpc.aio.Server, options: Options) -> Iterator[str]:
-    """Bind the server; gives its address as clients write it: `http://host:port`, `https://...` or `unix:path`.
+class Place:
+    """Where a server listens; one that has ended there can be followed by another."""
 
-    A socket file is removed at the end, unless it is another server's by then; with it the empty folder that a client
-    made for its own server, as the client may have been killed.
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._file: tuple[int, int] | None = None
 
-    Raises:
-        ListenError: the port or the socket file is in use, or cannot be made.
-    """
-    if options.unix is None:
-        yield _bind_port(server, options)
-        return
-    address = _bind_socket_file(server, options.unix)
-    ours = _identity(options.unix)
-    try:
-        yield address
-    finally:
-        if ours == _identity(options.unix):
-            options.unix.unlink(missing_ok=True)
-        if options.watch_stdin and options.unix.parent.name.startswith("headrace-"):
+    def bind(self, server: grpc.aio.Server) -> str:
+        """Bind a server; gives its address as clients write it: `http://host:port`, `https://...` or `unix:path`.
+
+        Raises:
+            ListenError: the port or the socket file is in use, or cannot be made.
+        """
+        path = self._options.unix
+        if path is None:
+            address, port = _bind_port(server, self._options)
+            self._options = replace(self._options, port=port)  # a later server takes the same
+            return address
+        ours = self._file is not None and self._file == _identity(path)
+        address = _bind_socket_file(server, path, ours)
+        self._file = _identity(path)
+        return address
+
+    def leave(self) -> None:
+        """Remove the socket file, unless it is another server's by now.
+
+        With it goes the empty folder that a client made for its own server, as the client may have been killed.
+        """
+        path = self._options.unix
+        if path is None:
+            return
+        if self._file is not None and self._file == _identity(path):
+            path.unlink(missing_ok=True)
+        if self._options.watch_stdin and path.parent.name.startswith("headrace-"):
             with contextlib.suppress(OSError):  # not empty, or gone: only what a killed client has left behind goes
-                options.unix.parent.rmdir()
+                path.parent.rmdir()
 
 
-def _bind_port(server: grpc.aio.Server, options: Options) -> str:
+def _bind_port(server: grpc.aio.Server, options: Options) -> tuple[str, int]:
     host = f"[{options.host}]" if ":" in options.host and not options.host.startswith("[") else options.host
     address = f"{host}:{options.port}"
     try:
@@ -60,7 +74,7 @@ def _bind_port(server: grpc.aio.Server, options: Options) -> str:
         raise ListenError(f"cannot listen on {address}: {_reason(error, options)}") from error
     if not port:
         raise ListenError(f"cannot listen on {address}")
-    return f"{'https' if options.tls_cert else 'http'}://{host}:{port}"
+    return f"{'https' if options.tls_cert else 'http'}://{host}:{port}", port
 
 
 def _reason(error: Exception, options: Options) -> str:
@@ -75,17 +89,29 @@ def _reason(error: Exception, options: Options) -> str:
     return "the address or the certificate is not usable"
 
 
-def _bind_socket_file(server: grpc.aio.Server, path: Path) -> str:
+def _bind_socket_file(server: grpc.aio.Server, path: Path, ours: bool) -> str:
+    """Bind a server to a socket file; `ours`: the one that is there belongs to a server of ours that has ended.
+
+    gRPC removes the file that it made when it lets go of it, which may be after the next server has bound its own. So
+    the file is made under another name and moved into place.
+    """
+    fresh = path.with_name(f".{secrets.token_hex(4)}")
+    if len(os.fsencode(fresh)) > _LONGEST_PATH:
+        fresh = path
     try:
-        claim(path)
+        if not ours:
+            claim(path)
+        elif fresh == path:
+            path.unlink(missing_ok=True)
         before = os.umask(0o177)  # from its first moment only the owner can open it
         try:
-            bound = server.add_insecure_port(socket_address(path))
+            bound = server.add_insecure_port(socket_address(fresh))
         finally:
             os.umask(before)
         if not bound:
             raise ListenError(f"cannot listen on unix:{path}")
-        path.chmod(0o600)
+        fresh.chmod(0o600)
+        fresh.replace(path)
     except (RuntimeError, OSError) as error:
         raise ListenError(f"cannot listen on unix:{path}: {error}") from error
     return f"unix:{path}"
@@ -121,7 +147,7 @@ def claim(path: Path) -> None:
 def _identity(path: Path) -> tuple[int, int] | None:
     """Tell which file is at `path` now."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

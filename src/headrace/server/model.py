@@ -174,6 +174,12 @@ def to_answer(value: object) -> Answer:
         ModelError: 21313 with the type's name when it is none of these.
     """
     if isinstance(value, Answer):
+        if not isinstance(value.data, pb.Data):
+            raise ModelError(21313, f"the model's Answer holds {type(value.data).__name__}; it must be Data")
+        if not all(isinstance(n, int) and 0 <= n < 1 << 32 for n in (value.prompt_tokens, value.completion_tokens)):
+            raise ModelError(21313, "the model's Answer counts its tokens with something else than whole numbers")
+        if not isinstance(value.input_id, str | None):
+            raise ModelError(21313, f"the model's Answer names an input by {type(value.input_id).__name__}, not str")
         return value
     if isinstance(value, pb.Data):
         return Answer(value)

@@ -6,12 +6,18 @@ are therefore rewritten here, into a private pool; the default pool never sees a
 
 from __future__ import annotations
 
+from typing import Any
+
+import grpc
+import grpc.aio
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.message import Message
 
 from headrace.server.wire import METHODS, SERVICE
 from headrace.v2 import resources_pb2, service_pb2, status_pb2
 
 _API, _STATUS = "clarifai.api", "clarifai.api.status"
+_REFLECTION_V1 = "grpc.reflection.v1.ServerReflection"
 _FILES = {
     status_pb2.DESCRIPTOR.name: ("proto/clarifai/api/status/status.proto", _STATUS),
     resources_pb2.DESCRIPTOR.name: ("proto/clarifai/api/resources.proto", _API),
@@ -71,3 +77,47 @@ def _rewritten(serialized: bytes, status_names: set[str]) -> descriptor_pb2.File
                 server_streaming=method.shape != "unary",
             )
     return file
+
+
+class _Pool:
+    """A pool of descriptors that also finds a service's methods by name, which the library's reflection cannot."""
+
+    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> Any:
+        """Find the file of a message, an enum, a service or a method."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            service, _, method = symbol.rpartition(".")
+            found = self._pool.FindServiceByName(service)  # raises the same where it is none
+            if method not in found.methods_by_name:
+                raise
+            return found.file
+
+
+def add_reflection(server: grpc.aio.Server) -> None:
+    """Serve reflection, in both versions of its protocol: they differ in the package's name only."""
+    from grpc_health.v1 import health, health_pb2
+    from grpc_reflection.v1alpha import reflection, reflection_pb2
+    from grpc_reflection.v1alpha._async import ReflectionServicer
+
+    pool = official_pool()
+    for module in (health_pb2, reflection_pb2):
+        pool.AddSerializedFile(module.DESCRIPTOR.serialized_pb)
+    names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME, _REFLECTION_V1)
+    servicer = ReflectionServicer(names, pool=_Pool(pool))
+    request: type[Message] = reflection_pb2.ServerReflectionRequest
+    behaviour = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=request.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    for name in (reflection.SERVICE_NAME, _REFLECTION_V1):
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": behaviour}),)
+        )

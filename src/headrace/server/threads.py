@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
+from headrace.server.failures import ordinary
+
 T = TypeVar("T")
 
 _Job = tuple["Future[Any]", Callable[[], Any]]
@@ -66,8 +68,8 @@ class Workers:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function())
-                except BaseException as error:  # it belongs to whoever waits
-                    future.set_exception(error)
+                except BaseException as error:  # it belongs to whoever waits, as something that can be waited for
+                    future.set_exception(ordinary(error))
             del future, function, job
 
 

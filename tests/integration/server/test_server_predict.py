@@ -29,7 +29,7 @@ async def test_one_bad_input_of_a_batch_spoils_only_its_own_output(serve: Any) -
     assert response.status.code == 10010
     assert [(o.status.code, o.input.id, o.data.text.raw) for o in response.outputs] == [
         (10000, "i0", "a"),
-        (30300, "i1", ""),
+        (30104, "i1", ""),
         (10000, "i2", "c"),
     ]
 
@@ -37,8 +37,8 @@ async def test_one_bad_input_of_a_batch_spoils_only_its_own_output(serve: Any) -
 async def test_when_all_fail_alike_the_envelope_has_their_code(serve: Any) -> None:
     stub = await serve()
     response = await stub.predict(stub.request("", ""))
-    assert response.status.code == 30300
-    assert [o.status.code for o in response.outputs] == [30300, 30300]
+    assert response.status.code == 30104
+    assert [o.status.code for o in response.outputs] == [30104, 30104]
 
 
 class Picky:
@@ -164,7 +164,7 @@ async def test_other_data_than_the_four_kinds_reach_the_model(serve: Any) -> Non
     request.inputs.add().data.ndarray.shape.extend([2, 3])
     request.inputs.add().data.metadata.update({"only": "metadata"})
     response = await stub.predict(request)
-    assert [(o.status.code, o.data.text.raw) for o in response.outputs] == [(10000, "[2, 3]"), (30300, "")]
+    assert [(o.status.code, o.data.text.raw) for o in response.outputs] == [(10000, "[2, 3]"), (30104, "")]
 
 
 class Broken:

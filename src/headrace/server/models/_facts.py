@@ -48,7 +48,10 @@ class Observer:
     """The classifier, the object and face detectors and the reader, used together."""
 
     def __init__(self) -> None:
-        from headrace.server.models._shared import faces, namer, reader, yolo
+        from headrace.server.models.classifier import namer
+        from headrace.server.models.detector import yolo
+        from headrace.server.models.faces import faces
+        from headrace.server.models.ocr import reader
 
         self._namer, self._yolo, self._faces, self._reader = namer(), yolo(), faces(), reader()
 

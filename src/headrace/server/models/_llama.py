@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from headrace.server import weights
 from headrace.server.model import ModelError
+from headrace.server.models._once import Once
 from headrace.server.models._onnx import few_threads
 
 SMOLLM2 = "smollm2-135m-instruct"  # the model that is used with it: a name in the table of weights
@@ -139,6 +141,10 @@ class Llama:
         finally:
             left.set()
             finished.wait()  # so that a model's slot is free once its generator has ended
+
+
+#: The engine that all models of it share; its weights are fetched first where they are missing.
+smollm2 = Once(lambda: Llama(weights.ensure(SMOLLM2)))
 
 
 def _token(word: str, tokens: Iterable[str]) -> str:

@@ -7,6 +7,22 @@ from headrace.server.model import Item, ModelError
 INVALID_PARAMETER = 11102
 INVALID_ARGUMENT = 30104
 
+_SWITCHES = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _of_text(value: object) -> object:
+    """Read a number that came as a text, as the official examples send them; anything else stays what it is."""
+    if not isinstance(value, str) or len(value) > 40:
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        pass
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
 
 def words(item: Item) -> str:
     """Give the item's text.
@@ -20,7 +36,7 @@ def words(item: Item) -> str:
 
 
 def number(item: Item, name: str, default: float, low: float, high: float) -> float:
-    """Read a number among the inference parameters; null counts as not given.
+    """Read a number among the inference parameters; null counts as not given, "0.7" as 0.7.
 
     Raises:
         ModelError: 11102 when it is no number or outside `low`..`high`.
@@ -28,13 +44,14 @@ def number(item: Item, name: str, default: float, low: float, high: float) -> fl
     value = item.params.get(name)
     if value is None:
         return default
+    value = _of_text(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:  # NaN is outside
         raise ModelError(INVALID_PARAMETER, f"parameter {name} must be a number from {low:g} to {high:g}")
     return float(value)
 
 
 def whole(item: Item, name: str, default: int, low: int, high: int) -> int:
-    """Read a whole number among the inference parameters; null counts as not given, and "1024" as 1024.
+    """Read a whole number among the inference parameters; null counts as not given, "1024" as 1024.
 
     Raises:
         ModelError: 11102 when it is no whole number or outside `low`..`high`.
@@ -42,7 +59,8 @@ def whole(item: Item, name: str, default: int, low: int, high: int) -> int:
     value = item.params.get(name)
     if value is None:
         return default
-    if isinstance(value, str) and value.isdecimal() and len(value) < 20:  # the documents' command lines quote widths
+    value = _of_text(value)
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ModelError(INVALID_PARAMETER, f"parameter {name} must be a whole number from {low} to {high}")
@@ -70,6 +88,8 @@ def flag(item: Item, name: str) -> bool:
         ModelError: 11102 when it is neither true nor false.
     """
     value = item.params.get(name)
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        value = _SWITCHES.get(str(value).strip().casefold(), value)
     if value is not None and not isinstance(value, bool):
         raise ModelError(INVALID_PARAMETER, f"parameter {name} must be true or false")
     return bool(value)

@@ -40,10 +40,11 @@ class Answerer:
         sample=("headrace predict --local --model_id facts-to-answer --file_path coffee.jpg 'What drink is this?'"),
         weights=(*Caption.card.weights, SMOLLM2),
     )
+    accepts: tuple[str, ...] = ("max_tokens", "temperature", "top_k", "top_p", "seed")
 
     def load(self) -> None:
         """Load the parts."""
-        from headrace.server.models._shared import smollm2
+        from headrace.server.models._llama import smollm2
 
         self._observer = Observer()
         self._llama: Llama = smollm2()

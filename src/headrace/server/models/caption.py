@@ -28,6 +28,7 @@ class Caption:
         sample="headrace predict --local --model_id facts-to-caption --file_path coffee.jpg",
         weights=(faces.WEIGHTS,),
     )
+    accepts: tuple[str, ...] = ()
 
     def load(self) -> None:
         """Load the parts."""

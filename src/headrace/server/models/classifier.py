@@ -8,6 +8,7 @@ from headrace.server import model
 from headrace.server.model import Answer, Card, Item
 from headrace.server.models._data import labels, shipped
 from headrace.server.models._images import picture
+from headrace.server.models._once import Once
 from headrace.server.models._onnx import Network, threads
 
 if TYPE_CHECKING:
@@ -62,6 +63,10 @@ class Namer:
         return self.names[best], float(values[best])
 
 
+#: The one that all models share.
+namer = Once(Namer)
+
+
 class Classifier:
     """Say what the picture's main subject is: concepts with probabilities that add up to 1, the best 20.
 
@@ -81,11 +86,11 @@ class Classifier:
         weak_at="people (ImageNet has no such class), several subjects in one picture, drawings, text",
         sample="headrace predict --local --model_id efficientnet-lite0 --file_path cat.jpg",
     )
+    accepts: tuple[str, ...] = ()
     concurrency = threads()
 
     def load(self) -> None:
         """Open the network and the labels."""
-        from headrace.server.models._shared import namer
 
         self._namer = namer()
 

@@ -8,6 +8,7 @@ from headrace.server import model
 from headrace.server.model import Answer, Box, Card, Item
 from headrace.server.models._data import labels, shipped
 from headrace.server.models._images import picture
+from headrace.server.models._once import Once
 from headrace.server.models._onnx import Network, threads
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class Yolo:
             if x1 > x0 and y1 > y0:
                 found.append(Box(self._names[int(classes[i])], float(values[i]), y0, x0, y1, x1))
         return found
+
+
+#: The one that all models share.
+yolo = Once(Yolo)
 
 
 def keep(corners: NDArray[np.floating], values: NDArray[np.floating], classes: NDArray[np.integer]) -> list[int]:
@@ -107,11 +112,11 @@ class Detector:
         weak_at="small or crowded objects, close-ups; it finds nothing in many pictures (33 % mAP-50 on COCO)",
         sample="headrace predict --local --model_id yolov3-tiny --file_path coffee.jpg",
     )
+    accepts: tuple[str, ...] = ()
     concurrency = threads()
 
     def load(self) -> None:
         """Open the network."""
-        from headrace.server.models._shared import yolo
 
         self._yolo = yolo()
 

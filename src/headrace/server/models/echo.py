@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator
 
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item, ModelError
+from headrace.server.models._params import number, whole
+
+MAX_ANSWER_BYTES = 64 << 20
 
 
 class Echo:
@@ -34,13 +37,13 @@ class Echo:
     async def predict(self, item: Item) -> Answer:
         """Answer with the whole text at once."""
         said = _said(item)
-        await asyncio.sleep(_number(item, "delay", 0, 0, 60))
+        await asyncio.sleep(number(item, "delay", 0, 0, 60))
         words = len(said.split())
         return model.text(said, prompt_tokens=words, completion_tokens=words)
 
     async def generate(self, item: Item) -> AsyncIterator[Answer]:
         """Answer with one word after the other, the space before a word belonging to it."""
-        delay = _number(item, "delay", 0, 0, 60)
+        delay = number(item, "delay", 0, 0, 60)
         for position, word in enumerate(_said(item).split(" ")):
             await asyncio.sleep(delay)
             yield model.text(word if position == 0 else f" {word}", completion_tokens=1)
@@ -48,7 +51,7 @@ class Echo:
 
 def _said(item: Item) -> str:
     if "fail" in item.params:
-        raise ModelError(int(_number(item, "fail", 0, 1, 99999)), "asked to fail")
+        raise ModelError(whole(item, "fail", 0, 1, 99999), "asked to fail")
     if item.params.get("show"):
         config = {name: getattr(item.config, name) for name in item.config.__slots__}
         return json.dumps({"params": dict(item.params), "config": config}, sort_keys=True)
@@ -56,11 +59,7 @@ def _said(item: Item) -> str:
     parts = [f"{kind} of {len(data)} bytes" for kind, data in media.items() if data is not None]
     if item.text is not None:
         parts.append(item.text)
-    return " ".join([" ".join(parts)] * int(_number(item, "repeat", 1, 1, 10_000)))
-
-
-def _number(item: Item, name: str, default: float, low: float, high: float) -> float:
-    value = item.params.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ModelError(11102, f"{name} must be a number from {low:g} to {high:g}")
-    return value
+    said, times = " ".join(parts), whole(item, "repeat", 1, 1, 10_000)
+    if times > 1 and (len(said.encode()) + 1) * times > MAX_ANSWER_BYTES:
+        raise ModelError(11102, f"the answer would have more than {MAX_ANSWER_BYTES >> 20} MB; repeat it less often")
+    return " ".join([said] * times)

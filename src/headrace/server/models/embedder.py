@@ -27,11 +27,12 @@ class ImageEmbedder:
         weak_at="telling people or texts apart; it was trained to name objects, not to compare pictures with words",
         sample="headrace predict --local --model_id efficientnet-lite0-embedding --file_path cat.jpg -o json",
     )
+    accepts: tuple[str, ...] = ()
     concurrency = threads()
 
     def load(self) -> None:
         """Open the network."""
-        from headrace.server.models._shared import namer
+        from headrace.server.models.classifier import namer
 
         self._namer = namer()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.server import model, weights
 from headrace.server.model import Answer, Box, Card, Item
 from headrace.server.models._images import picture
+from headrace.server.models._once import Once
 from headrace.server.models._onnx import Network, threads
 
 if TYPE_CHECKING:
@@ -87,6 +88,10 @@ class Faces:
         return _moved(boxes, shift[good])
 
 
+#: The one that all models share.
+faces = Once(Faces)
+
+
 def keep(boxes: Boxes, most_shared: float, of_smaller: bool = False) -> Boxes:
     """Choose the best of boxes that overlap, best first; columns after the fifth go along.
 
@@ -157,11 +162,11 @@ class FaceDetector:
         sample="headrace predict --local --model_id mtcnn-faces --file_path astronaut.jpg",
         weights=(WEIGHTS,),
     )
+    accepts: tuple[str, ...] = ()
     concurrency = threads()
 
     def load(self) -> None:
         """Check the weights and open the networks."""
-        from headrace.server.models._shared import faces
 
         self._faces = faces()
 

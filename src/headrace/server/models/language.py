@@ -30,6 +30,7 @@ class Language:
         weak_at="texts of one or two words, mixed languages, close relatives such as Croatian and Serbian",
         sample="headrace predict --local --model_id language-lid176 --bytes 'Guten Morgen!' --input_type text",
     )
+    accepts: tuple[str, ...] = ()
 
     def load(self) -> None:
         """Read the model that lies in the package; the larger one, which would be downloaded, is never asked for."""

@@ -40,6 +40,7 @@ class LanguageModel:
         sample="headrace generate --local --model_id smollm2-135m-instruct --bytes 'What is a headrace?'",
         weights=(SMOLLM2,),
     )
+    accepts: tuple[str, ...] = ()
     concurrency = PARALLEL
     parameters: ClassVar[dict[str, Any]] = {
         "max_tokens": 256,
@@ -53,7 +54,7 @@ class LanguageModel:
 
     def load(self) -> None:
         """Check the weights and load them."""
-        from headrace.server.models._shared import smollm2
+        from headrace.server.models._llama import smollm2
 
         self._llama = smollm2()
 

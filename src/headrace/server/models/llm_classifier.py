@@ -45,11 +45,12 @@ class PromptClassifier:
         ),
         weights=(SMOLLM2,),
     )
+    accepts: tuple[str, ...] = ("classes", "scores")
     concurrency = 2
 
     def load(self) -> None:
         """Check the weights and load them."""
-        from headrace.server.models._shared import smollm2
+        from headrace.server.models._llama import smollm2
 
         self._llama = smollm2()
         self._plain = functools.lru_cache(32)(self._plain_scores)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item
 from headrace.server.models._images import picture
+from headrace.server.models._once import Once
 from headrace.server.models._onnx import few_threads
 from headrace.server.models._params import flag
 from headrace.v2 import resources_pb2 as pb
@@ -66,6 +67,10 @@ class Reader:
         return lines
 
 
+#: The one that all models share.
+reader = Once(Reader)
+
+
 class Ocr:
     """Read the text in a picture: `text.raw`, a line a line.
 
@@ -86,10 +91,10 @@ class Ocr:
         weak_at="handwriting, faint or strongly slanted text, lines that mix typefaces",
         sample="headrace predict --local --model_id pp-ocrv6 --file_path page.png",
     )
+    accepts: tuple[str, ...] = ("regions",)
 
     def load(self) -> None:
         """Open the networks that lie in the package."""
-        from headrace.server.models._shared import reader
 
         self._reader = reader()
 

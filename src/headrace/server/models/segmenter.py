@@ -47,11 +47,13 @@ class Segmenter:
         sample="headrace predict --local --model_id selfie-segmentation --file_path astronaut.jpg --save .",
         weights=(faces.WEIGHTS,),
     )
+    accepts: tuple[str, ...] = ()
     concurrency = threads()
 
     def load(self) -> None:
         """Open the networks."""
-        from headrace.server.models._shared import faces, yolo
+        from headrace.server.models.detector import yolo
+        from headrace.server.models.faces import faces
 
         self._network = Network(shipped("models/selfie-segmentation.onnx"))
         self._faces, self._yolo = faces(), yolo()

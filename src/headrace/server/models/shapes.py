@@ -50,6 +50,7 @@ class ShapesToImage:
             " --bytes 'a large red circle on the left and a small blue star on the right'"
         ),
     )
+    accepts: tuple[str, ...] = ("width", "height", "seed")
     concurrency = threads()
 
     def load(self) -> None:

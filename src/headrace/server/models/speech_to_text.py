@@ -33,6 +33,7 @@ class SpeechToText:
         sample="headrace predict --local --model_id whisper-tiny-en --file_path speech.wav",
         weights=(WEIGHTS,),
     )
+    accepts: tuple[str, ...] = ("temperature",)
 
     def load(self) -> None:
         """Check the weights and load them."""

@@ -31,6 +31,7 @@ class Sentiment:
         weak_at="sarcasm, feelings that no single word shows, languages other than English",
         sample="headrace predict --local --model_id vader-sentiment --bytes 'I love this!' --input_type text",
     )
+    accepts: tuple[str, ...] = ()
 
     def load(self) -> None:
         """Read the word list."""

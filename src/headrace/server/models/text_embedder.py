@@ -63,6 +63,7 @@ class TextEmbedder:
         sample="headrace predict --local --model_id minilm-l6-v2 --bytes 'A cat sleeps.' --input_type text -o json",
         weights=(NETWORK, TOKENIZER),
     )
+    accepts: tuple[str, ...] = ()
 
     def load(self) -> None:
         """Check the weights and load them."""

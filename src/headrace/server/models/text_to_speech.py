@@ -38,6 +38,7 @@ class TextToSpeech:
         weak_at="other languages, unusual names, feelings in the voice",
         sample="headrace predict --local --model_id hibari-tts --bytes 'Hello there.' --input_type text --save .",
     )
+    accepts: tuple[str, ...] = ("speed", "seed")
 
     def load(self) -> None:
         """Load the voice that lies in the package; the others, which would be downloaded, are never asked for."""

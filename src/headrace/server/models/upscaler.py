@@ -37,6 +37,7 @@ class Upscaler:
         weak_at="inventing detail: on photos 1 dB better than bicubic where there are edges, no better on fur",
         sample="headrace predict --local --model_id acnet-upscaler --file_path cat.jpg --save .",
     )
+    accepts: tuple[str, ...] = ("width",)
 
     def load(self) -> None:
         """Make the processor."""

@@ -37,7 +37,7 @@ class VideoDetector:
 
     def load(self) -> None:
         """Open the network."""
-        from headrace.server.models._shared import yolo
+        from headrace.server.models.detector import yolo
 
         self._yolo = yolo()
 

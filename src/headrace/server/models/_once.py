@@ -1,17 +1,10 @@
-"""Loaded once for all models that use it: the language model, the detector, the readers."""
+"""Something made once for all models that use it: the language model, the detector, the readers."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
-
-from headrace.server import weights
-from headrace.server.models._llama import SMOLLM2, Llama
-from headrace.server.models.classifier import Namer
-from headrace.server.models.detector import Yolo
-from headrace.server.models.faces import Faces
-from headrace.server.models.ocr import Reader
 
 T = TypeVar("T")
 
@@ -30,10 +23,3 @@ class Once(Generic[T]):
             if not self._made:
                 self._made.append(self._make())
             return self._made[0]
-
-
-smollm2 = Once(lambda: Llama(weights.ensure(SMOLLM2)))
-yolo = Once(Yolo)
-reader = Once(Reader)
-faces = Once(Faces)
-namer = Once(Namer)

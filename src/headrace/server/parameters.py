@@ -1,0 +1,49 @@
+"""Which inference parameters a model knows: a name that it does not know is refused, with the nearest one."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from headrace.server.envelope import INVALID_REQUEST
+from headrace.server.model import ModelError
+
+log = logging.getLogger(__name__)
+
+#: Names of the protocol's documents. The hosted API takes them for any model, so they are never refused.
+DOCUMENTED = frozenset(
+    ("temperature", "max_tokens", "top_k", "top_p", "prompt_template", "system_prompt", "width", "seed")
+)
+
+
+def parameters_of(cls: type) -> frozenset[str] | None:
+    """Give the names that a class lists as `accepts`, or None where it lists none: any name may be meant."""
+    names = getattr(cls, "accepts", None)
+    return None if names is None else frozenset((*names, *getattr(cls, "parameters", ())))
+
+
+def check_names(given: Mapping[str, Any], known: Iterable[str], model_id: str) -> None:
+    """Refuse names that a model does not know.
+
+    Raises:
+        ModelError: 11102 with the nearest name that it knows.
+    """
+    known = sorted(known)
+    for name in given:
+        if name in known:
+            continue
+        if name in DOCUMENTED:
+            _ignored(name, model_id)
+            continue
+        near = difflib.get_close_matches(name, [*known, *(DOCUMENTED if not known else ())], 1, 0.6)
+        hint = f"; did you mean {near[0]}?" if near else f"; it has {', '.join(known) or 'none'}"
+        raise ModelError(INVALID_REQUEST, f"model {model_id} has no parameter {name[:100]}{hint}")
+
+
+@cache
+def _ignored(name: str, model_id: str) -> None:
+    """Say once that a documented parameter means nothing to a model."""
+    log.info("model %s has no use for the parameter %s and ignores it", model_id, name)

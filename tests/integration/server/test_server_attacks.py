@@ -1,0 +1,259 @@
+"""What strangers send: it ends nothing, keeps nobody out, and costs no more than it is worth."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import h2.config
+import h2.connection
+import h2.events
+import h2.settings
+import pytest
+
+from headrace.server.requests import MAX_FIELDS, MAX_INPUTS
+from headrace.v2 import service_pb2 as pb
+
+PREDICT = "/clarifai.api.V2/PostModelOutputs"
+GENERATE = "/clarifai.api.V2/GenerateModelOutputs"
+STREAM = "/clarifai.api.V2/StreamModelOutputs"
+REQUEST = {":method": "POST", ":scheme": "http", ":path": PREDICT, ":authority": "x"}
+GRPC = {"te": "trailers", "content-type": "application/grpc"}
+
+
+async def connected(place: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a server that may be on its way back."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                return await asyncio.open_unix_connection(place)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
+
+
+async def send_raw(place: Path, headers: list[tuple[bytes, bytes]], body: bytes | None = None) -> None:
+    """Send one HTTP/2 request with headers that no client would send, and wait for any reaction."""
+    reader, writer = await connected(place)
+    config = h2.config.H2Configuration(
+        header_encoding=None, validate_outbound_headers=False, normalize_outbound_headers=False
+    )
+    connection = h2.connection.H2Connection(config)
+    connection.initiate_connection()
+    connection.send_headers(1, headers, end_stream=body is None)
+    if body is not None:
+        connection.send_data(1, body, end_stream=True)
+    writer.write(connection.data_to_send())
+    await writer.drain()
+    ends = (h2.events.StreamEnded, h2.events.StreamReset, h2.events.ConnectionTerminated)
+    with contextlib.suppress(TimeoutError, h2.exceptions.ProtocolError):
+        async with asyncio.timeout(0.5):
+            while data := await reader.read(65536):
+                if any(isinstance(event, ends) for event in connection.receive_data(data)):
+                    break
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
+def headers(changed: dict[str, bytes | None] | None = None, **more: bytes) -> list[tuple[bytes, bytes]]:
+    """Make a request's headers: some of the usual ones changed or (None) left out, others added."""
+    fields: dict[str, Any] = {**REQUEST, **GRPC, **(changed or {}), **more}
+    return [(k.encode(), v if isinstance(v, bytes) else v.encode()) for k, v in fields.items() if v is not None]
+
+
+ODD = {
+    "a path that is not UTF-8": headers({":path": b"/\xff"}),
+    "a long path that is not UTF-8": headers({":path": b"/clarifai.api.V2/" + b"\xfe" * 4000}),
+    "an overlong encoding in the path": headers({":path": b"/\xc0\xaf"}),
+    "a surrogate in the path": headers({":path": b"/\xed\xa0\x80"}),
+    "an empty path": headers({":path": b""}),
+    "no path": headers({":path": None}),
+    "a path of one zero byte": headers({":path": b"/\x00"}),
+    "no content type": headers({"content-type": None}),
+    "another content type": headers({"content-type": b"text/html\xff"}),
+    "GET": headers({":method": b"GET"}),
+    "a method that is none": headers({":method": b"\xff\xfe"}),
+    "an authority that is not UTF-8": headers({":authority": b"\xff"}),
+    "a value that is not UTF-8": headers(authorization=b"Key \xff\xfe"),
+    "a request id prefix that is not UTF-8": headers({"x-clarifai-request-id-prefix": b"\xff\xfe"}),
+    "a name that is not ASCII": [*headers(), (b"x-\xff", b"y")],
+    "a binary header that is no base64": headers({"x-thing-bin": b"\xff\xff!"}),
+    "huge metadata": headers(big=b"x" * 60_000),
+    "a timeout that is none": headers({"grpc-timeout": b"\xff"}),
+    "an encoding that is none": headers({"grpc-encoding": b"\xff"}),
+}
+
+
+@pytest.mark.parametrize("odd", ODD, ids=list(ODD))
+async def test_no_odd_header_stops_the_server(serve: Any, tmp_path: Path, odd: str) -> None:
+    stub = await serve()
+    await stub.predict(stub.request("before"))
+    for body in (None, b"\x00\x00\x00\x00\x00"):
+        await send_raw(tmp_path / "s", ODD[odd], body)
+    began = time.monotonic()
+    response = await stub.predict(stub.request("after"), timeout=10, wait_for_ready=True)
+    assert response.outputs[0].data.text.raw == "after"
+    assert time.monotonic() - began < 5
+
+
+async def test_a_call_that_runs_outlives_the_listener(serve: Any, tmp_path: Path, caplog: Any) -> None:
+    stub = await serve()
+    running = stub.stream()
+    await running.write(stub.request("one"))
+    assert (await running.read()).outputs[0].data.text.raw == "one"
+    for _ in range(3):
+        await send_raw(tmp_path / "s", ODD["a path that is not UTF-8"])
+    async with grpc.aio.insecure_channel(f"unix:{tmp_path / 's'}") as channel:
+        predict = channel.unary_unary(
+            PREDICT, pb.PostModelOutputsRequest.SerializeToString, pb.MultiOutputResponse.FromString
+        )
+        assert (await predict(stub.request("new"), timeout=10, wait_for_ready=True)).status.code == 10000
+    await running.write(stub.request("two"))
+    assert (await running.read()).outputs[0].data.text.raw == "two"
+    running.cancel()
+    assert "listening on" in caplog.text
+
+
+async def raw_call(stub: Any, method: str, messages: Any, metadata: Any = None) -> list[pb.MultiOutputResponse]:
+    """Send bytes as messages on a stream of any method, and give what is answered."""
+    call = stub.channel.stream_stream(method, None, pb.MultiOutputResponse.FromString)(messages, metadata=metadata)
+    return [response async for response in call]
+
+
+EMPTY_INPUT = b"\x22\x00"
+MANY = {
+    "inputs": pb.PostModelOutputsRequest(model_id="echo").SerializeToString() + EMPTY_INPUT * 5_000_000,
+    "just too many inputs": pb.PostModelOutputsRequest(model_id="echo").SerializeToString()
+    + EMPTY_INPUT * (MAX_INPUTS + 1),
+    "what is in one input": b"",
+    "unknown fields": b"\xf8\x07\x00" * (MAX_FIELDS + 1),
+    "unknown messages": b"\xfa\x07\x00" * (MAX_FIELDS + 1),
+}
+
+
+def _concepts() -> bytes:
+    request = pb.PostModelOutputsRequest(model_id="echo")
+    request.inputs.add().data.concepts.add()
+    inner = request.inputs[0].data.SerializeToString() * 2_000_000
+    data = b"\x12" + _varint(len(inner)) + inner
+    return b"\x22" + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    made = bytearray()
+    while value > 127:
+        made.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*made, value])
+
+
+MANY["what is in one input"] = _concepts()
+
+
+@pytest.mark.parametrize("method", [PREDICT, GENERATE, STREAM])
+@pytest.mark.parametrize("many", MANY, ids=list(MANY))
+async def test_a_request_is_counted_before_it_becomes_objects(serve: Any, many: str, method: str) -> None:
+    stub = await serve()
+    await stub.predict(stub.request("warm"))
+
+    async def messages() -> AsyncIterator[bytes]:
+        yield MANY[many]
+
+    longest = 0.0
+    done = asyncio.Event()
+
+    async def watch() -> None:
+        nonlocal longest
+        while not done.is_set():
+            began = time.monotonic()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.monotonic() - began)
+
+    watching = asyncio.create_task(watch())
+    (response,) = await raw_call(stub, method, messages())
+    done.set()
+    await watching
+    assert response.status.code == 11102
+    assert not response.outputs
+    assert longest < 1.0  # it was 57 seconds
+
+
+async def test_a_stranger_is_refused_before_anything_is_read(serve: Any) -> None:
+    stub = await serve(require_pat="secret")
+    read = 0
+
+    async def messages() -> AsyncIterator[bytes]:
+        nonlocal read
+        for _ in range(1000):
+            read += 1
+            yield bytes(1 << 20)
+
+    for method in (PREDICT, GENERATE, STREAM, "/clarifai.api.V2/GetModel"):
+        call = stub.channel.stream_stream(method, None, pb.MultiOutputResponse.FromString)(messages())
+        response = await call.read()
+        assert response.status.code == 11008
+        assert response.status.details == "Invalid API key or Invalid API key/application pair"
+        call.cancel()
+    assert read < 40
+
+
+async def test_strangers_and_silent_streams_take_no_place(serve: Any) -> None:
+    stub = await serve(require_pat="secret", max_calls=2)
+    known = [("authorization", "Key secret")]
+    silent = [stub.stream() for _ in range(8)]
+    waiting = [stub.stream(metadata=known) for _ in range(8)]
+    for call in silent:
+        assert (await call.read()).status.code == 11008
+    assert (await stub.predict(stub.request("hi"), metadata=known)).status.code == 10000
+    for call in (*silent, *waiting):
+        call.cancel()
+
+
+async def test_places_come_back_however_a_call_ends(serve: Any) -> None:
+    stub = await serve(max_calls=3)
+    for _ in range(5):
+        calls = [stub.predict(stub.request("x" * 100_000, delay=30)) for _ in range(3)]
+        await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+    async with asyncio.timeout(10):
+        while (await stub.predict(stub.request("hi"))).status.code != 10000:
+            await asyncio.sleep(0.05)
+        responses = await asyncio.gather(*(stub.predict(stub.request("hi", delay=0.1)) for _ in range(3)))
+    assert [response.status.code for response in responses] == [10000] * 3
+
+
+async def test_a_message_that_is_no_request_fails_alone(serve: Any) -> None:
+    stub = await serve()
+    broken = stub.request("xy").SerializeToString().replace(b"xy", b"\xff\xfe")
+
+    async def messages() -> AsyncIterator[bytes]:
+        for data in (
+            b"\xff\xff",
+            stub.request("one").SerializeToString(),
+            broken,
+            stub.request("two").SerializeToString(),
+        ):
+            yield data
+
+    responses = await raw_call(stub, STREAM, messages())
+    assert [response.status.code for response in responses] == [11100, 10000, 11100, 10000]
+    assert "UTF-8" in responses[2].status.details
+
+
+async def test_an_answer_over_the_limit_is_that_inputs_own_error(serve: Any) -> None:
+    class Large:
+        def predict(self, item: Any) -> str:
+            return "x" * int(item.text)
+
+    stub = await serve(Large)
+    response = await stub.predict(stub.request("3", str(140 << 20), "5", model="large"))
+    assert [output.status.code for output in response.outputs] == [10000, 11102, 10000]
+    echoed = await stub.predict(stub.request("x" * 50_000, repeat=10_000))
+    assert echoed.status.code == 11102
