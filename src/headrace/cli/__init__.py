@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 TYPE_CHECKING = False  # checkers know the name; until `main` runs, an interrupt would show a traceback
@@ -18,6 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None: those of this process.
     """
     try:
+        _open_standard_streams()
         try:
             import click  # noqa: F401
         except ModuleNotFoundError:
@@ -28,3 +30,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(argv)
     except KeyboardInterrupt:  # while something is imported: nothing has begun
         return 130
+
+
+def _open_standard_streams() -> None:
+    """Open the null device where stdin, stdout or stderr is closed.
+
+    The next file or socket would get its number otherwise, and take what is meant for the stream.
+    """
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "r" if descriptor == 0 else "w", closefd=False))  # noqa: SIM115
