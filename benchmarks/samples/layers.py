@@ -22,8 +22,6 @@ ANSWER = ENVELOPE + OUTPUT
 class NullCall:
     """A call that has an answer for each message, or all tokens for the first; a `Call`."""
 
-    reading = False
-
     def __init__(self, tokens: bool) -> None:
         self._tokens = tokens
         self._answers: deque[bytes] = deque()
@@ -64,9 +62,11 @@ class NullTransport:
     """A connection that is always there; a `Transport`."""
 
     healthy = True
+    survives_fork = True
+    max_streams: int | None = None
 
     def __init__(self, target: Target, options: Transmission) -> None:
-        pass
+        self.on_max_streams: Callable[[], object] | None = None
 
     async def connect(self, timeout: float) -> None:
         """Be connected."""
@@ -75,12 +75,22 @@ class NullTransport:
         """Answer."""
         return ANSWER
 
-    def open(self, method: str, metadata: Metadata) -> NullCall:
+    def open(
+        self,
+        method: str,
+        metadata: Metadata,
+        *,
+        timeout: float | None = None,
+        first: Sequence[Buffer] | None = None,
+    ) -> NullCall:
         """Open a call."""
         return NullCall(tokens=method == GENERATE)
 
     async def close(self, grace: float) -> None:
         """Have nothing to close."""
+
+    def discard(self) -> None:
+        """Have nothing to let go of."""
 
 
 async def unary(model: Model, item: str | Input, given: Arguments, look: bool) -> None:

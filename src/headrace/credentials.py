@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.errors import ConfigError
 from headrace.target import DEFAULT_BASE, Target
+from headrace.texts import keep_secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class Credentials:
         for name, value in (("pat", self.pat), ("token", self.token)):
             if value is not None and not _plain(value):
                 raise ConfigError(f"{name} holds characters that cannot stand in a header; copy it again")
+            if value:
+                keep_secret(value)
 
     def __bool__(self) -> bool:
         return bool(self.pat or self.token)

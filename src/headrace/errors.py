@@ -90,7 +90,10 @@ class TransportError(HeadraceError):
         attempt: how many attempts were made (1 for the first).
         status: the gRPC status name, such as "UNAVAILABLE", or "" where the failure is local.
         unprocessed: the server surely never saw the call, so sending it again is harmless.
+        permanent: trying again cannot help: what answered is not what was expected.
+        http_status: what a proxy answered instead of a gRPC status, such as 504, or None.
         retry_after: the server's hint in seconds, or None.
+        details: the peer's own text, or the wire's, "" when none; longer than the message has room for.
     """
 
     def __init__(
@@ -101,14 +104,20 @@ class TransportError(HeadraceError):
         attempt: int = 1,
         status: str = "",
         unprocessed: bool = False,
+        permanent: bool = False,
+        http_status: int | None = None,
         retry_after: float | None = None,
+        details: str = "",
     ) -> None:
         super().__init__(message)
         self.target = target
         self.attempt = attempt
         self.status = status
         self.unprocessed = unprocessed
+        self.permanent = permanent
+        self.http_status = http_status
         self.retry_after = retry_after
+        self.details = details
 
 
 class ConnectFailed(TransportError):

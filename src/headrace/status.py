@@ -9,6 +9,7 @@ import enum
 import types
 
 from headrace import errors
+from headrace.texts import SHOWN, masked, received, shortened
 
 
 class Kind(enum.Enum):
@@ -118,11 +119,21 @@ _GRPC: dict[str, Kind] = {
     "INTERNAL": Kind.AMBIGUOUS,
 }
 
-_TOO_LARGE = (
-    "larger than max",
-    "message too large",
-    "metadata size exceeds",
-)  # the other meaning of RESOURCE_EXHAUSTED
+#: What an HTTP status asks for, where a proxy answered with it instead of gRPC; others: `Kind.AMBIGUOUS` from 500 on,
+#: `Kind.INVALID` below.
+_HTTP: dict[int, Kind] = {
+    401: Kind.AUTH,
+    403: Kind.PERMISSION,
+    407: Kind.AUTH,
+    408: Kind.AMBIGUOUS,
+    413: Kind.TOO_LARGE,
+    425: Kind.TRANSIENT,
+    429: Kind.THROTTLE,
+    431: Kind.TOO_LARGE,
+    502: Kind.CONNECTION,
+    503: Kind.THROTTLE,  # what proxies that limit requests answer as well
+    504: Kind.AMBIGUOUS,  # the server may be working on it
+}
 
 
 def kind(code: int) -> Kind:
@@ -143,6 +154,10 @@ def kind_of(error: BaseException) -> Kind:
     if isinstance(error, errors.TransportError):
         if error.unprocessed:
             return Kind.UNPROCESSED
+        if error.http_status is not None:
+            return http_kind(error.http_status)
+        if error.permanent:
+            return Kind.INVALID
         return Kind.CONNECT if isinstance(error, errors.ConnectFailed) else Kind.CONNECTION
     return Kind.UNKNOWN
 
@@ -151,6 +166,11 @@ def fatal(error: BaseException) -> bool:
     """Tell whether a failure ends a whole stream; what concerns an input (3xxxx) never does."""
     code = getattr(error, "code", None)
     return kind_of(error) in FATAL and not (code is not None and 30000 <= code < 32000)
+
+
+def http_kind(http_status: int) -> Kind:
+    """Tell what an HTTP status asks for that stands where gRPC's answer belongs."""
+    return _HTTP.get(http_status, Kind.AMBIGUOUS if http_status >= 500 else Kind.INVALID)
 
 
 def server_error(
@@ -163,15 +183,15 @@ def server_error(
     input_id: str | None = None,
     retry_after: float | None = None,
 ) -> errors.ServerError:
-    """Make the error of a Clarifai status code."""
+    """Make the error of a Clarifai status code; texts of the server come without credentials and not too long."""
     kind_ = kind(code)
     label = name or str(code)
+    description, details, request_id = received(description), received(details), received(request_id)
     sentence = ": ".join(part for part in (description, details) if part) or "no description"
-    whose = f"input {input_id}: " if input_id else ""
-    advice = f"; {ADVICE[kind_]}" if kind_ in ADVICE else ""
-    request = f" [request {request_id}]" if request_id else ""
+    whose = f"input {shortened(input_id, 200)}: " if input_id else ""
+    request = f" [request {shortened(request_id, 200)}]" if request_id else ""
     return ERRORS[kind_](
-        f"{whose}{sentence} ({label} {code}){advice}{request}",
+        _sentence(whose, sentence, f" ({label} {code}){_advice(kind_)}{request}"),
         code=code,
         name=label,
         description=description,
@@ -182,45 +202,95 @@ def server_error(
     )
 
 
-def grpc_error(
-    status: str, details: str, target: str, *, retry_after: float | None = None
+def call_error(
+    status: str,
+    details: str,
+    *,
+    target: str,
+    connecting: bool = False,
+    unprocessed: bool = False,
+    broken: bool = False,
+    too_large: bool = False,
+    permanent: bool = False,
+    http_status: int | None = None,
+    retry_after: float | None = None,
 ) -> errors.TransportError | errors.ServerError:
-    """Make the error of a gRPC status, by its name and details.
+    """Make the error of a call that failed below the protocol.
 
-    UNAVAILABLE and broken transports become TransportErrors; what the server or a proxy decided becomes a ServerError
-    without code.
+    A transport says what happened in facts; the texts are for people alone.
+
+    Args:
+        status: gRPC status name, such as "UNAVAILABLE".
+        details: the sentence that came with it.
+        connecting: there was no connection, and nothing was sent.
+        unprocessed: the server surely has not seen the call.
+        broken: the connection or the stream broke, whatever the status.
+        too_large: a message or the metadata was over a size limit.
+        permanent: trying again cannot help, for the server is not what was expected.
+        http_status: what a proxy, or something that speaks no gRPC, answered instead of a gRPC status.
+        retry_after: the server's hint in seconds.
     """
-    text = details or "no details"
-    low = details.lower()
+    details = received(details)
     if status == "DEADLINE_EXCEEDED":
-        return errors.DeadlineExceeded(f"{target}: the call's deadline ran out", target=target, status=status)
-    if _broken(status, low):
-        # Connecting failed, the stream was refused, or a GOAWAY came first: in all three the call never ran.
-        connecting = any(sign in low for sign in _CONNECTING)
-        refused = "refused_stream" in low or "error code 7" in low or "error code: 7" in low
+        return errors.DeadlineExceeded(
+            f"{target}: the call's deadline ran out", target=target, status=status, details=details
+        )
+    if http_status is not None:
+        return _http_error(http_status, details, target=target, status=status, retry_after=retry_after)
+    if connecting or unprocessed or broken or permanent or status in ("UNAVAILABLE", "DATA_LOSS"):
         cls = errors.ConnectFailed if connecting else errors.ConnectionLost
         what = "cannot connect" if connecting else "the connection was lost"
         return cls(
-            f"{target}: {what} ({text})", target=target, status=status, unprocessed=refused, retry_after=retry_after
+            _sentence(f"{target}: {what} (", details or "no details", ")"),
+            target=target,
+            status=status,
+            unprocessed=unprocessed,
+            permanent=permanent,
+            retry_after=retry_after,
+            details=details,
         )
-    kind_ = _GRPC.get(status, Kind.UNKNOWN)
-    if status == "RESOURCE_EXHAUSTED" and any(s in low for s in _TOO_LARGE):
-        kind_ = Kind.TOO_LARGE
-    advice = f"; {ADVICE[kind_]}" if kind_ in ADVICE else ""
+    kind_ = Kind.TOO_LARGE if too_large else _GRPC.get(status, Kind.UNKNOWN)
     return ERRORS[kind_](
-        f"{target}: {text} (gRPC {status}){advice}", name=status, description=details, retry_after=retry_after
+        _sentence(f"{target}: ", details or "no details", f" (gRPC {status}){_advice(kind_)}"),
+        name=status,
+        description=details,
+        retry_after=retry_after,
     )
 
 
-_CONNECTING = ("failed to connect", "name resolution", "dns", "resolving", "hostname lookup")
+def _http_error(
+    http_status: int, details: str, *, target: str, status: str, retry_after: float | None
+) -> errors.TransportError | errors.ServerError:
+    """Make the error of an HTTP answer that is no gRPC answer."""
+    what = f"an HTTP {http_status} answer instead of gRPC's"
+    text = f"{what} ({details})" if details else what
+    kind_ = http_kind(http_status)
+    if kind_ in (Kind.THROTTLE, Kind.TOO_LARGE, Kind.AUTH, Kind.PERMISSION) and http_status != 503:
+        return ERRORS[kind_](
+            _sentence(f"{target}: ", text, _advice(kind_)), name=status, description=details, retry_after=retry_after
+        )
+    never = kind_ is Kind.INVALID
+    if 300 <= http_status < 400:
+        advice = "; the address redirects: give base_url= the address that it leads to"
+    else:
+        advice = "; this is no gRPC server, or a proxy before it passes no gRPC: check base_url=" if never else ""
+    cls = errors.ConnectFailed if never else errors.ConnectionLost
+    return cls(
+        _sentence(f"{target}: ", text, advice),
+        target=target,
+        status=status,
+        http_status=http_status,
+        permanent=never,
+        retry_after=retry_after,
+        details=details,
+    )
 
 
-def _broken(status: str, details: str) -> bool:
-    """Whether a gRPC status means that the connection broke; a killed server shows as INTERNAL too."""
-    if status in ("UNAVAILABLE", "DATA_LOSS"):
-        return True
-    if status == "INTERNAL":
-        return any(s in details for s in ("from core", "rst_stream", "connection reset", "socket closed", "goaway"))
-    if status in ("UNKNOWN", "CANCELLED"):
-        return any(s in details for s in ("stream removed", "rst_stream", "connection reset", "socket closed"))
-    return False
+def _advice(kind_: Kind) -> str:
+    return f"; {ADVICE[kind_]}" if kind_ in ADVICE else ""
+
+
+def _sentence(before: str, text: str, after: str) -> str:
+    """Put a message together that is not too long: what is cut is the server's text."""
+    before = masked(before)
+    return before + shortened(text, max(200, SHOWN - len(before) - len(after))) + after

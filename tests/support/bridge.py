@@ -65,8 +65,21 @@ class WireCall:
         self.sent_messages += 1
         self._server.changes.notify()
 
-    def fail(self, status_name: str, details: str = "", *, retry_after: float | None = None) -> NoReturn:
-        """End the call with a gRPC status."""
+    def fail(
+        self,
+        status_name: str,
+        details: str = "",
+        *,
+        retry_after: float | None = None,
+        unprocessed: bool = False,
+        broken: bool = False,
+        too_large: bool = False,
+    ) -> NoReturn:
+        """End the call with a gRPC status, or with what gRPC says of a stream that was reset."""
+        if unprocessed or broken:
+            details = f"Stream removed (RST_STREAM (Received RST_STREAM with error code {7 if unprocessed else 2}))"
+        if too_large:
+            details = f"Received message larger than max ({details})"
         self.failure = (status_name, details, retry_after)
         raise CallFailed(f"{status_name}: {details}")
 

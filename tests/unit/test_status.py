@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import errors, status
-from headrace.status import ERRORS, FATAL, KINDS, Kind, grpc_error, kind, kind_of, server_error
+from headrace.status import ERRORS, FATAL, KINDS, Kind, call_error, kind, kind_of, server_error
 from headrace.v2 import status_pb2
 
 pytestmark = pytest.mark.core
@@ -101,63 +103,66 @@ def test_the_error_says_what_whose_and_what_to_do() -> None:
     assert "no description" in str(server_error(21200))
 
 
-@pytest.mark.parametrize(
-    ("name", "details", "cls", "kind_"),
-    [
-        ("UNAUTHENTICATED", "no key", errors.AuthError, Kind.AUTH),
-        ("PERMISSION_DENIED", "not yours", errors.PermissionDenied, Kind.PERMISSION),
-        ("NOT_FOUND", "", errors.NotFound, Kind.NOT_FOUND),
-        ("UNIMPLEMENTED", "no such method", errors.InvalidRequest, Kind.INVALID),
-        ("INVALID_ARGUMENT", "", errors.InvalidRequest, Kind.INVALID),
-        ("RESOURCE_EXHAUSTED", "slow down", errors.Throttled, Kind.THROTTLE),
-        ("RESOURCE_EXHAUSTED", "Received message larger than max (5 vs. 4)", errors.PayloadTooLarge, Kind.TOO_LARGE),
-        ("RESOURCE_EXHAUSTED", "received metadata size exceeds hard limit", errors.PayloadTooLarge, Kind.TOO_LARGE),
-        ("CANCELLED", "by the server", errors.ServerCancelled, Kind.CANCELLED),
-        ("UNKNOWN", "it raised", errors.PredictionFailed, None),
-        ("INTERNAL", "it raised", errors.PredictionFailed, None),
-        ("ABORTED", "try again", errors.PredictionFailed, None),
-        ("UNAVAILABLE", "Socket closed", errors.ConnectionLost, Kind.CONNECTION),
-        ("DATA_LOSS", "corrupt", errors.ConnectionLost, Kind.CONNECTION),
-        ("UNAVAILABLE", "failed to connect to all addresses", errors.ConnectFailed, Kind.CONNECT),
-        ("UNAVAILABLE", "DNS resolution failed", errors.ConnectFailed, Kind.CONNECT),
-        ("UNAVAILABLE", "RST_STREAM with error code 7", errors.ConnectionLost, Kind.UNPROCESSED),
-        ("INTERNAL", "Internal error from Core", errors.ConnectionLost, Kind.CONNECTION),
-        ("INTERNAL", "Received RST_STREAM with error code 2", errors.ConnectionLost, Kind.CONNECTION),
-        ("UNKNOWN", "Stream removed", errors.ConnectionLost, Kind.CONNECTION),
-        ("DEADLINE_EXCEEDED", "", errors.DeadlineExceeded, Kind.TIMEOUT),
-        ("SOMETHING_NEW", "", errors.PredictionFailed, None),
-    ],
-)
-def test_grpc_statuses(name: str, details: str, cls: type[errors.HeadraceError], kind_: Kind | None) -> None:
-    error = grpc_error(name, details, "h:1", retry_after=2.0)
+UNAVAILABLE = "UNAVAILABLE"
+#: status, facts, class, kind
+CALLS: list[tuple[str, dict[str, Any], type[errors.HeadraceError], Kind | None]] = [
+    ("UNAUTHENTICATED", {}, errors.AuthError, Kind.AUTH),
+    ("PERMISSION_DENIED", {}, errors.PermissionDenied, Kind.PERMISSION),
+    ("NOT_FOUND", {}, errors.NotFound, Kind.NOT_FOUND),
+    ("UNIMPLEMENTED", {}, errors.InvalidRequest, Kind.INVALID),
+    ("INVALID_ARGUMENT", {}, errors.InvalidRequest, Kind.INVALID),
+    ("RESOURCE_EXHAUSTED", {}, errors.Throttled, Kind.THROTTLE),
+    ("RESOURCE_EXHAUSTED", {"too_large": True}, errors.PayloadTooLarge, Kind.TOO_LARGE),
+    ("CANCELLED", {}, errors.ServerCancelled, Kind.CANCELLED),
+    ("UNKNOWN", {}, errors.PredictionFailed, Kind.AMBIGUOUS),
+    ("INTERNAL", {}, errors.PredictionFailed, Kind.AMBIGUOUS),
+    ("ABORTED", {}, errors.PredictionFailed, Kind.TRANSIENT),
+    (UNAVAILABLE, {}, errors.ConnectionLost, Kind.CONNECTION),
+    ("DATA_LOSS", {}, errors.ConnectionLost, Kind.CONNECTION),
+    (UNAVAILABLE, {"connecting": True}, errors.ConnectFailed, Kind.CONNECT),
+    (UNAVAILABLE, {"connecting": True, "permanent": True}, errors.ConnectFailed, Kind.INVALID),
+    (UNAVAILABLE, {"unprocessed": True}, errors.ConnectionLost, Kind.UNPROCESSED),
+    ("INTERNAL", {"broken": True}, errors.ConnectionLost, Kind.CONNECTION),
+    ("UNKNOWN", {"broken": True}, errors.ConnectionLost, Kind.CONNECTION),
+    ("DEADLINE_EXCEEDED", {}, errors.DeadlineExceeded, Kind.TIMEOUT),
+    ("SOMETHING_NEW", {}, errors.PredictionFailed, Kind.UNKNOWN),
+    ("UNKNOWN", {"http_status": 200}, errors.ConnectFailed, Kind.INVALID),
+    ("UNKNOWN", {"http_status": 302}, errors.ConnectFailed, Kind.INVALID),
+    ("INTERNAL", {"http_status": 400}, errors.ConnectFailed, Kind.INVALID),
+    ("UNAUTHENTICATED", {"http_status": 401}, errors.AuthError, Kind.AUTH),
+    ("PERMISSION_DENIED", {"http_status": 403}, errors.PermissionDenied, Kind.PERMISSION),
+    ("UNIMPLEMENTED", {"http_status": 404}, errors.ConnectFailed, Kind.INVALID),
+    ("UNKNOWN", {"http_status": 408}, errors.ConnectionLost, Kind.AMBIGUOUS),
+    ("UNKNOWN", {"http_status": 413}, errors.PayloadTooLarge, Kind.TOO_LARGE),
+    (UNAVAILABLE, {"http_status": 429}, errors.Throttled, Kind.THROTTLE),
+    ("UNKNOWN", {"http_status": 431}, errors.PayloadTooLarge, Kind.TOO_LARGE),
+    ("UNKNOWN", {"http_status": 500}, errors.ConnectionLost, Kind.AMBIGUOUS),
+    (UNAVAILABLE, {"http_status": 502}, errors.ConnectionLost, Kind.CONNECTION),
+    (UNAVAILABLE, {"http_status": 503}, errors.ConnectionLost, Kind.THROTTLE),
+    (UNAVAILABLE, {"http_status": 504}, errors.ConnectionLost, Kind.AMBIGUOUS),
+]
+
+
+@pytest.mark.parametrize(("name", "facts", "cls", "kind_"), CALLS)
+def test_a_failed_call_is_an_error_by_its_facts(
+    name: str, facts: dict[str, Any], cls: type[errors.HeadraceError], kind_: Kind
+) -> None:
+    error = call_error(name, "why it failed", target="h:1", retry_after=2.0, **facts)
     assert type(error) is cls
     assert "h:1" in str(error)
     assert error.code is None
-    if kind_ is not None:
-        assert kind_of(error) is kind_
+    assert kind_of(error) is kind_
     if not isinstance(error, errors.DeadlineExceeded):
         assert error.retry_after == 2.0
+        assert "why it failed" in str(error)
 
 
 @pytest.mark.parametrize("name", GRPC_NAMES)
-@pytest.mark.parametrize("details", ["", "x" * 1000, "goaway", "connection reset by peer"])
-def test_every_grpc_status_is_a_transport_or_a_server_error(name: str, details: str) -> None:
-    error = grpc_error(name, details, "h:1")
-    assert isinstance(error, errors.TransportError | errors.ServerError)
-    assert kind_of(error) in Kind
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("ABORTED", Kind.TRANSIENT),
-        ("INTERNAL", Kind.AMBIGUOUS),
-        ("UNKNOWN", Kind.AMBIGUOUS),
-        ("SOMETHING_NEW", Kind.UNKNOWN),
-    ],
-)
-def test_a_grpc_failure_is_tried_again_as_its_status_asks(name: str, expected: Kind) -> None:
-    assert kind_of(grpc_error(name, "it raised", "h:1")) is expected
+@pytest.mark.parametrize("details", ["", "x" * 1000, "goaway", "failed to connect: RST_STREAM with error code 7"])
+def test_the_text_of_a_failed_call_decides_nothing(name: str, details: str) -> None:
+    error, plain = (call_error(name, text, target="h:1") for text in (details, "plain"))
+    assert type(error) is type(plain)
+    assert kind_of(error) is kind_of(plain)
 
 
 def test_what_ends_a_stream_is_never_retried() -> None:

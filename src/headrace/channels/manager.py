@@ -20,7 +20,6 @@ from headrace.config import Limits, Target, Transmission
 from headrace.errors import ClosedError, ConnectFailed
 from headrace.flow.rate import Concurrency
 from headrace.transport.base import Transport, TransportFactory
-from headrace.transport.grpc import fork
 
 QUIET = 1.0  # seconds without any answer on a connection with calls, after which a new call avoids it
 
@@ -124,8 +123,7 @@ class Connection:
     async def _connect(self) -> None:
         start = time.monotonic()
         await self.transport.connect(self._manager.connect_timeout)
-        if self.transport.healthy:
-            self._connected(time.monotonic() - start)
+        self._connected(time.monotonic() - start)
 
     def _connected(self, seconds: float) -> None:
         self.ready = True
@@ -210,7 +208,6 @@ class ChannelManager:
         self._homes: dict[int, Home] = {}
         self._pid = os.getpid()
         self._closed = False
-        fork.holders.add(self)
 
     def __repr__(self) -> str:
         connections = [c for home in list(self._homes.values()) for c in home.connections]
@@ -289,7 +286,6 @@ class ChannelManager:
         if self._closed:
             return
         self._closed = True
-        fork.holders.discard(self)
         loop = asyncio.get_running_loop()
         homes, self._homes = list(self._homes.values()), {}
         for home in homes:
@@ -302,7 +298,7 @@ class ChannelManager:
         own = [c for home in homes if home.loop is loop and self._pid == os.getpid() for c in home.connections]
         for home in homes:
             if home.loop is not loop or self._pid != os.getpid():
-                _abandon(home.connections)
+                _discard(home.connections)
         if own:
             await asyncio.wait([asyncio.ensure_future(connection.close(grace)) for connection in own])
 
@@ -313,8 +309,6 @@ class ChannelManager:
         if chosen == NEW:
             index = len(home.connections)
             transport = self._factory(self.target, self._transmission)
-            if _on_core(transport):
-                fork.use_core()
             home.connections.append(Connection(self, home, index, transport, self._limits.streams_per_connection))
             chosen = index
         connection = home.connections[chosen]
@@ -325,41 +319,24 @@ class ChannelManager:
         """Drop the connections of closed loops, and all of them in a forked child."""
         if self._pid != os.getpid():
             self._pid = os.getpid()
-            _inherited.append(self._homes)  # never touched again: their core does not survive the fork
-            self._homes = {}
+            homes, self._homes = self._homes, {}
+            for connection in [connection for home in homes.values() for connection in home.connections]:
+                if connection.transport.survives_fork:
+                    connection.transport.discard()
+                else:
+                    _inherited.append(connection)  # kept, and never touched again
             return
         for key, home in list(self._homes.items()):
             if home.loop.is_closed() and self._homes.pop(key, None) is not None:  # another thread may be as quick
-                _abandon(home.connections)
-
-    def let_go_of_idle(self) -> bool:
-        """Drop the connections that no call uses; False where some stay that a fork would break.
-
-        Another thread's running loop is not ours to touch.
-        """
-        running = asyncio._get_running_loop()
-        self._forget_stale()
-        for home in list(self._homes.values()):
-            if home.loop is running or not home.loop.is_running():
-                idle = [connection for connection in home.connections if not connection.calls]
-                home.connections = [connection for connection in home.connections if connection.calls]
-                _abandon(idle)
-        return not any(_on_core(connection.transport) for connection in self.connections)
+                _discard(home.connections)
 
 
 _inherited: list[Any] = []
 
 
-def _on_core(transport: Transport) -> bool:
-    """Whether a transport stands on native code that a fork can break: those can be abandoned."""
-    return hasattr(transport, "abandon")
-
-
-def _abandon(connections: Sequence[Connection]) -> None:
+def _discard(connections: Sequence[Connection]) -> None:
     for connection in connections:
-        abandon = getattr(connection.transport, "abandon", None)
-        if abandon is not None:
-            abandon()
+        connection.transport.discard()
 
 
 def _refuse(waiter: asyncio.Future[Connection]) -> None:

@@ -6,7 +6,7 @@ from headrace.testing.faults import ConnectionFaults, Direction
 from headrace.testing.gate import Gate
 from headrace.testing.handlers import prediction_handlers
 from headrace.testing.proxy import FaultProxy, ProxyStats
-from headrace.transport.memory.client import CallFailed, Handler, MemoryServer, MemoryTransport, ServerCall
+from headrace.transport.memory import CallFailed, Handler, MemoryServer, MemoryTransport, ServerCall
 
 __all__ = [
     "Answer",

@@ -85,11 +85,16 @@ class GrpcFail:
         status: its name, such as "UNAVAILABLE".
         details: the sentence that goes along.
         retry_after: the server's hint in seconds, or None.
+        unprocessed, broken, too_large: what happened, where it was not the server's own decision: the stream was
+            refused unseen, it was reset under way, or a message was over a limit.
     """
 
     status: str
     details: str = ""
     retry_after: float | None = None
+    unprocessed: bool = False
+    broken: bool = False
+    too_large: bool = False
 
 
 #: One answer: text, concepts as (name, value) pairs, the protocol's messages, or a failure (an int is `Fail(code)`).

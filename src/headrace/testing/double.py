@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from headrace.testing import answers
 from headrace.testing.answers import Answer, Fail, GrpcFail, ModelFunction, ReceivedInput, Shape
 from headrace.testing.gate import Gate
-from headrace.transport.memory.client import MemoryServer, MemoryTransport, ServerCall
+from headrace.transport.memory import MemoryServer, MemoryTransport, ServerCall
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as service
 
@@ -286,5 +286,12 @@ class ModelDouble:
 
 async def _send(call: ServerCall, response: Message | GrpcFail) -> None:
     if isinstance(response, GrpcFail):
-        call.fail(response.status, response.details, retry_after=response.retry_after)
+        call.fail(
+            response.status,
+            response.details,
+            retry_after=response.retry_after,
+            unprocessed=response.unprocessed,
+            broken=response.broken,
+            too_large=response.too_large,
+        )
     await call.write(response.SerializeToString())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from headrace.v2 import service_pb2 as service
 
 if TYPE_CHECKING:
-    from headrace.transport.memory.client import Handler, ServerCall
+    from headrace.transport.memory import Handler, ServerCall
 
 Request: TypeAlias = service.PostModelOutputsRequest
 Response: TypeAlias = service.MultiOutputResponse

@@ -1,24 +1,41 @@
 """The seam between calls and wire: bytes and metadata, nothing of protobuf, nothing of gRPC.
 
-A transport is one connection. It belongs to the event loop it was made in.
+A transport is a slot for one connection at a time, to one target. It makes the connection when it is asked to, and
+again after it was lost. Calls that run on a connection that the server has told to go away (GOAWAY) finish on it, while
+the next `connect` makes another one. A transport belongs to the event loop in which it was first used.
+
+Errors tell what happened by their class and fields, whatever the wire says (`headrace.status.call_error` makes them):
+
+- `ConnectFailed`: there was no connection, and nothing was sent.
+- `ConnectionLost`: the connection or the call broke; with `unprocessed` the server surely has not seen the call: it
+  refused the stream, or sent a GOAWAY with a last stream id below the call's.
+- `DeadlineExceeded`: the call's `timeout` was over, by the local clock, whether or not the server answers.
+- `ServerError`: the server, or a proxy before it, ended the call with a status.
+- `ClosedError`: the transport was closed or discarded.
+
+`tests/contract/test_transport.py` is this page as tests; every transport passes them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from headrace.config import Target, Transmission
+from headrace.types import Buffer, Metadata
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
-Metadata: TypeAlias = Sequence[tuple[str, str]]
+__all__ = ["Buffer", "Call", "Metadata", "Transport", "TransportFactory"]
 
 
 class Call(Protocol):
     """One RPC with a stream in at least one direction.
 
-    One task writes, one task reads, at the same time. A failure of the call is raised from `read` (and from `write`,
-    where it is noticed) as a `TransportError`; a `CancelledError` comes out only when the awaiting task was cancelled.
+    One writer and one reader, at the same time. A failure of the call is raised from `read` (and from `write`, where it
+    is noticed); a `CancelledError` comes out only when the awaiting task was cancelled.
+
+    To stop a call: set your own flag, `cancel()`, and wait for the reader, which ends by itself. A task that is
+    cancelled while it reads or writes does no harm but to this call: it has to be cancelled as well then, for a message
+    may have been lost with the task.
     """
 
     async def write(self, parts: Sequence[Buffer]) -> None:
@@ -29,36 +46,51 @@ class Call(Protocol):
         """
 
     async def half_close(self) -> None:
-        """Say that no more messages come; reading goes on."""
+        """Say that no more messages come; reading goes on. On a call that has ended it does nothing."""
 
     async def read(self) -> bytes | None:
-        """Receive one message; None when the server ended the call with success.
+        """Receive one message; None when the server ended the call with success, and at every read after that.
+
+        No task is needed: a coroutine that awaits `read` may be driven by the callbacks of the futures that it yields
+        (`asyncio.current_task()` is None in it then). So a transport uses no `asyncio.timeout`, and asks for no task,
+        below `read`. A message that has arrived before `cancel` may still be handed out after it.
 
         Raises:
-            TransportError: the call failed.
+            TransportError, ServerError: the call failed; the messages before that were handed out.
         """
 
     def cancel(self) -> None:
-        """End the call now; idempotent, never blocks, the server is told. A pending `read` ends by itself then."""
-
-    @property
-    def reading(self) -> bool:
-        """Whether a `read` is pending that should be ended by `cancel`, not by cancelling the task that awaits it."""
+        """End the call now; idempotent, never blocks, the server is told. A pending `read` or `write` ends by itself:
+        with what has arrived already, or with a `ConnectionLost`."""
 
 
 @runtime_checkable
 class Transport(Protocol):
-    """One connection to one target."""
+    """A slot for one connection to one target; it reconnects.
+
+    Attributes:
+        survives_fork: whether a forked process may go on using what it inherited of it, if only to `discard` it.
+            Where it is False, the transport itself takes care before a fork, and the child must not touch it.
+        on_max_streams: called when `max_streams` has changed; whoever shares the calls out sets it.
+    """
+
+    survives_fork: bool
+    on_max_streams: Callable[[], object] | None
 
     @property
     def healthy(self) -> bool:
         """Whether the connection is ready for a call without connecting first."""
 
+    @property
+    def max_streams(self) -> int | None:
+        """Calls that the server allows at once on the connection; None: not known, or without a limit."""
+
     async def connect(self, timeout: float) -> None:
-        """Connect unless connected, within `timeout` seconds.
+        """Connect unless connected, within `timeout` seconds; it is `healthy` when this returns.
 
         Raises:
-            ConnectFailed: refused, unresolvable, TLS failure, or no connection in time.
+            ConnectFailed: refused, unresolvable, TLS failure, or no connection in time; the message says which.
+            ClosedError: it is closed.
         """
 
     async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
@@ -67,17 +99,36 @@ class Transport(Protocol):
         Args:
             method: full path, such as "/clarifai.api.V2/PostModelOutputs".
             parts: the request message, given in parts.
-            timeout: seconds until the server is told to give up, or None.
+            timeout: seconds, or None. The server is told, and the local clock ends the call.
 
         Raises:
-            TransportError: the call failed.
+            DeadlineExceeded: the timeout is over.
+            TransportError, ServerError: the call failed.
         """
 
-    def open(self, method: str, metadata: Metadata) -> Call:
-        """Open a call that streams in both directions (a server stream is one with a single message in)."""
+    def open(
+        self,
+        method: str,
+        metadata: Metadata,
+        *,
+        timeout: float | None = None,
+        first: Sequence[Buffer] | None = None,
+    ) -> Call:
+        """Open a call that streams in both directions.
+
+        Args:
+            timeout: as for `unary`, for the whole call.
+            first: the only message, given in parts, of a call that streams answers alone: the call is half-closed.
+
+        Raises:
+            ClosedError: it is closed. Whatever else is wrong, `read` tells.
+        """
 
     async def close(self, grace: float) -> None:
-        """Close the connection; calls still running after `grace` seconds are cancelled. Idempotent."""
+        """Close the connection; calls that still run after `grace` seconds are cancelled. Idempotent."""
+
+    def discard(self) -> None:
+        """Let go of everything without I/O and without an event loop: the one it belongs to is closed. Idempotent."""
 
 
 class TransportFactory(Protocol):

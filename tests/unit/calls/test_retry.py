@@ -239,7 +239,11 @@ class Failing:
         if self.row["fails"] != "always" and self.asked > self.row["fails"]:
             return ["good"]
         answer = self.row["answer"]
-        failure = Fail(answer["code"]) if "code" in answer else GrpcFail(answer["grpc"], answer["details"])
+        failure: Fail | GrpcFail
+        if "code" in answer:
+            failure = Fail(answer["code"])
+        else:
+            failure = GrpcFail(answer["grpc"], answer["details"], **answer.get("facts", {}))
         return ["good"] * self.row["after"] + [failure]
 
 

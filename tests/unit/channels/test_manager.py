@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -28,12 +28,16 @@ TARGET = Target.parse("http://localhost:1")
 class Wire:
     """A transport that connects when a test lets it."""
 
+    survives_fork = True
+    max_streams: int | None = None
+
     def __init__(self, network: Network) -> None:
         self.network = network
+        self.on_max_streams: Callable[[], object] | None = None
         self.up = False
         self.connects = 0
         self.closed = 0
-        self.abandoned = 0
+        self.discarded = 0
 
     @property
     def healthy(self) -> bool:
@@ -49,15 +53,22 @@ class Wire:
     async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
         raise NotImplementedError
 
-    def open(self, method: str, metadata: Metadata) -> Call:
+    def open(
+        self,
+        method: str,
+        metadata: Metadata,
+        *,
+        timeout: float | None = None,
+        first: Sequence[Buffer] | None = None,
+    ) -> Call:
         raise NotImplementedError
 
     async def close(self, grace: float) -> None:
         self.up = False
         self.closed += 1
 
-    def abandon(self) -> None:
-        self.abandoned += 1
+    def discard(self) -> None:
+        self.discarded += 1
 
 
 class Network:
@@ -414,7 +425,7 @@ def test_each_loop_has_its_own_connections_and_those_of_closed_loops_are_dropped
     second, count = asyncio.run(use(manager))
     assert second is not first
     assert count == 1
-    assert [wire.abandoned for wire in network.wires] == [1, 0]
+    assert [wire.discarded for wire in network.wires] == [1, 0]
 
 
 async def test_a_second_loop_beside_the_first_has_its_own_connections(network: Network) -> None:
@@ -446,7 +457,7 @@ def test_threads_that_find_a_closed_loop_at_once_drop_its_connections_once(netwo
     loop, home.loop = home.loop, Closed()  # type: ignore[assignment]
     manager._forget_stale()
     assert not manager._homes
-    assert [wire.abandoned for wire in network.wires] == [1]
+    assert [wire.discarded for wire in network.wires] == [1]
 
 
 async def test_closing_wakes_those_who_wait_in_another_loop(network: Network) -> None:
@@ -465,4 +476,4 @@ async def test_closing_wakes_those_who_wait_in_another_loop(network: Network) ->
     await manager.close(0)
     await other
     assert [[type(error) for error in errors] for errors in found] == [[ClosedError]]
-    assert network.wires[0].abandoned == 1
+    assert network.wires[0].discarded == 1

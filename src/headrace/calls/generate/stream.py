@@ -37,7 +37,6 @@ from headrace.transport.base import Buffer, Call, Metadata
 
 READY_BYTES = 1 << 20  # answers that wait for the consumer
 READY_ITEMS = 1024
-LARGE = 1 << 20  # bytes of a request that should be let go of once it is sent
 IDLE_LOOKS = 8  # in an idle timeout, which is that much longer at most
 
 #: Makes the request's parts and the input's id; runs within the first-answer timeout (it may look things up).
@@ -137,6 +136,7 @@ class _Reader:
                 return await self._open(parts, phase, stack)
             except HeadraceError as error:
                 stack.close()
+                self._call = None
                 if self._stopped:
                     raise
                 self._session.failed(error)
@@ -163,16 +163,8 @@ class _Reader:
         phase.doing = "waiting for the first answer"
         session.counts.attempts += 1
         metadata = (*session.metadata, *self._metadata)
-        ask = getattr(connection.transport, "ask", None)  # not every transport has a shorter way for one message
-        if ask is not None and codec.size_of(parts) < LARGE:
-            call = self._call = ask(codec.GENERATE, parts, metadata)
-            stack.callback(call.cancel)
-        else:
-            call = self._call = connection.transport.open(codec.GENERATE, metadata)
-            stack.callback(call.cancel)
-            with contextlib.suppress(TransportError):  # a call that has ended already tells why when it is read
-                await call.write(parts)
-                await call.half_close()
+        call = self._call = connection.transport.open(codec.GENERATE, metadata, first=parts)
+        stack.callback(call.cancel)
         try:
             while (raw := await call.read()) is not None:
                 connection.answered()
@@ -254,10 +246,9 @@ class _Reader:
     def stop(self) -> None:
         """End everything; never blocks."""
         self._stopped = True
-        ending = self._call is not None and self._call.reading  # the task ends when its read does
         if self._call is not None:
             self._call.cancel()
-        if self._opening is not None and not ending:
+        if self._opening is not None:
             self._opening.cancel()
         if self.ahead is not None:
             self.ahead.close()

@@ -17,21 +17,21 @@ from headrace.transport.grpc import core
 SETTLE = 1.0  # seconds that a fork waits at most until the core has ended, where we used it
 
 
-class Holder(Protocol):
-    """What has connections."""
+class User(Protocol):
+    """What has a channel."""
 
-    def let_go_of_idle(self) -> bool:
-        """Drop the connections that no call uses; False where some stay that a fork would break."""
+    def drop_if_idle(self) -> bool:
+        """Let go of the channel where no call uses it; False where it has to stay, and a fork would break it."""
 
 
-holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+_users: weakref.WeakSet[User] = weakref.WeakSet()
 _used = False  # we opened a connection since the last fork
 _busy = False  # the core could not be ended before the last fork
 _lost = False  # this is a child that inherited a core
 
 
-def use_core() -> None:
-    """Note that a connection is about to be opened over the core.
+def use_core(user: User) -> None:
+    """Note that `user` is about to open a channel.
 
     Raises:
         ClosedError: this process inherited a core from its parent.
@@ -43,11 +43,12 @@ def use_core() -> None:
             'other asyncio channel of gRPC is open, or start processes with the "spawn" method'
         )
     _used = True
+    _users.add(user)
 
 
 def _before() -> None:
     global _used, _busy
-    ended = [holder.let_go_of_idle() for holder in list(holders)]  # every one, also after one that is busy
+    ended = [user.drop_if_idle() for user in list(_users)]  # every one, also after one that is busy
     _busy = not all(ended)
     if not _busy:
         if _used:

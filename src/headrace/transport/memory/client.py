@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from headrace import status
 from headrace.errors import ClosedError, ConnectFailed, ConnectionLost
-from headrace.transport.memory.server import CallFailed, Connection, Handler, MemoryServer, ServerCall, no_connection
+from headrace.transport.memory.connection import Connection, no_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from headrace.config import Target, Transmission
-    from headrace.transport.base import Buffer, Metadata
+    from headrace.transport.changes import Changes
+    from headrace.transport.memory.call import ServerCall
+    from headrace.types import Buffer, Metadata
 
-__all__ = ["CallFailed", "Handler", "MemoryCall", "MemoryServer", "MemoryTransport", "ServerCall"]
+
+class Server(Protocol):
+    """What a client needs of a server in memory."""
+
+    changes: Changes
+
+    @property
+    def silent_now(self) -> bool:
+        """Whether who connects is kept waiting."""
+
+    def connect(self, target: str) -> Connection:
+        """Accept a connection; where the server does not accept, a dead one, whose calls fail."""
+
+    def take(self, connection: Connection, method: str, metadata: Metadata, timeout: float | None) -> ServerCall:
+        """Take a call on a connection: start it, queue it, or refuse it."""
 
 
 class MemoryTransport:
@@ -24,12 +40,15 @@ class MemoryTransport:
     After the connection broke, the next `connect` or call makes a new one; after a GOAWAY `connect` does.
     """
 
-    def __init__(self, server: MemoryServer, target: Target, options: Transmission) -> None:
+    survives_fork = True
+
+    def __init__(self, server: Server, target: Target, options: Transmission) -> None:
         self._server = server
         self._target = target
         self._options = options
         self._connection: Connection | None = None
         self._past: list[Connection] = []  # earlier connections whose calls are not over
+        self.on_max_streams: Callable[[], object] | None = None
         self._closed = False
         self._closing: asyncio.Task[None] | None = None
 
@@ -42,13 +61,18 @@ class MemoryTransport:
         """Whether the connection is ready for a call without connecting first."""
         return not self._closed and self._connection is not None and self._connection.ready
 
+    @property
+    def max_streams(self) -> int | None:
+        """Calls that the server allows at once; see `Transport.max_streams`."""
+        return self._connection.max_streams if self._connection is not None else None
+
     async def connect(self, timeout: float) -> None:
         """Connect unless connected; see `Transport.connect`."""
         self._check_open()
         if self.healthy:
             return
         try:
-            await self._server.until(lambda: self._server._door != "silent" or self._closed, timeout)
+            await self._server.changes.until(lambda: not self._server.silent_now or self._closed, timeout)
         except TimeoutError:
             raise ConnectFailed(
                 f"{self._target}: no connection within {timeout:g} s", target=str(self._target)
@@ -59,24 +83,31 @@ class MemoryTransport:
 
     async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
         """Make one unary call; see `Transport.unary`."""
-        call = self._start(method, metadata, timeout)
-        timer = asyncio.get_running_loop().call_later(timeout, call.expire) if timeout is not None else None
+        call = self.start(method, metadata, timeout)
         try:
             await call.send(parts)
             await call.half_close()
             answer = await call.read()
             if answer is None or await call.read() is not None:
                 many = "no answer" if answer is None else "more than one answer"
-                raise status.grpc_error("INTERNAL", f"{many} to a unary call", str(self._target))
+                raise status.call_error("INTERNAL", f"{many} to a unary call", target=str(self._target))
             return answer
         finally:
             call.cancel()
-            if timer is not None:
-                timer.cancel()
 
-    def open(self, method: str, metadata: Metadata) -> MemoryCall:
+    def open(
+        self,
+        method: str,
+        metadata: Metadata,
+        *,
+        timeout: float | None = None,
+        first: Sequence[Buffer] | None = None,
+    ) -> MemoryCall:
         """Open a call that streams; see `Transport.open`."""
-        return self._start(method, metadata, None)
+        call = self.start(method, metadata, timeout)
+        if first is not None:
+            call.send_only(first)
+        return call
 
     async def close(self, grace: float) -> None:
         """Close the connection; see `Transport.close`. No handler of its calls runs afterwards."""
@@ -87,7 +118,7 @@ class MemoryTransport:
 
     async def _close(self, grace: float) -> None:
         connections = [*self._past, *([self._connection] if self._connection is not None else [])]
-        running = {task for c in connections for call in c.running if (task := call._task) is not None}
+        running = {task for c in connections for call in c.running if (task := call.task) is not None}
         if running and grace > 0:
             await asyncio.wait(running, timeout=grace)
         for connection in connections:
@@ -97,21 +128,40 @@ class MemoryTransport:
             await asyncio.wait(running)
         self._server.changes.notify()
 
+    def discard(self) -> None:
+        """Let go of everything; see `Transport.discard`."""
+        self._closed = True
+        for connection in [*self._past, *([self._connection] if self._connection is not None else [])]:
+            connection.close()
+        self._past, self._connection = [], None
+
     def _check_open(self) -> None:
         if self._closed:
             raise ClosedError("the connection is closed")
 
     def _reconnect(self) -> Connection:
         self._past = [c for c in (*self._past, self._connection) if c is not None and (c.running or c.undelivered)]
-        self._connection = self._server._connect(str(self._target))
+        if self._connection is not None:
+            self._connection.on_limit = None
+        self._connection = self._server.connect(str(self._target))
+        self._connection.on_limit = self._limit_changed
         return self._connection
 
-    def _start(self, method: str, metadata: Metadata, timeout: float | None) -> MemoryCall:
+    def _limit_changed(self) -> None:
+        if self.on_max_streams is not None:
+            self.on_max_streams()
+
+    def start(self, method: str, metadata: Metadata, timeout: float | None) -> MemoryCall:
         self._check_open()
         connection = self._connection
         if connection is None or not connection.alive:
             connection = self._reconnect()
-        return MemoryCall(self._server._call(connection, method, metadata, timeout), self._target, self._options)
+        call = MemoryCall(
+            self._server.take(connection, method, metadata, timeout), self._server, self._target, self._options
+        )
+        if timeout is not None:
+            call.expire_after(timeout)
+        return call
 
 
 class MemoryCall:
@@ -120,60 +170,76 @@ class MemoryCall:
     A cancelled `write` that waited for the window has sent nothing, and the call goes on.
     """
 
-    def __init__(self, call: ServerCall, target: Target, options: Transmission) -> None:
+    def __init__(self, call: ServerCall, server: Server, target: Target, options: Transmission) -> None:
         self._call = call
+        self._server = server
         self._target = target
         self._options = options
-
-    @property
-    def reading(self) -> bool:
-        """False: a pending read may be ended either way."""
-        return False
+        self._timer: asyncio.TimerHandle | None = None
 
     async def write(self, parts: Sequence[Buffer]) -> None:
         """Send one message; waits while the server has not read enough."""
         if not await self.send(parts):
-            raise self._call._to_client.failure or ConnectionLost(
+            raise self._call.to_client.failure or ConnectionLost(
                 f"{self._target}: the server has ended the call", target=str(self._target), status="OK"
             )
 
     async def send(self, parts: Sequence[Buffer]) -> bool:
         """Send one message; False when the call has ended: `read` tells how."""
-        return await self._call._to_server.put(b"".join(parts))
+        return await self._call.to_server.put(b"".join(parts))
 
     async def half_close(self) -> None:
         """Say that no more messages come."""
         if not self._call.status:
             self._call.half_closed = True
-            self._call._to_server.end()
-            self._call._server.changes.notify()
+            self._call.to_server.end()
+            self._server.changes.notify()
 
     async def read(self) -> bytes | None:
         """Receive one message, None at the end."""
         try:
-            message = await self._call._to_client.get()
+            message = await self._call.to_client.get()
         finally:
-            if self._call._to_client.drained:
-                self._call._connection.undelivered.discard(self._call)
+            if self._call.to_client.drained:
+                self._call.wire.undelivered.discard(self._call)
+                self._stop_timer()
         limit = self._options.message_bytes
         if message is not None and len(message) > limit:
-            self._call._abort("CANCELLED", lambda: self._too_large(len(message)))
+            self._call.abort("CANCELLED", lambda: self._too_large(len(message)))
             raise self._too_large(len(message))
         if message is not None:
-            self._call._connection.passed("to_client")
+            self._call.wire.passed("to_client")
         return message
+
+    def send_only(self, parts: Sequence[Buffer]) -> None:
+        """Send the one message of the call, whatever its size, and half-close."""
+        self._call.to_server.put_first(b"".join(parts))
+        if not self._call.status:
+            self._call.half_closed = True
+            self._call.to_server.end()
 
     def cancel(self) -> None:
         """End the call now; the handler is cancelled."""
-        self._call._abort(
+        self._stop_timer()
+        self._call.abort(
             "CANCELLED",
             lambda: ConnectionLost(f"{self._target}: the call was cancelled on this side", target=str(self._target)),
         )
 
-    def expire(self) -> None:
-        """End the call because its time has run out."""
-        self._call._abort("DEADLINE_EXCEEDED", lambda: status.grpc_error("DEADLINE_EXCEEDED", "", str(self._target)))
+    def expire_after(self, seconds: float) -> None:
+        """End the call when its time has run out."""
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._expire)
+
+    def _expire(self) -> None:
+        self._call.abort(
+            "DEADLINE_EXCEEDED", lambda: status.call_error("DEADLINE_EXCEEDED", "", target=str(self._target))
+        )
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _too_large(self, size: int) -> Exception:
-        details = f"Received message larger than max ({size} vs. {self._options.message_bytes})"
-        return status.grpc_error("RESOURCE_EXHAUSTED", details, str(self._target))
+        details = f"the message is larger than the client takes ({size} of {self._options.message_bytes} bytes)"
+        return status.call_error("RESOURCE_EXHAUSTED", details, target=str(self._target), too_large=True)

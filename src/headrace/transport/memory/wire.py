@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PREFIX_BYTES = 5  # what every message costs on the wire besides its own bytes
 
 
-class Lane:
+class StreamHalf:
     """A pipe for one writer and one reader, with a window in bytes; its end can be orderly, failed or sudden.
 
     Args:
@@ -73,6 +73,13 @@ class Lane:
         self.size += size
         _wake(self._getter)
         return True
+
+    def put_first(self, message: bytes) -> None:
+        """Write the first message, which always fits."""
+        if not self._closed:
+            self._messages.append(message)
+            self.size += PREFIX_BYTES + len(message)
+            _wake(self._getter)
 
     async def get(self) -> bytes | None:
         """Take the next message; None at an orderly end, the failure at another one."""

@@ -166,7 +166,7 @@ async def test_a_cancelled_call_gives_back_what_it_holds(connect: Connect, momen
 async def test_what_the_server_never_saw_goes_again_outside_of_the_attempts(connect: Connect) -> None:
     double = ModelDouble(echo)
     model = connect(double, retry=RetryPolicy(attempts=2))
-    double.server.fail_next("UNAVAILABLE", "RST_STREAM with error code 7", times=5)
+    double.server.fail_next("UNAVAILABLE", unprocessed=True, times=5)
     assert (await model.predict_by_bytes("x")).text == "x"
 
 
@@ -208,7 +208,7 @@ async def test_a_refused_stream_makes_its_connection_take_fewer(connect: Connect
     double.hold()
     tasks = [asyncio.create_task(model.predict_by_bytes(str(n))) for n in range(5)]
     await double.received(5)
-    double.server.fail_next("UNAVAILABLE", "RST_STREAM with error code 7")
+    double.server.fail_next("UNAVAILABLE", unprocessed=True)
     sixth = asyncio.create_task(model.predict_by_bytes("5"))
     await double.received(6)  # it came through on its second try
     double.release()

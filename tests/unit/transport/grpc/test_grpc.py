@@ -19,7 +19,7 @@ from headrace import errors
 from headrace.config import TLS, KeepAlive, Transmission
 from headrace.target import Target
 from headrace.transport.base import Call, Transport
-from headrace.transport.grpc import client as module
+from headrace.transport.grpc import calls, channel
 from headrace.transport.grpc.client import GrpcTransport
 
 pytestmark = pytest.mark.core
@@ -181,14 +181,14 @@ async def test_a_failing_stream_tells_on_reading(serve: Serve, connect: Connect)
 async def test_a_call_opened_with_its_only_message(serve: Serve, connect: Connect, handlers: Handlers) -> None:
     transport = connect(await serve())
     for _ in range(2):
-        call = transport.ask(STREAM, [b"a", memoryview(b"b")], [("x-test", "1")])
+        call = transport.open(STREAM, [("x-test", "1")], first=[b"a", memoryview(b"b")])
         assert await call.read() == b"ab"
         assert await call.read() is None
     assert handlers.metadata["x-test"] == "1"
-    assert await transport.ask(NOTHING, [b"x"], ()).read() is None
+    assert await transport.open(NOTHING, (), first=[b"x"]).read() is None
     with pytest.raises(errors.ConnectionLost, match="on purpose"):
-        await transport.ask(STREAM, [b"fail"], ()).read()
-    hanging = transport.ask(HANG, [b"x"], ())
+        await transport.open(STREAM, (), first=[b"fail"]).read()
+    hanging = transport.open(HANG, (), first=[b"x"])
     assert await hanging.read() == b"started"
     reading = asyncio.create_task(hanging.read())
     await asyncio.sleep(0)
@@ -199,7 +199,7 @@ async def test_a_call_opened_with_its_only_message(serve: Serve, connect: Connec
         await asyncio.sleep(0.001)
     await transport.close(0)
     with pytest.raises(errors.ClosedError):
-        transport.ask(STREAM, [b"x"], ())
+        transport.open(STREAM, (), first=[b"x"])
 
 
 async def test_asking_where_nobody_is_tells_so_on_reading(connect: Connect) -> None:
@@ -207,7 +207,7 @@ async def test_asking_where_nobody_is_tells_so_on_reading(connect: Connect) -> N
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
     with pytest.raises(errors.ConnectFailed):
-        await connect(address).ask(STREAM, [b"x"], ()).read()
+        await connect(address).open(STREAM, (), first=[b"x"]).read()
 
 
 async def test_a_deadline_is_its_own_error(serve: Serve, connect: Connect) -> None:
@@ -236,7 +236,8 @@ async def test_nobody_there(connect: Connect) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         transport = connect(f"127.0.0.1:{taken.getsockname()[1]}")
-        await transport.connect(5)
+        with pytest.raises(errors.ConnectFailed, match="refused"):
+            await transport.connect(5)
         with pytest.raises(errors.ConnectFailed):
             await transport.unary(ECHO, [b""], (), 5)
         assert not transport.healthy
@@ -307,7 +308,7 @@ async def test_closing_ends_what_runs_with_an_error_that_says_so(serve: Serve, c
     assert not transport.healthy
 
 
-@pytest.mark.parametrize("size", [1, module.LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("size", [1, calls.LARGE], ids=["small", "large"])
 async def test_success_without_an_answer_is_an_error(size: int, serve: Serve, connect: Connect) -> None:
     transport = connect(await serve())
     with pytest.raises(errors.ServerError) as caught:
@@ -408,14 +409,14 @@ def test_no_system_authorities_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_
     (tmp_path / "empty").write_bytes(b"")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty"))
     with pytest.raises(errors.ConfigError, match="SSL_CERT_FILE"):
-        module._system_roots()
+        channel._system_roots()
 
 
 # -- settings
 
 
 def test_settings_of_a_channel() -> None:
-    options = dict(module._channel_options(Target.parse("https://h"), Transmission(connect_timeout=3.0)))
+    options = dict(channel.channel_options(Target.parse("https://h"), Transmission(connect_timeout=3.0)))
     assert options["grpc.enable_retries"] == 0
     assert options["grpc.use_local_subchannel_pool"] == 1
     assert options["grpc.min_reconnect_backoff_ms"] >= 3000  # one attempt may take so long
@@ -424,7 +425,7 @@ def test_settings_of_a_channel() -> None:
     assert "grpc.enable_http_proxy" not in options
     assert "grpc.http2.max_pings_without_data" not in options  # servers close connections over it
     local = Target.parse("unix:/x")
-    options = dict(module._channel_options(local, Transmission(keepalive=KeepAlive(interval=None))))
+    options = dict(channel.channel_options(local, Transmission(keepalive=KeepAlive(interval=None))))
     assert options["grpc.enable_http_proxy"] == 0
     assert options["grpc.default_authority"] == "localhost"
     assert "grpc.keepalive_time_ms" not in options
@@ -437,5 +438,5 @@ async def test_very_long_times_fit_the_settings(serve: Serve, connect: Connect) 
 
 def test_one_part_is_not_copied() -> None:
     part = b"x" * 100
-    assert module._joined([part]) is part
-    assert module._joined([part, bytearray(b"y")]) == part + b"y"
+    assert calls.joined([part]) is part
+    assert calls.joined([part, bytearray(b"y")]) == part + b"y"

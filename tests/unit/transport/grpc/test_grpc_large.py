@@ -16,8 +16,9 @@ from headrace.config import Transmission
 from headrace.target import Target
 from headrace.transport.base import Buffer
 from headrace.transport.grpc import buffers
-from headrace.transport.grpc import client as module
-from headrace.transport.grpc.client import LARGE, GrpcCall, GrpcTransport
+from headrace.transport.grpc import calls as module
+from headrace.transport.grpc.calls import LARGE, GrpcCall
+from headrace.transport.grpc.client import GrpcTransport
 
 pytestmark = pytest.mark.core
 

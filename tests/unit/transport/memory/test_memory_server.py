@@ -7,7 +7,7 @@ import pytest
 from headrace import errors
 from headrace.config import Target, Transmission
 from headrace.status import Kind, kind_of
-from headrace.transport.memory.client import MemoryServer, MemoryTransport, ServerCall
+from headrace.transport.memory import MemoryServer, MemoryTransport, ServerCall
 
 pytestmark = pytest.mark.core
 

@@ -5,13 +5,13 @@ import asyncio
 import pytest
 
 from headrace.errors import ConcurrentUse
-from headrace.transport.memory.wire import PREFIX_BYTES, Lane
+from headrace.transport.memory.wire import PREFIX_BYTES, StreamHalf
 
 pytestmark = pytest.mark.core
 
 
-def lane_of(window_bytes: int = 1000, *, started: bool = True) -> Lane:
-    return Lane(window_bytes, started=started)
+def lane_of(window_bytes: int = 1000, *, started: bool = True) -> StreamHalf:
+    return StreamHalf(window_bytes, started=started)
 
 
 async def turns(count: int = 5) -> None:

@@ -1,0 +1,52 @@
+"""Texts that a server sent, made fit to be shown: without credentials, and not longer than somebody reads."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+
+SHOWN = 2000  # characters of an error's message
+KEPT = 64_000  # characters of a server's text that an attribute of an error holds
+MASK = "***"
+
+_REMEMBERED = 256  # credentials of a process that are masked; the ones used last
+_WORD_ONLY = 6  # characters below which a credential is masked only where it stands as a word
+_secrets: OrderedDict[str, None] = OrderedDict()
+
+
+def keep_secret(credential: str) -> None:
+    """Mask a credential in every text of a server from now on."""
+    if credential:
+        _secrets.pop(credential, None)
+        _secrets[credential] = None
+        while len(_secrets) > _REMEMBERED:
+            _secrets.popitem(last=False)
+
+
+def received(text: str) -> str:
+    """Take in a text from a server: credentials are masked, and what nobody reads is cut off."""
+    if len(text) > KEPT:
+        longest = max(map(len, _secrets), default=0)
+        text = masked(text[: KEPT + longest])  # a credential across the cut is masked whole
+        return shortened(text, KEPT)
+    return masked(text)
+
+
+def masked(text: str) -> str:
+    """Replace the credentials that this process uses."""
+    for secret in list(_secrets):
+        if secret not in text:
+            continue
+        if len(secret) >= _WORD_ONLY:
+            text = text.replace(secret, MASK)
+        else:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    return text
+
+
+def shortened(text: str, limit: int = SHOWN) -> str:
+    """Cut a text to at most `limit` characters; the cut says how long it was."""
+    if len(text) <= limit:
+        return text
+    end = f"... ({len(text):,} characters)"
+    return text[: max(0, limit - len(end))] + end

@@ -1,0 +1,64 @@
+"""What gRPC's English says, as facts: the one place where its texts are read.
+
+gRPC tells a status that a server sent and one that it made itself in the same fields, and has no field for why it made
+one. The texts are those of its C core from 1.62 on; a text that is not known here leaves what its status says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from headrace import status
+from headrace.errors import ServerError, TransportError
+
+_HTTP = re.compile(r"received http2 header with status: (\d{3})")
+_CONNECTING = re.compile(
+    r"failed to connect|errors resolving|name resolution|dns resolution|dns query|hostname lookup"
+    r"|trying to connect an http1\.x server|all backends failing|no connection established"
+)
+#: A GOAWAY with a last stream id below the call's; "Socket closed (GOAWAY received ..." is a call that was taken.
+_NEVER_SEEN = re.compile(r"(stream removed \()?goaway received|.*refused_stream|.*rst_stream.*error code:? 7\b")
+_BROKEN = re.compile(r"rst_stream|connection reset|socket closed|goaway|broken pipe|from core|stream removed")
+_TOO_LARGE = re.compile(r"larger than max|message too large|metadata size exceeds")
+_NO_GRPC = re.compile(r"bad grpc frame|data frame with end_stream flag received|invalid http2? header")
+
+
+def call_failed(
+    name: str, details: str, *, target: str, trailing: Iterable[Any] | None = (), answered: bool = False
+) -> TransportError | ServerError:
+    """Make the error of a call from the status that gRPC gives it.
+
+    Args:
+        name: the status's name.
+        trailing: metadata at the call's end.
+        answered: whether a message of the call was received, so that the peer does speak gRPC.
+    """
+    text = details.lower()
+    http = _HTTP.match(text)
+    http_status = int(http[1]) if http else 200 if not answered and _NO_GRPC.search(text) else None
+    wire = name in ("UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED")
+    return status.call_error(
+        name,
+        details,
+        target=target,
+        connecting=name == "UNAVAILABLE" and bool(_CONNECTING.search(text)),
+        unprocessed=wire and bool(_NEVER_SEEN.match(text)),
+        broken=wire and bool(_BROKEN.search(text)),
+        too_large=name == "RESOURCE_EXHAUSTED" and bool(_TOO_LARGE.search(text)),
+        http_status=http_status,
+        retry_after=_hint(trailing),
+    )
+
+
+def _hint(trailing: Iterable[Any] | None) -> float | None:
+    """Read the server's hint when to come back, in seconds."""
+    for key, value in trailing or ():
+        with contextlib.suppress(ValueError):
+            if key == "grpc-retry-pushback-ms":
+                return float(value) / 1000
+            if key == "retry-after":
+                return float(value)
+    return None
