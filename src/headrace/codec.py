@@ -32,6 +32,7 @@ STREAM = SERVICE + "StreamModelOutputs"
 
 LARGE = 4096  # bytes from which a payload is not copied to save a part
 LAZY_BYTES = 32 * 1024  # bytes from which a response is decoded when it is looked at, not before
+CACHED_JSON = 1024  # characters of parameters up to which an encoded template is kept
 MAX_FIELDS = 10_000  # of one answer to a look-up, on its outermost level
 _OTHER_FIELDS = 1024  # of a response beside its outputs, and of an output: some ten are known
 
@@ -61,13 +62,17 @@ def template(
     Raises:
         ConfigError: a parameter is not JSON, or the output config has an unknown field or a wrong type.
     """
-    given = (
+    values = (
         _canonical(params, "inference_params"),
         _canonical(output_config, "output_config"),
         _canonical(routing, "routing"),
     )
     try:
-        return _template(user_id, app_id, model_id, version_id, *given)
+        if params:
+            refuse_inexact(params)
+        short = sum(map(len, values)) <= CACHED_JSON  # long parameters, such as a chat's messages, differ in each call
+        encode = _template if short else _template.__wrapped__
+        return encode(user_id, app_id, model_id, version_id, *values)
     except ConfigError:
         raise
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -112,6 +117,25 @@ def _canonical(value: Mapping[str, Any] | None, name: str) -> str:
         return json.dumps(value, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{name} must hold JSON values only (no NaN, no infinity): {error}") from None
+
+
+MAX_WHOLE = 2**53  # numbers in parameters travel as doubles
+
+
+def refuse_inexact(value: object) -> None:
+    """Check that the whole numbers in a JSON value arrive as they are.
+
+    Raises:
+        ValueError: one is over 2**53.
+    """
+    if isinstance(value, Mapping):
+        for item in value.values():
+            refuse_inexact(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            refuse_inexact(item)
+    elif isinstance(value, int) and abs(value) > MAX_WHOLE:
+        raise ValueError("a whole number over 2**53 would arrive as another one: send it as a str")
 
 
 def _fill_output_config(message: pb.OutputConfig, values: dict[str, Any]) -> None:

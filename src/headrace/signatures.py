@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 from google.protobuf import json_format, struct_pb2
 
 from headrace import encoding
+from headrace.codec import refuse_inexact
 from headrace.errors import ConfigError, PredictionFailed
 from headrace.results import Concept, Frame, Region, concepts_of, frames_of, regions_of
 from headrace.v2 import resources_pb2 as pb
@@ -162,7 +163,9 @@ class Method:
             part = data.parts.add(id=parameter.name)
             try:
                 encode_value(part.data, parameter.field, bound[parameter.name])
-            except (TypeError, ValueError) as error:
+            except PredictionFailed:  # the signature itself is wrong
+                raise
+            except Exception as error:  # whatever a value of the user's raises, such as one that only looks like a list
                 raise ConfigError(f"{self.name}: argument {parameter.name}: {error}: {self}") from None
         return data
 
@@ -195,7 +198,7 @@ def from_json(text: str) -> tuple[Method, ...]:
         messages = [
             json_format.ParseDict(value, pb.MethodSignature(), ignore_unknown_fields=True) for value in found.values()
         ]
-    except (TypeError, ValueError, AttributeError, json_format.ParseError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError, json_format.ParseError) as error:
         raise PredictionFailed(f"the model's method signatures cannot be read: {error}") from None
     return tuple(Method.of(message) for message in messages)
 
@@ -224,6 +227,7 @@ def encode_value(data: pb.Data, field: pb.ModelTypeField, value: Any) -> None:
         if not isinstance(value, Mapping | list):
             raise TypeError(f"expected a dict or a list, got {type(value).__name__}")
         json.dumps(value, allow_nan=False)  # refuses what is no JSON
+        refuse_inexact(value)
         struct = struct_pb2.Struct()
         struct.update({"_list": value} if isinstance(value, list) else value)
         data.struct_value.CopyFrom(struct)
@@ -336,7 +340,7 @@ def _decode_json(data: pb.Data) -> Any:
     if data.string_value and not data.HasField("struct_value"):  # from the official Node.js SDK
         try:
             return json.loads(data.string_value)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise PredictionFailed(f"a JSON value cannot be read: {error}") from None
     try:
         found = json_format.MessageToDict(data.struct_value)
@@ -351,9 +355,11 @@ def _message(value: Any) -> Any:
     if isinstance(value, Concept):
         return pb.Concept(id=value.id, name=value.name, value=value.value)
     if isinstance(value, Region):
-        region = pb.Region(value=value.value, track_id=value.track_id)
+        region = pb.Region(id=value.id, value=value.value, track_id=value.track_id)
         box = region.region_info.bounding_box
         box.top_row, box.left_col, box.bottom_row, box.right_col = value.top, value.left, value.bottom, value.right
+        if value.point is not None:
+            region.region_info.point.col, region.region_info.point.row = value.point
         if value.mask:
             region.region_info.mask.image.base64 = value.mask
         if value.text:
@@ -362,6 +368,10 @@ def _message(value: Any) -> Any:
         return region
     if isinstance(value, Frame):
         frame = pb.Frame(frame_info=pb.FrameInfo(index=value.index, time=value.time_ms))
+        if value.image:
+            frame.data.image.base64 = value.image
+        if value.text:
+            frame.data.text.raw = value.text
         frame.data.concepts.extend(_message(concept) for concept in value.concepts)
         frame.data.regions.extend(_message(region) for region in value.regions)
         return frame

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace import Concept, Frame, Region
-from headrace.errors import ConfigError, InputError, PredictionFailed
+from headrace import Concept, Frame, Region, codec
+from headrace.errors import ConfigError, PredictionFailed
 from headrace.signatures import METHOD_KEY, Method, decode_value, encode_value, from_json, type_name
 from headrace.v2 import resources_pb2 as pb
 
@@ -130,21 +130,13 @@ def test_a_value_that_does_not_fit_is_named_with_the_signature(kind: pb.ModelTyp
         pb.MethodSignature(name="m", method_type=1, input_fields=[kind])  # type: ignore[arg-type]
     )
     [parameter] = method.parameters
-    with pytest.raises((ConfigError, InputError), match=r"argument .*m\("):
+    with pytest.raises(ConfigError, match=r"argument .*m\("):
         method.encode({parameter.name: value})
 
 
 def test_a_list_of_nothing_is_the_models_mistake() -> None:
     with pytest.raises(PredictionFailed, match="list of nothing"):
         encode_value(pb.Data(), field("LIST"), ["a"])
-
-
-def test_a_picture_that_is_none_is_an_input_error() -> None:
-    method = Method.of(
-        pb.MethodSignature(name="m", method_type=1, input_fields=[field("IMAGE")])  # type: ignore[arg-type]
-    )
-    with pytest.raises(InputError):
-        method.encode({"x": object()})
 
 
 KINDS = st.recursive(
@@ -265,3 +257,101 @@ def test_an_answer_is_a_part_or_stands_inline() -> None:
     assert two.decode(pb.Data(parts=parts)) == {"a": "x", "b": 2}
     with pytest.raises(PredictionFailed, match="lacks b"):
         two.decode(pb.Data(parts=parts[:1]))
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (field("REGION"), Region(0, 0, 0, 0, 0.5, id="r1", point=(0.25, 0.75))),
+        (field("FRAME"), Frame(3, 120, image=b"\x89PNG", text="a caption")),
+        (field("LIST", field("FRAME")), [Frame(0, 0, regions=(Region(0, 0, 1, 1, 0.5, id="r"),), image=b"\x89PNG")]),
+    ],
+)
+def test_no_part_of_a_view_is_lost(kind: pb.ModelTypeField, value: Any) -> None:
+    assert there_and_back(kind, value) == value
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        field("LIST", field("IMAGE")),
+        field("LIST", field("LIST", field("IMAGE"))),
+        field("TUPLE", field("IMAGE"), field("STR")),
+        field("NAMED_FIELDS", field("IMAGE", name="picture")),
+    ],
+)
+def test_pictures_may_stand_in_lists_and_tuples_and_dicts(kind: pb.ModelTypeField) -> None:
+    picture = pytest.importorskip("PIL.Image").new("RGB", (2, 2))
+    values: dict[int, Any] = {T.TUPLE: (picture, "x"), T.NAMED_FIELDS: {"picture": picture}}
+    nested = kind.type_args[0].type == T.LIST
+    sent = there_and_back(kind, values.get(kind.type, [[picture]] if nested else [picture]))
+    assert b"PNG" in (sent["picture"] if isinstance(sent, dict) else sent[0][0] if nested else sent[0])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [3, object(), {"a": 1}, "no url", [1], b"", None, 10**400, {"deep": 2**53 + 1}, "\ud800", math.nan, lambda: 1],
+)
+@pytest.mark.parametrize(
+    "kind", [field(k) for k in ("IMAGE", "AUDIO", "FLOAT", "INT", "STR", "JSON_DATA", "NDARRAY", "REGION", "FRAME")]
+)
+def test_whatever_stands_for_an_argument_it_is_sent_or_refused_with_the_signature(
+    kind: pb.ModelTypeField, value: Any
+) -> None:
+    argument = field(T.Name(kind.type), name="image", required=True)
+    method = Method.of(pb.MethodSignature(name="f", method_type=1, input_fields=[argument]))  # type: ignore[arg-type]
+    refused = ""
+    try:
+        method.encode({"image": value})
+    except ConfigError as error:
+        refused = str(error)
+    assert not refused or ("argument image" in refused and str(method) in refused)
+
+
+def test_a_picture_that_is_a_number_is_a_wrong_argument() -> None:
+    argument = field("IMAGE", name="image", required=True)
+    method = Method.of(pb.MethodSignature(name="f", method_type=1, input_fields=[argument]))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"argument image: .*f\(image: Image\)"):
+        method.encode({"image": 3})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"f":' * 100_000,
+        '{"f":' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"f": {"name": "f", "method_type": 1e400}}',
+        '{"f": {"method_type": 1, "input_fields": [{"type": 1e400}]}}',
+        '{"f": ' + '{"input_fields": [' * 2000 + "]}" * 2000 + "}",
+        '{"f": {"method_type": 1, "input_fields": [' + '{"type_args": [' * 500 + "]}" * 500 + "]}}",
+        '{"f": {"method_type": ' + "9" * 5000 + "}}",
+    ],
+    ids=range(7),
+)
+def test_signatures_that_are_deep_or_huge_are_refused(text: str) -> None:
+    with pytest.raises(PredictionFailed):
+        from_json(text)
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, -(2**53) - 1, 2**60, 10**400])
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: {"a": {"b": [1, (v,)]}}])
+def test_whole_numbers_that_a_double_cannot_hold_are_not_sent(value: int, wrap: Any) -> None:
+    with pytest.raises(ConfigError, match=r"2\*\*53|beyond|large|cannot be sent|must hold JSON"):
+        template({"seed": wrap(value)})
+    with pytest.raises((ValueError, OverflowError), match=r"2\*\*53"):
+        encode_value(pb.Data(), field("JSON_DATA"), {"seed": wrap(value)})
+    template({"seed": 2**53, "on": True, "text": str(value)})
+
+
+def test_long_parameters_are_not_kept() -> None:
+    codec._template.cache_clear()
+    for number in range(50):
+        assert template({"messages": f"{number}" + "x" * 5000}) == template({"messages": f"{number}" + "x" * 5000})
+        template({"temperature": number})
+    assert codec._template.cache_info().currsize == 50
+
+
+def template(params: dict[str, Any]) -> bytes:
+    return codec.template(
+        user_id="u", app_id="a", model_id="m", version_id="", params=params, output_config=None, routing=None
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from headrace.errors import ClosedError, ConfigError, ServerError
+from headrace.errors import ClosedError, ConcurrentUse, ConfigError, ServerError
 from headrace.inputs import Input
 from headrace.results import Prediction
 from headrace.signatures import GET_SIGNATURES, METHOD_KEY, Method, from_json
@@ -40,7 +41,8 @@ class Shapes:
 class MethodCall:
     """A call of a method, not yet made: `await` it for one answer, `async for` over it for a stream of them.
 
-    Wrong arguments raise `ConfigError` with the signature, when the call is made (signatures are looked up then).
+    Wrong arguments raise `ConfigError` with the signature, when the call is made (signatures are looked up then); a
+    second task that reads it at the same time gets `ConcurrentUse`.
     """
 
     def __init__(self, shapes: Shapes, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -51,6 +53,7 @@ class MethodCall:
         self._pieces: Pieces | None = None
         self._method: Method | None = None
         self._closed = False
+        self._busy = False  # someone opens or reads it
 
     def __repr__(self) -> str:
         return f"<MethodCall {self._name}>"
@@ -64,19 +67,31 @@ class MethodCall:
     async def __anext__(self) -> Any:
         if self._closed:
             raise StopAsyncIteration
-        await self._open()
-        assert self._pieces is not None
-        assert self._method is not None
-        try:
-            prediction = await self._pieces.__anext__()
-        except StopAsyncIteration:
-            self._closed = True
-            raise
-        return self._method.decode(prediction.data)
+        with self._alone():
+            await self._open()
+            assert self._pieces is not None
+            assert self._method is not None
+            try:
+                prediction = await self._pieces.__anext__()
+            except StopAsyncIteration:
+                self._closed = True
+                raise
+            return self._method.decode(prediction.data)
 
     async def __aenter__(self) -> Self:
-        await self._open()
+        with self._alone():
+            await self._open()
         return self
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self._busy:
+            raise ConcurrentUse("another task is reading this call")
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -106,6 +121,8 @@ class MethodCall:
         if method.shape == "unary":
             raise ConfigError(f"{method.name} gives one answer: `await` it: {method}")
         bound = method.bind(self._args, self._kwargs)
+        if self._closed:  # while its method was looked up
+            raise ClosedError("the call is closed")
         if method.shape == "server stream":
             self._pieces = self._shapes.server_stream(_input(method.encode(bound)))
         else:
@@ -129,7 +146,10 @@ class _Requests(Source[object]):
         self._method = method
         self._name = streamed.name
         self._rest: dict[str, Any] = {name: value for name, value in bound.items() if name != streamed.name}
-        self._values = source(bound[streamed.name], (str, bytes, bytearray, memoryview))
+        try:
+            self._values = source(bound[streamed.name], (str, bytes, bytearray, memoryview))
+        except ConfigError as error:
+            raise ConfigError(f"{method.name}: argument {streamed.name}: {error}: {method}") from None
 
     async def next(self) -> object:
         """Give the next request's input."""

@@ -28,7 +28,9 @@ class Concept(NamedTuple):
 class Region:
     """A part of a picture: corners as fractions (0..1, rows downwards), its concepts, its mask as PNG bytes or None.
 
-    Source: `data.regions`, `region_info.bounding_box`, `region_info.mask`.
+    `point`, where the region is one, is (left, top) in the same fractions, else None.
+
+    Source: `data.regions`, `region_info.bounding_box`, `region_info.mask`, `region_info.point`.
     """
 
     top: float
@@ -40,6 +42,8 @@ class Region:
     mask: bytes | None = None
     text: str = ""
     track_id: str = ""
+    id: str = ""
+    point: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
@@ -96,12 +100,17 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame of a video: its index, its time in milliseconds, what was found. Source: `data.frames`."""
+    """One frame of a video: its index, its time in milliseconds, what was found; its encoded picture and its text.
+
+    Source: `data.frames`.
+    """
 
     index: int
     time_ms: int
     concepts: tuple[Concept, ...] = ()
     regions: tuple[Region, ...] = ()
+    image: bytes | None = None
+    text: str = ""
 
     @property
     def time(self) -> float:
@@ -141,7 +150,15 @@ def concepts_of(data: pb.Data) -> tuple[Concept, ...]:
 def frames_of(data: pb.Data) -> tuple[Frame, ...]:
     """Read the frames of a part of the protocol's data."""
     return tuple(
-        Frame(f.frame_info.index, f.frame_info.time, concepts_of(f.data), regions_of(f.data)) for f in data.frames
+        Frame(
+            frame.frame_info.index,
+            frame.frame_info.time,
+            concepts_of(frame.data),
+            regions_of(frame.data),
+            frame.data.image.base64 or None,
+            frame.data.text.raw,
+        )
+        for frame in data.frames
     )
 
 
@@ -163,6 +180,8 @@ def regions_of(data: pb.Data) -> tuple[Region, ...]:
                 info.mask.image.base64 or None,
                 region.data.text.raw,
                 region.track_id,
+                region.id,
+                (info.point.col, info.point.row) if info.HasField("point") else None,
             )
         )
     return tuple(found)
