@@ -8,7 +8,9 @@ from headrace._version import __version__
 TYPE_CHECKING = False  # checkers know the name; importing typing would be most of what this file costs
 if TYPE_CHECKING:
     from headrace.calls.generate.stream import PredictionStream, TokenStream
+    from headrace.calls.options import CallOptions, ClientOptions, FrameOptions, StreamOptions
     from headrace.calls.streams import DuplexStream, StreamStats
+    from headrace.calls.typed import MethodCall
     from headrace.catalog import ModelInfo
     from headrace.client import Client, ClientStats
     from headrace.config import TLS, Coalesce, KeepAlive, Limits, RetryPolicy, Timeouts, Window
@@ -37,14 +39,21 @@ if TYPE_CHECKING:
         Throttled,
         TransportError,
     )
-    from headrace.inputs import Input
+    from headrace.frames.found import FramePrediction
+    from headrace.frames.stream import FrameStream
+    from headrace.inputs import Input, InputLike
     from headrace.model import Model
+    from headrace.reference import ModelRef
     from headrace.results import Concept, Frame, Prediction, Region, Status, Usage
+    from headrace.signatures import Method
+    from headrace.target import Target
 
 __all__ = [
     "TLS",
     "AuthError",
+    "CallOptions",
     "Client",
+    "ClientOptions",
     "ClientStats",
     "ClosedError",
     "Coalesce",
@@ -56,15 +65,22 @@ __all__ = [
     "DeadlineExceeded",
     "DuplexStream",
     "Frame",
+    "FrameOptions",
+    "FramePrediction",
+    "FrameStream",
     "HeadraceError",
     "Input",
     "InputError",
+    "InputLike",
     "InvalidRequest",
     "KeepAlive",
     "Limits",
+    "Method",
+    "MethodCall",
     "Model",
     "ModelInfo",
     "ModelNotReady",
+    "ModelRef",
     "NotFound",
     "PartialFailure",
     "PayloadTooLarge",
@@ -80,7 +96,9 @@ __all__ = [
     "SourceError",
     "Status",
     "StreamBroken",
+    "StreamOptions",
     "StreamStats",
+    "Target",
     "Throttled",
     "Timeouts",
     "TokenStream",
@@ -93,7 +111,9 @@ __all__ = [
 #: Where the public names are: room -> names. The imports above tell type checkers the same; a test compares them.
 _NAMES = {
     "calls.generate.stream": "PredictionStream TokenStream",
+    "calls.options": "CallOptions ClientOptions FrameOptions StreamOptions",
     "calls.streams": "DuplexStream StreamStats",
+    "calls.typed": "MethodCall",
     "catalog": "ModelInfo",
     "client": "Client ClientStats",
     "config": "TLS Coalesce KeepAlive Limits RetryPolicy Timeouts Window",
@@ -103,9 +123,14 @@ _NAMES = {
         "PermissionDenied PredictionFailed QuotaExceeded ServerCancelled ServerError SourceError StreamBroken "
         "Throttled TransportError"
     ),
-    "inputs": "Input",
+    "frames.found": "FramePrediction",
+    "frames.stream": "FrameStream",
+    "inputs": "Input InputLike",
     "model": "Model",
+    "reference": "ModelRef",
     "results": "Concept Frame Prediction Region Status Usage",
+    "signatures": "Method",
+    "target": "Target",
 }
 _ROOM = {name: room for room, names in _NAMES.items() for name in names.split()}
 _ROOMS = {room.partition(".")[0] for room in _NAMES} | {

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from headrace import codec
-from headrace.calls.deadline import Deadline
+from headrace.calls.deadline import Deadline, within
 from headrace.calls.options import Given
-from headrace.calls.prepare import within
 from headrace.calls.responses import failure_of
 from headrace.calls.session import Session
 from headrace.calls.unary.call import unary
 from headrace.config import Timeouts, Unset
 from headrace.credentials import Account
 from headrace.errors import ConfigError, InvalidRequest
-from headrace.inputs import InputType, only_type
+from headrace.inputs import Input, InputType, only_type
 from headrace.reference import ModelRef
+from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 
@@ -131,34 +131,35 @@ class Catalog:
             raise ConfigError(f"{target} does not tell what its models take: give input_type=")
         return only_type(fields, str(ref))
 
-    async def signatures(self, ref: ModelRef) -> tuple[Method, ...] | None:
-        """Look up a model's typed methods; None where this server doesn't know them.
+    async def methods(self, ref: ModelRef, predict: Callable[[Input], Awaitable[Prediction]]) -> Mapping[str, Method]:
+        """Look up a model's typed methods; where the server doesn't know them, the model itself is asked.
 
         Source: rpc GetModelVersion (version "" is the latest).
         """
         if ref not in self._methods:
-            request = rpc.GetModelVersionRequest(
-                user_app_id=pb.UserAppIDSet(user_id=ref.user_id, app_id=ref.app_id),
-                model_id=ref.model_id,
-                version_id=ref.version_id,
-            )
-            try:
-                response = await self._get("GetModelVersion", request, rpc.SingleModelVersionResponse)
-            except InvalidRequest:  # not implemented there: a bare model runner
-                return None
-            from headrace.signatures import Method
+            methods = await self._published(ref)
+            if methods is None:
+                from headrace.calls.typed import ask_for_methods
 
-            methods = tuple(Method.of(message) for message in response.model_version.method_signatures)
-            if not methods:
-                return None
+                methods = await ask_for_methods(predict)
             self._methods[ref] = methods
-        return self._methods[ref]
+        return {method.name: method for method in self._methods[ref]}
 
-    def remember_signatures(self, ref: ModelRef, methods: tuple[Method, ...]) -> None:
-        """Remember what the model itself has said."""
-        self._methods[ref] = methods
+    async def _published(self, ref: ModelRef) -> tuple[Method, ...] | None:
+        request = rpc.GetModelVersionRequest(
+            user_app_id=pb.UserAppIDSet(user_id=ref.user_id, app_id=ref.app_id),
+            model_id=ref.model_id,
+            version_id=ref.version_id,
+        )
+        try:
+            response = await self._get("GetModelVersion", request, rpc.SingleModelVersionResponse)
+        except InvalidRequest:  # not implemented there: a bare model runner
+            return None
+        from headrace.signatures import Method
 
-    async def template(self, ref: ModelRef, options: Given, deadline: Deadline | None = None) -> bytes:
+        return tuple(Method.of(message) for message in response.model_version.method_signatures) or None
+
+    async def template(self, ref: ModelRef, options: Given, deadline: Deadline) -> bytes:
         """Encode the part of a request that goes before its inputs; whose deployment is meant may be looked up.
 
         Raises:
@@ -166,8 +167,7 @@ class Catalog:
         """
         routing = dict(options.routing)
         if routing and "user_id" not in routing:
-            target = self._client._account.target
-            async with within(deadline or Deadline.after(None), "looking up the user of the deployment", target):
+            async with within(deadline, "looking up the user of the deployment"):
                 routing["user_id"] = await self._own_user_id()
         return template(ref, options, routing)
 

@@ -32,9 +32,10 @@ from headrace.config import (
     Transmission,
     Unset,
 )
-from headrace.errors import ConfigError, NotFound
+from headrace.errors import ClosedError, ConfigError, NotFound
 from headrace.events import Emitter, OnEvent
 from headrace.flow.rate import Budget, Rate
+from headrace.misuse import AsyncContext
 from headrace.model import Model
 from headrace.transport.base import Transport, TransportFactory
 
@@ -62,7 +63,7 @@ class ClientStats:
     retry_budget: float
 
 
-class Client:
+class Client(AsyncContext):
     """An asyncio client of one server; nothing is sent before the first call, connections are made when needed.
 
     Args:
@@ -73,6 +74,7 @@ class Client:
         root_certificates_path: PEM of the authorities to trust; else CLARIFAI_ROOT_CERTIFICATES_PATH.
         root_certificates: the same as bytes, or "system" for those of the operating system.
         certificate: our certificate chain for mTLS (PEM bytes or path), with `key`.
+        tls: all of TLS in one, with the name to expect in the server's certificate; instead of the four before.
         timeout: seconds for every call that gives none; None: no limit. See `Timeouts` for what it bounds.
         timeouts: all timeouts, where the defaults don't fit.
         retry: what is tried again.
@@ -98,6 +100,7 @@ class Client:
         root_certificates: bytes | Literal["system"] | None = None,
         certificate: Pem | None = None,
         key: Pem | None = None,
+        tls: TLS | None = None,
         timeout: float | Unset | None = UNSET,
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
@@ -109,7 +112,7 @@ class Client:
         allow_insecure_credentials: bool = False,
         _local: LocalServer | None = None,
     ) -> None:
-        settings = {Timeouts: timeouts, RetryPolicy: retry, Limits: limits, KeepAlive: keepalive}
+        settings = {Timeouts: timeouts, RetryPolicy: retry, Limits: limits, KeepAlive: keepalive, TLS: tls}
         for kind, given in settings.items():
             if given is not None and not isinstance(given, kind):
                 raise ConfigError(f"expected headrace.{kind.__name__}(...), got {given!r:.60}")
@@ -132,8 +135,12 @@ class Client:
         self.limits = limits or Limits()
         self._emit = Emitter(on_event)
         self._hosted = target.hosted and transport in ("auto", "grpc")  # the hosted API itself, no test's double of it
-        roots = root_certificates if root_certificates is not None else self._account.root_certificates_path or None
-        transmission = Transmission(TLS(roots, certificate, key), keepalive or KeepAlive(), self.timeouts.connect)
+        if tls is None:
+            roots = root_certificates if root_certificates is not None else self._account.root_certificates_path
+            tls = TLS(roots or None, certificate, key)
+        elif any(one is not None for one in (root_certificates_path, root_certificates, certificate, key)):
+            raise ConfigError("give tls=, or root_certificates, certificate and key by themselves, not both")
+        transmission = Transmission(tls, keepalive or KeepAlive(), self.timeouts.connect, self.limits.response_bytes)
         channels = ChannelManager(target, transmission, _factory(transport), self.limits, self._emit)
         policy = retry or RetryPolicy()
         prefix = ("x-clarifai-request-id-prefix", f"headrace-python-{__version__}")
@@ -165,6 +172,8 @@ class Client:
         timeouts: Timeouts | None = None,
         retry: RetryPolicy | None = None,
         limits: Limits | None = None,
+        keepalive: KeepAlive | None = None,
+        coalesce: Coalesce | bool = False,
         on_event: OnEvent | None = None,
     ) -> Client:
         """Make a client with an embedded server of its own: a child process on a private socket file.
@@ -182,7 +191,16 @@ class Client:
         from headrace.local import LocalServer
 
         server = LocalServer(models, serve)
-        return cls(timeout=timeout, timeouts=timeouts, retry=retry, limits=limits, on_event=on_event, _local=server)
+        return cls(
+            timeout=timeout,
+            timeouts=timeouts,
+            retry=retry,
+            limits=limits,
+            keepalive=keepalive,
+            coalesce=coalesce,
+            on_event=on_event,
+            _local=server,
+        )
 
     def __repr__(self) -> str:
         stats = self.stats
@@ -224,9 +242,13 @@ class Client:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close()
+        await self.aclose()
 
     async def close(self) -> None:
+        """Close it: another name of `aclose`."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
         """Close the connections; calls still running get `Timeouts.close` seconds. Idempotent, shielded.
 
         A client made by `with_options` shares its connections and leaves them open.
@@ -334,6 +356,8 @@ class Client:
     @property
     def _session(self) -> Session:
         if self._local is not None and not self._local.started:
+            if self._local.stopped:
+                raise ClosedError("the client is closed: its embedded server ended with the `async with` block")
             raise ConfigError("Client.local() starts its server when it is entered: use `async with`")
         if self._hosted and not self._account.credentials:
             raise ConfigError(

@@ -115,6 +115,7 @@ class Limits:
         requests_per_second: RPCs started a second: a number, None, or "auto" (15 for the hosted API, else None).
         inputs_per_request: longer lists are split and rejoined.
         request_bytes: most bytes of a request; more is split.
+        response_bytes: most bytes of one message that is received; a larger one is `PayloadTooLarge`.
         input_bytes: most bytes of one input by type ("image", "text", "audio", "video").
         image_pixels: most pixels of a picture; checked where Pillow is installed.
         videos_per_request: most videos in a request.
@@ -127,6 +128,7 @@ class Limits:
     requests_per_second: float | Literal["auto"] | None = "auto"
     inputs_per_request: int = 128
     request_bytes: int = 128 * MiB
+    response_bytes: int = 256 * MiB
     input_bytes: Mapping[str, int] = field(default_factory=lambda: INPUT_BYTES)
     image_pixels: int = 85_000_000
     videos_per_request: int = 1

@@ -6,19 +6,50 @@ import os
 import re
 from collections.abc import AsyncIterable, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from headrace import codec
 from headrace.errors import ConfigError, InputError
+from headrace.official import OfficialNames
 from headrace.transport.base import Buffer
 
 InputType: TypeAlias = Literal["image", "video", "text", "audio"]
 INPUT_TYPES: tuple[InputType, ...] = ("image", "video", "text", "audio")
 
-#: What stands for one input: bytes of any kind, text, a path, an open binary file, a PIL image, a numpy array, an
-#: `Input`, or the official package's `Input` message.
-InputLike: TypeAlias = Any
+
+class Readable(Protocol):
+    """An open file."""
+
+    def read(self, size: int = ..., /) -> bytes | str:
+        """Read it."""
+
+
+class ArrayLike(Protocol):
+    """An array of numpy's, or one that shows itself as such."""
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """Where it lies."""
+
+
+class PictureLike(Protocol):
+    """A picture of Pillow's."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+
+    def save(self, fp: Any, format: str | None = ..., **params: Any) -> None:
+        """Write it."""
+
+
+class MessageLike(Protocol):
+    """The official package's `Input` message."""
+
+    def SerializeToString(self) -> bytes:
+        """Encode it."""
+
 
 #: How a field's payload is held: sent as it is ("bytes", "url"), or read and encoded first.
 Form: TypeAlias = Literal["bytes", "url", "path", "file", "picture"]
@@ -47,7 +78,7 @@ class Field(NamedTuple):
         return len(self.payload)
 
 
-class Input:
+class Input(OfficialNames):
     """One input of a model: an image, a video, a text, an audio, or several of them (multimodal).
 
     Made by `from_bytes`, `from_text`, `from_url`, `from_filepath` and `multimodal`; the constructor is for them.
@@ -121,6 +152,7 @@ class Input:
         cls,
         *,
         text: str | None = None,
+        raw_text: str | None = None,
         image_bytes: InputLike | None = None,
         image_url: str | None = None,
         video_bytes: InputLike | None = None,
@@ -130,6 +162,8 @@ class Input:
         id: str | None = None,
     ) -> Input:
         """Make one input with several parts, such as a picture and a question about it.
+
+        `raw_text` is the official package's name of `text`.
 
         Raises:
             ConfigError: nothing given, or bytes and URL of the same type.
@@ -147,6 +181,9 @@ class Input:
                 fields.append(_field(data, type_))
             elif url is not None:
                 fields.append(_url_field(url, type_))
+        if text is not None and raw_text is not None:
+            raise ConfigError("give text or raw_text, not both")
+        text = raw_text if text is None else text
         if text is not None:
             fields += cls.from_text(text).fields
         if not fields:
@@ -154,7 +191,7 @@ class Input:
         return cls(fields, id)
 
     @classmethod
-    def of(cls, value: InputLike, input_type: str | None = None) -> Input:
+    def of(cls, value: Any, input_type: str | None = None) -> Input:
         """Make an input of anything that stands for one; an `Input` is returned as it is.
 
         Raises:
@@ -355,3 +392,10 @@ def _checked_id(id: str | None) -> str:
 def name_of(item: Input) -> str:
     """Name an input in messages."""
     return f"input {item.id}" if item.id else "the input"
+
+
+#: What stands for one input: bytes of any kind, text, a path, an open binary file, a PIL image, a numpy array, an
+#: `Input`, or the official package's `Input` message.
+InputLike: TypeAlias = (
+    bytes | bytearray | memoryview | str | os.PathLike[str] | Readable | PictureLike | ArrayLike | Input | MessageLike
+)

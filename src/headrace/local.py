@@ -56,6 +56,11 @@ class LocalServer:
         return self._process is not None and not self._stopped
 
     @property
+    def stopped(self) -> bool:
+        """Whether it was ended: it is not started again."""
+        return self._stopped
+
+    @property
     def pid(self) -> int | None:
         """The child's process id, None before it starts."""
         return self._process.pid if self._process is not None else None

@@ -3,40 +3,45 @@
 from __future__ import annotations
 
 import functools
-import io
-import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from headrace import reference
 from headrace.calls.deadline import Deadline
-from headrace.calls.feeder import Template
 from headrace.calls.generate.stream import TokenStream
 from headrace.calls.options import (
     CALL_OPTIONS,
+    CLIENT_OPTIONS,
     STREAM_OPTIONS,
     Batch,
     CallOptions,
+    ClientOptions,
     FrameOptions,
     Given,
     StreamOptions,
     check,
+    check_names,
     checked_count,
     checked_flag,
     checked_on_error,
     checked_packing,
     duplex_options,
 )
-from headrace.calls.prepare import Preparer, input_of, joined, predict_prepared
+from headrace.calls.prepare import Preparer, advised, input_of, joined, predict_prepared
+from headrace.calls.shown import shows
 from headrace.calls.streams import DuplexStream, OnError
 from headrace.calls.unary.lists import predict_many, predict_one
 from headrace.catalog import ModelInfo, template
 from headrace.checks import prepared
 from headrace.errors import (
     ConfigError,
+    InvalidRequest,
+    PredictionFailed,
 )
+from headrace.forms import Forms
 from headrace.inputs import Input, InputLike, InputType, checked_type, is_single
+from headrace.misuse import AsyncContext
 from headrace.results import Prediction
 from headrace.sources.base import InputSource
 from headrace.sources.iterables import Source, source
@@ -52,7 +57,7 @@ if TYPE_CHECKING:
 _LISTS = (list, tuple)
 
 
-class Model:
+class Model(Forms, AsyncContext):
     """A model on a server. Made by `client.model(...)` (no I/O), or alone: `Model(url=..., pat=...)` owns a client.
 
     Args:
@@ -78,16 +83,18 @@ class Model:
         nodepool_id: str | None = None,
         deployment_user_id: str | None = None,
         client: Client | None = None,
-        **client_options: Any,
+        **client_options: Unpack[ClientOptions],
     ) -> None:
         self._routing = reference.routing(deployment_id, compute_cluster_id, nodepool_id, deployment_user_id)
         self._owned = client is None
         if client is None:
             from headrace.client import Client
 
+            check_names(client_options, CLIENT_OPTIONS)
             client = Client(**client_options)
         elif client_options:
-            raise ConfigError(f"unknown arguments: {', '.join(sorted(client_options))}")
+            names = ", ".join(sorted(client_options))
+            raise ConfigError(f"unknown arguments: {names} (those of a client: give them to the client)")
         self._client = client
         self._plain: Given | None = None  # the checked options of calls that give none
         self._head = b""  # their template, where no routing has to be looked up
@@ -115,15 +122,20 @@ class Model:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self.close()
+        await self.aclose()
 
     async def close(self) -> None:
+        """Close it: another name of `aclose`."""
+        await self.aclose()
+
+    async def aclose(self) -> None:
         """Close the client that the model owns; nothing where it uses another's. Idempotent."""
         if self._owned:
-            await self._client.close()
+            await self._client.aclose()
 
     # --- predict: unary-unary
 
+    @shows(CallOptions)
     async def predict(
         self,
         inputs: InputLike | Sequence[InputLike],
@@ -147,7 +159,10 @@ class Model:
             HeadraceError: all failed: the first one's error.
         """
         if not isinstance(inputs, _LISTS):
-            return await self._predict_one(input_of(inputs, input_type), input_type, options)
+            try:
+                return await self._predict_one(input_of(inputs, input_type), input_type, options)
+            except (InvalidRequest, PredictionFailed) as error:
+                raise advised(error, inputs) from error.__cause__
         if not inputs:
             raise ConfigError("no inputs")
         if len(inputs) == 1:
@@ -156,26 +171,9 @@ class Model:
         deadline = Deadline.after(given.seconds(self._client.timeouts.total))
         return joined(await self._predict_items(dict(enumerate(inputs)), input_type, given, deadline))
 
-    async def predict_by_url(
-        self, url: str, input_type: InputType | None = None, **options: Unpack[CallOptions]
-    ) -> Prediction:
-        """Send the URL of an image, video, audio or text file; the server fetches it."""
-        return await self._predict_one(Input.from_url(url, input_type), None, options)
-
-    async def predict_by_bytes(
-        self, data: InputLike, input_type: InputType | None = None, **options: Unpack[CallOptions]
-    ) -> Prediction:
-        """Send bytes of an encoded file, or text as str or bytes."""
-        return await self._predict_one(Input.from_bytes(data, input_type), None, options)
-
-    async def predict_by_filepath(
-        self, path: str | os.PathLike[str], input_type: InputType | None = None, **options: Unpack[CallOptions]
-    ) -> Prediction:
-        """Send a file, read without blocking the loop."""
-        return await self._predict_one(Input.from_filepath(path, input_type), None, options)
-
     # --- generate: unary-stream
 
+    @shows(CallOptions)
     def generate(
         self,
         inputs: InputLike | Sequence[InputLike],
@@ -195,10 +193,12 @@ class Model:
 
         timeouts = self._client.timeouts
 
+        preparer = self._preparer(Input.of, None, given, given.seconds(timeouts.first_answer))
+
         async def prepare() -> tuple[Sequence[Buffer], str]:
             deadline = Deadline.after(given.seconds(timeouts.first_answer))
-            head = await self._template(given, deadline)
-            ready = await self._preparer(Input.of, None, given).later(item, deadline)
+            head = await preparer.template(deadline)
+            ready = await preparer.later(item, deadline)
             return ready.request(head), ready.id
 
         return TokenStream(
@@ -210,28 +210,14 @@ class Model:
             warm_up=given.warm_up,
         )
 
-    def generate_by_url(
-        self, url: str, input_type: InputType | None = None, **options: Unpack[CallOptions]
-    ) -> TokenStream:
-        """Send a URL that the server fetches, and read the answer in pieces."""
-        return self.generate(Input.from_url(url, input_type), **options)
-
-    def generate_by_bytes(
-        self, data: InputLike, input_type: InputType | None = None, **options: Unpack[CallOptions]
-    ) -> TokenStream:
-        """Send bytes or text, and read the answer in pieces."""
-        return self.generate(Input.from_bytes(data, input_type), **options)
-
-    def generate_by_filepath(
-        self, path: str | os.PathLike[str], input_type: InputType | None = None, **options: Unpack[CallOptions]
-    ) -> TokenStream:
-        """Send a file, and read the answer in pieces."""
-        return self.generate(Input.from_filepath(path, input_type), **options)
-
     # --- stream: stream-stream
 
+    @shows(StreamOptions)
     def stream(
-        self, inputs: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+        self,
+        inputs: InputLike | Iterable[InputLike] | AsyncIterable[InputLike],
+        input_type: InputType | None = None,
+        **options: Unpack[StreamOptions],
     ) -> DuplexStream:
         """Send inputs as they come and read predictions as they come, both at once.
 
@@ -244,24 +230,7 @@ class Model:
         """
         return self._stream(inputs, lambda raw: Input.of(raw, input_type), input_type, options)
 
-    def stream_by_url(
-        self, urls: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
-    ) -> DuplexStream:
-        """Stream URLs that the server fetches: an iterator of them, a list, or one."""
-        return self._stream(_each(urls), lambda url: Input.from_url(url, input_type), input_type, options)
-
-    def stream_by_bytes(
-        self, items: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
-    ) -> DuplexStream:
-        """Stream bytes or texts: an iterator of them, a list, or one."""
-        return self._stream(items, lambda raw: Input.of(raw, input_type), input_type, options)
-
-    def stream_by_filepath(
-        self, paths: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
-    ) -> DuplexStream:
-        """Stream files: an iterator of paths, a list, or one."""
-        return self._stream(_each(paths), lambda path: Input.from_filepath(path, input_type), input_type, options)
-
+    @shows(FrameOptions)
     def stream_frames(self, source: Any, **options: Unpack[FrameOptions]) -> FrameStream:
         """Send frames and read each together with its prediction: `async for found in model.stream_frames(camera(0))`.
 
@@ -277,19 +246,22 @@ class Model:
         self._given(call, "image")  # a wrong option is found now, not when the stream starts
         ordered = options.get("ordered", True)
 
-        def stream(frames: Source[Any], limit: int) -> DuplexStream:
+        def stream(frames: Any, limit: int) -> DuplexStream:
             return self.stream(frames, "image", window=limit, prefetch=1, ordered=ordered, **call)
 
         def unary(frames: Source[Any], limit: int) -> DuplexStream:
-            return self.map(frames, concurrency=limit, ordered=ordered, on_error="yield", input_type="image", **call)
+            return self.map(
+                cast("Any", frames), concurrency=limit, ordered=ordered, on_error="yield", input_type="image", **call
+            )
 
         return frame_stream(source, options, stream, unary, self._client._session)
 
     # --- map: concurrent unary calls
 
+    @shows(CallOptions)
     def map(
         self,
-        inputs: Any,
+        inputs: InputLike | Iterable[InputLike] | AsyncIterable[InputLike],
         *,
         concurrency: int = 32,
         ordered: bool = True,
@@ -318,11 +290,11 @@ class Model:
         checked_flag("ordered", ordered)
         packing = checked_packing(batch, batch_wait, self._client.limits)
         seconds = given.seconds(self._client.timeouts.total)
-        convert = self._preparer(lambda raw: Input.of(raw, input_type), input_type, given, seconds)
+        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, given, seconds)
         settings = MapOptions(concurrency, ordered, packing, seconds, given.warm_up, given.metadata)
         session = self._client._session
-        template = self._bounded_template(given, seconds)
-        work = MapWork(session, _source(inputs, seconds), convert, template, settings, self._client.limits)
+        source_, limits = _source(inputs, seconds), self._client.limits
+        work = MapWork(session, source_, preparer, preparer.template, settings, limits)
         return DuplexStream(work, checked_on_error(on_error))
 
     # --- methods with signatures
@@ -349,13 +321,7 @@ class Model:
         return MethodCall(Shapes(self._methods, self.predict, self.generate, free), method, args, kwargs)
 
     async def _methods(self) -> Mapping[str, Method]:
-        known = await self._client._catalog.signatures(self.ref)
-        if known is None:
-            from headrace.calls.typed import ask_for_methods
-
-            known = await ask_for_methods(self.predict)
-            self._client._catalog.remember_signatures(self.ref, known)
-        return {method.name: method for method in known}
+        return await self._client._catalog.methods(self.ref, self.predict)
 
     # --- shared
 
@@ -384,9 +350,9 @@ class Model:
     ) -> Prediction:
         client = self._client
         deadline = Deadline.after(given.seconds(client.timeouts.total))
-        if ready is None:
-            ready = await self._preparer(Input.of, input_type, given).later(item, deadline)
-        head = await self._template(given, deadline)
+        preparer = self._preparer(Input.of, input_type, given)
+        ready = ready or await preparer.later(item, deadline)
+        head = await preparer.template(deadline)
         return await (client._coalescer or predict_one)(
             client._session, head, ready, timeout=deadline, warm_up=given.warm_up, metadata=given.metadata
         )
@@ -400,19 +366,19 @@ class Model:
         settings = duplex_options(options, given, client.limits, client.timeouts)
         on_error = checked_on_error(options.get("on_error", "yield"))
         seconds = given.seconds(client.timeouts.input)
-        convert = self._preparer(make, input_type, given, seconds)
-        template = self._bounded_template(given, seconds)
+        preparer = self._preparer(make, input_type, given, seconds)
+        template = preparer.template
         pulled = _source(items, seconds)
         if options.get("matched", True):
-            return DuplexStream(Duplex(client._session, pulled, convert, template, settings), on_error)
+            return DuplexStream(Duplex(client._session, pulled, preparer, template, settings), on_error)
         idle = given.seconds(client.timeouts.idle)
-        return DuplexStream(FreeDuplex(client._session, pulled, convert, template, settings, idle), on_error)
+        return DuplexStream(FreeDuplex(client._session, pulled, preparer, template, settings, idle), on_error)
 
     async def _predict_items(
         self, items: Mapping[int, InputLike], input_type: InputType | None, given: Given, deadline: Deadline
     ) -> dict[int, Prediction]:
         preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, given)
-        head = await self._template(given, deadline)
+        head = await preparer.template(deadline)
         session, limits = self._client._session, self._client.limits
 
         async def send(ready: Mapping[int, Input]) -> Mapping[int, Prediction]:
@@ -429,22 +395,17 @@ class Model:
         given: Given,
         timeout: float | None = None,
     ) -> Preparer:
-        async def type_() -> str:
-            return input_type or await self.input_type()
-
         client = self._client
         return Preparer(
             make,
+            input_type,
+            timeout,
             ids=client._ids,
             limits=client.limits,
-            input_type=type_,
-            template=functools.partial(self._template, given),
-            timeout=timeout,
-            target=client.target,
+            catalog=client._catalog,
+            ref=self.ref,
+            options=given,
         )
-
-    def _bounded_template(self, given: Given, seconds: float | None) -> Template:
-        return lambda: self._template(given, Deadline.after(seconds))
 
     async def info(self) -> ModelInfo:
         """Look up what the server says of the model: type, task, inputs, outputs; remembered by the client."""
@@ -457,9 +418,6 @@ class Model:
             ConfigError: it takes several types, or none that is known: give `input_type=`.
         """
         return await self._client._catalog.input_type(self.ref)
-
-    async def _template(self, given: Given, deadline: Deadline | None = None) -> bytes:
-        return await self._client._catalog.template(self.ref, given, deadline)
 
     def _given(
         self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
@@ -479,8 +437,3 @@ def _source(inputs: Any, seconds: float | None) -> Source[Any]:
     if isinstance(inputs, InputSource):
         inputs.limit_each(seconds)
     return source([inputs] if is_single(inputs) else inputs)
-
-
-def _each(names: Any) -> Any:
-    """Take an open file as its lines where these are names: of URLs, of files."""
-    return (line.strip() for line in names if line.strip()) if isinstance(names, io.TextIOBase) else names

@@ -148,7 +148,7 @@ async def test_a_model_alone_owns_its_client() -> None:
     with pytest.raises(errors.ClosedError):
         await model.predict_by_bytes("x")
     with pytest.raises(ConfigError, match="pta"):
-        headrace.Model(url="u/a/models/m", client=model.client, pta="x")
+        headrace.Model(url="u/a/models/m", client=model.client, pta="x")  # type: ignore[call-arg]
 
 
 async def test_a_model_of_a_client_leaves_it_open(open_client: Open) -> None:

@@ -141,7 +141,7 @@ async def test_what_can_be_saved_but_is_no_picture_is_an_input_error() -> None:
         def save(self) -> None: ...
 
     with pytest.raises(InputError, match="cannot be encoded"):
-        await load(Input.from_bytes(Document()), LIMITS)
+        await load(Input.from_bytes(Document()), LIMITS)  # type: ignore[arg-type]
 
 
 async def test_a_file_that_can_also_be_saved_is_a_file() -> None:
@@ -381,7 +381,7 @@ async def test_open_files_that_cannot_be_read_are_input_errors(tmp_path: Path) -
         def read(self) -> None: ...
 
     with pytest.raises(InputError, match="NoneType"):
-        await load(Input.from_bytes(Nothing(), "image"), LIMITS)
+        await load(Input.from_bytes(Nothing(), "image"), LIMITS)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="empty"):
         await load(Input.from_bytes(io.BytesIO(), "image"), LIMITS)
 

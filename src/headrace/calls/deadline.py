@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from headrace.errors import DeadlineExceeded, HeadraceError
 
 
 class Deadline:
@@ -39,3 +44,19 @@ class Deadline:
     def extend(self, seconds: float) -> None:
         """Move it away: waiting that has a budget of its own does not count."""
         self.at += seconds
+
+
+@asynccontextmanager
+async def within(deadline: Deadline, doing: str) -> AsyncIterator[None]:
+    """Bound what a block awaits.
+
+    Raises:
+        DeadlineExceeded: the time is over; the message says what it was `doing`.
+    """
+    try:
+        async with asyncio.timeout(deadline.or_none) as scope:
+            yield
+    except TimeoutError as error:
+        if isinstance(error, HeadraceError) or not scope.expired():
+            raise
+        raise DeadlineExceeded(f"{doing} took longer than {deadline.seconds:g} s") from None

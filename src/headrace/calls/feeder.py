@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from headrace.calls.prepare import OWN_ERRORS
 from headrace.calls.stats import Tally
 from headrace.errors import HeadraceError
 from headrace.inputs import Input
+from headrace.sources.items import OWN_ERRORS
 from headrace.sources.iterables import Source, pull_some
 
 #: Turns an item of the source into a checked input with an id: at once, or with I/O first.

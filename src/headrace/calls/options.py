@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
@@ -12,10 +13,22 @@ from headrace import reference
 from headrace.calls.batching import AUTO_BYTES, Packing
 from headrace.calls.duplex.settings import DuplexOptions
 from headrace.calls.streams import OnError
-from headrace.config import Limits, MiB, Timeouts, Unset, Window
+from headrace.config import (
+    TLS,
+    Coalesce,
+    KeepAlive,
+    Limits,
+    MiB,
+    Pem,
+    RetryPolicy,
+    Timeouts,
+    Unset,
+    Window,
+)
 from headrace.errors import ConfigError
+from headrace.events import OnEvent
 from headrace.flow.pipe import OVERFLOWS, Overflow
-from headrace.transport.base import Metadata
+from headrace.transport.base import Metadata, TransportFactory
 
 if TYPE_CHECKING:
     from headrace.track import Tracker
@@ -42,6 +55,28 @@ class CallOptions(TypedDict, total=False):
     deployment_user_id: str | None
     user_id: str | None
     metadata: Sequence[tuple[str, str]] | None
+
+
+class ClientOptions(TypedDict, total=False):
+    """What a client of one's own takes; see `Client`."""
+
+    base_url: str | None
+    pat: str | None
+    token: str | None
+    root_certificates_path: str | os.PathLike[str] | None
+    root_certificates: bytes | Literal["system"] | None
+    certificate: Pem | None
+    key: Pem | None
+    tls: TLS | None
+    timeout: float | Unset | None
+    timeouts: Timeouts | None
+    retry: RetryPolicy | None
+    limits: Limits | None
+    keepalive: KeepAlive | None
+    coalesce: Coalesce | bool
+    transport: Literal["auto", "grpc"] | TransportFactory
+    on_event: OnEvent | None
+    allow_insecure_credentials: bool
 
 
 class StreamOptions(CallOptions, total=False):
@@ -113,6 +148,7 @@ class FrameOptions(CallOptions, total=False):
 
 CALL_OPTIONS = frozenset(CallOptions.__optional_keys__)
 STREAM_OPTIONS = frozenset(StreamOptions.__optional_keys__)
+CLIENT_OPTIONS = frozenset(ClientOptions.__optional_keys__)
 FRAME_OPTIONS = frozenset(FrameOptions.__optional_keys__)
 
 

@@ -8,37 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
-from headrace.calls.deadline import Deadline
+from headrace import media
+from headrace.calls.deadline import Deadline, within
 from headrace.calls.unary.lists import join
 from headrace.checks import prepared
 from headrace.config import Limits
-from headrace.errors import ConfigError, DeadlineExceeded, HeadraceError, InputError, PartialFailure, SourceError
-from headrace.inputs import Input, shortened
+from headrace.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    HeadraceError,
+    InputError,
+    PartialFailure,
+    ServerError,
+)
+from headrace.inputs import Input, is_url, shortened
 from headrace.loading import load
+from headrace.reference import ModelRef
 from headrace.results import Prediction
+from headrace.sources.items import OWN_ERRORS
 
-#: What an input may fail with before it is sent; any other error is the call's.
-OWN_ERRORS = (InputError, SourceError, DeadlineExceeded)
+if TYPE_CHECKING:
+    from headrace.calls.options import Given
 
 
-@asynccontextmanager
-async def within(deadline: Deadline, doing: str, target: object) -> AsyncIterator[None]:
-    """Bound what a block awaits.
+class LookUps(Protocol):
+    """What the server can be asked: the catalog."""
 
-    Raises:
-        DeadlineExceeded: the time is over; the message says what it was `doing`.
-    """
-    try:
-        async with asyncio.timeout(deadline.or_none) as scope:
-            yield
-    except TimeoutError as error:
-        if isinstance(error, HeadraceError) or not scope.expired():
-            raise
-        raise DeadlineExceeded(f"{doing} took longer than {deadline.seconds:g} s", target=str(target)) from None
+    async def input_type(self, ref: ModelRef) -> str:
+        """Look up the only type that a model takes."""
+
+    async def template(self, ref: ModelRef, options: Given, deadline: Deadline) -> bytes:
+        """Encode the part of a request that goes before its inputs."""
 
 
 class Preparer:
@@ -46,33 +49,41 @@ class Preparer:
 
     Args:
         make: makes an input of an item.
-        ids: gives those without id theirs.
-        input_type: looks up the type of those that don't know theirs.
-        template: gives the head of the request that they go with; a file is read behind it.
+        input_type: of those that don't know theirs; None: looked up.
         timeout: seconds that preparing one of many may take; None: no limit.
-        target: the server, for messages.
+        ids: gives those without id theirs.
     """
 
     def __init__(
         self,
         make: Callable[[Any], Input],
+        input_type: str | None,
+        timeout: float | None,
         *,
         ids: Iterator[str],
         limits: Limits,
-        input_type: Callable[[], Awaitable[str]],
-        template: Callable[[], Awaitable[bytes]],
-        timeout: float | None,
-        target: object,
+        catalog: LookUps,
+        ref: ModelRef,
+        options: Given,
     ) -> None:
         self._make = make
+        self._input_type = input_type
+        self._timeout = timeout
         self._ids = ids
         self._limits = limits
-        self._input_type = input_type
-        self._template = template
-        self._timeout = timeout
-        self._target = target
+        self._catalog = catalog
+        self._ref = ref
+        self._options = options
         self._untyped: HeadraceError | None = None  # why the type is not known: it is looked up once
         self._looking_up = asyncio.Lock()
+
+    async def template(self, deadline: Deadline | None = None) -> bytes:
+        """Give the part of the request that goes before the inputs.
+
+        Raises:
+            DeadlineExceeded: what is looked up for it took too long.
+        """
+        return await self._catalog.template(self._ref, self._options, deadline or Deadline.after(self._timeout))
 
     def __call__(self, raw: object) -> Input | Awaitable[Input]:
         """Prepare one of many: now where that is possible, else later.
@@ -121,12 +132,9 @@ class Preparer:
             item = item.with_type(await self._type(deadline))
         if not item.id:
             item = item.with_id(next(self._ids))
-        head = None
-        if not item.ready:
-            async with within(deadline, "looking up where the request goes", self._target):
-                head = await self._template()
+        head = None if item.ready else await self.template(deadline)
         try:
-            async with within(deadline, f"input {item.id}: reading it", self._target):
+            async with within(deadline, f"input {item.id}: reading it"):
                 return await load(item, self._limits, head)
         except HeadraceError:
             raise
@@ -145,11 +153,13 @@ class Preparer:
             raise _own(error, item.id) from error
 
     async def _type(self, deadline: Deadline) -> str:
+        if self._input_type:
+            return self._input_type
         if self._untyped is None:
             try:
-                async with within(deadline, "looking up what the model takes", self._target), self._looking_up:
+                async with within(deadline, "looking up what the model takes"), self._looking_up:
                     if self._untyped is None:
-                        return await self._input_type()
+                        return await self._catalog.input_type(self._ref)
             except (ConfigError, DeadlineExceeded) as error:
                 self._untyped = error
         assert self._untyped is not None
@@ -230,10 +240,15 @@ def joined(predictions: dict[int, Prediction]) -> Prediction:
         return join([predictions[position] for position in sorted(predictions)])
     if len(errors) < len(predictions):
         raise PartialFailure({p: predictions[p] for p in sorted(predictions) if p not in errors}, errors)
-    first = next(iter(errors.values()))
-    errors.clear()  # an error that its own frames hold would live on with them, and with the inputs
+    raise _first(errors, predictions)
+
+
+def _first(errors: dict[int, HeadraceError], predictions: dict[int, Prediction]) -> HeadraceError:
+    """Take the first error out: one that its own frames hold would live on with them, and with the inputs."""
+    error = next(iter(errors.values()))
+    errors.clear()
     predictions.clear()
-    raise first
+    return error
 
 
 def _failed(error: HeadraceError, raw: object, position: int) -> Prediction:
@@ -256,10 +271,22 @@ def input_of(raw: object, input_type: str | None) -> Input:
         raise _own(error, "") from error
 
 
+def advised(error: ServerError, sent: object) -> ServerError:
+    """Add advice to a refusal where a text was sent that looks like the name of something else."""
+    advice = ""
+    if isinstance(sent, str) and is_url(sent):
+        advice = "a URL? predict_by_url"
+    elif isinstance(sent, str) and len(sent) < 1024 and media.kind_of_name(sent) and not sent.endswith("."):
+        advice = "a file? predict_by_filepath"
+    if advice:
+        error.args = (f"{error.args[0]} (the text was sent as it is; {advice})", *error.args[1:])
+    return error
+
+
 def _own(error: Exception, id: str) -> InputError:
     """Make the input's own error of whatever went wrong with it."""
     text = str(error) if isinstance(error, HeadraceError | TypeError) else f"{type(error).__name__}: {error}"
     return InputError(f"{f'input {id}: ' if id else ''}{shortened(text, 500)}", input_id=id or None)
 
 
-__all__ = ["OWN_ERRORS", "Preparer", "input_of", "joined", "predict_prepared", "within"]
+__all__ = ["Preparer", "advised", "input_of", "joined", "predict_prepared"]

@@ -9,12 +9,13 @@ from typing import Literal, Self, TypeAlias
 from headrace.calls.base import StreamWork
 from headrace.calls.stats import StreamStats
 from headrace.errors import ClosedError, ConcurrentUse
+from headrace.misuse import AsyncContext, AsyncIteration
 from headrace.results import Prediction
 
 OnError: TypeAlias = Literal["yield", "raise"]
 
 
-class DuplexStream:
+class DuplexStream(AsyncContext, AsyncIteration):
     """The predictions of a stream of inputs; nothing is pulled or sent before it is entered or read.
 
     `async with` (leaving it early ends the call on the server and closes the source) or plain `async for`. Reading

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 
 from headrace.errors import ClosedError, ConcurrentUse, ConfigError, ServerError
 from headrace.inputs import Input
+from headrace.misuse import AsyncContext, AsyncIteration
 from headrace.results import Prediction
 from headrace.signatures import GET_SIGNATURES, METHOD_KEY, Method, from_json
 from headrace.sources.iterables import Source, source
@@ -38,7 +39,7 @@ class Shapes:
     duplex: Callable[[Source[object]], Pieces]
 
 
-class MethodCall:
+class MethodCall(AsyncContext, AsyncIteration):
     """A call of a method, not yet made: `await` it for one answer, `async for` over it for a stream of them.
 
     Wrong arguments raise `ConfigError` with the signature, when the call is made (signatures are looked up then); a

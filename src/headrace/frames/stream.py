@@ -31,6 +31,7 @@ from headrace.flow.window import Gate
 from headrace.frames.found import FramePrediction
 from headrace.frames.stats import FrameStats, Rate
 from headrace.frames.window import AdaptiveWindow
+from headrace.misuse import AsyncContext, AsyncIteration
 from headrace.sources.iterables import Source
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class _Gated(Source[Any]):
         """Nothing: the feed outlives the calls."""
 
 
-class FrameStream:
+class FrameStream(AsyncContext, AsyncIteration):
     """Frames with their predictions: an async context manager and iterator; nothing is opened before it is read.
 
     Leaving it ends the calls and closes the source. In the end `stats.frames` is the sum of predictions, errors and

@@ -11,13 +11,14 @@ from typing import Any, Self
 from headrace.errors import ClosedError, ConcurrentUse, ConfigError, DeadlineExceeded, InputError, SourceError
 from headrace.flow.pipe import EndOfPipe, Pipe
 from headrace.inputs import Input, shortened
+from headrace.misuse import AsyncContext, AsyncIteration
 from headrace.sources import iterables
 from headrace.sources.items import SourceInput, failed, ids, placed
 
 CLOSE_SECONDS = 2.0  # that closing waits for what does not end by itself
 
 
-class InputSource(AsyncIterator[SourceInput]):
+class InputSource(AsyncContext, AsyncIteration, AsyncIterator[SourceInput]):
     """An async iterator of inputs with id, position and timestamp; `async with` or `aclose()` closes it.
 
     Attributes:

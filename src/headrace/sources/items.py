@@ -13,6 +13,7 @@ from headrace.inputs import Field, Input
 
 #: What an input may fail with before it is sent.
 OwnError: TypeAlias = InputError | SourceError | DeadlineExceeded
+OWN_ERRORS = (InputError, SourceError, DeadlineExceeded)
 
 
 class SourceInput(Input):

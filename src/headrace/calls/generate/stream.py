@@ -31,6 +31,7 @@ from headrace.errors import (
     TransportError,
     frameless,
 )
+from headrace.misuse import AsyncContext, AsyncIteration
 from headrace.results import Prediction
 from headrace.status import Kind, kind_of
 from headrace.transport.base import Buffer, Call, Metadata
@@ -270,7 +271,7 @@ class _Reader:
                 await ahead.ended()
 
 
-class TokenStream:
+class TokenStream(AsyncContext, AsyncIteration):
     """The answers of a unary-stream call; nothing is sent before it is entered or read.
 
     `async with` (leaving it early ends the call on the server) or plain `async for`; `await stream.text()` collects.

@@ -145,7 +145,7 @@ async def test_the_first_error_is_raised_by_default_and_reading_may_go_on(connec
 async def test_a_local_failure_is_its_inputs_alone(connect: Connect, batch: int | None) -> None:
     double = ModelDouble(lambda item: "ok")
     inputs = [b"x", Input.from_bytes(b"", id="empty"), b"y"]
-    stream = connect(double).map(inputs, input_type="image", on_error="yield", batch=batch)
+    stream = connect(double).map(inputs, input_type="image", on_error="yield", batch=batch)  # type: ignore[arg-type]
     found = [p async for p in stream]
     assert [p.error is None for p in found] == [True, False, True]
     assert isinstance(found[1].error, errors.InputError)
@@ -204,7 +204,7 @@ async def test_wrong_arguments_are_refused_before_anything_is_pulled(connect: Co
         with pytest.raises(errors.ConfigError):
             model.map(Feed(1), **wrong)
     with pytest.raises(errors.ConfigError, match="iterate"):
-        model.map(5)
+        model.map(5)  # type: ignore[arg-type]
 
 
 async def test_a_blocking_iterator_is_pulled_off_the_loop(connect: Connect) -> None:

@@ -1,0 +1,163 @@
+"""The methods of a model by the form of its inputs (URL, bytes, file path), and the official package's names."""
+
+from __future__ import annotations
+
+import io
+import os
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from typing import Any, TypeAlias, TypeVar, Unpack, cast
+
+from headrace.calls.generate.stream import TokenStream
+from headrace.calls.options import CallOptions, StreamOptions
+from headrace.calls.shown import shows
+from headrace.calls.streams import DuplexStream
+from headrace.errors import ConfigError
+from headrace.inputs import Input, InputLike, InputType
+from headrace.results import Prediction
+
+T = TypeVar("T")
+
+#: One, a list, or any (async) iterator of them.
+Many: TypeAlias = "T | Iterable[T] | AsyncIterable[T]"
+AnyPath: TypeAlias = "str | os.PathLike[str]"
+
+
+class _Unnamed:
+    """Stands for an argument that was given under the name that the official package has for it."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+UNNAMED: Any = _Unnamed()
+
+
+class Forms(ABC):
+    """What `predict`, `generate` and `stream` are by the form of the inputs.
+
+    The arguments may have the official package's names: `input_bytes`, `filepath`, `url_iterator`,
+    `input_bytes_iterator`.
+    """
+
+    @shows(CallOptions)
+    async def predict_by_url(
+        self, url: str = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> Prediction:
+        """Send the URL of an image, video, audio or text file; the server fetches it. As `predict`."""
+        return await self._predict_one(Input.from_url(_given(url, options, "url"), input_type), None, options)
+
+    @shows(CallOptions)
+    async def predict_by_bytes(
+        self, data: InputLike = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> Prediction:
+        """Send bytes of an encoded file, or text as str or bytes. As `predict`."""
+        if data is UNNAMED:
+            data = _given(data, options, "input_bytes")
+        return await self._predict_one(Input.from_bytes(data, input_type), None, options)
+
+    @shows(CallOptions)
+    async def predict_by_filepath(
+        self, path: AnyPath = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> Prediction:
+        """Send a file, read without blocking the loop, within the timeout. As `predict`."""
+        return await self._predict_one(
+            Input.from_filepath(_given(path, options, "filepath"), input_type), None, options
+        )
+
+    @shows(CallOptions)
+    def generate_by_url(
+        self, url: str = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> TokenStream:
+        """Send a URL that the server fetches, and read the answer in pieces. As `generate`."""
+        return self.generate(Input.from_url(_given(url, options, "url"), input_type), **options)
+
+    @shows(CallOptions)
+    def generate_by_bytes(
+        self, data: InputLike = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> TokenStream:
+        """Send bytes or text, and read the answer in pieces. As `generate`."""
+        return self.generate(Input.from_bytes(_given(data, options, "input_bytes"), input_type), **options)
+
+    @shows(CallOptions)
+    def generate_by_filepath(
+        self, path: AnyPath = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> TokenStream:
+        """Send a file, and read the answer in pieces. As `generate`."""
+        return self.generate(Input.from_filepath(_given(path, options, "filepath"), input_type), **options)
+
+    @shows(StreamOptions)
+    def stream_by_url(
+        self, urls: Many[str] = UNNAMED, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+    ) -> DuplexStream:
+        """Stream URLs that the server fetches: an iterator of them, a list, an open list file, or one. As `stream`."""
+        urls = _lines(_given(urls, options, "url_iterator"))
+        return self._stream(urls, lambda url: Input.from_url(url, input_type), input_type, options)
+
+    @shows(StreamOptions)
+    def stream_by_bytes(
+        self, items: Many[InputLike] = UNNAMED, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+    ) -> DuplexStream:
+        """Stream bytes or texts: an iterator of them, a list, or one. As `stream`."""
+        items = _given(items, options, "input_bytes_iterator")
+        return self._stream(items, lambda raw: Input.of(raw, input_type), input_type, options)
+
+    @shows(StreamOptions)
+    def stream_by_filepath(
+        self, paths: Many[AnyPath] = UNNAMED, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+    ) -> DuplexStream:
+        """Stream files: an iterator of paths, a list, an open list file, or one. As `stream`."""
+        paths = _lines(_given(paths, options, "filepath"))
+        return self._stream(paths, lambda path: Input.from_filepath(path, input_type), input_type, options)
+
+    async def async_predict(self, *args: Any, **kwargs: Any) -> Prediction:
+        """Predict: the official package's name of `predict`."""
+        return await self.predict(*args, **kwargs)
+
+    def async_generate(self, *args: Any, **kwargs: Any) -> TokenStream:
+        """Generate: the official package's name of `generate`."""
+        return self.generate(*args, **kwargs)
+
+    @abstractmethod
+    async def predict(
+        self, inputs: Any, input_type: InputType | None = None, **options: Unpack[CallOptions]
+    ) -> Prediction:
+        """Send one input or a list."""
+
+    @abstractmethod
+    def generate(self, inputs: Any, input_type: InputType | None = None, **options: Unpack[CallOptions]) -> TokenStream:
+        """Send one input and read the answer in pieces."""
+
+    @abstractmethod
+    def _predict_one(
+        self, item: Input, input_type: InputType | None, options: CallOptions
+    ) -> Coroutine[Any, Any, Prediction]:
+        """Send one input."""
+
+    @abstractmethod
+    def _stream(
+        self, items: Any, make: Callable[[Any], Input], input_type: InputType | None, options: StreamOptions
+    ) -> DuplexStream:
+        """Stream what inputs are made of."""
+
+
+def _given(value: T, options: CallOptions | StreamOptions, official: str) -> T:
+    """Give an argument, wherever it stands.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    others = cast("dict[str, Any]", options)
+    if value is not UNNAMED:
+        return value
+    if official not in others:
+        raise ConfigError(f"nothing to send: give it first, or as {official}=")
+    return cast("T", others.pop(official))
+
+
+def _lines(names: Any) -> Any:
+    """Take an open file as its lines where these are names: of URLs, of files."""
+    return (line.strip() for line in names if line.strip()) if isinstance(names, io.TextIOBase) else names
+
+
+__all__ = ["Forms"]

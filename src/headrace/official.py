@@ -1,0 +1,109 @@
+"""The builders of inputs under the names that the official package has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self, cast
+
+from headrace.errors import ConfigError, InputError
+
+_TYPES = ("image", "video", "audio", "text")
+
+
+class OfficialNames:
+    """`Input.get_input_from_url(...)` and its family; each makes what `Input`'s own builder of the same kind makes.
+
+    As there, the first argument is the input's id; `None` or "" leaves it to the client. Arguments that describe an
+    input in a data set (concepts, metadata, geo points, ...) are refused: a prediction has no use for them.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def get_input_from_url(
+        cls,
+        input_id: str | None = None,
+        image_url: str | None = None,
+        video_url: str | None = None,
+        audio_url: str | None = None,
+        text_url: str | None = None,
+    ) -> Self:
+        """Make an input that the server fetches."""
+        by_type = {"image": image_url, "video": video_url, "audio": audio_url, "text": text_url}
+        return cast("Self", _one(cls, input_id, "url", by_type))
+
+    @classmethod
+    def get_input_from_file(
+        cls,
+        input_id: str | None = None,
+        image_file: str | None = None,
+        video_file: str | None = None,
+        audio_file: str | None = None,
+        text_file: str | None = None,
+    ) -> Self:
+        """Make an input of a file, read when it is sent."""
+        by_type = {"image": image_file, "video": video_file, "audio": audio_file, "text": text_file}
+        return cast("Self", _one(cls, input_id, "filepath", by_type))
+
+    @classmethod
+    def get_input_from_bytes(
+        cls,
+        input_id: str | None = None,
+        image_bytes: bytes | None = None,
+        video_bytes: bytes | None = None,
+        audio_bytes: bytes | None = None,
+        text_bytes: bytes | None = None,
+    ) -> Self:
+        """Make an input of bytes."""
+        by_type = {"image": image_bytes, "video": video_bytes, "audio": audio_bytes, "text": text_bytes}
+        return cast("Self", _one(cls, input_id, "bytes", by_type))
+
+    @classmethod
+    def get_text_input(cls, input_id: str | None = None, raw_text: str = "") -> Self:
+        """Make an input of text."""
+        return cast("Self", cast("Any", cls).from_text(raw_text, input_id or None))
+
+    @classmethod
+    def get_multimodal_input(
+        cls,
+        input_id: str | None = None,
+        raw_text: str | None = None,
+        text_bytes: bytes | None = None,
+        image_url: str | None = None,
+        image_bytes: bytes | None = None,
+        video_url: str | None = None,
+        video_bytes: bytes | None = None,
+        audio_url: str | None = None,
+        audio_bytes: bytes | None = None,
+    ) -> Self:
+        """Make one input with several parts."""
+        if raw_text is None and text_bytes is not None:
+            try:
+                raw_text = bytes(text_bytes).decode()
+            except UnicodeDecodeError:
+                raise InputError("text_bytes is not UTF-8") from None
+        return cast(
+            "Self",
+            cast("Any", cls).multimodal(
+                text=raw_text,
+                image_url=image_url,
+                image_bytes=image_bytes,
+                video_url=video_url,
+                video_bytes=video_bytes,
+                audio_url=audio_url,
+                audio_bytes=audio_bytes,
+                id=input_id or None,
+            ),
+        )
+
+
+def _one(cls: type, input_id: str | None, form: str, by_type: Mapping[str, Any]) -> Any:
+    given = {type_: value for type_, value in by_type.items() if value is not None}
+    if len(given) != 1:
+        names = ", ".join(f"{type_}_{'file' if form == 'filepath' else form}" for type_ in _TYPES)
+        raise ConfigError(f"give one of {names}; Input.multimodal takes several parts")
+    [(type_, value)] = given.items()
+    return getattr(cls, f"from_{form}")(value, type_, input_id or None)
+
+
+__all__ = ["OfficialNames"]

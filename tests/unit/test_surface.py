@@ -1,0 +1,167 @@
+"""What a user sees and mistypes in an editor and at a prompt; the names that the official package has."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import headrace
+from headrace import TLS, ClosedError, Coalesce, ConfigError, Input, KeepAlive, Limits, Model, sources
+from headrace.testing import Fail, ModelDouble
+from tests.support.rig import WIRES, rigged
+
+OFFLINE: dict[str, Any] = {"base_url": "http://127.0.0.1:1"}
+
+
+@pytest.fixture
+def model() -> Model:
+    return headrace.Client(**OFFLINE, transport=ModelDouble(lambda item: "fine")).model("u/a/models/m")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: model.generate("x"),
+        lambda model: model.stream(["x"]),
+        lambda model: model.map(["x"]),
+        lambda model: model.stream_frames([b"x"]),
+        lambda model: model.call("f"),
+        lambda model: sources.from_bytes([b"x"]),
+        lambda model: sources.merge(sources.from_bytes([b"x"])),
+    ],
+)
+def test_for_and_with_without_async_are_answered_by_a_sentence(model: Model, make: Any) -> None:
+    thing = make(model)
+    with pytest.raises(ConfigError, match="`async for`, not `for`"):
+        for _ in thing:
+            pass
+    with pytest.raises(ConfigError, match="`async with`, not `with`"), thing:
+        pass
+
+
+def test_with_a_client_or_model_as_well(model: Model) -> None:
+    things: tuple[Any, ...] = (model, model.client)
+    for thing in things:
+        with pytest.raises(ConfigError, match="`async with`, not `with`"), thing:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("predict", "CallOptions"),
+        ("generate_by_url", "CallOptions"),
+        ("map", "CallOptions"),
+        ("stream", "StreamOptions"),
+        ("stream_by_filepath", "StreamOptions"),
+        ("stream_frames", "FrameOptions"),
+    ],
+)
+def test_signatures_show_every_option(method: str, options: str) -> None:
+    signature = inspect.signature(getattr(Model, method))
+    assert set(getattr(headrace, options).__optional_keys__) <= set(signature.parameters)
+    assert "options" not in signature.parameters
+
+
+def test_a_client_that_a_model_owns_refuses_what_it_does_not_know() -> None:
+    with pytest.raises(ConfigError, match=r"patt.*did you mean pat"):
+        Model("u/a/models/m", patt="x")  # type: ignore[call-arg]
+    assert set(headrace.ClientOptions.__optional_keys__) == {
+        name for name in inspect.signature(headrace.Client).parameters if name != "_local"
+    }
+
+
+async def test_close_has_two_names() -> None:
+    model = Model("u/a/models/m", **OFFLINE)
+    await model.close()
+    await model.aclose()
+    await model.client.close()
+    assert "closed" in repr(model.client)
+
+
+def test_tls_in_one() -> None:
+    client = headrace.Client(base_url="https://h", tls=TLS(server_name="other"))
+    assert client._calls.channels._transmission.tls.server_name == "other"
+    for wrong in ({"root_certificates": b"x"}, {"certificate": b"x", "key": b"y"}):
+        with pytest.raises(ConfigError, match="not both"):
+            headrace.Client(base_url="https://h", tls=TLS(), **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="TLS"):
+        headrace.Client(tls=True)  # type: ignore[arg-type]
+
+
+async def test_a_local_client_takes_what_others_take_and_is_closed_after_its_block() -> None:
+    client = headrace.Client.local(["echo"], keepalive=KeepAlive(), coalesce=Coalesce())
+    model = client.model(model_id="echo")
+    with pytest.raises(ConfigError, match="async with"):
+        await model.predict("x")
+    async with client:
+        assert (await model.predict("x")).text == "x"
+    with pytest.raises(ClosedError):
+        await model.predict("x")
+
+
+async def test_the_largest_response_is_configurable(tmp_path: Path) -> None:
+    for wire in WIRES:
+        limits = Limits(response_bytes=100_000)
+        async with rigged(wire, tmp_path, lambda item: "x" * 200_000, limits=limits) as rig:
+            with pytest.raises(headrace.PayloadTooLarge):
+                await rig.model.predict("x")
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [("https://example.com/cat.jpg", "predict_by_url"), ("cat.jpg", "predict_by_filepath"), ("a cat", None)],
+)
+async def test_a_name_that_was_sent_as_text_is_advised_where_it_is_refused(
+    tmp_path: Path, text: str, advice: str | None
+) -> None:
+    async with rigged("memory", tmp_path, lambda item: Fail(30300, "unsupported format")) as rig:
+        with pytest.raises(headrace.ServerError) as caught:
+            await rig.model.predict(text, "text")
+    assert ("predict_by" in str(caught.value)) == (advice is not None)
+    assert (advice or "") in str(caught.value)
+
+
+async def test_names_of_the_official_package(tmp_path: Path) -> None:
+    (tmp_path / "f.txt").write_text("file")
+    path, url = str(tmp_path / "f.txt"), "https://example.com/x"
+    async with rigged("memory", tmp_path, lambda item: item.data.text.raw or item.data.text.url) as rig:
+        model: Any = rig.model
+        assert (await model.predict_by_filepath(filepath=path, input_type="text")).text == "file"
+        assert (await model.predict_by_bytes(input_bytes=b"bytes", input_type="text")).text == "bytes"
+        assert (await model.predict_by_url(url=url, input_type="text")).text == url
+        assert (await model.async_predict(["text"])).text == "text"
+        for stream in (
+            model.generate_by_filepath(filepath=path, input_type="text"),
+            model.generate_by_bytes(input_bytes=b"bytes", input_type="text"),
+            model.async_generate("text"),
+            model.stream_by_url(url_iterator=iter([url]), input_type="text"),
+            model.stream_by_bytes(input_bytes_iterator=iter([b"bytes"]), input_type="text"),
+            model.stream_by_filepath(filepath=path, input_type="text"),
+        ):
+            assert [p.text async for p in stream] in ([url], ["file"], ["bytes"], ["text"])
+        with pytest.raises(ConfigError, match="input_bytes="):
+            await model.predict_by_bytes()
+
+
+def test_builders_of_the_official_package() -> None:
+    url = "https://example.com/x"
+    made = [
+        Input.get_input_from_url("a", image_url=url),
+        Input.get_input_from_url(input_id="a", text_url=url),
+        Input.get_input_from_file("a", video_file="x.mp4"),
+        Input.get_input_from_bytes("a", audio_bytes=b"x"),
+        Input.get_text_input("a", raw_text="hello"),
+        Input.get_multimodal_input("a", raw_text="what?", image_bytes=b"x"),
+        Input.get_multimodal_input(input_id="a", text_bytes=b"what?", image_url=url),
+    ]
+    assert {item.id for item in made} == {"a"}
+    assert [item.type for item in made] == ["image", "text", "video", "audio", "text", "multimodal", "multimodal"]
+    assert made[5].fields == Input.multimodal(raw_text="what?", image_bytes=b"x").fields
+    for wrong in ({}, {"image_url": url, "video_url": url}):
+        with pytest.raises(ConfigError, match="give one of"):
+            Input.get_input_from_url("a", **wrong)
+    assert Input.get_text_input("", "x").id == ""
