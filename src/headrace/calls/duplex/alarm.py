@@ -27,7 +27,7 @@ class Alarm:
     def set(self, when: float) -> None:
         """Ring at this time of `time.monotonic`, or earlier where it is set to that."""
         if self._handle is not None:
-            if self._when <= when:
+            if self._when <= when or self._again:
                 return
             self._handle.cancel()
         self._when = when

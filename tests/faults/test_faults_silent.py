@@ -1,0 +1,178 @@
+"""Servers that stop reading, fall silent or cannot be reached, and a loop that stands still: inputs end in time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace import DeadlineExceeded, PayloadTooLarge, RetryPolicy, StreamBroken, Timeouts
+from headrace.config import Transmission
+from headrace.testing import Fail, MemoryServer
+from headrace.testing.answers import to_response
+from headrace.testing.handlers import STREAM
+from headrace.v2 import status_pb2
+from tests.support.rig import WIRES, Wire, rigged, timed
+
+pytestmark = pytest.mark.core
+
+TEXTS = [f"text {n}" for n in range(30)]
+
+
+@pytest.mark.parametrize("answers", [0, 2])
+@pytest.mark.parametrize("options", [{}, {"ordered": False}, {"batch": 4}, {"window": None}], ids=str)
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_server_that_stops_reading(wire: Wire, options: dict[str, Any], answers: int, tmp_path: Path) -> None:
+    async with rigged(wire, tmp_path, timeouts=Timeouts(first_answer=1, close=0.5)) as rig:
+        double: Any = rig.double
+
+        async def stops(call: Any) -> None:
+            for _ in range(answers):
+                await call.write((await double._respond(call, await call.read(), "stream")).SerializeToString())
+            await asyncio.Event().wait()
+
+        double.server.handlers[STREAM] = stops
+        found: list[Any] = []
+        with timed() as took, contextlib.suppress(StreamBroken):  # "it does not answer"
+            stream = rig.model.stream_by_bytes([b"i" * 1_000_000] * 20, "text", timeout=0.3, **options)
+            async with asyncio.timeout(15):
+                async for prediction in stream:
+                    found.append(prediction)  # noqa: PERF401 - kept when it breaks
+            assert len(found) == 20
+        assert all(isinstance(p.error, DeadlineExceeded | None) for p in found)
+        assert took[0] < 6
+        stats = stream.stats
+        assert stats.pulled == stats.received + stats.errors + stats.dropped
+
+
+async def test_live_inputs_do_not_stand_still_without_a_word(tmp_path: Path) -> None:
+    server = MemoryServer(window_bytes=64)
+    async with rigged("memory", tmp_path, double={"server": server}) as rig:
+
+        async def stops(call: Any) -> None:
+            await asyncio.Event().wait()
+
+        server.handlers[STREAM] = stops
+
+        async def camera() -> AsyncIterator[bytes]:
+            while True:
+                yield b"f" * 100
+                await asyncio.sleep(0.01)
+
+        stream = rig.model.stream_by_bytes(camera(), "image", overflow="latest", timeout=0.2)
+        found: list[Any] = []
+        with pytest.raises(StreamBroken, match="not answered"):
+            async with asyncio.timeout(10), stream:
+                async for prediction in stream:
+                    found.append(prediction)  # noqa: PERF401 - kept when it breaks
+        assert found
+        assert all(isinstance(p.error, DeadlineExceeded) for p in found)
+
+
+@pytest.mark.parametrize("fault", ["no connection", "no stream"])
+async def test_inputs_time_out_while_no_call_can_be_made(fault: str, tmp_path: Path) -> None:
+    server = MemoryServer(streams_per_connection=0) if fault == "no stream" else MemoryServer()
+    async with rigged("memory", tmp_path, double={"server": server}, timeouts=Timeouts(connect=5)) as rig:
+        silence = server.silent() if fault == "no connection" else contextlib.nullcontext()
+        with timed() as took, silence:
+            async with asyncio.timeout(10), rig.model.stream_by_bytes(TEXTS[:5], "text", timeout=0.3) as stream:
+                found = [p async for p in stream]
+        assert [type(p.error) for p in found] == [DeadlineExceeded] * 5
+        assert took[0] < 3
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_server_without_ids_that_falls_silent(wire: Wire, tmp_path: Path) -> None:
+    async with rigged(wire, tmp_path, double={"echo_ids": False}, timeouts=Timeouts(first_answer=0.5)) as rig:
+        rig.double.hold()
+        rig.double.release_next(3)
+        found: list[Any] = []
+        with timed() as took, pytest.raises(StreamBroken, match=r"not.*answered.*any more") as caught:
+            async with asyncio.timeout(10):
+                async for prediction in rig.model.stream_by_bytes(TEXTS, "text", window=8, timeout=0.2):
+                    found.append(prediction)  # noqa: PERF401 - kept when it breaks
+        assert [p.error is None for p in found] == [True] * 3 + [False] * 8
+        assert caught.value.received == 3
+        assert took[0] < 4
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("wire", WIRES)
+async def test_answers_that_came_while_the_loop_stood_still_are_delivered(
+    wire: Wire, ordered: bool, tmp_path: Path
+) -> None:
+    async def answer(item: Any) -> str:
+        await asyncio.sleep(0.005)
+        return str(item.text)
+
+    async with rigged(wire, tmp_path, answer, timeouts=Timeouts(first_answer=0.3)) as rig:
+        texts = [str(n) for n in range(60)]
+        stream = rig.model.stream_by_bytes(texts, "text", timeout=0.3, ordered=ordered)
+        found = []
+        async for prediction in stream:
+            found.append(prediction)
+            if len(found) == 20:
+                time.sleep(0.5)
+        assert [p.error for p in found if p.error is not None] == []
+        assert sorted(p.text for p in found) == sorted(texts)
+
+
+@pytest.mark.parametrize("at", [0, 7, 29])
+@pytest.mark.parametrize("options", [{}, {"ordered": False}, {"batch": 4}], ids=str)
+@pytest.mark.parametrize("echo", [True, False])
+@pytest.mark.parametrize("wire", WIRES)
+async def test_one_answer_over_the_receive_limit_is_its_inputs_alone(
+    wire: Wire, echo: bool, options: dict[str, Any], at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Transmission.__dataclass_fields__["message_bytes"], "default", 100_000)
+    monkeypatch.setattr(Transmission.__init__, "__defaults__", _with_limit(100_000))
+
+    def answer(item: Any) -> str:
+        return "x" * 200_000 if item.text == TEXTS[at] else str(item.text)
+
+    if options.get("ordered") is False and not echo:
+        pytest.skip("such answers cannot be resumed")
+    async with rigged(wire, tmp_path, answer, double={"echo_ids": echo}, retry=RetryPolicy(initial=0.001)) as rig:
+        async with asyncio.timeout(20), rig.model.stream_by_bytes(TEXTS, "text", **options) as stream:
+            found = sorted([p async for p in stream], key=lambda p: p.position)
+        assert [p.position for p in found if p.error is not None] == [at]
+        assert isinstance(found[at].error, PayloadTooLarge)
+        assert [p.text for p in found if p.error is None] == [text for n, text in enumerate(TEXTS) if n != at]
+
+
+def _with_limit(limit: int) -> tuple[Any, ...]:
+    from dataclasses import MISSING, fields
+
+    named = [f for f in fields(Transmission) if f.default is not MISSING or f.default_factory is not MISSING]
+    defaults = Transmission.__init__.__defaults__ or ()
+    return tuple(
+        limit if field.name == "message_bytes" else value for field, value in zip(named, defaults, strict=True)
+    )
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_what_the_server_said_is_in_the_error(wire: Wire, tmp_path: Path) -> None:
+    async with rigged(wire, tmp_path) as rig:
+        double: Any = rig.double
+
+        async def falls_off(call: Any) -> None:
+            messages = [await call.read() for _ in range(5)]
+            for message in messages[:2]:
+                await call.write((await double._respond(call, message, "stream")).SerializeToString())
+            fail = Fail(21400, "the GPU fell off", envelope_only=True)
+            await call.write(to_response([fail], [None], "r-17").SerializeToString())
+            await asyncio.Event().wait()
+
+        double.server.handlers[STREAM] = falls_off
+        with pytest.raises(StreamBroken, match="the GPU fell off") as caught:
+            async for _ in rig.model.stream_by_bytes(TEXTS, "text"):
+                pass
+        assert caught.value.code == 21400
+        assert caught.value.__cause__.code == 21400  # type: ignore[union-attr]
+        assert caught.value.received == 3
+        assert status_pb2.SUCCESS != 21400
