@@ -6,6 +6,8 @@ the rate varies.
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import sys
 from collections.abc import Iterator
@@ -18,11 +20,15 @@ from urllib.parse import urlsplit
 
 from headrace import media
 from headrace.errors import ConfigError, SourceError
+from headrace.sources import shown
 from headrace.sources.urls import without_secrets
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
 SCHEMES = ("http", "https", *LIVE_SCHEMES)
 TIMELESS = ("mpjpeg", "mjpeg", "h264", "hevc", "m4v")  # FFmpeg's names of formats without times
+BACK_SECONDS = (Fraction(0), Fraction(5), Fraction(30))  # before the start, where seeking is tried
+LONGEST_SECONDS = 10_000_000  # that a header is believed
+ROUNDING_SECONDS = Fraction(1, 1000)  # by which a container may round times; coarser ticks are whole frames
 TRUNCATED_SECONDS = Fraction(1, 2)  # a file that ends so much before its own header's word ends in the middle
 
 
@@ -107,8 +113,8 @@ class Sampler:
         self._due = self.wanted.start
 
     def choose(self, time: Fraction, tick: Fraction) -> bool:
-        """Tell whether the frame at `time` is wanted; times are exact to half a `tick`, the container's time base."""
-        wanted, time = self.wanted, time + tick / 2
+        """Tell whether the frame at `time` is wanted; times are rounded to the container's `tick`."""
+        wanted, time = self.wanted, time + min(tick / 2, ROUNDING_SECONDS)
         if time < self._due:
             return False
         if wanted.step is not None:
@@ -122,11 +128,21 @@ class Sampler:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One frame: its presentation time, the unit in which that is known, and PyAV's picture."""
+    """One frame.
+
+    Attributes:
+        time: its presentation time, in seconds since the beginning of the video.
+        tick: the unit in which that is known.
+        picture: PyAV's frame.
+        aspect: how much wider than high its pixels are shown.
+        known: whether the file has its time; else it is counted.
+    """
 
     time: Fraction
     tick: Fraction
     picture: Any
+    aspect: Fraction
+    known: bool
 
 
 class Opened:
@@ -140,59 +156,92 @@ class Opened:
     def __init__(self, where: Place, wanted: Wanted, *, live: bool) -> None:
         self._where = where
         self._wanted = wanted
+        self._live = live
         self.broken = 0  # packets that could not be decoded
         self.decoded = 0
-        self._container = _open(where, live)
+        self._open()
+
+    def _open(self) -> None:
+        self._container = _open(self._where, self._live)
         try:
             self._stream = self._video()
-            if wanted.keyframes:
+            self._aspect = shown.aspect_of(self._stream)
+            if self._wanted.keyframes:
                 self._stream.codec_context.skip_frame = "NONKEY"
             self._stream.codec_context.thread_count = 1
             # Where the format has no times FFmpeg makes some up, for 25 frames a second.
-            self._timeless = live and self._container.format.name in TIMELESS
+            self._timeless = self._live and self._container.format.name in TIMELESS
             self._origin = None if self._timeless else self._beginning()
-            if wanted.start and not live:
-                ahead = int((wanted.start + (self._origin or 0)) / self._stream.time_base)
-                self._container.seek(ahead, stream=self._stream)
         except BaseException:
             self._container.close()
             raise
 
     def frames(self) -> Iterator[Decoded]:
-        """Decode frame by frame, in the order of presentation.
+        """Decode frame by frame, in the order of presentation; with a start, from a key frame before it.
 
         Raises:
             SourceError: the source failed, ended in the middle, or holds no frame.
         """
+        start = self._wanted.start
+        if start and not self._live:
+            for back in BACK_SECONDS:
+                if back < start and (frames := self._from(start - back)) is not None:
+                    yield from frames
+                    return
+            self._container.close()  # it cannot be sought in: from its beginning, with what was read forgotten
+            self.broken = 0
+            self._open()
+        yield from self._decoded()
+
+    def _from(self, target: Fraction) -> Iterator[Decoded] | None:
+        """Seek, and decode from there; None where that does not lead to a key frame at or before the start."""
+        import av
+
+        broken = self.broken
+        try:
+            offset = int((target + (self._origin or 0)) / self._stream.time_base)
+            self._container.seek(offset, stream=self._stream)
+            frames = self._decoded()
+            first = next(frames, None)
+        except (av.FFmpegError, SourceError):
+            first = None
+        if first is None or first.time > self._wanted.start or not (first.known and first.picture.key_frame):
+            self.broken, self.decoded = broken, 0
+            return None
+        return itertools.chain([first], frames)
+
+    def _decoded(self) -> Iterator[Decoded]:
         import av
 
         last: Fraction | None = None
+        end = Fraction(0)
         tick = Fraction(self._stream.time_base)
-        rate = self._stream.average_rate or 25
+        frame_seconds = 1 / Fraction(self._stream.average_rate or 25)
         try:
             for packet in self._container.demux(self._stream):
                 for picture in self._pictures(packet):
+                    known = picture.pts is not None
+                    unit = Fraction(picture.time_base or tick)
                     if self._timeless:
                         time = Fraction(round(monotonic() * 1000), 1000)
-                    elif picture.pts is not None:
-                        time = picture.pts * Fraction(picture.time_base or tick)
+                    elif known:
+                        time = picture.pts * unit
                     else:
-                        time = (last + 1 / Fraction(rate)) if last is not None else (self._origin or Fraction(0))
+                        time = last + frame_seconds if last is not None else (self._origin or Fraction(0))
                     last = time
+                    end = time + (picture.duration * unit if picture.duration else Fraction(0))
                     self.decoded += 1
                     if self._origin is None:
                         self._origin = time
-                    yield Decoded(time - self._origin, tick, picture)
+                    yield Decoded(time - self._origin, tick, picture, self._aspect, known)
         except av.FFmpegError as error:
             raise self._error(f"the video breaks {self._where_in(last)}: {_reason(error)}") from error
-        self._check_end(last)
+        self._check_end(last, end)
 
     def _pictures(self, packet: Any) -> Iterator[Any]:
-        import av
-
         try:
-            yield from packet.decode()
-        except av.error.InvalidDataError:  # one packet: what follows may be fine
+            yield from shown.pictures(packet)
+        except shown.BrokenPacket:  # one packet: what follows may be fine
             self.broken += 1
 
     def close(self) -> None:
@@ -200,7 +249,7 @@ class Opened:
         self._container.close()
 
     def _video(self) -> Any:
-        streams = [stream for stream in self._container.streams.video if not _cover(stream)]
+        streams = shown.films(self._container)
         if not streams:
             sound = "only sound" if self._container.streams.audio else "no video"
             raise self._error(f"there is {sound} in it")
@@ -218,7 +267,7 @@ class Opened:
         start = self._stream.start_time
         return start * Fraction(self._stream.time_base) if start is not None else None
 
-    def _check_end(self, last: Fraction | None) -> None:
+    def _check_end(self, last: Fraction | None, end: Fraction) -> None:
         """Find out whether a file has ended before its time.
 
         Raises:
@@ -233,7 +282,7 @@ class Opened:
         duration = self._duration()
         if self._where.live or duration is None or self._wanted.keyframes:
             return
-        missing = duration - (last - (self._origin or 0))
+        missing = duration - (end - (self._origin or 0))
         if missing > max(TRUNCATED_SECONDS, 3 / Fraction(self._stream.average_rate or 25)):
             where = self._where_in(last)
             raise self._error(f"the video ends in the middle: {float(missing):.2f} s are missing {where}")
@@ -241,7 +290,8 @@ class Opened:
     def _duration(self) -> Fraction | None:
         """The length that the header tells; of the whole file only where it has nothing longer than the video."""
         if self._stream.duration is not None:
-            return Fraction(self._stream.duration) * Fraction(self._stream.time_base)
+            seconds = Fraction(self._stream.duration) * Fraction(self._stream.time_base)
+            return seconds if seconds < LONGEST_SECONDS else None
         if self._container.duration is None or len(self._container.streams) > 1:
             return None
         return Fraction(self._container.duration, 1_000_000)
@@ -277,7 +327,10 @@ def _open(where: Place, live: bool) -> Any:
         limits = (where.timeout, where.timeout)
         return av.open(address, format=where.format or None, container_options=options, timeout=limits)
     except (av.FFmpegError, ValueError, OSError) as error:
-        raise SourceError(f"{where.name}: cannot be opened: {_reason(error)}", source=where.name, position=0) from error
+        reason = _reason(error)
+        if where.kind == "url" and getattr(error, "errno", None) == errno.EIO:
+            reason = "its index is at the end and the server gives no ranges: download it first"
+        raise SourceError(f"{where.name}: cannot be opened: {reason}", source=where.name, position=0) from error
 
 
 def _look(where: Place) -> None:
@@ -300,12 +353,6 @@ def _look(where: Place) -> None:
         raise SourceError(f"{path} is empty (0 bytes)", source=where.name, position=0)
     if path.is_dir():
         raise SourceError(f"{path} is a folder", source=where.name, position=0)
-
-
-def _cover(stream: Any) -> bool:
-    """Whether a video stream is only the picture on a record's sleeve."""
-    disposition = getattr(stream, "disposition", None)
-    return "attached_pic" in str(disposition).lower()
 
 
 def _reason(error: BaseException) -> str:

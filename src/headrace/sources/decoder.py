@@ -27,6 +27,7 @@ class Raw:
     index: int
     time: Fraction
     picture: Any
+    aspect: Fraction
     captured: float
     timestamp: float
 
@@ -129,7 +130,7 @@ class Decoder:
                     continue
                 if self._paced:
                     self._pace(when)
-                raw = Raw(self._index, when, decoded.picture, time.monotonic(), time.time())
+                raw = Raw(self._index, when, decoded.picture, decoded.aspect, time.monotonic(), time.time())
                 if not self.out.put(raw):
                     raise ClosedError
                 self._index += 1

@@ -9,12 +9,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from headrace import pictures
 from headrace.errors import ConcurrentUse, ConfigError, InputError
 from headrace.flow.pipe import EndOfPipe, Overflow
 from headrace.inputs import Field
+from headrace.sources import shown
 from headrace.sources.base import InputSource
 from headrace.sources.decode import Place, Wanted, place
 from headrace.sources.decoder import Decoder, Raw
@@ -221,7 +222,7 @@ class VideoSource(InputSource):
 
         id = self._new_id(raw.index)
         try:
-            data, size = await to_thread.run_sync(_jpeg, raw.picture, self._resize, self._quality)
+            data, size = await to_thread.run_sync(_jpeg, raw, self._resize, self._quality)
         except ConfigError:
             raise
         except (ValueError, OSError, MemoryError) as error:
@@ -244,13 +245,15 @@ class VideoSource(InputSource):
             return
         self._closed = True
         encoding, self._encoding = self._encoding, None
-        if encoding is not None:
-            self._closed_drops += 1
-            await asyncio.wait([encoding])
-            if self._told is not None:
-                self._told(encoding.result().id, encoding.result().position, "closed")
-        if self._work is not None:
-            await self._work.stop()
+        try:
+            if encoding is not None:
+                self._closed_drops += 1
+                await asyncio.wait([encoding])
+                if self._told is not None and not encoding.cancelled() and encoding.exception() is None:
+                    self._told(encoding.result().id, encoding.result().position, "closed")
+        finally:
+            if self._work is not None:
+                await self._work.stop()
 
     async def restart(self) -> Self:
         """Begin again with the first frame.
@@ -362,21 +365,12 @@ def _checked_size(resize: Resize) -> Resize:
     return resize
 
 
-def _jpeg(picture: Any, resize: Resize, quality: int) -> tuple[bytes, tuple[int, int]]:
-    """Turn a decoded frame into a JPEG, upright."""
-    turned = int(getattr(picture, "rotation", 0) or 0)  # phones store how they were held
-    width, height = picture.width, picture.height
-    if isinstance(resize, tuple):
-        width, height = resize if turned % 180 == 0 else resize[::-1]
-    elif resize is not None:
-        shrink = min(1.0, resize / max(width, height))
-        width, height = max(1, round(width * shrink)), max(1, round(height * shrink))
+def _jpeg(raw: Raw, resize: Resize, quality: int) -> tuple[bytes, tuple[int, int]]:
+    """Turn a decoded frame into a JPEG, as a player shows it."""
     try:
-        image = picture.to_image(width=width, height=height)
+        image = shown.image(raw.picture, raw.aspect, resize)
     except ImportError:
         raise ConfigError("frames of videos need Pillow: pip install 'headrace[video]'") from None
-    if turned:
-        image = image.rotate(turned, expand=True)
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue(), image.size

@@ -11,7 +11,9 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from headrace import media
 from headrace.server.model import ModelError
+from headrace.sources import shown
 
 if TYPE_CHECKING:
     import threading
@@ -27,9 +29,6 @@ MOST_VIDEO_SECONDS = 10 * 60
 MOST_FRAMES = 1200  # that are looked at, of one video
 MOST_FRAME_PIXELS = 36_000_000  # a little more than 8K
 SOUND_RATE = 16_000
-
-_MATROSKA = b"\x1a\x45\xdf\xa3"
-_ASF = bytes.fromhex("3026b2758e66cf11")
 
 
 def sound(data: bytes, cancelled: threading.Event) -> NDArray[np.float32]:
@@ -47,7 +46,7 @@ def sound(data: bytes, cancelled: threading.Event) -> NDArray[np.float32]:
         raise ModelError(AUDIO_INVALID, "the sound is empty")
     format = _sound_format(data)
     if format is None:
-        raise ModelError(AUDIO_UNSUPPORTED, "the bytes are not a sound in a known format (WAV, MP3, FLAC, OGG, M4A)")
+        raise ModelError(AUDIO_UNSUPPORTED, _unknown(data, "sound", "WAV, MP3, FLAC, OGG, M4A"))
     parts: list[NDArray[np.float32]] = []
     length = 0
     with _opened(data, format, AUDIO_INVALID, "sound") as container:
@@ -66,7 +65,7 @@ def sound(data: bytes, cancelled: threading.Event) -> NDArray[np.float32]:
 def frames(
     data: bytes, step_ms: int, longest_side: int, cancelled: threading.Event
 ) -> Iterator[tuple[int, int, Image]]:
-    """Decode a video and give a frame every `step_ms`: (its number in the video, its time in ms, the picture).
+    """Decode a video and give what it shows in the middle of every `step_ms`: (frame number, time in ms, picture).
 
     Args:
         data: an MP4, MOV, 3GPP, AVI, WMV, WebM or Matroska file.
@@ -80,30 +79,61 @@ def frames(
         raise ModelError(VIDEO_INVALID, "the video is empty")
     format = _video_format(data)
     if format is None:
-        raise ModelError(VIDEO_UNSUPPORTED, "the bytes are not a video in a known format (MP4, MOV, 3GPP, AVI, WMV)")
-    given, due = 0, 0.0
+        raise ModelError(VIDEO_UNSUPPORTED, _unknown(data, "video", "MP4, MOV, 3GPP, AVI, WMV"))
+    count = 0
     with _opened(data, format, VIDEO_INVALID, "video") as container:
         stream = _video_stream(container)
-        rate = float(stream.average_rate or 25)
-        start = None
-        for number, frame in enumerate(container.decode(stream)):
+        aspect = shown.aspect_of(stream)
+        for number, time_ms, frame in _in_the_middle(_timed(container, stream), step_ms):
             if cancelled.is_set():
                 return
-            time = frame.time if frame.time is not None else number / rate
-            start = time if start is None else start
-            time_ms = round((time - start) * 1000)
-            if time_ms > MOST_VIDEO_SECONDS * 1000:
-                raise _too_long(time_ms / 1000)
-            if time_ms < due:
-                continue
-            due = (time_ms // step_ms + 1) * step_ms
-            given += 1
-            if given > MOST_FRAMES:
+            count += 1
+            if count > MOST_FRAMES:
                 reason = f"more than {MOST_FRAMES} frames to look at; a larger sample_ms makes them fewer"
                 raise ModelError(VIDEO_OVER_LIMIT, reason)
-            yield number, time_ms, _picture(frame, longest_side)
-    if not given:
+            yield number, time_ms, shown.image(frame, aspect, longest_side)
+    if not count:
         raise ModelError(VIDEO_INVALID, "the video has no frames")
+
+
+def _timed(container: Any, stream: Any) -> Iterator[tuple[int, float, float, Any]]:
+    """Decode: each frame's number, when it begins and ends to be shown in ms, and the frame; damaged packets left out.
+
+    Raises:
+        ModelError: 31105 it is too long, 31300 all of it is damaged.
+    """
+    length = 1 / float(stream.average_rate or 25)
+    start: float | None = None
+    number = broken = 0
+    for packet in container.demux(stream):
+        try:
+            for frame in shown.pictures(packet):
+                time = frame.time if frame.time is not None else number * length
+                start = time if start is None else start
+                if time - start > MOST_VIDEO_SECONDS:
+                    raise _too_long(time - start)
+                seconds = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else length
+                yield number, (time - start) * 1000, (time - start + seconds) * 1000, frame
+                number += 1
+        except shown.BrokenPacket:
+            broken += 1
+    if broken and not number:
+        raise ModelError(VIDEO_INVALID, f"none of the video's {broken} packets can be decoded")
+
+
+def _in_the_middle(timed: Iterator[tuple[int, float, float, Any]], step_ms: int) -> Iterator[tuple[int, int, Any]]:
+    """Give the frame that is shown in the middle of each span of `step_ms`; a last, shorter span counts as a whole."""
+    middle, span = step_ms / 2, 0
+    frame: Any = None
+    number, end = 0, 0.0
+    for later_number, begin, later_end, later in timed:
+        while frame is not None and span * step_ms + middle < round(begin, 3):
+            yield number, round(span * step_ms + middle), frame
+            span += 1
+        number, end, frame = later_number, later_end, later
+    while frame is not None and span * step_ms < round(end, 3):
+        yield number, round(span * step_ms + middle), frame
+        span += 1
 
 
 @contextlib.contextmanager
@@ -124,7 +154,10 @@ def _samples(container: Any) -> Iterator[NDArray[np.float32]]:
     if not container.streams.audio:
         raise ModelError(AUDIO_INVALID, "the file holds no sound")
     resampler: Any = av.AudioResampler(format="flt", layout="mono", rate=SOUND_RATE)
-    for frame in container.decode(container.streams.audio[0]):
+    stream = container.streams.audio[0]
+    if stream.codec_context is None:
+        raise ModelError(AUDIO_UNSUPPORTED, "the sound's codec is not known here; convert it to WAV")
+    for frame in container.decode(stream):
         for piece in resampler.resample(frame):
             yield piece.to_ndarray().reshape(-1)
     for piece in resampler.resample(None):  # what it still holds
@@ -133,10 +166,14 @@ def _samples(container: Any) -> Iterator[NDArray[np.float32]]:
 
 def _video_stream(container: Any) -> Any:
     """Choose the first video stream, its limits checked as far as the header tells."""
-    if not container.streams.video:
-        raise ModelError(VIDEO_INVALID, "the file holds no video")
-    stream = container.streams.video[0]
+    streams = shown.films(container)
+    if not streams:
+        sound = ": there is only sound in it" if container.streams.audio else ""
+        raise ModelError(VIDEO_INVALID, f"the file holds no video{sound}")
+    stream = streams[0]
     context = stream.codec_context
+    if context is None:
+        raise ModelError(VIDEO_UNSUPPORTED, "the video's codec is not known here; convert it to H.264 in MP4")
     if context.width * context.height > MOST_FRAME_PIXELS:
         size = f"{context.width} x {context.height}"
         raise ModelError(VIDEO_OVER_LIMIT, f"the video's frames are {size}; at most 8K is taken")
@@ -152,29 +189,23 @@ def _too_long(seconds: float) -> ModelError:
     return ModelError(VIDEO_OVER_LIMIT, f"the video lasts {seconds / 60:.1f} minutes or more; {limit}")
 
 
-def _picture(frame: Any, longest_side: int) -> Image:
-    shrink = min(1.0, longest_side / max(frame.width, frame.height))
-    width, height = max(1, round(frame.width * shrink)), max(1, round(frame.height * shrink))
-    image: Image = frame.to_image(width=width, height=height)
-    turned = getattr(frame, "rotation", 0)  # phones store how they were held
-    return image.rotate(turned, expand=True) if turned else image
-
-
 def _sound_format(data: bytes) -> str | None:
-    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        return "wav"
-    if data[:3] == b"ID3" or (data[0] == 0xFF and len(data) > 1 and data[1] & 0xE0 == 0xE0):
-        return "mp3"
-    return {b"fLaC": "flac", b"OggS": "ogg", _MATROSKA: "matroska"}.get(data[:4]) or _movie(data)
+    found = media.format_of(data)
+    names = {"WAV": "wav", "MP3": "mp3", "FLAC": "flac", "Ogg": "ogg", "Matroska or WebM": "matroska"}
+    return names.get(found.name if found is not None else "") or _movie(data)
 
 
 def _video_format(data: bytes) -> str | None:
-    if data[:4] == b"RIFF" and data[8:12] == b"AVI ":
-        return "avi"
-    if data[:8] == _ASF:
-        return "asf"
-    return "matroska" if data[:4] == _MATROSKA else _movie(data)
+    found = media.format_of(data)
+    names = {"AVI": "avi", "WMV": "asf", "Matroska or WebM": "matroska"}
+    return names.get(found.name if found is not None else "") or _movie(data)
 
 
 def _movie(data: bytes) -> str | None:
     return "mov" if data[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip") else None
+
+
+def _unknown(data: bytes, kind: str, known: str) -> str:
+    found = media.format_of(data)
+    format = f" but {found.name}" if found is not None else ""
+    return f"the bytes are not a {kind} in a known format ({known}){format}"

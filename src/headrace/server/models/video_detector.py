@@ -15,7 +15,8 @@ _INVALID_ARGUMENT = 31104
 class VideoDetector:
     """Find everyday objects in a video: a frame a second, or one every `sample_ms` milliseconds.
 
-    `data.frames`: each with its number in the sample (`index`), its time in ms and its regions.
+    `data.frames`: each with its number in the sample (`index`), its time in ms (the middle of its span),
+    its regions, and as concepts the best of each name among them.
     `output_config`: `sample_ms` (100..60000), and `min_value`, `max_concepts`, `select_concepts` as for pictures,
     for each frame. Videos last 10 minutes at most; at most 1200 frames are looked at.
     """
@@ -50,5 +51,15 @@ class VideoDetector:
         for number, time_ms, image in frames(item.video, step_ms, 2 * SIDE, item.cancelled):
             boxes = self._yolo.find(image, item.config.min_value or DEFAULT_SCORE)
             info = pb.FrameInfo(index=len(found), time=time_ms, number=number)
-            found.append(pb.Frame(frame_info=info, data=model.regions(boxes, item.config).data))
+            found.append(pb.Frame(frame_info=info, data=_with_names(model.regions(boxes, item.config).data)))
         return Answer(pb.Data(frames=found))
+
+
+def _with_names(data: pb.Data) -> pb.Data:
+    """Add the best value of each name among the regions, as concepts of the whole frame."""
+    best: dict[str, pb.Concept] = {}
+    for concept in (concept for region in data.regions for concept in region.data.concepts):
+        if concept.name not in best or concept.value > best[concept.name].value:
+            best[concept.name] = concept
+    data.concepts.extend(sorted(best.values(), key=lambda concept: -concept.value))
+    return data

@@ -47,9 +47,10 @@ def names(frame: pb.Frame) -> set[str]:
 
 def test_objects_are_found_when_they_are_shown(detector: VideoDetector) -> None:
     frames = detector.predict(Item(video=VIDEO.read_bytes(), config=OutputConfig(sample_ms=500))).data.frames
-    assert [frame.frame_info.time for frame in frames] == list(range(0, 6000, 500))
+    assert [frame.frame_info.time for frame in frames] == list(range(250, 6000, 500))
     assert [frame.frame_info.index for frame in frames] == list(range(12))
-    assert [frame.frame_info.number for frame in frames] == list(range(0, 60, 5))
+    assert [frame.frame_info.number for frame in frames] == list(range(2, 60, 5))
+    assert all({c.name for c in frame.data.concepts} == names(frame) for frame in frames)
     assert all(names(frame) == {"cup"} for frame in frames[:4])
     assert all(names(frame) == {"person"} for frame in frames[4:8])
     assert set().union(*map(names, frames[8:])) == {"cat"}
@@ -57,7 +58,7 @@ def test_objects_are_found_when_they_are_shown(detector: VideoDetector) -> None:
 
 def test_a_frame_a_second_is_the_default(detector: VideoDetector) -> None:
     frames = detector.predict(Item(video=VIDEO.read_bytes())).data.frames
-    assert [frame.frame_info.time for frame in frames] == [0, 1000, 2000, 3000, 4000, 5000]
+    assert [frame.frame_info.time for frame in frames] == [500, 1500, 2500, 3500, 4500, 5500]
 
 
 def test_the_output_configuration_is_honoured(detector: VideoDetector) -> None:
@@ -79,7 +80,7 @@ def test_a_cancelled_video_ends_early(detector: VideoDetector) -> None:
 def test_the_documented_formats_are_read(format: str, codec: str) -> None:
     data = film(20, Fraction(10), format, codec)
     found = [(number, time) for number, time, _ in _media.frames(data, 500, 64, threading.Event())]
-    assert found == [(0, 0), (5, 500), (10, 1000), (15, 1500)]
+    assert found == [(2, 250), (7, 750), (12, 1250), (17, 1750)]
 
 
 def test_the_format_is_forced_and_only_bytes_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
