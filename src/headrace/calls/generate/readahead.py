@@ -19,8 +19,8 @@ from headrace.errors import ClosedError
 from headrace.results import Prediction
 
 
-class Gate:
-    """What one task waits at: no future, but it keeps asyncio's protocol for what a task may await.
+class InlineWaiter:
+    """What one task waits for: no future, but it keeps asyncio's protocol for what a task may await.
 
     The waiter of a future goes on a turn of the event loop after its result is set; here `open` lets it go on at once.
     Source: `asyncio.isfuture`. `_asyncio_future_blocking` says that the task's `await` has yielded it; the task then
@@ -31,13 +31,13 @@ class Gate:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._opened = self._loop.create_future()  # one for all times that the gate opens
+        self._opened = self._loop.create_future()  # one for all times that it opens
         self._opened.set_result(None)
         self._go_on: Callable[[asyncio.Future[None]], object] | None = None  # the next step of the task that waits
         self._context = contextvars.Context()
         self.get_loop = self._opened.get_loop  # a method of its own would be a step more
 
-    def __await__(self) -> Generator[Gate, None, None]:
+    def __await__(self) -> Generator[InlineWaiter, None, None]:
         self._asyncio_future_blocking = True
         return iter((self,))  # type: ignore[return-value]  # an iterator does, and a generator is a step more
 
@@ -74,7 +74,7 @@ class Gate:
             self._loop.call_soon(go_on, how, context=self._context)
 
 
-class Ahead:
+class ReadAhead:
     """Answers that wait for one consumer, and the coroutine that reads them, which no task runs.
 
     Made in the event loop that all of it belongs to.
@@ -91,14 +91,14 @@ class Ahead:
         ready: the answers.
         over: nothing more is put in.
         failure: why, or None.
-        gate: what the consumer awaits while nothing is ready; it may have waited in vain then.
+        waiter: what the consumer awaits while nothing is ready; it may have waited in vain then.
     """
 
     def __init__(self, items: int, size_bytes: int) -> None:
         self.ready: deque[Prediction] = deque()
         self.over = False
         self.failure: BaseException | None = None
-        self.gate = Gate()
+        self.waiter = InlineWaiter()
         self._limit, self._limit_bytes = items, size_bytes
         self._bytes = 0
         self._closed = False
@@ -114,7 +114,7 @@ class Ahead:
         self._reading = coroutine
         self._step()
         if self.ready:
-            self.gate.open_soon()  # not now: we may be in a task
+            self.waiter.open_soon()  # not now: we may be in a task
 
     def put(self, answer: Prediction) -> bool:
         """Put an answer in: for the coroutine, or before it is run. True when it is to wait for `room` now."""
@@ -137,7 +137,7 @@ class Ahead:
         self.failure = failure
         if self._ended is not None:
             self._ended.set_result(None)
-        self.gate.open_soon()
+        self.waiter.open_soon()
 
     # -- the side that takes
 
@@ -168,7 +168,7 @@ class Ahead:
         self._bytes = 0
         if self._room is not None:
             self._make_room()
-        self.gate.open_soon()
+        self.waiter.open_soon()
 
     async def ended(self) -> None:
         """Wait until nothing more is put in."""
@@ -192,7 +192,7 @@ class Ahead:
         """Go on reading, then let the consumer have what came."""
         self._step()
         if self.ready:
-            self.gate.open()
+            self.waiter.open()
 
     def _step(self) -> None:
         """Let the coroutine go on to its next wait."""
@@ -212,7 +212,7 @@ class Ahead:
                 future._asyncio_future_blocking = False
                 future.add_done_callback(self._arrived, context=self._context)
             else:  # `asyncio.sleep(0)`
-                self.gate.get_loop().call_soon(self._arrived, context=self._context)
+                self.waiter.get_loop().call_soon(self._arrived, context=self._context)
 
 
-__all__ = ["Ahead", "Gate"]
+__all__ = ["InlineWaiter", "ReadAhead"]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from headrace.testing import Fail, GrpcFail, MemoryServer, ModelDouble, Received
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 from headrace.v2 import status_pb2
+from tests.support.rig import WIRES, Wire, rigged
 
 pytestmark = pytest.mark.core
 
@@ -333,3 +336,58 @@ async def test_places_are_given_back(connect: Connect) -> None:
         assert model.client.stats.running <= 1
     assert model.client.stats.running == 0
     assert model.client.stats.calls == 2
+
+
+# -- what only some streams are
+
+
+async def test_a_loop_that_stands_still_throws_no_piece_away(connect: Connect) -> None:
+    paced = Paced(PIECES)
+    double = ModelDouble(paced)
+    async with connect(double, timeouts=Timeouts(idle=0.1)).generate_by_bytes("x") as stream:
+        paced.turn.release()
+        assert (await anext(stream)).text == "one "
+        for _ in range(3):  # whatever looks are left of the idle timeout
+            await asyncio.sleep(0.03)
+            time.sleep(0.3)
+            if len(paced.pieces) > stream.received:
+                paced.turn.release()
+        assert [p.text async for p in stream] == ["two ", "three"]
+
+
+async def test_a_large_first_piece_does_not_hide_an_idle_server(connect: Connect) -> None:
+    paced = Paced(["x" * 2_000_000, "two"])
+    async with connect(ModelDouble(paced), timeouts=Timeouts(idle=0.05)).generate_by_bytes("x") as stream:
+        paced.turn.release()
+        assert len((await anext(stream)).text) == 2_000_000
+        with pytest.raises(errors.StreamBroken, match="idle timeout"):
+            await asyncio.wait_for(anext(stream), 10)
+
+
+async def test_the_text_that_is_kept_for_an_error_has_a_bound(connect: Connect) -> None:
+    pieces = [f"{number:0100000d}" for number in range(30)]
+    model = connect(ModelDouble(lambda item: [*pieces, GrpcFail("INTERNAL")]))
+    with pytest.raises(errors.StreamBroken) as caught:
+        await model.generate_by_bytes("x").text()
+    assert "".join(pieces).endswith(caught.value.text)
+    assert (900_000 < len(caught.value.text) <= 1 << 20, caught.value.received) == (True, 30)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("code", [21351, 21352, 21354, 21355, 11005, 10030])
+async def test_what_refuses_a_stream_at_its_opening_is_waited_for(wire: Wire, code: int, tmp_path: Path) -> None:
+    retry = RetryPolicy(initial=0.001, cap=0.002, warm_up_cap=0.002)
+
+    def answer(item: ReceivedInput) -> Any:
+        return Fail(code, envelope_only=True) if item.attempt <= 3 else PIECES
+
+    async with rigged(wire, tmp_path, answer, retry=retry) as rig:
+        assert await rig.model.generate_by_bytes("x").text() == "one two three"
+        seen = [type(event) for event in rig.events]
+        waits = events.WarmUp if code // 100 == 213 else events.RetryScheduled
+        assert (seen.count(waits), rig.double.attempts.total()) == (3, 4)
+    late = [*PIECES, Fail(code, envelope_only=True)]
+    async with rigged(wire, tmp_path, lambda item: late, retry=retry) as rig:
+        with pytest.raises(errors.StreamBroken) as caught:
+            await rig.model.generate_by_bytes("x").text()
+        assert (caught.value.text, caught.value.code, rig.double.attempts.total()) == ("one two three", code, 1)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from headrace.calls.generate.readahead import Ahead
+from headrace.calls.generate.readahead import ReadAhead
 from headrace.errors import ClosedError
 from headrace.results import Prediction
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.core
 class Wire:
     """A call whose messages a test lets in one at a time."""
 
-    def __init__(self, ahead: Ahead) -> None:
+    def __init__(self, ahead: ReadAhead) -> None:
         self.ahead = ahead
         self.reads = 0
         self.pending: asyncio.Future[bytes | None] | None = None
@@ -51,20 +51,20 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def one(ahead: Ahead) -> bytes:
+async def one(ahead: ReadAhead) -> bytes:
     """Take as a stream does."""
     while not (ahead.ready or ahead.over or ahead.closed):
-        await ahead.gate
+        await ahead.waiter
     return ahead.take().raw
 
 
 @pytest.fixture
-async def ahead() -> Ahead:
-    return Ahead(4, 1000)
+async def ahead() -> ReadAhead:
+    return ReadAhead(4, 1000)
 
 
 @pytest.fixture
-async def wire(ahead: Ahead) -> AsyncIterator[Wire]:
+async def wire(ahead: ReadAhead) -> AsyncIterator[Wire]:
     wire = Wire(ahead)
     ahead.run(wire.pump())
     yield wire
@@ -73,7 +73,7 @@ async def wire(ahead: Ahead) -> AsyncIterator[Wire]:
         await settle()
 
 
-async def test_a_consumer_that_waits_goes_on_in_the_turn_in_which_the_message_comes(ahead: Ahead, wire: Wire) -> None:
+async def test_a_waiting_consumer_goes_on_in_the_turn_in_which_the_message_comes(ahead: ReadAhead, wire: Wire) -> None:
     taking = asyncio.create_task(one(ahead))
     await settle()
     wire.let(b"1")
@@ -83,7 +83,7 @@ async def test_a_consumer_that_waits_goes_on_in_the_turn_in_which_the_message_co
     assert wire.reads == 2  # the next is under way
 
 
-async def test_a_task_that_starts_it_lets_one_go_on_that_waits_already(ahead: Ahead) -> None:
+async def test_a_task_that_starts_it_lets_one_go_on_that_waits_already(ahead: ReadAhead) -> None:
     async def pump() -> None:
         ahead.put(Prediction(b"1", ()))
         await asyncio.Event().wait()
@@ -94,7 +94,7 @@ async def test_a_task_that_starts_it_lets_one_go_on_that_waits_already(ahead: Ah
     assert await asyncio.wait_for(taking, 5) == b"1"
 
 
-async def test_it_goes_on_as_its_own_task_and_in_its_own_context(ahead: Ahead, wire: Wire) -> None:
+async def test_it_goes_on_as_its_own_task_and_in_its_own_context(ahead: ReadAhead, wire: Wire) -> None:
     whose = contextvars.ContextVar("whose", default="reader")
     seen = []
 
@@ -111,7 +111,7 @@ async def test_it_goes_on_as_its_own_task_and_in_its_own_context(ahead: Ahead, w
     assert whose.get() == "reader"
 
 
-async def test_messages_come_in_order_whether_waited_for_or_not(ahead: Ahead, wire: Wire) -> None:
+async def test_messages_come_in_order_whether_waited_for_or_not(ahead: ReadAhead, wire: Wire) -> None:
     taken = []
 
     async def take() -> None:
@@ -138,7 +138,7 @@ async def test_messages_come_in_order_whether_waited_for_or_not(ahead: Ahead, wi
 
 
 @pytest.mark.parametrize("again", [1, 2, 50])
-async def test_a_cancelled_consumer_leaves_the_read_under_way(ahead: Ahead, wire: Wire, again: int) -> None:
+async def test_a_cancelled_consumer_leaves_the_read_under_way(ahead: ReadAhead, wire: Wire, again: int) -> None:
     for _ in range(again):
         taking = asyncio.create_task(one(ahead))
         await asyncio.sleep(0)
@@ -153,7 +153,7 @@ async def test_a_cancelled_consumer_leaves_the_read_under_way(ahead: Ahead, wire
 @pytest.mark.parametrize("first", ["cancel", "message"])
 @pytest.mark.parametrize("between", [0, 1, 2])
 async def test_a_message_that_comes_with_the_cancellation_is_not_lost(
-    ahead: Ahead, wire: Wire, first: str, between: int
+    ahead: ReadAhead, wire: Wire, first: str, between: int
 ) -> None:
     taking = asyncio.create_task(one(ahead))
     await settle()
@@ -170,7 +170,7 @@ async def test_a_message_that_comes_with_the_cancellation_is_not_lost(
     assert found == b"1"
 
 
-async def test_a_cancellation_that_was_asked_for_before_the_wait_is_kept(ahead: Ahead, wire: Wire) -> None:
+async def test_a_cancellation_that_was_asked_for_before_the_wait_is_kept(ahead: ReadAhead, wire: Wire) -> None:
     async def take() -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -183,7 +183,7 @@ async def test_a_cancellation_that_was_asked_for_before_the_wait_is_kept(ahead: 
     assert await one(ahead) == b"1"
 
 
-async def test_a_timeout_around_the_wait_is_a_timeout(ahead: Ahead, wire: Wire) -> None:
+async def test_a_timeout_around_the_wait_is_a_timeout(ahead: ReadAhead, wire: Wire) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.001):
             await one(ahead)
@@ -193,7 +193,7 @@ async def test_a_timeout_around_the_wait_is_a_timeout(ahead: Ahead, wire: Wire) 
     assert await asyncio.wait_for(one(ahead), 5) == b"1"
 
 
-async def test_cancelling_twice_cancels_once(ahead: Ahead, wire: Wire) -> None:
+async def test_cancelling_twice_cancels_once(ahead: ReadAhead, wire: Wire) -> None:
     async def take() -> bytes:
         try:
             await one(ahead)
@@ -210,7 +210,7 @@ async def test_cancelling_twice_cancels_once(ahead: Ahead, wire: Wire) -> None:
     assert await asyncio.wait_for(taking, 5) == b"1"
 
 
-async def test_a_cancellation_of_one_that_is_about_to_go_on_is_kept(ahead: Ahead) -> None:
+async def test_a_cancellation_of_one_that_is_about_to_go_on_is_kept(ahead: ReadAhead) -> None:
     taking = asyncio.create_task(one(ahead))
     await settle()
     ahead.put(Prediction(b"1", ()))
@@ -226,7 +226,7 @@ async def test_a_cancellation_of_one_that_is_about_to_go_on_is_kept(ahead: Ahead
 
 @pytest.mark.parametrize(("size", "most"), [(1, 4), (400, 3), (5000, 1)])
 async def test_it_reads_ahead_up_to_its_bounds_and_on_when_half_is_taken(
-    ahead: Ahead, wire: Wire, size: int, most: int
+    ahead: ReadAhead, wire: Wire, size: int, most: int
 ) -> None:
     for _ in range(most):
         assert wire.pending is not None
@@ -239,7 +239,7 @@ async def test_it_reads_ahead_up_to_its_bounds_and_on_when_half_is_taken(
     assert len(ahead.ready) == {4: 2, 3: 1, 1: 0}[most]
 
 
-async def test_a_reader_that_never_waits_is_stopped_as_well(ahead: Ahead) -> None:
+async def test_a_reader_that_never_waits_is_stopped_as_well(ahead: ReadAhead) -> None:
     numbers = itertools.count()
 
     async def pump() -> None:
@@ -254,7 +254,7 @@ async def test_a_reader_that_never_waits_is_stopped_as_well(ahead: Ahead) -> Non
     await asyncio.wait_for(ahead.ended(), 5)
 
 
-async def test_a_read_may_wait_for_several_things(ahead: Ahead) -> None:
+async def test_a_read_may_wait_for_several_things(ahead: ReadAhead) -> None:
     async def pump() -> None:
         for n in range(3):
             await asyncio.sleep(0)
@@ -273,7 +273,7 @@ async def test_a_read_may_wait_for_several_things(ahead: Ahead) -> None:
 
 @pytest.mark.parametrize("how", ["returned", "raised"])
 @pytest.mark.parametrize("waits", [True, False])
-async def test_a_failure_comes_after_the_messages(ahead: Ahead, how: str, waits: bool) -> None:
+async def test_a_failure_comes_after_the_messages(ahead: ReadAhead, how: str, waits: bool) -> None:
     gate = asyncio.get_running_loop().create_future()
 
     async def pump() -> Exception | None:
@@ -302,7 +302,7 @@ async def test_a_failure_comes_after_the_messages(ahead: Ahead, how: str, waits:
         ahead.take()
 
 
-async def test_the_future_s_failure_is_the_reader_s_not_the_consumer_s(ahead: Ahead, wire: Wire) -> None:
+async def test_the_future_s_failure_is_the_reader_s_not_the_consumer_s(ahead: ReadAhead, wire: Wire) -> None:
     taking = asyncio.create_task(one(ahead))
     await settle()
     assert wire.pending is not None
@@ -312,7 +312,7 @@ async def test_the_future_s_failure_is_the_reader_s_not_the_consumer_s(ahead: Ah
     assert isinstance(ahead.failure, asyncio.CancelledError)
 
 
-async def test_closing_lets_the_consumer_go_and_drops_what_comes(ahead: Ahead, wire: Wire) -> None:
+async def test_closing_lets_the_consumer_go_and_drops_what_comes(ahead: ReadAhead, wire: Wire) -> None:
     taking = asyncio.create_task(one(ahead))
     await settle()
     ahead.close()
@@ -329,7 +329,7 @@ async def test_closing_lets_the_consumer_go_and_drops_what_comes(ahead: Ahead, w
         ahead.take()
 
 
-async def test_closing_a_full_one_ends_its_reader(ahead: Ahead, wire: Wire) -> None:
+async def test_closing_a_full_one_ends_its_reader(ahead: ReadAhead, wire: Wire) -> None:
     for _ in range(4):
         wire.let(b"1")
         await settle()
@@ -339,7 +339,7 @@ async def test_closing_a_full_one_ends_its_reader(ahead: Ahead, wire: Wire) -> N
     assert wire.reads == 4
 
 
-async def test_an_end_of_the_program_is_not_kept(ahead: Ahead) -> None:
+async def test_an_end_of_the_program_is_not_kept(ahead: ReadAhead) -> None:
     async def pump() -> None:
         raise KeyboardInterrupt
 
