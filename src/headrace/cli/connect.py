@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     from headrace import Client, Model
     from headrace.cli.options import Options
 
+LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
+
 
 class Watcher:
     """Turns events into a status line on a terminal, and into a few plain lines elsewhere."""
 
     def __init__(self, status: Status | None = None) -> None:
         self.status = status or Status()
-        self._told: set[str] = set()
+        self._said_at: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ServerLog):
@@ -37,13 +40,16 @@ class Watcher:
         if self.status.on:
             sizes = f"{in_bytes(event.done)} of {in_bytes(event.total)}" if event.total else in_bytes(event.done)
             self.status.progress(f"fetching {event.name}", event.done, event.total, sizes)
-        elif event.name not in self._told:
-            self._told.add(event.name)
+        elif event.name not in self._said_at:
+            self._said_at[event.name] = time.monotonic()
             say(
                 f"fetching {event.name} ({in_bytes(event.total)}), once"
                 if event.total
                 else f"fetching {event.name}, once"
             )
+        elif event.total and not finished and time.monotonic() - self._said_at[event.name] >= LINE_SECONDS:
+            self._said_at[event.name] = time.monotonic()
+            say(f"fetching {event.name}: {in_bytes(event.done)} of {in_bytes(event.total)}")
         if finished:
             self.status.clear()
 

@@ -23,7 +23,9 @@ MAX_RESPONSE_BYTES = 128 << 20  # what clients take, as the protocol has it
 _SHORT = {SUCCESS: "Ok", MIXED: "Mixed status", FAILURE: "Failure"}
 
 
-def status(code: int, details: str = "", *, req_id: str = "", time_remaining: int = 0) -> status_pb2.Status:
+def status(
+    code: int, details: str = "", *, req_id: str = "", time_remaining: int = 0, percent: int = 0
+) -> status_pb2.Status:
     """Build a status: `description` is the code's name in words, `details` the sentence for the user."""
     made = status_pb2.Status(code=code, description=_SHORT.get(code) or _words(code))  # type: ignore[arg-type]
     if details:
@@ -32,6 +34,8 @@ def status(code: int, details: str = "", *, req_id: str = "", time_remaining: in
         made.req_id = req_id
     if time_remaining:
         made.time_remaining = time_remaining
+    if percent:
+        made.percent_completed = percent
     return made
 
 
@@ -47,7 +51,12 @@ def failure(error: Exception) -> status_pb2.Status:
     if isinstance(error, ModelError):
         try:
             if error.code != SUCCESS:
-                return status(error.code, error.description, time_remaining=getattr(error, "time_remaining", 0))
+                return status(
+                    error.code,
+                    error.description,
+                    time_remaining=getattr(error, "time_remaining", 0),
+                    percent=getattr(error, "percent", 0),
+                )
         except Exception:  # a model's own: a code that is no number, a description that is no text
             pass
     return status(PREDICTION_FAILED, text_of(error))

@@ -13,15 +13,17 @@ import functools
 import inspect
 import json
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
 from headrace.server.batching import Batcher
-from headrace.server.envelope import INVALID_REQUEST, NOT_DEPLOYABLE, QUEUE_FULL
+from headrace.server.envelope import DEPLOYING, INVALID_REQUEST, NOT_DEPLOYABLE, QUEUE_FULL
 from headrace.server.failures import Contained, Tracebacks, text_of
 from headrace.server.feed import Feed
+from headrace.server.fetching import Fetching, Prepare
 from headrace.server.methods import Method
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.parameters import check_names, parameters_of
@@ -37,10 +39,20 @@ _CONTAINED = Contained()
 _END: Any = object()
 
 
+class Deploying(ModelError):
+    """The model's weights are being fetched: try again later."""
+
+    def __init__(self, model_id: str, done: int, total: int, remaining: float) -> None:
+        share = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB of its weights are there"
+        super().__init__(DEPLOYING, f"model {model_id} is being made ready: {share}")
+        self.percent = 100 * done // total if total else 0
+        self.time_remaining = math.ceil(remaining)
+
+
 class Hosted:
     """A model class, its card and, once used, its instance."""
 
-    def __init__(self, cls: type, card: Card, methods: Mapping[str, Method], prepare: Callable[[Card], None]) -> None:
+    def __init__(self, cls: type, card: Card, methods: Mapping[str, Method], prepare: Prepare) -> None:
         self.card = card
         self.described = "card" in vars(cls)  # by its author, not by default
         self.methods = methods
@@ -51,6 +63,7 @@ class Hosted:
         self._prepare = prepare
         self._instance: Any = None
         self._loading: asyncio.Task[None] | None = None
+        self._fetching: Fetching
         self._slots = asyncio.Semaphore(self.concurrency)
         self._waiting = 0
         self._workers = Workers(f"model-{card.id}", self.concurrency)
@@ -88,14 +101,27 @@ class Hosted:
         """Wait until the model is loaded; the first caller starts the loading, the others wait for the same.
 
         Raises:
-            ModelError: 21350 when it cannot be loaded; the next call tries again.
+            ModelError: 21351 while its weights are fetched, which no call waits for; 21350 when it cannot be loaded,
+                the next call tries again.
         """
         if self._instance is not None:
             return
         if self._loading is None:
+            self._fetching = Fetching()
             self._loading = asyncio.create_task(self._load_once())
             self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())  # even if all left
-        await asyncio.shield(self._loading)
+        loading = self._loading
+        if not self.card.weights:
+            await asyncio.shield(loading)
+            return
+        began = asyncio.ensure_future(self._fetching.began.wait())
+        try:
+            await asyncio.wait([loading, began], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            began.cancel()
+        if not loading.done() and self._fetching.running:
+            raise Deploying(self.id, *self._fetching.state())
+        await asyncio.shield(loading)
 
     async def _load_once(self) -> None:
         try:
@@ -108,7 +134,8 @@ class Hosted:
 
     def _load(self) -> object:
         try:
-            self._prepare(self.card)
+            self._prepare(self.card, self._fetching.report)
+            self._fetching.end()
             instance = self._make()
             load = getattr(instance, "load", None)
             if callable(load):

