@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar, cast
 
 from google.protobuf.message import Message
 
@@ -201,6 +201,9 @@ class Client(AsyncContext):
             on_event=on_event,
             _local=server,
         )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Client holds connections; make one in each process")
 
     def __repr__(self) -> str:
         stats = self.stats

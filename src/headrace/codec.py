@@ -320,6 +320,8 @@ def lazy(raw: bytes, max_outputs: int) -> tuple[status_pb2.Status, Sequence[Lazy
             response = decode(raw)
             return response.status, response.outputs
         head = _merge(status_pb2.Status(), (part for key, part in top if key == _STATUS_KEY))
+        if len(outputs) > 1:  # each is kept by itself, and must not keep the others
+            outputs = [memoryview(bytes(output)) for output in outputs]
         return head, [_lazy(output) for output in outputs]
     except (DecodeError, UnicodeDecodeError) as error:
         raise _undecodable(raw, error) from None
@@ -332,6 +334,41 @@ def _lazy(wire: memoryview) -> LazyOutput:
     status = _merge(status_pb2.Status(), (part for key, part in parts if key == _OUTPUT_STATUS_KEY))
     ids = [part for key, one in parts if key == _OUTPUT_INPUT_KEY for key, part in _fields(one) if key == _INPUT_ID_KEY]
     return LazyOutput(wire, status, str(ids[-1], "utf-8") if ids else "")
+
+
+def output_in(wire: bytes) -> pb.Output | LazyOutput:
+    """Read an output's bytes: a large one is decoded when it is looked at.
+
+    Raises:
+        PredictionFailed: they are no output.
+    """
+    try:
+        return _lazy(memoryview(wire)) if len(wire) >= LAZY_BYTES else decode_as(pb.Output, wire)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise _undecodable(wire, error) from None
+
+
+def outputs_in(raw: bytes) -> Sequence[pb.Output | LazyOutput]:
+    """Read a response's outputs, the large ones lazily.
+
+    Raises:
+        PredictionFailed: the bytes are not a response.
+    """
+    return lazy(raw, len(raw))[1] if len(raw) >= LAZY_BYTES else decode(raw).outputs
+
+
+def count_outputs(raw: bytes) -> int | None:
+    """Count the outputs of a response without decoding them; None where that takes decoding, or it is none."""
+    try:
+        return sum(key == _OUTPUTS_KEY for key, _ in _fields(memoryview(raw)))
+    except DecodeError:
+        return None
+
+
+def response_of(status: status_pb2.Status, outputs: Iterable[bytes]) -> bytes:
+    """Write a response of a status and outputs that are bytes already."""
+    parts = [(_STATUS_KEY, status.SerializeToString()), *((_OUTPUTS_KEY, output) for output in outputs)]
+    return b"".join(bytes((key,)) + _varint(len(part)) + part for key, part in parts)
 
 
 _STATUS_KEY, _OUTPUTS_KEY = 0x0A, 0x12  # MultiOutputResponse: status = 1, outputs = 2
@@ -432,10 +469,3 @@ def _merge(message: M, parts: Iterable[memoryview]) -> M:
     for part in parts:
         message.MergeFromString(bytes(part))
     return message
-
-
-def to_dict(message: Message) -> dict[str, Any]:
-    """Turn a message into plain JSON values, field names as in the protocol."""
-    from google.protobuf import json_format
-
-    return json_format.MessageToDict(message, preserving_proto_field_name=True)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from headrace.errors import ConfigError
+from headrace.frozen import FrozenDict
 from headrace.target import Target
 
 __all__ = ["TLS", "Coalesce", "KeepAlive", "Limits", "RetryPolicy", "Target", "Timeouts", "Transmission", "Window"]
@@ -102,7 +102,7 @@ class RetryPolicy:
 
 
 #: Most bytes of one input, by its type; the documents' upload limits.
-INPUT_BYTES: Mapping[str, int] = MappingProxyType(
+INPUT_BYTES: Mapping[str, int] = FrozenDict(
     {"image": 20 * MiB, "text": 20 * MiB, "audio": 20 * MiB, "video": 128 * MiB}
 )
 
@@ -147,7 +147,7 @@ class Limits:
         unknown = set(self.input_bytes) - set(INPUT_BYTES)
         if unknown:
             raise ConfigError(f"Limits: input_bytes has unknown types {sorted(unknown)}; known: {sorted(INPUT_BYTES)}")
-        object.__setattr__(self, "input_bytes", MappingProxyType({**INPUT_BYTES, **self.input_bytes}))
+        object.__setattr__(self, "input_bytes", FrozenDict({**INPUT_BYTES, **self.input_bytes}))
 
     def rate(self, hosted: bool) -> float | None:
         """Tell how many RPCs a second may start, or None for any number; `hosted`: towards the hosted API."""

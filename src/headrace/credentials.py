@@ -79,7 +79,7 @@ def resolve(
         from_env = _strip(env.get("CLARIFAI_PAT"))
         credentials = Credentials(from_env, None if from_env else _strip(env.get("CLARIFAI_SESSION_TOKEN")))
     if not credentials:
-        context = _current_context()
+        context = _context(Target.parse(base) if base else None)
         context_target = Target.parse(str(context.get("CLARIFAI_API_BASE") or DEFAULT_BASE)) if context else None
         target = Target.parse(base) if base else context_target or Target.parse(None)
         if context_target is not None and context_target == target:
@@ -91,14 +91,29 @@ def resolve(
     return Account(Target.parse(base), credentials, user, app, roots)
 
 
-def context_path() -> Path:
-    """Where the official tools keep their contexts."""
-    home = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home else Path.home() / ".config") / "clarifai" / "config"
+def context_path() -> Path | None:
+    """Where the official tools keep their contexts; None where there is no home folder."""
+    folder = os.environ.get("XDG_CONFIG_HOME", "")
+    if os.path.isabs(folder):  # relative ones are to be ignored, and would be the current folder's
+        return Path(folder, "clarifai", "config")
+    home = os.path.expanduser("~")
+    return Path(home, ".config", "clarifai", "config") if os.path.isabs(home) else None
+
+
+def _context(target: Target | None) -> dict[str, Any]:
+    """Read the current context; one that cannot be read does not keep anybody from this machine."""
+    try:
+        return _current_context()
+    except ConfigError:
+        if target is not None and target.local:
+            return {}
+        raise
 
 
 def _current_context() -> dict[str, Any]:
     path = context_path()
+    if path is None:
+        return {}
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
@@ -116,18 +131,25 @@ def _current_context() -> dict[str, Any]:
         ) from None
     try:
         config = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except Exception as error:  # besides its own errors: nested too deep, dates and numbers that are none
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark is not None else ""
         raise ConfigError(f"the contexts in {path} are not valid YAML{where}") from None  # never show its content
     contexts = config.get("contexts") if isinstance(config, dict) else None
     if not isinstance(contexts, dict):
         return {}
-    current = str(config.get("current_context"))
-    context = next((found for name, found in contexts.items() if str(name) == current), None)
+    current = _scalar(config.get("current_context"))
+    context = next((found for name, found in contexts.items() if _scalar(name) == current), None)
     if isinstance(context, dict) and isinstance(context.get("env"), dict):  # the official tools nest the variables
         context = context["env"]
-    return context if isinstance(context, dict) else {}
+    if not isinstance(context, dict):
+        return {}
+    return {name: text for name, value in context.items() if (text := _scalar(value))}
+
+
+def _scalar(value: object) -> str:
+    """Give what is written in a YAML file as text; "" for lists and mappings, which may be endless."""
+    return str(value) if isinstance(value, str | int | float) else ""
 
 
 def _strip(value: object) -> str | None:

@@ -84,7 +84,7 @@ def draw_boxes(picture: Image.Image, boxes: Iterable[Boxed]) -> Image.Image:
         picture: any Pillow picture; it stays as it is.
         boxes: such as `prediction.regions`.
     """
-    boxes = sorted(boxes, key=lambda b: b.value)
+    boxes = sorted(boxes, key=lambda b: -1.0 if math.isnan(b.value) else b.value)
     from PIL import ImageDraw, ImageFont
 
     drawn = pictures.rgb(picture)
@@ -175,6 +175,8 @@ def _draw_box(
     if anchor is not None:
         x, y = round(anchor[0] * width - label_width / 2), round(anchor[1] * height - label_height / 2)
     else:
+        if any(map(math.isnan, (box.top, box.left, box.bottom, box.right))):
+            return
         left, right = (round(_inside(f) * (width - 1)) for f in (box.left, box.right))
         top, bottom = (round(_inside(f) * (height - 1)) for f in (box.top, box.bottom))
         if right < left or bottom < top:
@@ -190,7 +192,7 @@ def _draw_box(
 
 
 def _inside(fraction: float) -> float:
-    return min(max(fraction, 0.0), 1.0) if fraction == fraction else 0.0
+    return min(max(fraction, 0.0), 1.0)
 
 
 def _ink(paper: Colour) -> Colour:

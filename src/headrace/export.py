@@ -8,7 +8,7 @@ A table (CSV) has a row for each thing found:
 | kind | concept, region, text, embedding, image, audio, frame (one in which nothing was found), error |
 | item | number of the region or embedding in its input or frame: a region with two concepts has two rows |
 | name, value | a concept's; an embedding's dimensions; format and bytes of media; an error's type and code |
-| left, top, right, bottom | a region's box in fractions of the picture |
+| top, left, bottom, right | a region's box in fractions of the picture |
 | frame, time | of a video: the frame's index, its time in seconds |
 | text | a text, a region's text, an embedding's numbers as JSON, an error's message |
 """
@@ -17,13 +17,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from headrace import media
+from headrace import jsontext, media
+from headrace.files import placed
 from headrace.results.prediction import Prediction
+from headrace.results.views import Box
 
 if TYPE_CHECKING:
     from headrace.results.views import Concept, Region
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 File: TypeAlias = "str | os.PathLike[str] | IO[str]"
 COLUMNS = (
     "input_id", "position", "source", "kind", "item", "name", "value",
-    "left", "top", "right", "bottom", "frame", "time", "text",
+    "top", "left", "bottom", "right", "frame", "time", "text",
 )  # fmt: skip
 Row: TypeAlias = dict[str, str]
 Writer: TypeAlias = "Callable[[Prediction | Iterable[Prediction], File], int]"
@@ -50,8 +51,7 @@ def to_json(predictions: Prediction | Iterable[Prediction], file: File) -> int:
     records = [one.to_dict() for one in _each(predictions)]
     alone = isinstance(predictions, Prediction) and len(records) == 1
     with _opened(file) as out:
-        json.dump(records[0] if alone else records, out, ensure_ascii=False, indent=2)
-        out.write("\n")
+        out.write(f"{_json(records[0] if alone else records, out, indent=2)}\n")
     return len(records)
 
 
@@ -60,7 +60,7 @@ def to_jsonl(predictions: Prediction | Iterable[Prediction], file: File) -> int:
     count = 0
     with _opened(file) as out:
         for one in _each(predictions):
-            out.write(f"{json.dumps(one.to_dict(), ensure_ascii=False)}\n")
+            out.write(f"{_json(one.to_dict(), out)}\n")
             count += 1
     return count
 
@@ -87,6 +87,7 @@ class CsvWriter:
 
     def __init__(self, file: IO[str]) -> None:
         self.rows = 0
+        self._encoding = _encoding(file)
         self._writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         self._writer.writeheader()
 
@@ -101,9 +102,13 @@ class CsvWriter:
         for one in _each(prediction):
             head = {"input_id": one.input_id, "position": str(one.position), "source": source}
             for row in rows(one):
-                self._writer.writerow({**head, **row})
+                self._writer.writerow({name: self._text(text) for name, text in {**head, **row}.items()})
                 self.rows += 1
         return self.rows - before
+
+    def _text(self, text: str) -> str:
+        """Escape what the file's encoding does not have, lone surrogates of file names among it."""
+        return text if text.isascii() else text.encode(self._encoding, "backslashreplace").decode(self._encoding)
 
 
 def rows(prediction: Prediction) -> Iterator[Row]:
@@ -135,7 +140,7 @@ def _concepts(concepts: Iterable[Concept]) -> Iterator[Row]:
 
 def _regions(regions: Sequence[Region]) -> Iterator[Row]:
     for item, region in enumerate(regions):
-        box = dict(zip(("left", "top", "right", "bottom"), map(_number, region.box), strict=True))
+        box = dict(zip(Box._fields, map(_number, region.box), strict=True))
         row = {"kind": "region", "item": str(item), **(box if any(region.box) else {}), "text": region.text}
         for concept in region.concepts:
             yield {**row, "name": concept.name, "value": _number(concept.value)}
@@ -158,11 +163,19 @@ def _each(predictions: Prediction | Iterable[Prediction]) -> Iterator[Prediction
         yield from predictions
 
 
+def _json(value: object, out: IO[str], *, indent: int | None = None) -> str:
+    return jsontext.dumps(value, indent=indent, encoding=_encoding(out))
+
+
+def _encoding(file: IO[str]) -> str:
+    return getattr(file, "encoding", None) or "utf-8"
+
+
 @contextlib.contextmanager
 def _opened(file: File) -> Iterator[IO[str]]:
-    """Open a path; leave an open file open."""
+    """Open a path, whose file is there when all is written; leave an open file open."""
     if isinstance(file, str | os.PathLike):
-        with open(file, "w", encoding="utf-8", newline="") as out:
+        with placed(file) as path, path.open("w", encoding="utf-8", newline="") as out:
             yield out
     else:
         yield file

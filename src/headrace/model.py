@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack, cast
 
 from headrace import reference
 from headrace.calls.deadline import Deadline
@@ -102,6 +102,9 @@ class Model(Forms, AsyncContext):
         self.ref: ModelRef = reference.ModelRef.of(
             url, user_id, app_id, model_id, model_version, account.user_id, account.app_id
         )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Model uses connections of its Client; make both in each process")
 
     def __repr__(self) -> str:
         return f"<Model {self.ref}{' ' + self.ref.version_id if self.ref.version_id else ''}>"

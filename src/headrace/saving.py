@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from headrace import media
 from headrace.errors import ConfigError
+from headrace.files import placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,8 @@ def save(prediction: Prediction, path: Path) -> Path:
         path = path.with_name(f"{path.name}.{extension}")
     elif wanted != extension and wanted in media.PICTURES:
         data = _converted(data, wanted)
-    path.write_bytes(data)
+    with placed(path) as fresh:
+        fresh.write_bytes(data)
     return path
 
 
@@ -56,7 +58,7 @@ def _parts(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
 
         yield "png", encode(coloured_masks(masked), "png")
     if prediction.text:
-        yield "txt", prediction.text.encode()
+        yield "txt", prediction.text.encode(errors="backslashreplace")
 
 
 def _choose(wanted: str, there: list[str]) -> int | None:

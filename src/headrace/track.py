@@ -6,6 +6,7 @@ Needs scipy (extra `track`), imported when something is tracked.
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -63,13 +64,19 @@ class Tracker:
     def update(self, regions: Sequence[Region]) -> tuple[Region, ...]:
         """Take in the regions of the next frame; gives them in their order, each with its id.
 
+        Boxes with edges that are not finite numbers are given back as they are, without one.
+
         Raises:
             ConfigError: scipy isn't installed.
         """
-        found = self._paired(regions)
+        boxes = {number: region for number, region in enumerate(regions) if all(map(math.isfinite, region.box))}
+        found = dict(zip(boxes, self._paired(list(boxes.values())), strict=True))
         tracked = []
         for number, region in enumerate(regions):
-            track = found.get(number)
+            if number not in boxes:
+                tracked.append(replace(region, track_id=""))
+                continue
+            track = found[number]
             if track is None:
                 self._number += 1
                 track = _Track(str(self._number), region)
@@ -81,15 +88,20 @@ class Tracker:
         self._tracks = [track for track in self._tracks if track.missing <= self._patience]
         return tuple(tracked)
 
-    def _paired(self, regions: Sequence[Region]) -> dict[int, _Track]:
+    def _paired(self, regions: Sequence[Region]) -> list[_Track | None]:
+        """Give each region the track that it continues, None where it is new."""
+        paired: list[_Track | None] = [None] * len(regions)
         if not regions or not self._tracks:
-            return {}
+            return paired
         self.prepare()
         from scipy.optimize import linear_sum_assignment
 
         shared = [[_overlap(track.region, region) for region in regions] for track in self._tracks]
         pairs = zip(*linear_sum_assignment(shared, maximize=True), strict=True)
-        return {int(b): self._tracks[a] for a, b in pairs if shared[a][b] >= self._overlap}
+        for a, b in pairs:
+            if shared[a][b] >= self._overlap:
+                paired[b] = self._tracks[a]
+        return paired
 
 
 def _overlap(one: Region, other: Region) -> float:

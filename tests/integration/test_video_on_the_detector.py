@@ -76,7 +76,7 @@ async def test_every_frame_of_the_annotated_video(tmp_path: Path, model: Model, 
     for number, ((_, picture), cup) in enumerate(zip(frames, cups, strict=True)):
         assert clips.number_of(picture) == number
         plain = clips.picture(clip.lefts[number], number)
-        left, top, right, bottom = cup.pixels(*clips.SIZE)
+        top, left, bottom, right = cup.pixels(*clips.SIZE)
         rows, columns = range(top + 8, bottom - 8, 5), range(left + 8, right - 8, 5)
         edges = [
             [[(left + d, y) for d in (-1, 0, 1)] for y in rows],

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from headrace import codec
 from headrace.errors import ConfigError, PredictionFailed
+from headrace.results.plain import to_dict
 from headrace.transport.base import Buffer
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
@@ -280,4 +281,4 @@ def test_any_bytes_are_an_answer_or_an_error(raw: bytes) -> None:
 
 def test_to_dict_keeps_the_protocols_names() -> None:
     output = pb.Output(id="o", prompt_tokens=3)
-    assert codec.to_dict(output) == {"id": "o", "prompt_tokens": 3}
+    assert to_dict(output) == {"id": "o", "prompt_tokens": 3}

@@ -210,3 +210,45 @@ def test_no_representation_shows_a_credential(name: str) -> None:
     assert pickle.loads(pickle.dumps(credentials)) == credentials
     assert bool(credentials)
     assert not Credentials()
+
+
+@pytest.mark.parametrize("base", [None, "http://127.0.0.1:9", "https://models.example"])
+@pytest.mark.parametrize("folder", ["", "relative", ".config"])
+def test_without_a_home_there_are_no_contexts(base: str | None, folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> object:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", folder)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    assert context_path() is None
+    assert not resolve(base, None, None).credentials
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "contexts: " + "{a: " * 5000,
+        "current_context: 2024-99-99",
+        "current_context: " + "9" * 10_000,
+        "a: &a [x]\nb: &b [" + "*a, " * 50 + "]",
+        "\t- x",
+        "a: *missing",
+        "!!python/object/apply:os.system [ls]",
+    ],
+    ids=range(8),
+)
+def test_a_context_file_of_any_content_is_read_or_refused(text: str, write_contexts: Any) -> None:
+    write_contexts(text)
+    try:
+        read = bool(resolve(None, None, None).credentials)
+    except ConfigError as error:
+        read = "are not valid YAML" not in str(error)
+    assert not read
+    assert resolve("http://127.0.0.1:9", None, None).target.local
+
+
+def test_a_context_whose_name_is_no_text_is_nobodys(write_contexts: Any) -> None:
+    write_contexts("current_context: [a]\ncontexts:\n  a: {CLARIFAI_PAT: [x, y]}\n  b: {CLARIFAI_PAT: p}\n")
+    assert not resolve(None, None, None).credentials

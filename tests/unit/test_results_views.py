@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy
 import pytest
 from PIL import Image
 
-from headrace.draw import colour_of
+from headrace import export
+from headrace.draw import colour_of, draw
 from headrace.errors import ConfigError, InvalidRequest, PredictionFailed
 from headrace.results import Frame, Prediction, Region
 from headrace.v2 import resources_pb2 as pb
@@ -39,8 +43,8 @@ def masked(name: str = "cat") -> Region:
 
 def test_a_box_in_fractions_and_pixels() -> None:
     region = Region(0.1, 0.25, 0.5, 0.75, 0.9)
-    assert region.box == (0.25, 0.1, 0.75, 0.5)
-    assert region.pixels(400, 200) == (100, 20, 300, 100)
+    assert region.box == (0.1, 0.25, 0.5, 0.75)
+    assert region.pixels(400, 200) == (20, 100, 100, 300)
 
 
 def test_a_mask_as_array() -> None:
@@ -155,3 +159,39 @@ def test_nothing_heavy_is_imported_before_it_is_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("edge", ["top", "left", "bottom", "right"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 3e38, -3e38])
+def test_boxes_from_broken_models_are_cut_off_or_refused(edge: str, value: float) -> None:
+    edges = {"top": 0.1, "left": 0.2, "bottom": 0.5, "right": 0.75, edge: value}
+    region = Region(edges["top"], edges["left"], edges["bottom"], edges["right"], 0.9)
+    draw(Image.new("RGB", (40, 20)), [region, replace(region, value=math.nan)])
+    if math.isnan(value):
+        with pytest.raises(PredictionFailed, match="not a number"):
+            region.pixels(40, 20)
+        return
+    height, width = 20, 40
+    limit = {"top": height, "left": width, "bottom": height, "right": width}[edge]
+    assert getattr(region.pixels(width, height), edge) == (limit if value > 0 else 0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_from_broken_models_are_exported(value: float) -> None:
+    box = pb.BoundingBox(top_row=value, left_col=value, bottom_row=value, right_col=value)
+    region = pb.Region(value=value, region_info=pb.RegionInfo(bounding_box=box))
+    p = prediction(regions=[region], concepts=[pb.Concept(name="x", value=value)])
+    table, lines = io.StringIO(), io.StringIO()
+    assert export.to_csv(p, table) == 2
+    assert export.to_jsonl(p, lines) == 1
+    assert json.loads(lines.getvalue())["outputs"][0]["data"]["concepts"][0]["name"] == "x"
+    assert repr(p)
+    assert p._repr_html_()
+
+
+def test_the_documents_paths_work_on_views() -> None:
+    region = pb.Region(data=pb.Data(concepts=[pb.Concept(name="cup", value=0.5)]))
+    p = prediction(frames=[pb.Frame(data=pb.Data(concepts=[pb.Concept(name="cat", value=0.5)], regions=[region]))])
+    frame, message = p.frames[0], p.outputs[0].data.frames[0]
+    assert frame.data.concepts[0].name == message.data.concepts[0].name == "cat"
+    assert frame.data.regions[0].data.concepts[0].value == message.data.regions[0].data.concepts[0].value == 0.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import sys
 
@@ -84,3 +85,14 @@ def test_without_scipy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     tracker.update([box(0.1)])
     with pytest.raises(ConfigError, match=r"headrace\[track\]"):
         tracker.update([box(0.1)])
+
+
+@pytest.mark.parametrize("edge", ["top", "left", "bottom", "right"])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_box_that_is_no_box_gets_no_track_and_disturbs_no_other(edge: str, value: float) -> None:
+    good = Region(0.1, 0.1, 0.5, 0.5, 0.9, (Concept("cat", 0.9),))
+    bad = Region(**{**{name: getattr(good, name) for name in good.__slots__}, edge: value})
+    tracker = Tracker()
+    for _ in range(3):
+        assert [region.track_id for region in tracker.update([bad, good, bad])] == ["", "1", ""]
+    assert [region.track_id for region in tracker.update([bad])] == [""]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+
+from headrace.frozen import FrozenDict, counts
 
 
 @dataclass(slots=True)
@@ -36,7 +37,7 @@ class Tally:
             sent=self.sent,
             received=self.received,
             dropped=sum(self.drops.values()),
-            drops=MappingProxyType(dict(self.drops)),
+            drops=FrozenDict(self.drops),
             errors=self.errors,
             in_flight=in_flight,
             peak_in_flight=peak_in_flight,
@@ -68,10 +69,13 @@ class StreamStats:
     sent: int = 0
     received: int = 0
     dropped: int = 0
-    drops: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    drops: Mapping[str, int] = field(default_factory=FrozenDict)
     errors: int = 0
     in_flight: int = 0
     peak_in_flight: int = 0
     resumed: int = 0
     retries: int = 0
     lag: float = 0.0
+
+    def __str__(self) -> str:
+        return counts(self, "sent", "received", "errors", "dropped")

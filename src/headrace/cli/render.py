@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
+from headrace import jsontext
 from headrace.cli.terminal import can_draw, escape, in_bytes, line, styled
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def emit(text: str, *, out: TextIO | None = None) -> None:
 
 
 def encodable(text: str, out: TextIO) -> str:
-    """Replace what the stream's encoding does not have; JSON is ASCII where it must be."""
+    """Escape what the stream's encoding does not have."""
     encoding = out.encoding or "utf-8"
     try:
         text.encode(encoding)
@@ -37,17 +37,8 @@ def encodable(text: str, out: TextIO) -> str:
 
 
 def as_json(value: object, *, indent: int | None = 2) -> str:
-    """Write JSON whose text cannot steer a terminal: C0 is escaped by JSON itself, the rest here."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False, default=str)
-    return "".join(c if c in "\n" or (c.isprintable() and c != "\x7f") or c == " " else _json_code(c) for c in text)
-
-
-def _json_code(c: str) -> str:
-    number = ord(c)
-    if number < 0x10000:
-        return f"\\u{number:04x}"
-    number -= 0x10000
-    return f"\\u{0xD800 + (number >> 10):04x}\\u{0xDC00 + (number & 0x3FF):04x}"
+    """Write JSON that stdout can take, and whose text cannot steer a terminal."""
+    return jsontext.dumps(value, indent=indent, encoding=sys.stdout.encoding)
 
 
 def record(prediction: Prediction, source: str) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import secrets
 import sys
 import unicodedata
 from pathlib import Path
@@ -14,6 +12,7 @@ from headrace.cli import picture
 from headrace.cli.run import say, warn_input
 from headrace.cli.terminal import in_bytes, is_terminal
 from headrace.errors import HeadraceError, InputError
+from headrace.files import placed
 from headrace.media import extension
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ class Saver:
                 if region.mask:
                     yield f"-mask-{n:02d}-{slug(region.name)}", extension(region.mask), region.mask
             if prediction.text:
-                yield "", "txt", prediction.text.encode()
+                yield "", "txt", prediction.text.encode(errors="backslashreplace")
         if self._draw and prediction.regions:
             yield "-boxes", "png", _drawn(prediction, parts)
 
@@ -123,14 +122,11 @@ def _drawn(prediction: Prediction, parts: tuple[Given, ...]) -> bytes:
 
 def _write(path: Path, data: bytes, force: bool) -> None:
     """Write a new file; with `force`, put it in the place of an old one (a link is replaced, never followed)."""
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(4)}") if force else path
     try:
-        with fresh.open("xb") as file:
-            file.write(data)
+        with placed(path, replace=force, follow=False) as fresh:
+            fresh.write_bytes(data)
     except FileExistsError:
         raise InputError(f"{path} is there already; --force overwrites it") from None
-    if force:
-        os.replace(fresh, path)
 
 
 def slug(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -14,12 +15,20 @@ if TYPE_CHECKING:
 
     from rich.live import Live
 
-#: Format characters that reorder or hide text: a model's answer must not rewrite what stands around it.
-_REORDERING = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c\ufeff")
+#: Characters that a terminal does not show, besides those of the categories below. Source: Unicode, the property
+#: Default_Ignorable_Code_Point (DerivedCoreProperties.txt), and the noncharacters.
+_IGNORED = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\ufdd0-\ufdef]"
+    "|[\U000e0000-\U000e0fff]"
+)
+_HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+#: Format characters that are shown: signs before or around numbers.
+_SHOWN = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd")
+_JOINER, _EMOJI = "\u200d", "\ufe0f"
 
 
 def escape(text: str, *, keep: str = "\n\t") -> str:
-    """Write control characters as `\\x1b` and the like, so that text cannot steer the terminal.
+    """Write characters that a terminal does not show as `\\x1b` and the like, so that text cannot steer it or hide.
 
     Args:
         text: any text; lone surrogates are escaped too, so that the result can be encoded.
@@ -27,7 +36,11 @@ def escape(text: str, *, keep: str = "\n\t") -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(c if c in keep or not _unsafe(c) else _code(c) for c in text)
+    around = f" {text} "
+    return "".join(
+        c if c in keep or not _unsafe(c) or _in_an_emoji(before, c, after) else _code(c)
+        for before, c, after in zip(around, text, around[2:], strict=False)
+    )
 
 
 def line(text: str) -> str:
@@ -36,14 +49,27 @@ def line(text: str) -> str:
 
 
 def _unsafe(c: str) -> bool:
-    return c in _REORDERING or unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp")
+    if unicodedata.category(c) in _HIDDEN:
+        return c not in _SHOWN
+    return _IGNORED.match(c) is not None or ord(c) & 0xFFFE == 0xFFFE
+
+
+def _in_an_emoji(before: str, c: str, after: str) -> bool:
+    """Tell whether a character only makes one picture of the symbols around it."""
+    if c == _EMOJI:
+        return unicodedata.category(before) == "So" or before in "0123456789#*"
+    return (
+        c == _JOINER
+        and unicodedata.category(after) == "So"
+        and (unicodedata.category(before) in ("So", "Sk") or before == _EMOJI)
+    )
 
 
 def _code(c: str) -> str:
     number = ord(c)
     if number < 0x100:
         return {"\r": "\\r", "\n": "\\n", "\t": "\\t"}.get(c, f"\\x{number:02x}")
-    return f"\\u{number:04x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def short(text: str, width: int) -> str:

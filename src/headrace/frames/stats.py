@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
+
+from headrace.frozen import FrozenDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class FrameStats:
     predictions: int = 0
     errors: int = 0
     dropped: int = 0
-    drops: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    drops: Mapping[str, int] = field(default_factory=FrozenDict)
     in_flight: int = 0
     queued: int = 0
     window: int = 0
@@ -48,6 +49,9 @@ class FrameStats:
     resumed: int = 0
     reconnects: int = 0
     mode: str = "stream"
+
+    def __str__(self) -> str:
+        return meter(self)
 
 
 class Rate:

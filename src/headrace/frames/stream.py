@@ -13,7 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from headrace.config import Window
@@ -31,6 +31,7 @@ from headrace.flow.window import Gate
 from headrace.frames.found import FramePrediction
 from headrace.frames.stats import FrameStats, Rate
 from headrace.frames.window import AdaptiveWindow
+from headrace.frozen import FrozenDict
 from headrace.misuse import AsyncContext, AsyncIteration
 from headrace.sources.iterables import Source
 
@@ -163,7 +164,7 @@ class FrameStream(AsyncContext, AsyncIteration):
             predictions=received,
             errors=errors,
             dropped=sum(drops.values()),
-            drops=MappingProxyType(dict(drops)),
+            drops=FrozenDict(drops),
             in_flight=len(self._source.flights) if self._source is not None and not self._closed else 0,
             queued=self._feed.waiting,
             window=self._adaptive.size if self._adaptive else self._most,

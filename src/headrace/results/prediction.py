@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace import codec, media
-from headrace.errors import HeadraceError, PredictionFailed, ServerError, frameless
+from headrace.errors import ConfigError, HeadraceError, PredictionFailed, ServerError, frameless
+from headrace.results import shown
+from headrace.results.plain import to_dict
 from headrace.results.views import (
     Concept,
     Frame,
@@ -22,6 +24,7 @@ from headrace.results.views import (
     Usage,
     concepts_of,
     frames_of,
+    protocol_status,
     regions_of,
     status_of,
 )
@@ -43,25 +46,26 @@ Output: TypeAlias = pb.Output | codec.LazyOutput
 class Prediction:
     """One answer of a model, or the answers of a batch: `len(p)`, `p[i]` and iteration give one per input.
 
-    The short views (`text`, `concepts`, ...) are those of the first output. Where the input failed, `error` is set and
-    reading data raises it.
+    The short views (`text`, `concepts`, ...) are those of one input: those of a batch are read from `p[i]`. Where the
+    input failed, `error` is set and reading data raises it; `bool(p)` tells whether it went well, whatever `len(p)`.
+    Predictions pickle and copy, and are equal where all that the model said is.
 
     Attributes:
         input_id: the input's id; "" for a batch.
         position: the input's position in its list or source, counted from 0.
+        source: what the input came from, such as a file's path; "" where that is not known.
         error: None, or why the input failed.
-        raw: the response as received, the whole one where inputs shared a request (packed, coalesced); of a batch that
-            was split, the responses joined, which is one protobuf message.
     """
 
     # What few have: most are pieces of a token stream, made as fast as they come.
     error: HeadraceError | None = None
+    source: str = ""
     _input_ids: Sequence[str] = ()
     _text: str | None = None  # kept: reading it out of the message each time is slow
 
     def __init__(
         self,
-        raw: bytes,
+        raw: bytes | None,
         outputs: Sequence[Output],
         *,
         status: Status | status_pb2.Status | None = None,
@@ -70,7 +74,14 @@ class Prediction:
         error: HeadraceError | None = None,
         input_ids: Sequence[str] = (),
     ) -> None:
-        self.raw = raw
+        """Make one of a response.
+
+        Args:
+            raw: the response as received; None where its outputs are those of several inputs.
+            outputs: the response's outputs, or the one of this input.
+            status: the envelope's, or the output's own.
+        """
+        self._raw = raw
         self.input_id = input_id
         self.position = position
         self._outputs = outputs
@@ -86,9 +97,11 @@ class Prediction:
         return cls(raw, (), input_id=input_id, position=position, error=frameless(error))
 
     def __repr__(self) -> str:
-        if self.error is not None:
-            return f"<Prediction {self.input_id or self.position}: {type(self.error).__name__}>"
-        return f"<Prediction {self.input_id or self.position}: {len(self._outputs)} outputs, {len(self.raw)} bytes>"
+        return f"<Prediction {shown.line(self)}>"
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return shown.page(self)
 
     def __len__(self) -> int:
         return len(self._outputs)
@@ -96,11 +109,14 @@ class Prediction:
     def __getitem__(self, index: int) -> Prediction:
         if self.error is not None:
             raise self.error
-        output = self._outputs[index]
-        index = index % len(self._outputs)
-        told = output.input.id if isinstance(output, pb.Output) else output.input_id
-        given = self._input_ids[index] if index < len(self._input_ids) else told or self.input_id
-        return Prediction(self.raw, (output,), status=self._status, input_id=given, position=index)
+        output, count = self._outputs[index], len(self._outputs)
+        index = index % count
+        input_id = self._input_ids[index] if index < len(self._input_ids) else id_of(output) or self.input_id
+        raw = self._raw if count == 1 else None
+        one = Prediction(raw, (output,), status=self._status, input_id=input_id, position=index)
+        if count == 1 and self.source:
+            one.source = self.source
+        return one
 
     def __iter__(self) -> Iterator[Prediction]:
         if self.error is not None:
@@ -109,6 +125,45 @@ class Prediction:
 
     def __bool__(self) -> bool:
         return self.error is None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Prediction):
+            return NotImplemented
+        return self is other or self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash((self.input_id, self.position, self.source))
+
+    @property
+    def _identity(self) -> tuple[Any, ...]:
+        """All that makes two predictions equal."""
+        error = self.error
+        return (
+            *(self.input_id, self.position, self.source, self.status),
+            tuple(self._input_ids),
+            None if error is None else (type(error), error.args, error.__dict__),
+            [wire_of(output) for output in self._outputs],
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Survive pickling and copying: the outputs go along as bytes, and are decoded when they are looked at."""
+        raw = self._raw
+        whole = raw is not None and codec.count_outputs(raw) == len(self._outputs)
+        outputs = None if whole else tuple(wire_of(output) for output in self._outputs)
+        status = None if self._status is None else self.status
+        rest = {"error": self.error, "source": self.source, "_input_ids": tuple(self._input_ids)}
+        return _restored, (type(self), raw, outputs, status, self.input_id, self.position, rest)
+
+    @property
+    def raw(self) -> bytes:
+        """The response as received, for other protobuf stubs.
+
+        Where inputs shared a request (a batch, packed, coalesced) it is the response of this input alone, with the
+        same status; of a batch that was split it is the responses joined, which is one protobuf message.
+        """
+        if self._raw is None:
+            self._raw = codec.response_of(protocol_status(self._status), map(wire_of, self._outputs))
+        return self._raw
 
     @property
     def outputs(self) -> Sequence[pb.Output]:
@@ -125,27 +180,31 @@ class Prediction:
 
     @property
     def data(self) -> pb.Data:
-        """The first output's data.
+        """The output's data.
 
         Raises:
             HeadraceError: the input's error; PredictionFailed where the response has no output.
+            ConfigError: it is a batch: the data of each are in `p[i]`.
         """
-        first = self._first
-        return (first if isinstance(first, pb.Output) else first.message).data
+        output = self._only
+        return (output if isinstance(output, pb.Output) else output.message).data
 
     @property
-    def _first(self) -> Output:
+    def _only(self) -> Output:
         if self.error is not None:
             raise self.error
-        if not self._outputs:
+        outputs = self._outputs
+        if len(outputs) == 1:
+            return outputs[0]
+        if not outputs:
             raise PredictionFailed("the response has no output")
-        return self._outputs[0]
+        raise ConfigError(f"this prediction holds the answers of {len(outputs)} inputs: read each, as in p[0].text")
 
     @property
     def _wire(self) -> memoryview | None:
-        """The first output's bytes, where they are not decoded yet."""
-        first = self._first
-        return None if isinstance(first, pb.Output) else first.wire
+        """The output's bytes, where they are not decoded yet."""
+        output = self._only
+        return None if isinstance(output, pb.Output) else output.wire
 
     @property
     def status(self) -> Status:
@@ -280,7 +339,7 @@ class Prediction:
                 **head,
                 "error": {"type": type(self.error).__name__, "code": self.error.code, "message": str(self.error)},
             }
-        return {**head, "request_id": self.request_id, "outputs": [codec.to_dict(output) for output in self.outputs]}
+        return {**head, "request_id": self.request_id, "outputs": [to_dict(output) for output in self.outputs]}
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the result to a file: the picture, the sound, the mask, else the text, else JSON. Blocking.
@@ -317,3 +376,29 @@ class Prediction:
         from headrace.draw import draw
 
         return draw(image, self.regions)
+
+
+def id_of(output: Output) -> str:
+    """Give the id of an output's input, "" where the server does not say it."""
+    return output.input.id if isinstance(output, pb.Output) else output.input_id
+
+
+def wire_of(output: Output) -> bytes:
+    """Give an output's bytes."""
+    return output.SerializeToString(deterministic=True) if isinstance(output, pb.Output) else bytes(output.wire)
+
+
+def _restored(
+    cls: type[Prediction],
+    raw: bytes | None,
+    wires: Sequence[bytes] | None,
+    status: Status | None,
+    input_id: str,
+    position: int,
+    rest: dict[str, Any],
+) -> Prediction:
+    """Make a prediction of what `__reduce__` gave: its outputs' bytes, or those of the response."""
+    outputs = codec.outputs_in(raw or b"") if wires is None else [codec.output_in(wire) for wire in wires]
+    made = cls(raw, outputs, status=status, input_id=input_id, position=position)
+    made.__dict__.update({name: value for name, value in rest.items() if value})
+    return made

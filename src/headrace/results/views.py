@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,24 @@ class Concept(NamedTuple):
     name: str
     value: float
     id: str = ""
+
+
+class Box(NamedTuple):
+    """The edges of a box as fractions of a picture; rows are counted downwards."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+
+class PixelBox(NamedTuple):
+    """The edges of a box in whole pixels; rows are counted downwards."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +70,25 @@ class Region:
         return self.concepts[0].name if self.concepts else ""
 
     @property
-    def box(self) -> tuple[float, float, float, float]:
-        """The box as (left, top, right, bottom) in fractions of the picture; all 0 where there is none."""
-        return self.left, self.top, self.right, self.bottom
+    def box(self) -> Box:
+        """The box as (top, left, bottom, right) in fractions of the picture; all 0 where there is none."""
+        return Box(self.top, self.left, self.bottom, self.right)
 
-    def pixels(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """The box as (left, top, right, bottom) in pixels of a picture of `width` x `height`."""
-        return (
-            round(self.left * width),
-            round(self.top * height),
-            round(self.right * width),
-            round(self.bottom * height),
-        )
+    @property
+    def data(self) -> Region:
+        """The region itself, for the documents' path `region.data.concepts`."""
+        return self
+
+    def pixels(self, width: int, height: int) -> PixelBox:
+        """The box as (top, left, bottom, right) in pixels of a picture of `width` x `height`, cut off at its edges.
+
+        Raises:
+            PredictionFailed: an edge is not a number.
+        """
+        if any(map(math.isnan, self.box)):
+            raise PredictionFailed(f"the box of region {self.name!r} has an edge that is not a number")
+        edges = zip(self.box, (height, width, height, width), strict=True)
+        return PixelBox(*(round(min(max(edge, 0.0), 1.0) * size) for edge, size in edges))
 
     def mask_picture(self) -> Image.Image:
         """Decode the mask, which covers the whole picture: mode "L", 255 where it is surest, 0 outside.
@@ -116,6 +142,11 @@ class Frame:
     def time(self) -> float:
         """Its time in seconds from the start of the video."""
         return self.time_ms / 1000
+
+    @property
+    def data(self) -> Frame:
+        """The frame itself, for the documents' path `frame.data.concepts`."""
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +221,14 @@ def regions_of(data: pb.Data) -> tuple[Region, ...]:
 def status_of(status: status_pb2.Status) -> Status:
     """Read a status of the protocol."""
     return Status(int(status.code), status.description, status.details, status.req_id)
+
+
+def protocol_status(status: Status | status_pb2.Status | None) -> status_pb2.Status:
+    """Give a status as the protocol has it."""
+    if isinstance(status, status_pb2.Status):
+        return status
+    message = status_pb2.Status()
+    if status is not None:
+        message.code = status.code  # type: ignore[assignment]
+        message.description, message.details, message.req_id = status.description, status.details, status.request_id
+    return message

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from headrace import jsontext
+from headrace.files import append
 from headrace.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -41,16 +42,15 @@ class JsonlSink(Sink):
         super().__init__()
         self.path = Path(path)
         self.frames = 0
-        self._file: IO[str] | None = None
+        self._file: IO[bytes] | None = None
 
     def __repr__(self) -> str:
         return f"<JsonlSink {self.path}: {self.frames} frames>"
 
     def _write(self, found: FramePrediction) -> None:
         if self._file is None:
-            self._file = self.path.open("w", encoding="utf-8")
-        self._file.write(json.dumps(record(found), ensure_ascii=False) + "\n")
-        self._file.flush()
+            self._file = self.path.open("wb", buffering=0)
+        append(self._file, jsontext.dumps(record(found)) + "\n")
         self.frames += 1
 
     def _close(self) -> None:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headrace.files import placed
 from headrace.sinks.annotate import annotated
 from headrace.sinks.base import Sink
 
@@ -35,7 +36,8 @@ class PictureSink(Sink):
         if picture is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        picture.save(self.folder / f"{found.index:06d}.jpg", "JPEG", quality=self._quality)
+        with placed(self.folder / f"{found.index:06d}.jpg") as path:
+            picture.save(path, "JPEG", quality=self._quality)
         self.frames += 1
 
     def _close(self) -> None:

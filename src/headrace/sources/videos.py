@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 from headrace import pictures
 from headrace.errors import ConcurrentUse, ConfigError, InputError
 from headrace.flow.pipe import EndOfPipe, Overflow
+from headrace.frozen import counts
 from headrace.inputs import Field
 from headrace.sources import shown
 from headrace.sources.base import InputSource
@@ -97,6 +98,9 @@ class VideoStats:
     waiting: int = 0
     broken: int = 0
     reconnects: int = 0
+
+    def __str__(self) -> str:
+        return counts(self, "frames", "given")
 
 
 class VideoSource(InputSource):

@@ -269,7 +269,7 @@ class Ledger:
                 yield entry, answer
             else:
                 id_, position = entry.name, entry.position
-                yield entry, Prediction(response.raw, (answer,), status=response.head, input_id=id_, position=position)
+                yield entry, Prediction(None, (answer,), status=response.head, input_id=id_, position=position)
 
     def settle(self, entry: Entry, answer: Prediction) -> None:
         """Give an open entry its one answer."""

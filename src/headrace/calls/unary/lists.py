@@ -206,7 +206,7 @@ class _Round:
             await self._refused(group, error)
             return
         found, again, deliver = self.found, self.again, self.deliver
-        for prediction in _predictions(response, group):
+        for prediction in _predictions(response, group, packed=self.packed):
             position = prediction.position
             found[position] = prediction
             failure = prediction.error
@@ -255,8 +255,11 @@ def _parse(raw: bytes, number: int) -> Envelope:
     return response
 
 
-def _predictions(response: Envelope, group: _Group) -> Iterator[Prediction]:
-    """Give each input its answer: by id where all outputs carry known ones, else by order."""
+def _predictions(response: Envelope, group: _Group, *, packed: bool) -> Iterator[Prediction]:
+    """Give each input its answer: by id where all outputs carry known ones, else by order.
+
+    Those of a list keep the response, which is the list's; those of strangers (`packed`) have one of their own.
+    """
     raw, head, answers = response.raw, response.head, response.answers
     if len(group) == 1:
         position, item = group[0]
@@ -276,7 +279,7 @@ def _predictions(response: Envelope, group: _Group) -> Iterator[Prediction]:
             answer.input_id = item.id
             yield Prediction.failed(answer, input_id=item.id, position=position, raw=raw)
         else:
-            yield Prediction(raw, (answer,), status=head, input_id=item.id, position=position)
+            yield Prediction(None if packed else raw, (answer,), status=head, input_id=item.id, position=position)
 
 
 def join(predictions: Sequence[Prediction]) -> Prediction:
