@@ -10,3 +10,7 @@ trap 'rm -rf "$environment"' EXIT
     pytest pytest-asyncio pytest-timeout hypothesis trustme psutil
 "$environment/bin/pip" install --quiet --disable-pip-version-check --no-deps .
 PYTHONASYNCIODEBUG=1 "$environment/bin/python" -m pytest -q -m core --ignore=tests/integration/server --ignore=tests/unit/server
+
+# What films look like depends on PyAV more than on anything else: the floor of the extra `video`.
+"$environment/bin/pip" install --quiet --disable-pip-version-check av==17.1.0 numpy Pillow
+"$environment/bin/python" -m pytest -q tests/unit/sources/test_video_as_shown.py

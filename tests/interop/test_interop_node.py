@@ -35,7 +35,7 @@ WORKS: dict[str, Any] = {
     "warming_up": "warm warm!",
     "inference_params_with_output_config": ["A!!!"],
     "output_config": [f"{CAT_BYTES} bytes", "picture"],
-    "video_frames": [[0, "cup"], [2000, "person"], [4000, "cat"]],
+    "video_frames": [[1000, "cup"], [3000, "person"]],
     "method_signatures": [["prompt", 1, True], ["times", 3, False], ["mark", 1, False]],
     "typed_predict": "hi hi hi!",
     "typed_predict_with_deployment": "hi hi!",

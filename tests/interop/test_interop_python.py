@@ -72,7 +72,7 @@ WORKS: dict[str, Any] = {
     "typed_picture": [20, 30],
     "typed_concepts": [3, ["x", "y"], [1]],
     "typed_optional_left_out": [0, [], None],
-    "video_frames": [[0, "cup"], [2000, "person"], [4000, "cat"]],
+    "video_frames": [[1000, "cup"], [3000, "person"]],
     "typed_region": [[[0.0, 0.0, 0.25, 0.5], ["thing"]]],  # left, top, right, bottom
     "typed_built_in": CAT,
     "typed_built_in_vector": [1280, 1.0],
