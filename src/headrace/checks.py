@@ -26,7 +26,7 @@ def prepared(item: Input, ids: Iterator[str], limits: Limits) -> Input | None:
         type_, form, payload = item.fields[0]
         small = form == "bytes" and 0 < len(payload) < _SMALL_IMAGE
         if small and limits.request_bytes >= len(payload) <= limits.input_bytes.get(type_, 0):
-            if type_ == "text":
+            if type_ == "text" and not (type(payload) is bytes and payload.isascii()):
                 check_text(item, payload)
             return item  # as most are: nothing else could be wrong with it
     if not item.typed or not item.ready or pillow_wanted(item):
@@ -57,7 +57,7 @@ def check(item: Input, limits: Limits) -> None:
                 f"{name_of(item)}: the {field.type} has {field.size:,} bytes, the limit is {limit:,}",
                 input_id=item.id or None,
             )
-        if field.type == "text":
+        if field.type == "text" and not (isinstance(field.payload, bytes) and field.payload.isascii()):
             check_text(item, field.payload)
         if field.type == "image" and field.size >= _SMALL_IMAGE:
             pixels = _pixels(field.payload)

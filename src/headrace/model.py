@@ -153,6 +153,9 @@ class Model(Forms, AsyncContext):
             inputs: `Input`s, or what stands for one (bytes, str, Path, PIL image, numpy array).
             input_type: "image", "video", "text" or "audio" for inputs that don't know theirs; None: looked up when
                 the model has exactly one input field.
+            options: those of every call, see `CallOptions`. `timeout` bounds everything together: reading, look-ups,
+                waiting for a turn, all attempts; 60 s by default (`Timeouts.total`). `user_id` is the user whose
+                deployment is meant, not the model's owner: that one is named where the model is.
 
         Returns:
             The prediction; with a list, `len(p)` and `p[i]` are one per input.
@@ -228,6 +231,9 @@ class Model(Forms, AsyncContext):
             inputs: an async iterator, any iterator (pulled in a thread of its own), a list, or a single input.
             input_type: as for `predict`.
 
+        `timeout` is each input's own: preparing it, and from its leaving the pipe to its answer; there is none for the
+        stream (`Timeouts.input`). `on_error` is "yield" here: a failed input is a prediction with `.error`.
+
         Returns:
             The stream; see `StreamOptions` for how it behaves. Source: rpc StreamModelOutputs.
         """
@@ -239,6 +245,8 @@ class Model(Forms, AsyncContext):
 
         Args:
             source: a video or camera (`headrace.sources`), a list of them, or any (async) iterator of pictures.
+
+        `timeout` is each frame's own, as an input's in `stream`; `on_error` is "yield".
 
         Returns:
             The stream of `FramePrediction`s; see `FrameOptions` for how it behaves.
@@ -275,6 +283,9 @@ class Model(Forms, AsyncContext):
         **options: Unpack[CallOptions],
     ) -> DuplexStream:
         """Put any number of inputs through concurrent unary calls, with constant memory.
+
+        `timeout` is each request's own (`Timeouts.total`). `on_error` is "raise" here, unlike in `stream`: the first
+        input that fails ends it.
 
         Args:
             inputs: an async iterator, any iterator, or a list.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import AsyncIterable, Iterable, Iterator
 from pathlib import Path
@@ -12,6 +13,8 @@ from headrace.errors import SourceError
 from headrace.inputs import Input, InputType
 from headrace.loading import load
 from headrace.sources.base import ItemSource
+
+logger = logging.getLogger("headrace")
 
 AnyPath = str | os.PathLike[str]
 PREFETCH = 4
@@ -59,7 +62,12 @@ def from_glob(
     text = os.fspath(pattern)
 
     def find() -> Iterator[Path]:
-        paths = sorted(path for path in glob.iglob(os.path.expanduser(text), recursive=True) if os.path.isfile(path))
+        paths = []
+        for path in sorted(glob.iglob(os.path.expanduser(text), recursive=True)):
+            if os.path.isfile(path):
+                paths.append(path)
+            elif os.path.exists(path) and not os.path.isdir(path):
+                logger.warning("%s is a pipe, a socket or a device: left out (name it to read it)", path)
         if not paths:
             raise SourceError(f"no file matches {text}", source=text, position=0)
         yield from map(Path, paths)

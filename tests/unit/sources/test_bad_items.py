@@ -184,7 +184,10 @@ async def test_the_calls_timeout_covers_what_a_source_reads(tmp_path: Path, merg
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
-async def test_a_glob_leaves_out_what_nobody_named_and_has_no_end(tmp_path: Path) -> None:
+async def test_a_glob_leaves_out_what_nobody_named_and_has_no_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "good").write_text("good")
     assert await texts(sources.from_glob(tmp_path / "*", "text")) == ["good"]
+    assert "pipe" in caplog.text
