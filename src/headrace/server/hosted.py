@@ -160,7 +160,9 @@ class Hosted:
                 known = ", ".join(self.methods)
                 raise ModelError(INVALID_REQUEST, f"model {self.id} has no method {name!r}; it has: {known}")
             if method.shape not in (shape, "predict"):
-                raise ModelError(INVALID_REQUEST, f"method {name} of model {self.id} is called as {method.shape}")
+                raise ModelError(
+                    INVALID_REQUEST, f"call method {name} of model {self.id} as {method.shape}, not as {shape}"
+                )
             return method
         for candidate in (shape, "predict", "generate", "stream"):
             if candidate in self.methods:

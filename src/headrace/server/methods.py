@@ -340,6 +340,11 @@ def _of_param(field: pb.ModelTypeField, value: Any) -> Any:
         pb.ModelTypeField.FLOAT: float,
         pb.ModelTypeField.BOOL: bool,
     }.get(field.type)
+    if wanted is bool and value in (0, 1):
+        return bool(value)
+    if wanted in (int, float) and isinstance(value, str) and len(value) <= 40:
+        with contextlib.suppress(ValueError):  # as the official examples send them
+            value = wanted(value)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if wanted is not None and (not isinstance(value, wanted) or (wanted is int and isinstance(value, bool))):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import TYPE_CHECKING
 
 from headrace import media, pictures
 from headrace.server.model import Item, ModelError
+from headrace.server.pixels import PIXELS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,10 +52,12 @@ def decode(data: bytes, side: int | None = None) -> Image:
             raise ModelError(OVER_LIMIT, f"the picture has {size}; at most 85 are taken")
         if side is not None and image.format == "JPEG":
             image.draft("RGB", (2 * side, 2 * side))
+        budget.enter_context(PIXELS.decoding(image.width * image.height))
 
     try:
-        image = pictures.load(data, prepare)
-        return pictures.upright(image)
+        with contextlib.ExitStack() as budget:
+            image = pictures.load(data, prepare)
+            return pictures.upright(image)
     except ModelError:
         raise
     except UnidentifiedImageError as error:
