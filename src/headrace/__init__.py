@@ -7,9 +7,9 @@ from headrace._version import __version__
 
 TYPE_CHECKING = False  # checkers know the name; importing typing would be most of what this file costs
 if TYPE_CHECKING:
-    from headrace.calls.generate.stream import PredictionStream, TokenStream
+    from headrace.calls.generate.stream import TokenStream
     from headrace.calls.options import CallOptions, ClientOptions, FrameOptions, StreamOptions
-    from headrace.calls.streams import DuplexStream, StreamStats
+    from headrace.calls.streams import DuplexStream, PredictionStream, StreamStats
     from headrace.calls.typed import MethodCall
     from headrace.catalog import ModelInfo
     from headrace.client import Client, ClientStats
@@ -110,9 +110,9 @@ __all__ = [
 
 #: Where the public names are: room -> names. The imports above tell type checkers the same; a test compares them.
 _NAMES = {
-    "calls.generate.stream": "PredictionStream TokenStream",
+    "calls.generate.stream": "TokenStream",
     "calls.options": "CallOptions ClientOptions FrameOptions StreamOptions",
-    "calls.streams": "DuplexStream StreamStats",
+    "calls.streams": "DuplexStream PredictionStream StreamStats",
     "calls.typed": "MethodCall",
     "catalog": "ModelInfo",
     "client": "Client ClientStats",

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar, Unpack, cast
 from headrace.calls.generate.stream import TokenStream
 from headrace.calls.options import CallOptions, StreamOptions
 from headrace.calls.shown import shows
-from headrace.calls.streams import DuplexStream
+from headrace.calls.streams import PredictionStream
 from headrace.errors import ConfigError
 from headrace.inputs import Input, InputLike, InputType
 from headrace.results import Prediction
@@ -89,7 +89,7 @@ class Forms(ABC):
     @shows(StreamOptions)
     def stream_by_url(
         self, urls: Many[str] = UNNAMED, input_type: InputType | None = None, **options: Unpack[StreamOptions]
-    ) -> DuplexStream:
+    ) -> PredictionStream:
         """Stream URLs that the server fetches: an iterator of them, a list, an open list file, or one. As `stream`."""
         urls = _lines(_given(urls, options, "url_iterator"))
         return self._stream(urls, lambda url: Input.from_url(url, input_type), input_type, options)
@@ -97,7 +97,7 @@ class Forms(ABC):
     @shows(StreamOptions)
     def stream_by_bytes(
         self, items: Many[InputLike] = UNNAMED, input_type: InputType | None = None, **options: Unpack[StreamOptions]
-    ) -> DuplexStream:
+    ) -> PredictionStream:
         """Stream bytes or texts: an iterator of them, a list, or one. As `stream`."""
         items = _given(items, options, "input_bytes_iterator")
         return self._stream(items, lambda raw: Input.of(raw, input_type), input_type, options)
@@ -105,7 +105,7 @@ class Forms(ABC):
     @shows(StreamOptions)
     def stream_by_filepath(
         self, paths: Many[AnyPath] = UNNAMED, input_type: InputType | None = None, **options: Unpack[StreamOptions]
-    ) -> DuplexStream:
+    ) -> PredictionStream:
         """Stream files: an iterator of paths, a list, an open list file, or one. As `stream`."""
         paths = _lines(_given(paths, options, "filepath"))
         return self._stream(paths, lambda path: Input.from_filepath(path, input_type), input_type, options)
@@ -137,7 +137,7 @@ class Forms(ABC):
     @abstractmethod
     def _stream(
         self, items: Any, make: Callable[[Any], Input], input_type: InputType | None, options: StreamOptions
-    ) -> DuplexStream:
+    ) -> PredictionStream:
         """Stream what inputs are made of."""
 
 

@@ -30,7 +30,7 @@ from headrace.calls.options import (
 )
 from headrace.calls.prepare import Preparer, advised, input_of, joined, predict_prepared
 from headrace.calls.shown import shows
-from headrace.calls.streams import DuplexStream, OnError
+from headrace.calls.streams import OnError, PredictionStream
 from headrace.calls.unary.lists import predict_many, predict_one
 from headrace.catalog import ModelInfo, template
 from headrace.checks import prepared
@@ -224,7 +224,7 @@ class Model(Forms, AsyncContext):
         inputs: InputLike | Iterable[InputLike] | AsyncIterable[InputLike],
         input_type: InputType | None = None,
         **options: Unpack[StreamOptions],
-    ) -> DuplexStream:
+    ) -> PredictionStream:
         """Send inputs as they come and read predictions as they come, both at once.
 
         Args:
@@ -257,10 +257,10 @@ class Model(Forms, AsyncContext):
         self._given(call, "image")  # a wrong option is found now, not when the stream starts
         ordered = options.get("ordered", True)
 
-        def stream(frames: Any, limit: int) -> DuplexStream:
+        def stream(frames: Any, limit: int) -> PredictionStream:
             return self.stream(frames, "image", window=limit, prefetch=1, ordered=ordered, **call)
 
-        def unary(frames: Source[Any], limit: int) -> DuplexStream:
+        def unary(frames: Source[Any], limit: int) -> PredictionStream:
             return self.map(
                 cast("Any", frames), concurrency=limit, ordered=ordered, on_error="yield", input_type="image", **call
             )
@@ -281,7 +281,7 @@ class Model(Forms, AsyncContext):
         batch_wait: float = 0.0,
         input_type: InputType | None = None,
         **options: Unpack[CallOptions],
-    ) -> DuplexStream:
+    ) -> PredictionStream:
         """Put any number of inputs through concurrent unary calls, with constant memory.
 
         `timeout` is each request's own (`Timeouts.total`). `on_error` is "raise" here, unlike in `stream`: the first
@@ -309,7 +309,7 @@ class Model(Forms, AsyncContext):
         session = self._client._session
         source_, limits = _source(inputs, seconds), self._client.limits
         work = MapWork(session, source_, preparer, preparer.template, settings, limits)
-        return DuplexStream(work, checked_on_error(on_error))
+        return PredictionStream(work, checked_on_error(on_error))
 
     # --- methods with signatures
 
@@ -371,7 +371,7 @@ class Model(Forms, AsyncContext):
             client._session, head, ready, timeout=deadline, warm_up=given.warm_up, metadata=given.metadata
         )
 
-    def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> DuplexStream:
+    def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> PredictionStream:
         from headrace.calls.duplex.matched import Duplex  # what not every program uses is imported when it is used
         from headrace.calls.duplex.unmatched import FreeDuplex
 
@@ -384,9 +384,9 @@ class Model(Forms, AsyncContext):
         template = preparer.template
         pulled = _source(items, seconds)
         if options.get("matched", True):
-            return DuplexStream(Duplex(client._session, pulled, preparer, template, settings), on_error)
+            return PredictionStream(Duplex(client._session, pulled, preparer, template, settings), on_error)
         idle = given.seconds(client.timeouts.idle)
-        return DuplexStream(FreeDuplex(client._session, pulled, preparer, template, settings, idle), on_error)
+        return PredictionStream(FreeDuplex(client._session, pulled, preparer, template, settings, idle), on_error)
 
     async def _predict_items(
         self, items: Mapping[int, InputLike], input_type: InputType | None, given: Given, deadline: Deadline

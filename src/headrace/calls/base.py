@@ -25,7 +25,12 @@ class StreamWork(ABC):
 
     Each input that was pulled ends as one prediction, one error or one counted drop. After `halt` nothing is settled
     or counted any more, whoever still runs.
+
+    Attributes:
+        kind: what the user called, for `repr`.
     """
+
+    kind = "stream"
 
     def __init__(self, session: Session, source: Source[object], convert: Convert) -> None:
         self.tally = Tally()
@@ -117,7 +122,6 @@ class StreamWork(ABC):
             return
         self._stopped = self._feeder.stopped = True
         self._halted()
-        self.tally.drop("closed", self._feeder.in_hand)
         if self.failure is not None:
             self.tally.errors += self._open
         else:

@@ -57,7 +57,6 @@ class Feeder:
         self._intake = intake
         self.pulling = False  # it may be cancelled; before and after that, it is not: it closes the source
         self.stopped = False
-        self.in_hand = 0  # pulled, not yet taken in
         self.largest = 0  # bytes of the largest input so far; 0: nothing is known yet
 
     async def run(self) -> None:
@@ -86,14 +85,16 @@ class Feeder:
     async def _take_in(self, items: list[object]) -> None:
         intake, convert = self._intake, self._convert
         position = self._tally.pulled - len(items)
-        self.in_hand = len(items)
+        first = position
         for item in items:
             try:
                 made = convert(item)
                 if not isinstance(made, Input):
-                    if self.in_hand < len(items):
+                    if position > first:
                         intake.fed()  # for those before it: this one may take a while
                     made = await made
+                    if self.stopped:
+                        return  # what is in hand was counted then
             except OWN_ERRORS as error:
                 bad = Input((), getattr(error, "input_id", None) or f"item-{position}")
                 pulled = Pulled(position, bad, error=error)
@@ -102,13 +103,10 @@ class Feeder:
                 if size >= self.largest:
                     self.largest = size or 1
                 pulled = Pulled(position, made, size)
-            if self.stopped:
-                return  # what is in hand was counted then
             if not intake.offer(pulled):
                 intake.fed()
                 await intake.put(pulled)
             position += 1
-            self.in_hand -= 1
         intake.fed()
 
     async def close(self) -> None:

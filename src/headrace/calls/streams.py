@@ -15,7 +15,7 @@ from headrace.results import Prediction
 OnError: TypeAlias = Literal["yield", "raise"]
 
 
-class DuplexStream(AsyncContext, AsyncIteration):
+class PredictionStream(AsyncContext, AsyncIteration):
     """The predictions of a stream of inputs; nothing is pulled or sent before it is entered or read.
 
     `async with` (leaving it early ends the call on the server and closes the source) or plain `async for`. Reading
@@ -42,8 +42,8 @@ class DuplexStream(AsyncContext, AsyncIteration):
         stats = self.stats
         state = "closed" if self._closed else "open" if self._work.started else "new"
         return (
-            f"<DuplexStream {state}: {stats.sent} sent, {stats.received} received, {stats.errors} errors, "
-            f"{stats.dropped} dropped, {stats.in_flight} in flight>"
+            f"<PredictionStream ({self._work.kind}) {state}: {stats.sent} sent, {stats.received} received, "
+            f"{stats.errors} errors, {stats.dropped} dropped, {stats.in_flight} in flight>"
         )
 
     @property
@@ -129,4 +129,6 @@ class DuplexStream(AsyncContext, AsyncIteration):
             loop.call_soon_threadsafe(work.halt)
 
 
-__all__ = ["DuplexStream", "OnError", "StreamStats"]
+DuplexStream = PredictionStream  # its earlier name
+
+__all__ = ["DuplexStream", "OnError", "PredictionStream", "StreamStats"]

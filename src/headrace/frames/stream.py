@@ -37,7 +37,7 @@ from headrace.sources.iterables import Source
 
 if TYPE_CHECKING:
     from headrace.calls.options import Mode
-    from headrace.calls.streams import DuplexStream, OnError
+    from headrace.calls.streams import OnError, PredictionStream
     from headrace.frames.feed import Feed, Taken
     from headrace.results import Prediction, Region
     from headrace.track import Tracker
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 MODES: tuple[Mode, ...] = ("auto", "stream", "unary")
 
 #: Opens the calls underneath: (source, window) -> stream of predictions in order of the source, or as they are ready.
-Open: TypeAlias = Callable[[Source[Any], int], "DuplexStream"]
+Open: TypeAlias = Callable[[Source[Any], int], "PredictionStream"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ class FrameStream(AsyncContext, AsyncIteration):
         self._tracker = tracker
         self._trackers: dict[str, Tracker] = {}  # of each source
         self._source: _Gated | None = None
-        self._calls: DuplexStream | None = None
+        self._calls: PredictionStream | None = None
         self._before = Counter[str]()  # counts of calls that were given up
         self._taken = self._bad = 0  # frames given to the consumer; those that failed
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -216,7 +216,7 @@ class FrameStream(AsyncContext, AsyncIteration):
                     raise
                 await self._switch()
 
-    def _begin(self, again: list[Taken] | None = None) -> DuplexStream:
+    def _begin(self, again: list[Taken] | None = None) -> PredictionStream:
         if self._calls is None:
             self._loop = asyncio.get_running_loop()
             self._source = _Gated(self._feed, self._gate, again or [])
@@ -226,7 +226,7 @@ class FrameStream(AsyncContext, AsyncIteration):
             self._calls = self._open[self._mode](self._source, self._most)
         return self._calls
 
-    async def _answer(self, calls: DuplexStream) -> Prediction:
+    async def _answer(self, calls: PredictionStream) -> Prediction:
         """Wait for the next answer; where another mode may be needed, not for ever for the first one."""
         limit = self._first_answer
         if self._first is None:
@@ -357,14 +357,14 @@ class FrameStream(AsyncContext, AsyncIteration):
 _leaving: set[asyncio.Task[None]] = set()  # a loop holds its tasks weakly
 
 
-def _leave(calls: DuplexStream, feed: Feed) -> None:
+def _leave(calls: PredictionStream, feed: Feed) -> None:
     """Close what a forgotten stream worked with; neither holds the stream."""
     task = asyncio.get_running_loop().create_task(_close(calls, feed), name="headrace-leave")
     _leaving.add(task)
     task.add_done_callback(_leaving.discard)
 
 
-async def _close(calls: DuplexStream, feed: Feed) -> None:
+async def _close(calls: PredictionStream, feed: Feed) -> None:
     with contextlib.suppress(Exception):  # nobody is there to be told
         await calls.aclose()
     with contextlib.suppress(Exception):

@@ -66,7 +66,7 @@ async def fill(double: ModelDouble, live: Live, count: int = AT_ONCE) -> None:
         await double.received(number + 1)
 
 
-async def texts(stream: headrace.DuplexStream) -> list[str]:
+async def texts(stream: headrace.PredictionStream) -> list[str]:
     return [p.text async for p in stream]
 
 

@@ -129,7 +129,7 @@ async def test_it_fills_the_pipe_and_ends_it() -> None:
     feeder, intake, tally = feeding(Feed(["a", "b"]))
     await feeder.run()
     assert [(p.position, p.error) for p in drain(intake.pipe)] == [(0, None), (1, None)]
-    assert (tally.pulled, feeder.in_hand, intake.woken) == (2, 0, 3)
+    assert (tally.pulled, intake.woken) == (2, 3)
     with pytest.raises(EndOfPipe):
         await intake.pipe.receive()
 
@@ -181,17 +181,20 @@ async def test_what_no_input_can_be_made_of_at_all_ends_it() -> None:
         await feeder.run()
 
 
-async def test_what_is_in_hand_when_it_ends_is_known() -> None:
-    started = asyncio.Event()
+async def test_what_is_made_after_the_end_goes_nowhere() -> None:
+    started, release = asyncio.Event(), asyncio.Event()
 
     async def slow(raw: object) -> Input:
         started.set()
-        await asyncio.Event().wait()
-        raise AssertionError
+        await release.wait()
+        return Input.from_text(str(raw))
 
-    feeder, _, _ = feeding(Feed(["a"]), making=slow)
+    feeder, intake, tally = feeding(Feed(["a"]), making=slow)
     task = asyncio.create_task(feeder.run())
     await started.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-    assert feeder.in_hand == 1
+    feeder.stopped = True  # its cancellation comes too late
+    release.set()
+    task_error = (await asyncio.gather(task, return_exceptions=True))[0]
+    assert task_error is None or isinstance(task_error, asyncio.CancelledError)
+    assert tally.pulled == 1
+    assert not len(intake.pipe)

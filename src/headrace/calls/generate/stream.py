@@ -127,7 +127,4 @@ class TokenStream(AsyncContext, AsyncIteration):
             loop.call_soon_threadsafe(reader.stop)
 
 
-#: Its name until it was told apart from the streams of many inputs.
-PredictionStream = TokenStream
-
-__all__ = ["PredictionStream", "Prepare", "TokenStream"]
+__all__ = ["Prepare", "TokenStream"]

@@ -47,6 +47,8 @@ class MapWork(StreamWork):
     the others at once, and a slow consumer stops them all.
     """
 
+    kind = "map"
+
     def __init__(
         self,
         session: Session,
@@ -137,7 +139,6 @@ class MapWork(StreamWork):
             self._settle(position, Prediction.failed(pulled.error, input_id=input_id, position=position))
             return True
         self._gathered.append(pulled)
-        self._arrived.set()
         return True
 
     async def put(self, pulled: Pulled) -> None:

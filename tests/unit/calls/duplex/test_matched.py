@@ -52,7 +52,7 @@ class Live:
             self.closed = True
 
 
-async def texts(stream: headrace.DuplexStream) -> list[str]:
+async def texts(stream: headrace.PredictionStream) -> list[str]:
     return [p.text async for p in stream]
 
 
@@ -295,13 +295,13 @@ async def test_a_single_input_is_a_stream_of_one(connect: Connect) -> None:
 async def test_it_says_what_it_is_doing(connect: Connect) -> None:
     double = ModelDouble(echo)
     stream = connect(double).stream(inputs("ab"))
-    assert repr(stream) == "<DuplexStream new: 0 sent, 0 received, 0 errors, 0 dropped, 0 in flight>"
+    assert repr(stream) == "<PredictionStream (stream) new: 0 sent, 0 received, 0 errors, 0 dropped, 0 in flight>"
     double.hold()
     async with stream:
         await double.received(2)
-        assert repr(stream) == "<DuplexStream open: 2 sent, 0 received, 0 errors, 0 dropped, 2 in flight>"
+        assert repr(stream) == "<PredictionStream (stream) open: 2 sent, 0 received, 0 errors, 0 dropped, 2 in flight>"
         assert stream.stats.lag > 0
-    assert repr(stream).startswith("<DuplexStream closed: 2 sent")
+    assert repr(stream).startswith("<PredictionStream (stream) closed: 2 sent")
 
 
 async def test_two_readers_are_told(connect: Connect) -> None:
@@ -337,7 +337,7 @@ async def test_a_forgotten_stream_warns_and_ends(connect: Connect) -> None:
     live.give("a")
     streams = [connect(double).stream(live)]
     await anext(streams[0])
-    with pytest.warns(ResourceWarning, match="unclosed <DuplexStream open: 1 sent"):
+    with pytest.warns(ResourceWarning, match=r"unclosed <PredictionStream \(stream\) open: 1 sent"):
         streams.clear()
     await double.server.until(lambda: double.server.calls[0].cancelled)
     await turns()

@@ -46,7 +46,7 @@ class Feed:
             self.closed = True
 
 
-async def texts(stream: headrace.DuplexStream) -> list[str]:
+async def texts(stream: headrace.PredictionStream) -> list[str]:
     return [p.text async for p in stream]
 
 
@@ -267,3 +267,8 @@ def test_every_input_is_accounted_for(
                 assert prediction.text == inputs[prediction.position]
 
     asyncio.run(scenario())
+
+
+async def test_its_repr_speaks_of_a_map(connect: Connect) -> None:
+    stream = connect(ModelDouble(lambda item: item.text)).map(["a"], input_type="text")
+    assert repr(stream).startswith("<PredictionStream (map) new: 0 sent")
