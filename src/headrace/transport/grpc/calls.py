@@ -36,7 +36,7 @@ class Owner(Protocol):
     def ended(self, call: Any) -> None:
         """Note that a call of gRPC's has ended."""
 
-    def failed(self, ended: Any, *, answered: bool = False) -> HeadraceError:
+    def failed(self, ended: Any, *, no_grpc: bool = True) -> HeadraceError:
         """Make the error of a call from the status that it ended with."""
 
     def lost(self, error: BaseException) -> BaseException:
@@ -48,9 +48,13 @@ class GrpcCall:
 
     Args:
         only: the one message of the call, sent when it is read first; None: `write` sends messages.
+        blind: gRPC was given the only message, and hides what a proxy answers to such a call.
     """
 
-    def __init__(self, transport: Owner, call: Any, only: Sequence[Buffer] | None = None) -> None:
+    def __init__(
+        self, transport: Owner, call: Any, only: Sequence[Buffer] | None = None, *, blind: bool = False
+    ) -> None:
+        self._blind = blind
         self._transport = transport
         self._call = call
         self._only = only
@@ -105,7 +109,7 @@ class GrpcCall:
             message = await self._call.read()  # waits for the call to begin, and tells how it ended
         except aio.AioRpcError as error:
             self._transport.ended(self._call)
-            raise self._transport.failed(error, answered=self._receive is not None) from None
+            raise self._transport.failed(error, no_grpc=self._receive is None and not self._blind) from None
         except ENDED_LOCALLY as error:
             raise self._transport.lost(error) from None
         self._receive = self._receiver
@@ -146,6 +150,7 @@ class PublicCall:
         self._half_closed = False
         self._over = False
         self._answered = False
+        self._blind = only is not None
         self._changed: list[asyncio.Future[None]] = []
         self._call = multicallable(self._messages() if only is None else joined(only), **arguments)
         self._answers: AsyncIterator[bytes] = self._call.__aiter__()
@@ -184,7 +189,7 @@ class PublicCall:
             return None
         except aio.AioRpcError as error:
             self._end()
-            raise self._transport.failed(error, answered=self._answered) from None
+            raise self._transport.failed(error, no_grpc=not self._answered and not self._blind) from None
         except ENDED_LOCALLY as error:
             raise self._transport.lost(error) from None
 

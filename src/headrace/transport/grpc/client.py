@@ -23,7 +23,7 @@ from headrace.transport.grpc.buffers import Joiner
 from headrace.transport.grpc.calls import LARGE, GrpcCall, PublicCall, joined
 from headrace.transport.grpc.channel import make_channel
 from headrace.transport.grpc.diagnosis import explain
-from headrace.transport.grpc.errors import call_failed
+from headrace.transport.grpc.errors import call_failed, not_grpc
 from headrace.transport.grpc.native import NO_CONTEXT, core_of, listened_to
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class GrpcTransport:
         self._drained: asyncio.Future[None] | None = None
         self._closed = False
         self._explained = False  # since the last connection
+        self._sees_status = False  # calls are opened so that gRPC shows an HTTP status, which costs two waits
 
     @property
     def healthy(self) -> bool:
@@ -188,7 +189,7 @@ class GrpcTransport:
         self._open_channel()
         native = self._core is not None or self._open_core() is not None
         # With its only message a call needs two waits less; but gRPC holds that message until the call ends.
-        at_once = first is not None and not (native and sum(map(len, first)) >= LARGE)
+        at_once = first is not None and not (native and (self._sees_status or sum(map(len, first)) >= LARGE))
         multicallable = self._multicallable("unary_stream" if at_once else "stream_stream", method)
         try:
             call: Any
@@ -202,7 +203,7 @@ class GrpcTransport:
             else:
                 call = multicallable(metadata=metadata, timeout=timeout)
             self._running.add(call)  # its own done callbacks would hold it in a cycle, and with it the core
-            return GrpcCall(self, call, first)
+            return GrpcCall(self, call, first, blind=at_once)
         except (aio.UsageError, aio.InternalError) as error:
             raise self.lost(error) from None
 
@@ -222,6 +223,8 @@ class GrpcTransport:
                 call.cancel()
             for call in list(self._single):
                 call.cancel(_BY_US)
+            self._running.clear()  # who keeps the transport does not keep the core
+            self._single.clear()
             await channel.close(None)
 
     def discard(self) -> None:
@@ -248,17 +251,18 @@ class GrpcTransport:
         if self._drained is not None and not self._running | self._single and not self._drained.done():
             self._drained.set_result(None)
 
-    def failed(self, ended: Any, *, answered: bool = False) -> HeadraceError:
+    def failed(self, ended: Any, *, no_grpc: bool = True) -> HeadraceError:
         """Make the error of a call from the status that it ended with."""
         code = ended.code()
         if isinstance(ended, BaseException):
             ended.__traceback__ = None  # its frames hold the call, and with it the channel
+        self._sees_status = self._sees_status or not_grpc(ended.details() or "")
         return call_failed(
             code.name if isinstance(code, grpc.StatusCode) else _CODES.get(code, "UNKNOWN"),
             ended.details() or "",
             target=str(self.target),
             trailing=ended.trailing_metadata(),
-            answered=answered,
+            no_grpc=no_grpc,
         )
 
     def lost(self, error: BaseException) -> BaseException:

@@ -27,18 +27,19 @@ _NO_GRPC = re.compile(r"bad grpc frame|data frame with end_stream flag received|
 
 
 def call_failed(
-    name: str, details: str, *, target: str, trailing: Iterable[Any] | None = (), answered: bool = False
+    name: str, details: str, *, target: str, trailing: Iterable[Any] | None = (), no_grpc: bool = True
 ) -> TransportError | ServerError:
     """Make the error of a call from the status that gRPC gives it.
 
     Args:
         name: the status's name.
         trailing: metadata at the call's end.
-        answered: whether a message of the call was received, so that the peer does speak gRPC.
+        no_grpc: whether an answer that is no gRPC message means that the peer speaks none. It does not where gRPC hides
+            the HTTP status behind such an answer, and where the call was answered before.
     """
     text = details.lower()
     http = _HTTP.match(text)
-    http_status = int(http[1]) if http else 200 if not answered and _NO_GRPC.search(text) else None
+    http_status = int(http[1]) if http else 200 if no_grpc and not_grpc(details) else None
     wire = name in ("UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED")
     return status.call_error(
         name,
@@ -51,6 +52,11 @@ def call_failed(
         http_status=http_status,
         retry_after=_hint(trailing),
     )
+
+
+def not_grpc(details: str) -> bool:
+    """Tell whether gRPC says that an answer was no gRPC message."""
+    return bool(_NO_GRPC.search(details.lower()))
 
 
 def _hint(trailing: Iterable[Any] | None) -> float | None:

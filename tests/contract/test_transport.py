@@ -1,0 +1,441 @@
+"""The seam as tests: what `headrace.transport.base` promises, every transport keeps.
+
+A transport joins by one more entry in `TRANSPORTS`: how to make one towards a server that serves the same handlers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace import errors
+from headrace.config import Transmission
+from headrace.target import Target
+from headrace.testing import MemoryServer, ServerCall
+from headrace.transport.base import Buffer, Call, Transport
+from headrace.transport.grpc.client import GrpcTransport
+from tests.support.bridge import GrpcServer
+
+pytestmark = pytest.mark.core
+
+ECHO, HANG, POUR, NOTHING, FAIL, META, LATE = (
+    f"/test.T/{name}" for name in ("Echo", "Hang", "Pour", "Nothing", "Fail", "Meta", "Late")
+)
+MiB = 1 << 20
+TRANSPORTS = ("memory", "grpc socket file", "grpc port")
+
+
+async def echo(call: ServerCall) -> None:
+    while (message := await call.read()) is not None:
+        await call.write(message)
+
+
+async def hang(call: ServerCall) -> None:
+    await call.read()
+    await call.write(b"begun")
+    await asyncio.Event().wait()
+
+
+async def pour(call: ServerCall) -> None:
+    count = int(await call.read() or b"0")
+    for number in range(count):
+        await call.write(b"%d" % number)
+
+
+async def nothing(call: ServerCall) -> None:
+    while await call.read() is not None:
+        pass
+
+
+async def fail(call: ServerCall) -> None:
+    name = (await call.read() or b"").decode()
+    await call.write(b"before")
+    call.fail(name, "on purpose", retry_after=2.0)
+
+
+async def meta(call: ServerCall) -> None:
+    await call.read()
+    await call.write(dict(call.metadata)["x-test"].encode())
+
+
+async def late(call: ServerCall) -> None:
+    """Answer after the client has said that no more comes."""
+    messages = []
+    while (message := await call.read()) is not None:
+        messages.append(message)
+    await call.write(b"".join(messages))
+
+
+@dataclass
+class Pair:
+    """A transport, its server, and what a server can do besides serving."""
+
+    make: Callable[..., Transport]
+    server: MemoryServer
+    die: Callable[[], Awaitable[None]]
+    revive: Callable[[], Awaitable[None]]
+
+    def __post_init__(self) -> None:
+        self.transport = self.make()
+
+
+@pytest.fixture(params=TRANSPORTS)
+async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
+    server = MemoryServer(
+        {ECHO: echo, HANG: hang, POUR: pour, NOTHING: nothing, FAIL: fail, META: meta, LATE: late}, keep=True
+    )
+    made: list[Transport] = []
+    if request.param == "memory":
+
+        def in_memory(**options: Any) -> Transport:
+            made.append(server(Target.parse("http://localhost:1"), Transmission(**options)))
+            return made[-1]
+
+        async def kill() -> None:
+            server.kill()
+
+        async def restart() -> None:
+            server.restart()
+
+        pair = Pair(in_memory, server, kill, restart)
+        yield pair
+    else:
+        address = f"unix:{tmp_path}/s" if "file" in request.param else "127.0.0.1:0"
+        bridge = GrpcServer(server, address)
+        await bridge.start()
+
+        def over_grpc(**options: Any) -> Transport:
+            made.append(GrpcTransport(Target.parse(bridge.address), Transmission(**options)))
+            return made[-1]
+
+        yield Pair(over_grpc, server, bridge.stop, bridge.start)
+        for transport in made:
+            await transport.close(0)
+        await bridge.stop()
+    for transport in made:
+        await transport.close(0)
+
+
+async def settled(waiting: asyncio.Task[Any]) -> None:
+    """Let a task reach its wait."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def opened(pair: Pair, method: str, *messages: bytes) -> Call:
+    call = pair.transport.open(method, ())
+    for message in messages:
+        await call.write([message])
+    return call
+
+
+# -- connecting
+
+
+async def test_it_is_healthy_once_it_has_connected(pair: Pair) -> None:
+    assert isinstance(pair.transport, Transport)
+    assert not pair.transport.healthy
+    await asyncio.gather(*(pair.transport.connect(5) for _ in range(3)))
+    assert pair.transport.healthy
+    assert pair.transport.max_streams is None
+    await pair.transport.connect(5)
+
+
+async def test_connecting_where_nobody_is_raises_and_the_slot_connects_again(pair: Pair) -> None:
+    await pair.transport.connect(5)
+    await pair.die()
+    while pair.transport.healthy:
+        await asyncio.sleep(0.001)
+    with pytest.raises(errors.ConnectFailed, match=r"refused|No such file|reset|closed") as caught:
+        await pair.transport.connect(5)
+    assert not caught.value.unprocessed
+    await pair.revive()
+    async with asyncio.timeout(10):
+        while not pair.transport.healthy:
+            with contextlib.suppress(errors.ConnectFailed):
+                await pair.transport.connect(5)
+    assert await pair.transport.unary(ECHO, [b"again"], (), 5) == b"again"
+
+
+# -- unary calls
+
+
+@pytest.mark.parametrize("size", [0, 1, MiB - 1, MiB, 5 * MiB])
+async def test_messages_of_any_size_arrive_whole(pair: Pair, size: int) -> None:
+    message = bytes(size)
+    parts: list[Buffer] = [message[: size // 2], bytearray(message[size // 2 :]), memoryview(b"")]
+    assert await pair.transport.unary(ECHO, parts, (), 10) == message
+    call = await opened(pair, ECHO, message)
+    assert await call.read() == message
+    call.cancel()
+    only = pair.transport.open(ECHO, (), first=parts)
+    assert await only.read() == message
+    assert await only.read() is None
+
+
+async def test_an_answer_over_the_limit_is_too_large(pair: Pair) -> None:
+    small = pair.make(message_bytes=100)
+    assert await small.unary(ECHO, [bytes(100)], (), 5) == bytes(100)
+    with pytest.raises(errors.PayloadTooLarge):
+        await small.unary(ECHO, [bytes(101)], (), 5)
+    with pytest.raises(errors.PayloadTooLarge):
+        await small.open(ECHO, (), first=[bytes(101)]).read()
+
+
+async def test_metadata_goes_along_with_every_shape(pair: Pair) -> None:
+    metadata = [("x-test", "value")]
+    assert await pair.transport.unary(META, [b""], metadata, 5) == b"value"
+    call = pair.transport.open(META, metadata, first=[b""])
+    assert await call.read() == b"value"
+    call.cancel()
+    call = pair.transport.open(META, metadata)
+    await call.write([b""])
+    assert await call.read() == b"value"
+    call.cancel()
+
+
+async def test_a_unary_call_without_an_answer_is_an_error(pair: Pair) -> None:
+    with pytest.raises(errors.ServerError):
+        await pair.transport.unary(NOTHING, [b""], (), 5)
+    with pytest.raises(errors.ServerError):
+        await pair.transport.unary("/test.T/Unknown", [b""], (), 5)
+
+
+async def test_many_calls_at_once_are_each_their_own(pair: Pair) -> None:
+    answers = await asyncio.gather(*(pair.transport.unary(ECHO, [b"%d" % n], (), 10) for n in range(200)))
+    assert answers == [b"%d" % n for n in range(200)]
+
+
+# -- ends
+
+
+@pytest.mark.parametrize(
+    ("name", "cls"),
+    [
+        ("UNAVAILABLE", errors.ConnectionLost),
+        ("UNAUTHENTICATED", errors.AuthError),
+        ("RESOURCE_EXHAUSTED", errors.Throttled),
+        ("INTERNAL", errors.PredictionFailed),
+        ("NOT_FOUND", errors.NotFound),
+    ],
+)
+async def test_a_failure_is_read_after_the_messages_before_it(pair: Pair, name: str, cls: type[Exception]) -> None:
+    for first in (None, [name.encode()]):
+        call = pair.transport.open(FAIL, (), first=first)
+        if first is None:
+            await call.write([name.encode()])
+        assert await call.read() == b"before"
+        with pytest.raises(cls, match="on purpose") as caught:
+            await call.read()
+        assert caught.value.retry_after == 2.0  # type: ignore[attr-defined]
+        call.cancel()
+
+
+async def test_half_closing_ends_one_direction_alone(pair: Pair) -> None:
+    call = await opened(pair, LATE, b"a", b"b")
+    await call.half_close()
+    assert await call.read() == b"ab"
+    assert await call.read() is None
+    assert await call.read() is None
+    await call.half_close()
+    call.cancel()
+
+
+@pytest.mark.parametrize("shape", ["unary", "stream", "first"])
+async def test_a_timeout_ends_by_the_local_clock(pair: Pair, shape: str) -> None:
+    await pair.transport.connect(5)
+    with pytest.raises(errors.DeadlineExceeded):
+        if shape == "unary":
+            await pair.transport.unary(HANG, [b""], (), 0.2)
+        else:
+            call = pair.transport.open(HANG, (), timeout=0.2, first=[b""] if shape == "first" else None)
+            if shape == "stream":
+                await call.write([b""])
+            assert await call.read() == b"begun"
+            await call.read()
+
+
+async def test_a_lost_connection_breaks_its_calls(pair: Pair) -> None:
+    call = await opened(pair, HANG, b"")
+    assert await call.read() == b"begun"
+    reading = asyncio.ensure_future(call.read())
+    await settled(reading)
+    await pair.die()
+    with pytest.raises(errors.TransportError) as caught:
+        await reading
+    assert not caught.value.unprocessed
+
+
+# -- cancelling
+
+
+async def test_a_call_that_is_cancelled_ends_for_its_reader_and_its_handler(pair: Pair) -> None:
+    call = await opened(pair, HANG, b"")
+    assert await call.read() == b"begun"
+    reading = asyncio.ensure_future(call.read())
+    await settled(reading)
+    call.cancel()
+    call.cancel()
+    with pytest.raises(errors.ConnectionLost):
+        await reading
+    with pytest.raises(errors.ConnectionLost):
+        await call.write([b"late"])
+    await call.half_close()
+    await pair.server.until(lambda: pair.server.calls[0].cancelled)
+
+
+@pytest.mark.parametrize("where", ["opening", "reading", "writing", "unary"])
+async def test_a_task_that_is_cancelled_is_cancelled(pair: Pair, where: str) -> None:
+    await pair.transport.connect(5)
+    call = pair.transport.open(HANG, ())
+
+    async def fill() -> None:
+        while True:
+            await call.write([bytes(MiB)])
+
+    work: Coroutine[Any, Any, object]
+    if where == "unary":
+        work = pair.transport.unary(HANG, [b""], (), None)
+    elif where == "writing":
+        await call.write([b""])
+        assert await call.read() == b"begun"
+        work = fill()
+    else:
+        if where == "reading":
+            await call.write([b""])
+            assert await call.read() == b"begun"
+        work = call.read()
+    task = asyncio.ensure_future(work)
+    if where == "unary":
+        await pair.server.until(lambda: any(c.received_messages for c in pair.server.calls))
+    await settled(task)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    call.cancel()
+    assert await pair.transport.unary(ECHO, [b"fine"], (), 5) == b"fine"
+
+
+async def test_what_arrived_before_the_cancel_may_be_handed_out_and_then_it_ends(pair: Pair) -> None:
+    call = await opened(pair, HANG, b"")
+    reading = asyncio.ensure_future(call.read())
+    await settled(reading)
+    call.cancel()
+    with contextlib.suppress(errors.ConnectionLost):
+        assert await reading == b"begun"
+    with pytest.raises(errors.ConnectionLost):
+        await call.read()
+
+
+async def test_a_reader_needs_no_task(pair: Pair) -> None:
+    messages: list[bytes] = []
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+
+    async def read(call: Call) -> None:
+        while (message := await call.read()) is not None:
+            assert asyncio.current_task() is None
+            messages.append(message)
+
+    await pair.transport.connect(5)
+    coroutine = read(pair.transport.open(POUR, (), first=[b"100"]))
+
+    def step(_: object = None) -> None:
+        try:
+            future = coroutine.send(None)
+        except StopIteration:
+            done.set_result(None)
+        except BaseException as error:
+            done.set_exception(error)
+        else:
+            if future is None:
+                loop.call_soon(step)
+            else:
+                future._asyncio_future_blocking = False
+                future.add_done_callback(step)
+
+    loop.call_soon(step)
+    async with asyncio.timeout(10):
+        await done
+    assert messages == [b"%d" % n for n in range(100)]
+
+
+# -- closing
+
+
+async def test_closing_gives_calls_their_grace(pair: Pair) -> None:
+    call = await opened(pair, LATE, b"x")
+    await pair.server.until(lambda: pair.server.calls and pair.server.calls[0].received_messages)
+    closing = asyncio.ensure_future(pair.transport.close(10))
+    await settled(closing)
+    await call.half_close()
+    assert await call.read() == b"x"
+    assert await call.read() is None
+    async with asyncio.timeout(5):
+        await closing
+
+
+async def test_closing_without_grace_ends_what_runs(pair: Pair) -> None:
+    call = await opened(pair, HANG, b"")
+    assert await call.read() == b"begun"
+    reading = asyncio.ensure_future(call.read())
+    await settled(reading)
+    await pair.transport.close(0)
+    with pytest.raises(errors.ClosedError):
+        await reading
+    with pytest.raises(errors.ClosedError):
+        pair.transport.open(ECHO, ())
+    for attempt in (pair.transport.unary(ECHO, [b""], (), 5), pair.transport.connect(1)):
+        with pytest.raises(errors.ClosedError):
+            await attempt
+    assert not pair.transport.healthy
+    await pair.transport.close(0)
+
+
+async def test_what_is_discarded_is_closed(pair: Pair) -> None:
+    await pair.transport.connect(5)
+    pair.transport.discard()
+    pair.transport.discard()
+    assert not pair.transport.healthy
+    with pytest.raises(errors.ClosedError):
+        await pair.transport.unary(ECHO, [b""], (), 5)
+    await pair.transport.close(0)
+
+
+# -- what only a scripted server does
+
+
+async def test_the_memory_server_goes_away_and_says_what_it_has_not_seen() -> None:
+    server = MemoryServer({ECHO: echo, HANG: hang})
+    transport = server(Target.parse("http://localhost:1"), Transmission())
+    await transport.connect(1)
+    running = transport.open(ECHO, ())
+    server.go_away()
+    assert not transport.healthy
+    with pytest.raises(errors.ConnectionLost) as caught:
+        await transport.unary(ECHO, [b""], (), 1)
+    assert caught.value.unprocessed
+    await transport.connect(1)
+    assert await transport.unary(ECHO, [b"new"], (), 1) == b"new"
+    await running.write([b"old"])
+    assert await running.read() == b"old"
+    await transport.close(0)
+
+
+async def test_the_number_of_streams_is_told_when_it_changes() -> None:
+    server = MemoryServer({ECHO: echo}, streams_per_connection=3)
+    transport = server(Target.parse("http://localhost:1"), Transmission())
+    seen: list[int | None] = []
+    transport.on_max_streams = lambda: seen.append(transport.max_streams)
+    await transport.connect(1)
+    assert transport.max_streams == 3
+    server.streams_per_connection = 5
+    server.streams_per_connection = None
+    assert seen == [5, None]
+    await transport.close(0)

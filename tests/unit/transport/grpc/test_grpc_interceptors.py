@@ -1,0 +1,147 @@
+"""Processes that instrument gRPC: every call shape works, and every call is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from grpc import aio
+
+from headrace.testing import GrpcFail
+from headrace.transport.grpc import client
+from tests.support.rig import rigged
+
+pytestmark = pytest.mark.core
+
+seen: list[str] = []
+
+
+def method_of(details: Any) -> str:
+    method = details.method
+    return method.decode() if isinstance(method, bytes) else str(method)
+
+
+class UnaryUnary(aio.UnaryUnaryClientInterceptor):
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
+        seen.append(method_of(details))
+        return await continuation(details, request)
+
+
+class UnaryStream(aio.UnaryStreamClientInterceptor):
+    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        seen.append(method_of(details))
+        return await continuation(details, request)
+
+
+class StreamStream(aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
+        seen.append(method_of(details))
+        return await continuation(details, requests)
+
+
+class Wrapping(aio.UnaryStreamClientInterceptor):
+    """As tracing tools do: hands on an iterator of its own."""
+
+    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+        seen.append(method_of(details))
+        call = await continuation(details, request)
+
+        async def answers() -> Any:
+            async for answer in call:
+                yield answer
+
+        return answers()
+
+
+@pytest.fixture(params=["all", "wrapping", "without the core"])
+def instrumented(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    seen.clear()
+    if request.param == "without the core":
+        monkeypatch.setattr(client, "core_of", lambda channel: None)
+        return "without the core"
+    plain = aio.insecure_channel
+    several = [UnaryUnary(), StreamStream(), UnaryStream() if request.param == "all" else Wrapping()]
+    monkeypatch.setattr(aio, "insecure_channel", lambda target, options: plain(target, options, interceptors=several))
+    return str(request.param)
+
+
+async def test_every_shape_works_and_is_seen(instrumented: str, tmp_path: Path) -> None:
+    async with rigged(
+        "grpc", tmp_path, lambda item: [item.text, "!"] if item.shape == "generate" else item.text
+    ) as rig:
+        model = rig.model
+        found = await asyncio.gather(*(model.predict_by_bytes(b"%d" % n, "text") for n in range(20)))
+        assert [prediction.text for prediction in found] == [str(n) for n in range(20)]
+        assert (await model.predict_by_bytes(bytes(2 << 20).replace(b"\0", b"x"), "text")).text == "x" * (2 << 20)
+        assert await model.generate_by_bytes(b"token", "text").text() == "token!"
+        async with model.stream_by_bytes([b"%d" % n for n in range(100)], "text") as stream:
+            assert [prediction.text async for prediction in stream] == [str(n) for n in range(100)]
+        if instrumented != "without the core":
+            shapes = [method.rpartition("/")[2] for method in seen]
+            assert (shapes.count("PostModelOutputs"), shapes.count("GenerateModelOutputs")) == (21, 1)
+            assert shapes.count("StreamModelOutputs") == 1
+
+
+async def test_failures_and_early_ends_are_the_same(instrumented: str, tmp_path: Path) -> None:
+    def function(item: Any) -> Any:
+        return GrpcFail("UNAUTHENTICATED", "no") if item.text == "bad" else [item.text] * 100
+
+    async with rigged("grpc", tmp_path, function) as rig:
+        from headrace import AuthError
+
+        with pytest.raises(AuthError):
+            await rig.model.predict_by_bytes(b"bad", "text")
+        with pytest.raises(AuthError):
+            await rig.model.generate_by_bytes(b"bad", "text").text()
+        async with rig.model.generate_by_bytes(b"x", "text") as stream:
+            async for _ in stream:
+                break
+        with pytest.raises(AuthError):
+            async with rig.model.stream_by_bytes([b"bad"], "text") as inputs:
+                async for _ in inputs:
+                    pass
+
+
+#: Modules of real tracers, and how they are turned on; each in a process of its own, for they patch gRPC for good.
+TRACERS = {
+    "opentelemetry": "from opentelemetry.instrumentation.grpc import GrpcAioInstrumentorClient as I; I().instrument()",
+    "sentry_sdk": "import sentry_sdk as s; from sentry_sdk.integrations.grpc import GRPCIntegration as I; "
+    "s.init(dsn=None, traces_sample_rate=1.0, integrations=[I()], default_integrations=False)",
+    "ddtrace": "import ddtrace; ddtrace.patch(grpc=True)",
+}
+USE = """
+import asyncio, pathlib, sys
+from headrace import Client
+from headrace.testing import ModelDouble
+from headrace.transport.grpc.native import listened_to
+from tests.support.bridge import GrpcServer
+from tests.support.rig import MODEL
+
+async def main():
+    async with GrpcServer(ModelDouble(lambda item: item.text), "unix:" + sys.argv[1] + "/s") as server:
+        {turn_on}
+        async with Client(base_url=server.address) as client:
+            model = client.model(**MODEL)
+            assert (await model.predict_by_bytes(b"one", "text")).text == "one"
+            assert await model.generate_by_bytes(b"two", "text").text() == "two"
+            async with model.stream_by_bytes([b"three"], "text") as stream:
+                assert [prediction.text async for prediction in stream] == ["three"]
+            for connection in client._session.channels.connections:
+                assert listened_to(connection.transport._channel)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("name", TRACERS)
+def test_a_real_tracer_sees_every_call(name: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    script = USE.replace("{turn_on}", TRACERS[name])
+    run = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
