@@ -10,13 +10,14 @@ KEPT = 64_000  # characters of a server's text that an attribute of an error hol
 MASK = "***"
 
 _REMEMBERED = 256  # credentials of a process that are masked; the ones used last
+_SHORTEST = 4
 _WORD_ONLY = 6  # characters below which a credential is masked only where it stands as a word
 _secrets: OrderedDict[str, None] = OrderedDict()
 
 
 def keep_secret(credential: str) -> None:
-    """Mask a credential in every text of a server from now on."""
-    if credential:
+    """Mask a credential in every text of a server from now on; one of under four characters is none."""
+    if len(credential) >= _SHORTEST:
         _secrets.pop(credential, None)
         _secrets[credential] = None
         while len(_secrets) > _REMEMBERED:

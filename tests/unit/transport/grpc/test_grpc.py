@@ -384,6 +384,30 @@ async def test_the_name_in_the_certificate_counts(tls_address: str, connect: Con
     assert await reaches(connect(address, tls=TLS(roots, server_name="localhost")))
 
 
+@pytest.mark.parametrize(
+    ("slip", "advice"),
+    [
+        ("plain to TLS", "https://"),
+        ("TLS to plain", "http://"),
+        ("unknown authority", "root_certificates_path="),
+        ("another name", "for another name"),
+    ],
+)
+async def test_a_slip_with_tls_is_named_with_what_to_do(
+    slip: str, advice: str, tls_address: str, serve: Serve, connect: Connect, authority: trustme.CA
+) -> None:
+    roots = authority.cert_pem.bytes()
+    transport = {
+        "plain to TLS": lambda: connect(tls_address.replace("https", "http")),
+        "unknown authority": lambda: connect(tls_address),
+        "another name": lambda: connect(tls_address.replace("localhost", "127.0.0.1"), tls=TLS(roots)),
+    }.get(slip)
+    made = transport() if transport is not None else connect(f"https://{await serve()}", tls=TLS(roots))
+    with pytest.raises(errors.ConnectFailed, match=advice) as caught:
+        await made.connect(5)
+    assert caught.value.permanent
+
+
 async def test_the_server_may_ask_who_we_are(serve: Serve, connect: Connect, authority: trustme.CA) -> None:
     own, mine = authority.issue_cert("localhost"), authority.issue_cert("me")
     roots = authority.cert_pem.bytes()
