@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
 from collections.abc import Callable
@@ -15,10 +16,10 @@ import pytest
 from PIL import Image
 from PIL.Image import Transpose
 
-from headrace import SourceError
+from headrace import ConfigError, SourceError
 from headrace.server.model import ModelError
 from headrace.server.models import _media
-from headrace.sources import video
+from headrace.sources import video, videos
 
 RED, GREEN, BLUE, WHITE = (220, 30, 30), (30, 200, 40), (40, 40, 220), (240, 240, 240)
 ONE = 1 << 16
@@ -270,3 +271,26 @@ def test_the_server_looks_at_the_middle_of_each_span(
 ) -> None:
     path = film(tmp_path / "a.mkv", "libx264", times=times, options={"bf": "0"})
     assert [(number, time) for number, time, _ in by_server(path, step)] == expected
+
+
+async def test_closing_ends_the_thread_although_a_frame_cannot_be_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def encode(*_: Any) -> Any:
+        begun.set()
+        release.wait(30)
+        raise ConfigError("frames of videos need Pillow")
+
+    monkeypatch.setattr(videos, "_jpeg", encode)
+    source = video(film(tmp_path / "a.mp4"))
+    dropped: list[str] = []
+    source.on_drop(lambda id, number, cause: dropped.append(cause))
+    reading = asyncio.ensure_future(anext(source))
+    await asyncio.to_thread(begun.wait, 30)
+    reading.cancel()
+    await asyncio.wait([reading])
+    release.set()
+    await source.aclose()
+    assert not any(thread.name == "headrace-video" for thread in threading.enumerate())

@@ -162,9 +162,8 @@ def test_the_files_themselves_are_never_opened(detector: VideoDetector, tmp_path
             detector.predict(Item(video=text.encode()))
 
 
-@pytest.mark.parametrize("tag", [b"mp4v"])
-def test_a_codec_that_nobody_knows_is_the_inputs_fault(detector: VideoDetector, tag: bytes) -> None:
-    data = film(5, Fraction(10)).replace(tag, b"zzzz")
+def test_a_codec_that_nobody_knows_is_the_inputs_fault(detector: VideoDetector) -> None:
+    data = film(5, Fraction(10), "avi").replace(b"FMP4", b"zzzz")
     with pytest.raises(ModelError, match="codec is not known") as caught:
         detector.predict(Item(video=data))
     assert caught.value.code == 31101
