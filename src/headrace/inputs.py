@@ -92,6 +92,9 @@ class Input(OfficialNames):
 
     __slots__ = ("_raw", "fields", "id")
 
+    #: What it came from, such as a file's path; sources know it.
+    source: str = ""
+
     def __init__(self, fields: Sequence[Field], id: str | None = None, *, raw: bytes | None = None) -> None:
         self.id = _checked_id(id)
         self.fields = tuple(fields)

@@ -9,7 +9,7 @@ from typing import Protocol
 from headrace.calls.stats import Tally
 from headrace.errors import HeadraceError
 from headrace.inputs import Input
-from headrace.sources.items import OWN_ERRORS
+from headrace.sources.items import OWN_ERRORS, SourceInput
 from headrace.sources.iterables import Source, pull_some
 
 #: Turns an item of the source into a checked input with an id: at once, or with I/O first.
@@ -96,7 +96,8 @@ class Feeder:
                     if self.stopped:
                         return  # what is in hand was counted then
             except OWN_ERRORS as error:
-                bad = Input((), getattr(error, "input_id", None) or f"item-{position}")
+                source = item.source if isinstance(item, Input) else ""
+                bad = SourceInput((), getattr(error, "input_id", None) or f"item-{position}", source=source)
                 pulled = Pulled(position, bad, error=error)
             else:
                 size = made.size_bytes

@@ -170,7 +170,7 @@ class ItemSource(InputSource):
         error: InputError | SourceError | DeadlineExceeded
         try:
             async with asyncio.timeout(self._seconds) as scope:
-                return placed(await self._make(raw), position, self.name, self._new_id)
+                return placed(await self._make(raw), position, self._origin(raw), self._new_id)
         except (InputError, SourceError) as own:
             error = own
             if isinstance(error, SourceError):
@@ -182,7 +182,18 @@ class ItemSource(InputSource):
             else:
                 text = str(other) if isinstance(other, ConfigError) else f"{type(other).__name__}: {other}"
                 error = InputError(f"{where}: {shortened(text, 500)}", input_id=self._new_id(position))
-        return failed(error, position, self.name, self._new_id(position), self._input_type)
+        return failed(error, position, self._named(raw), self._new_id(position), self._input_type)
+
+    def _origin(self, raw: Any) -> str:
+        """Say where an item comes from."""
+        return self.name
+
+    def _named(self, raw: Any) -> str:
+        """Say where an item that could not be had comes from; it may be of any kind."""
+        try:
+            return self._origin(raw)
+        except (TypeError, ValueError):
+            return self.name
 
     async def aclose(self) -> None:
         """Stop reading ahead and close what is read; idempotent."""

@@ -42,7 +42,14 @@ def from_paths(
         return await load(Input.from_filepath(path, input_type), checked)
 
     again = isinstance(items, list | tuple | set | frozenset)
-    return ItemSource("files", lambda: items, make, prefetch=prefetch, input_type=input_type or "", again=again)
+    return _FileSource("files", lambda: items, make, prefetch=prefetch, input_type=input_type or "", again=again)
+
+
+class _FileSource(ItemSource):
+    """A source whose items are paths, which name its inputs."""
+
+    def _origin(self, raw: AnyPath) -> str:
+        return os.fspath(raw)
 
 
 def from_glob(
@@ -75,7 +82,7 @@ def from_glob(
     async def make(path: Path) -> Input:
         return await load(Input.from_filepath(path, input_type), checked)
 
-    return ItemSource(text, find, make, prefetch=prefetch, input_type=input_type or "")
+    return _FileSource(text, find, make, prefetch=prefetch, input_type=input_type or "")
 
 
 def from_bytes(

@@ -276,6 +276,8 @@ class Ledger:
         del self._open[entry.seq]
         del self._by_id[entry.item.id]
         entry.answer = answer
+        if entry.item.source:
+            answer.source = entry.item.source
         if self.ordered:
             self._done[entry.seq] = entry
         else:

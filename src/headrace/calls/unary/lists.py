@@ -52,12 +52,18 @@ def predict_one(
         session,
         codec.PREDICT,
         item.request(head),
-        functools.partial(responses.prediction, item.id),
+        functools.partial(_sourced, item) if item.source else functools.partial(responses.prediction, item.id),
         metadata=metadata,
         timeout=timeout,
         warm_up=warm_up,
         input_id=item.id,
     )
+
+
+def _sourced(item: Input, raw: bytes) -> Prediction:
+    prediction = responses.prediction(item.id, raw)
+    prediction.source = item.source
+    return prediction
 
 
 #: Gets the position of an input, and its prediction once that is final.
@@ -206,8 +212,11 @@ class _Round:
             await self._refused(group, error)
             return
         found, again, deliver = self.found, self.again, self.deliver
+        sources = {position: item.source for position, item in group if item.source}
         for prediction in _predictions(response, group, packed=self.packed):
             position = prediction.position
+            if sources:
+                prediction.source = sources.get(position, "")
             found[position] = prediction
             failure = prediction.error
             if failure is not None and kind_of(failure) in RETRIED:
@@ -224,7 +233,8 @@ class _Round:
         if len(group) == 1 and isinstance(error, ServerError):
             error.input_id = error.input_id or group[0][1].id
         for position, item in group:
-            self.found[position] = Prediction.failed(error, input_id=item.id, position=position)
+            self.found[position] = failed = Prediction.failed(error, input_id=item.id, position=position)
+            failed.source = item.source
         for position, _ in group:
             self.deliver(position, self.found[position])
 

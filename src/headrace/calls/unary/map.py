@@ -136,7 +136,9 @@ class MapWork(StreamWork):
         self._pending[position] = pulled.size
         if pulled.error is not None:
             input_id = pulled.item.id
-            self._settle(position, Prediction.failed(pulled.error, input_id=input_id, position=position))
+            failed = Prediction.failed(pulled.error, input_id=input_id, position=position)
+            failed.source = pulled.item.source
+            self._settle(position, failed)
             return True
         self._gathered.append(pulled)
         return True
