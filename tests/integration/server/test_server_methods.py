@@ -181,7 +181,7 @@ async def test_wrong_calls_name_what_there_is(serve: Any) -> None:
     wire.inputs[0].data.metadata["_method_name"] = "helper"
     assert "no method 'helper'; it has: predict, generate, stream, label, lies, shape" in await refused(wire)
     wire.inputs[0].data.metadata["_method_name"] = "generate"
-    assert "generate of model typed is called as generate" in await refused(wire)
+    assert "call method generate of model typed as generate, not as predict" in await refused(wire)
     assert (await stub.predict(request(found["lies"], "typed"))).status.code == 21313
 
 
