@@ -13,7 +13,7 @@ from headrace.errors import HeadraceError
 from headrace.inputs import Input
 from headrace.status import Kind, fatal, kind_of
 
-AT_ONCE = 4  # requests under way from which on inputs gather
+MAX_IN_FLIGHT = 4  # in-flight requests at which inputs start to be batched
 AUTO_BYTES = MiB  # a request's bytes from which its own cost is nothing next to theirs; servers commonly take 4 MiB
 
 
@@ -35,8 +35,8 @@ class Packing:
 
     @property
     def window(self) -> int:
-        """Inputs in flight by default: enough for `AT_ONCE` full requests."""
-        return max(16, AT_ONCE * self.inputs)
+        """Inputs in flight by default: enough for `MAX_IN_FLIGHT` full requests."""
+        return max(16, MAX_IN_FLIGHT * self.inputs)
 
     @property
     def prefetch(self) -> int:
@@ -72,11 +72,11 @@ class Room:
         return False
 
 
-def apart(error: HeadraceError) -> bool:
-    """Tell whether a request that failed as a whole may do so for one of its inputs: the others are not to suffer."""
-    return kind_of(error) in _APART and not fatal(error) and getattr(error, "name", "") != "UNIMPLEMENTED"
+def is_splittable(error: HeadraceError) -> bool:
+    """Tell whether one input may be to blame for a request that failed as a whole, so that it is worth splitting."""
+    return kind_of(error) in _SPLITTABLE and not fatal(error) and getattr(error, "name", "") != "UNIMPLEMENTED"
 
 
-_APART = frozenset({Kind.INVALID, Kind.INPUT, Kind.TOO_LARGE, Kind.AMBIGUOUS, Kind.UNKNOWN})
+_SPLITTABLE = frozenset({Kind.INVALID, Kind.INPUT, Kind.TOO_LARGE, Kind.AMBIGUOUS, Kind.UNKNOWN})
 
-__all__ = ["AT_ONCE", "AUTO_BYTES", "Packing", "Room", "apart"]
+__all__ = ["AUTO_BYTES", "MAX_IN_FLIGHT", "Packing", "Room", "is_splittable"]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from google.protobuf.message import Message
 
+from headrace.codec import GENERATE, PREDICT, SERVICE, STREAM
 from headrace.testing import answers
 from headrace.testing.answers import Answer, Fail, GrpcFail, ModelFunction, ReceivedInput, Shape
 from headrace.testing.gate import Gate
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
     from headrace.config import Target, Transmission
-
-SERVICE = "/clarifai.api.V2/"
 
 _REQUESTS: dict[str, type[Message]] = {
     "GetModel": service.GetModelRequest,
@@ -93,9 +92,9 @@ class ModelDouble:
         self._gate = Gate(self.server.changes.notify)
         self._request_ids = itertools.count(1)
         self._replies: dict[str, Reply | Callable[[Message], Reply]] = {}
-        self.server.handlers[SERVICE + "PostModelOutputs"] = self._predict
-        self.server.handlers[SERVICE + "GenerateModelOutputs"] = self._generate
-        self.server.handlers[SERVICE + "StreamModelOutputs"] = self._stream
+        self.server.handlers[PREDICT] = self._predict
+        self.server.handlers[GENERATE] = self._generate
+        self.server.handlers[STREAM] = self._stream
         for name in _REQUESTS:
             self.server.handlers[SERVICE + name] = self._look_up
 

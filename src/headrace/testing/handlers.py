@@ -6,6 +6,7 @@ import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, TypeAlias
 
+from headrace.codec import GENERATE, PREDICT, STREAM
 from headrace.v2 import service_pb2 as service
 
 if TYPE_CHECKING:
@@ -15,10 +16,6 @@ Request: TypeAlias = service.PostModelOutputsRequest
 Response: TypeAlias = service.MultiOutputResponse
 #: A response, or several for one request of a token stream; may be awaited.
 Responses: TypeAlias = Response | Iterable[Response] | AsyncIterable[Response]
-
-PREDICT = "/clarifai.api.V2/PostModelOutputs"
-GENERATE = "/clarifai.api.V2/GenerateModelOutputs"
-STREAM = "/clarifai.api.V2/StreamModelOutputs"
 
 
 def prediction_handlers(function: Callable[[Request], Responses | Awaitable[Responses]]) -> dict[str, Handler]:
@@ -44,3 +41,6 @@ def prediction_handlers(function: Callable[[Request], Responses | Awaitable[Resp
                 return
 
     return {PREDICT: handler, GENERATE: handler, STREAM: handler}
+
+
+__all__ = ["GENERATE", "PREDICT", "STREAM", "prediction_handlers"]

@@ -12,7 +12,7 @@ import pytest
 
 import headrace
 from headrace import Input, Limits, StreamBroken, Timeouts, errors
-from headrace.calls.batching import AT_ONCE, Packing, Room
+from headrace.calls.batching import MAX_IN_FLIGHT, Packing, Room
 from headrace.testing import Fail, MemoryServer, ModelDouble, ReceivedInput, ServerCall
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM
@@ -58,7 +58,7 @@ async def turns(count: int = 50) -> None:
         await asyncio.sleep(0)
 
 
-async def fill(double: ModelDouble, live: Live, count: int = AT_ONCE) -> None:
+async def fill(double: ModelDouble, live: Live, count: int = MAX_IN_FLIGHT) -> None:
     """Bring so many requests of one input under way, which are not answered."""
     double.hold()
     for number in range(count):
@@ -94,13 +94,13 @@ async def test_what_gathers_on_a_stream_goes_out_when_a_request_is_answered(conn
         for text in "abc":
             live.give(text)
             await turns()
-        assert [len(request) for request in requests(double)] == [1] * AT_ONCE
+        assert [len(request) for request in requests(double)] == [1] * MAX_IN_FLIGHT
         double.release_next()
-        await double.received(AT_ONCE + 3)
-        assert requests(double)[AT_ONCE:] == [["a", "b", "c"]]
+        await double.received(MAX_IN_FLIGHT + 3)
+        assert requests(double)[MAX_IN_FLIGHT:] == [["a", "b", "c"]]
         double.release()
         live.end()
-        assert len(await texts(stream)) == AT_ONCE + 3
+        assert len(await texts(stream)) == MAX_IN_FLIGHT + 3
 
 
 async def test_what_fills_a_request_goes_out_though_enough_are_under_way(connect: Connect) -> None:
@@ -108,13 +108,13 @@ async def test_what_fills_a_request_goes_out_though_enough_are_under_way(connect
     async with connect(double).stream_by_bytes(live, "text", batch=3) as stream:
         await fill(double, live)
         live.give(*"abcd")
-        await double.received(AT_ONCE + 3)
+        await double.received(MAX_IN_FLIGHT + 3)
         await turns()
-        assert requests(double)[AT_ONCE:] == [["a", "b", "c"]]
+        assert requests(double)[MAX_IN_FLIGHT:] == [["a", "b", "c"]]
         live.end()  # nothing more can gather
-        await double.received(AT_ONCE + 4)
+        await double.received(MAX_IN_FLIGHT + 4)
         double.release()
-        assert len(await texts(stream)) == AT_ONCE + 4
+        assert len(await texts(stream)) == MAX_IN_FLIGHT + 4
 
 
 async def test_a_list_is_packed_up_to_the_limit(connect: Connect) -> None:
@@ -258,7 +258,7 @@ async def test_inputs_that_gather_behind_a_silent_server_get_a_typed_error(conne
     double, live = ModelDouble(echo, answering="at_end"), Live()
     model = connect(double, timeouts=Timeouts(first_answer=0.1))
     async with model.stream_by_bytes(live, "text", batch="auto", window=None) as stream:
-        for number in range(AT_ONCE):
+        for number in range(MAX_IN_FLIGHT):
             live.give(str(number))
             await double.received(number + 1)
         live.give("more")
@@ -272,13 +272,13 @@ async def test_requests_that_have_timed_out_hold_nothing_up(connect: Connect, ec
     async with connect(double).stream_by_bytes(live, "text", batch=9, timeout=0.1) as stream:
         assert (await anext(stream)).text == "known"
         double.hold()
-        for number in range(AT_ONCE):
+        for number in range(MAX_IN_FLIGHT):
             live.give(str(number))
             await double.received(number + 2)
         live.give("a", "b")
-        found = [await anext(stream) for _ in range(AT_ONCE)]
+        found = [await anext(stream) for _ in range(MAX_IN_FLIGHT)]
         assert all(isinstance(p.error, errors.DeadlineExceeded) for p in found)
-        await double.received(1 + AT_ONCE + 2)
+        await double.received(1 + MAX_IN_FLIGHT + 2)
         assert requests(double)[-1] == ["a", "b"]
 
 

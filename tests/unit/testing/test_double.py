@@ -8,9 +8,9 @@ import pytest
 from google.protobuf.message import Message
 
 from headrace import errors
+from headrace.codec import SERVICE
 from headrace.config import Target, Transmission
 from headrace.testing import Answer, Fail, GrpcFail, MemoryServer, MemoryTransport, ModelDouble, ReceivedInput
-from headrace.testing.double import SERVICE
 from headrace.transport.base import Call
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as service

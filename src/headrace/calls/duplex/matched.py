@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from headrace import events
 from headrace.calls import responses
 from headrace.calls.base import LAST_MOMENT
-from headrace.calls.batching import apart
+from headrace.calls.batching import is_splittable
 from headrace.calls.duplex.alarm import Alarm, Standstill
 from headrace.calls.duplex.base import DuplexWork
 from headrace.calls.duplex.ledger import Entry, Ledger, Matching, Mismatch
@@ -403,7 +403,7 @@ class Duplex(DuplexWork):
 
     def _refused(self, entries: list[Entry], failure: ServerError) -> None:
         """Take in a failure of a whole request that names no input of it."""
-        if len(entries) > 1 and apart(failure):  # one of them may be to blame: each is sent by itself
+        if len(entries) > 1 and is_splittable(failure):  # one of them may be to blame: each is sent by itself
             for entry in entries:
                 entry.alone = True
             self._outbox.again.extend(entries)

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from headrace.calls.batching import AT_ONCE, Packing, Room
+from headrace.calls.batching import MAX_IN_FLIGHT, Packing, Room
 from headrace.calls.duplex.ledger import Entry, Ledger
 from headrace.calls.feeder import Pulled
 from headrace.flow.pipe import Pipe
@@ -120,7 +120,7 @@ class Outbox:
             return True  # the consumer is what all wait for: not a request for every answer that it takes
         if pipe.complete or not pipe.room or waiting >= packing.inputs or pipe.bytes >= packing.bytes:
             return False
-        if self._ledger.under_way >= AT_ONCE:
+        if self._ledger.under_way >= MAX_IN_FLIGHT:
             self.held = True
             return True
         if not packing.wait:

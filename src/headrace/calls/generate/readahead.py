@@ -5,6 +5,9 @@ awaiting the wire itself, all of it code that the waiting has pushed out of the 
 that reads is stepped by the callbacks of the futures it waits for. When a step has brought something and the consumer
 waits, the consumer goes on within that same callback. The consumer's cancellation ends its own waiting alone: the read
 goes on, and what it brings is for whoever asks next.
+
+Measured against a reader task that sets a future for each message, in memory: 7.2 us a token instead of 8.2 (client and
+server, in bursts of 5,000).
 """
 
 from __future__ import annotations

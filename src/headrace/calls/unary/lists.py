@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 
 from headrace import codec
 from headrace.calls import responses
-from headrace.calls.batching import apart
+from headrace.calls.batching import is_splittable
 from headrace.calls.deadline import Deadline
 from headrace.calls.responses import Envelope, id_of
 from headrace.calls.retry import RETRIED, Attempts
@@ -28,7 +28,7 @@ from headrace.results import Output, Prediction
 from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Metadata
 
-AT_ONCE = 8  # requests of one list that are under way together
+MAX_IN_FLIGHT = 8  # requests of one list
 
 #: The inputs of one request, with their positions.
 _Group: TypeAlias = Sequence[tuple[int, Input]]
@@ -226,7 +226,7 @@ class _Round:
 
     async def _refused(self, group: _Group, error: HeadraceError) -> None:
         """Deal with a request that failed as a whole, and was tried again already."""
-        if self.packed and len(group) > 1 and apart(error):
+        if self.packed and len(group) > 1 and is_splittable(error):
             half = len(group) // 2
             await _together([group[:half], group[half:]], self._send)
             return
@@ -240,14 +240,14 @@ class _Round:
 
 
 async def _together(groups: Sequence[_Group], send: Callable[[_Group], Awaitable[None]]) -> None:
-    """Send groups, at most `AT_ONCE` at a time; a cancellation cancels them all."""
+    """Send groups, at most `MAX_IN_FLIGHT` at a time; a cancellation cancels them all."""
     left = iter(groups)
 
     async def worker() -> None:
         for group in left:
             await send(group)
 
-    tasks = [asyncio.ensure_future(worker()) for _ in range(min(AT_ONCE, len(groups)))]
+    tasks = [asyncio.ensure_future(worker()) for _ in range(min(MAX_IN_FLIGHT, len(groups)))]
     try:
         await asyncio.gather(*tasks)
     finally:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import headrace
 from headrace import Input, Limits, PartialFailure, Prediction, RetryPolicy, Timeouts, errors
-from headrace.calls.unary.lists import AT_ONCE, join
+from headrace.calls.unary.lists import MAX_IN_FLIGHT, join
 from headrace.testing import Fail, MemoryServer, ModelDouble, ReceivedInput, prediction_handlers
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
@@ -68,8 +68,8 @@ async def test_requests_of_one_list_run_together_but_not_all_at_once(connect: Co
     task = asyncio.create_task(model.predict([f"t{n}" for n in range(30)]))
     await double.received(1)
     double.release_next()
-    await double.received(1 + AT_ONCE)
-    assert len(double.held) == AT_ONCE  # and none more before one is answered
+    await double.received(1 + MAX_IN_FLIGHT)
+    assert len(double.held) == MAX_IN_FLIGHT  # and none more before one is answered
     double.release()
     assert len(await task) == 30
 
@@ -191,7 +191,7 @@ async def test_a_cancelled_list_cancels_its_requests(connect: Connect) -> None:
     task = asyncio.create_task(model.predict(["a"] * 20))
     await double.received(1)
     double.release_next()
-    await double.received(1 + AT_ONCE)
+    await double.received(1 + MAX_IN_FLIGHT)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
