@@ -123,12 +123,14 @@ class StreamHalf:
         _wake(self._putter)
 
     def break_off(self, failure: Failure) -> None:
-        """End at once: what is unread is lost. The first end counts."""
+        """End at once; lost is what is unread, but for what a reader was woken for. The first end counts."""
         self.close()
         if self._ended and not self._messages:
             return
-        self._messages.clear()
-        self.size = 0
+        woken = self._getter is not None and self._getter.done() and not self._getter.cancelled() and not self._held
+        while len(self._messages) > woken:  # as over gRPC, where an answer that was handed up is not taken back
+            self._messages.pop()
+        self.size = sum(PREFIX_BYTES + len(message) for message in self._messages)
         self._ended = True
         self._held = False
         self._failure = failure
