@@ -21,7 +21,8 @@ GOOD = "https://example.com/a.png"
 
 async def texts(source: Any) -> list[str | None]:
     """What comes: a text, or None for an error."""
-    return [None if item.error else bytes(item.fields[0].payload).decode() async for item in source]
+    async with source:
+        return [None if item.error else bytes(item.fields[0].payload).decode() async for item in source]
 
 
 def lines(tmp_path: Path, content: bytes) -> Any:
