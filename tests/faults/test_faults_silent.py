@@ -11,12 +11,10 @@ from typing import Any
 
 import pytest
 
-from headrace import DeadlineExceeded, PayloadTooLarge, RetryPolicy, StreamBroken, Timeouts
-from headrace.config import Transmission
+from headrace import DeadlineExceeded, Limits, PayloadTooLarge, RetryPolicy, StreamBroken, Timeouts
 from headrace.testing import Fail, MemoryServer
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM
-from headrace.v2 import status_pb2
 from tests.support.rig import WIRES, Wire, rigged, timed
 
 pytestmark = pytest.mark.core
@@ -127,32 +125,20 @@ async def test_answers_that_came_while_the_loop_stood_still_are_delivered(
 @pytest.mark.parametrize("echo", [True, False])
 @pytest.mark.parametrize("wire", WIRES)
 async def test_one_answer_over_the_receive_limit_is_its_inputs_alone(
-    wire: Wire, echo: bool, options: dict[str, Any], at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wire: Wire, echo: bool, options: dict[str, Any], at: int, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(Transmission.__dataclass_fields__["message_bytes"], "default", 100_000)
-    monkeypatch.setattr(Transmission.__init__, "__defaults__", _with_limit(100_000))
-
     def answer(item: Any) -> str:
         return "x" * 200_000 if item.text == TEXTS[at] else str(item.text)
 
     if options.get("ordered") is False and not echo:
         pytest.skip("such answers cannot be resumed")
-    async with rigged(wire, tmp_path, answer, double={"echo_ids": echo}, retry=RetryPolicy(initial=0.001)) as rig:
+    limits, retry = Limits(response_bytes=100_000), RetryPolicy(initial=0.001)
+    async with rigged(wire, tmp_path, answer, double={"echo_ids": echo}, limits=limits, retry=retry) as rig:
         async with asyncio.timeout(20), rig.model.stream_by_bytes(TEXTS, "text", **options) as stream:
             found = sorted([p async for p in stream], key=lambda p: p.position)
         assert [p.position for p in found if p.error is not None] == [at]
         assert isinstance(found[at].error, PayloadTooLarge)
         assert [p.text for p in found if p.error is None] == [text for n, text in enumerate(TEXTS) if n != at]
-
-
-def _with_limit(limit: int) -> tuple[Any, ...]:
-    from dataclasses import MISSING, fields
-
-    named = [f for f in fields(Transmission) if f.default is not MISSING or f.default_factory is not MISSING]
-    defaults = Transmission.__init__.__defaults__ or ()
-    return tuple(
-        limit if field.name == "message_bytes" else value for field, value in zip(named, defaults, strict=True)
-    )
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -175,4 +161,3 @@ async def test_what_the_server_said_is_in_the_error(wire: Wire, tmp_path: Path) 
         assert caught.value.code == 21400
         assert caught.value.__cause__.code == 21400  # type: ignore[union-attr]
         assert caught.value.received == 3
-        assert status_pb2.SUCCESS != 21400
