@@ -230,7 +230,7 @@ class Client(AsyncContext):
             counts.resumes,
             counts.failures,
             len(connections),
-            sum(connection.ready for connection in connections),
+            sum(connection.connected for connection in connections),
             sum(connection.calls for connection in connections),
             self._calls.channels.waiting,
             self._calls.rate.per_second,
@@ -285,6 +285,7 @@ class Client(AsyncContext):
         other._emit = Emitter(on_event) if on_event is not None else self._emit
         other._catalog = Catalog(other, self._catalog)
         calls = self._calls
+        calls.channels.listen(other._emit)
         other._calls = Session(
             calls.channels,
             retry or calls.policy,

@@ -1,6 +1,7 @@
 """What happens inside, as plain facts: `Client(on_event=callable)` gets each of them synchronously.
 
-Meters, logs and progress bars sit on these. An exception that the callable raises is logged, never propagated.
+Meters and progress bars sit on these. An exception that the callable raises is logged, never propagated.
+The logger "headrace" has a line for each retry and resume (INFO) and for each connection made or lost (DEBUG).
 """
 
 from __future__ import annotations
@@ -48,7 +49,6 @@ class WarmUp:
     delay: float
     code: int
     description: str
-    percent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +97,42 @@ Event = Connected | Disconnected | RetryScheduled | WarmUp | Throttled | Resumed
 OnEvent = Callable[[Event], object]
 
 
-class Emitter:
-    """Hands events to the user's callable; without one, emitting costs a comparison."""
+#: What goes into the log, at which level and in which words; the fields of the event fill them.
+_LINES: dict[type, tuple[int, str]] = {
+    Connected: (logging.DEBUG, "connected to {target} (connection {connection}) in {seconds:.3f} s"),
+    Disconnected: (logging.DEBUG, "disconnected from {target} (connection {connection})"),
+    RetryScheduled: (logging.INFO, "attempt {attempt} failed, trying again in {delay:.3g} s: {reason}"),
+    WarmUp: (logging.INFO, "the model is not ready, asking again in {delay:.3g} s: {description} ({code})"),
+    Resumed: (logging.INFO, "the stream is opened again (resume {resumes}, {unanswered} inputs unanswered): {reason}"),
+    Hedged: (logging.INFO, "no answer for {seconds:.3g} s, a second attempt starts beside the first"),
+}
 
-    __slots__ = ("_callable",)
+
+def log(event: Event) -> None:
+    """Write an event to the logger "headrace": retries and resumes as INFO, connections as DEBUG."""
+    level, line = _LINES.get(type(event), (logging.NOTSET, ""))
+    if line and logger.isEnabledFor(level):
+        fields = {name: getattr(event, name) for name in type(event).__slots__}
+        logger.log(level, "%s", line.format(**fields))
+
+
+class Emitter:
+    """Hands events to the log and to the user's callable; without either, emitting costs little."""
+
+    __slots__ = ("__weakref__", "on_event")
 
     def __init__(self, on_event: OnEvent | None = None) -> None:
-        self._callable = on_event
+        self.on_event = on_event
 
     def __call__(self, event: Event) -> None:
-        if self._callable is None:
+        log(event)
+        self.deliver(event)
+
+    def deliver(self, event: Event) -> None:
+        """Hand an event to the user's callable alone; what that raises is logged."""
+        if self.on_event is None:
             return
         try:
-            self._callable(event)
+            self.on_event(event)
         except Exception:
             logger.exception("on_event raised on %s", type(event).__name__)

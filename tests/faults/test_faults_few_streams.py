@@ -44,13 +44,28 @@ async def test_a_thousand_calls_at_once_do_not_fail(wire: Wire, limits: Limits, 
             assert max(rig.double.attempts.values()) == 1
 
 
-async def test_calls_that_are_refused_go_again_outside_of_the_attempts(tmp_path: Path) -> None:
+async def test_a_limit_that_the_server_announces_is_kept(tmp_path: Path) -> None:
     async with rigged("memory", tmp_path, brief, **_four("memory", "refuse")) as rig:
         found = await asyncio.gather(*(rig.model.predict_by_bytes(f"text {n}", "text") for n in range(300)))
         assert [p.text for p in found] == [f"text {n}" for n in range(300)]
-        assert rig.double.server.refused_streams > 0
+        assert rig.double.server.refused_streams == 0
         assert rig.double.attempts.total() == 300  # the model saw each once
-        assert max(c.most for c in rig.client._calls.channels.connections) <= 8
+
+
+async def test_a_server_that_refused_for_a_while_gets_all_calls_at_once_again(tmp_path: Path) -> None:
+    async with rigged("memory", tmp_path, brief, limits=Limits(connections=1)) as rig:
+        predict = rig.model.predict_by_bytes
+        await predict("first", "text")
+        rig.double.server.fail_next("UNAVAILABLE", unprocessed=True, times=3)
+        await asyncio.gather(*(predict(str(n), "text") for n in range(4)))
+        for n in range(40):
+            await predict(str(n), "text")
+        rig.double.hold()
+        before = len(rig.calls)
+        calls = asyncio.gather(*(predict(str(n), "text") for n in range(8)))
+        await rig.until(lambda: len(rig.calls) == before + 8)
+        rig.double.release()
+        await calls
 
 
 async def test_streams_and_calls_share_few_connections(tmp_path: Path) -> None:

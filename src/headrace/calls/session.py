@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from headrace import events
 from headrace.calls.deadline import Deadline
 from headrace.calls.retry import Attempts
-from headrace.channels.manager import ChannelManager, Connection
+from headrace.channels.connection import Connection
+from headrace.channels.manager import ChannelManager
 from headrace.config import RetryPolicy, Timeouts
-from headrace.errors import ClosedError, DeadlineExceeded, HeadraceError
-from headrace.flow.rate import Budget, Concurrency, Rate
+from headrace.errors import ConnectFailed, DeadlineExceeded, HeadraceError
+from headrace.flow.rate import Budget, Rate
 from headrace.status import Kind, kind_of
 
 
@@ -54,94 +55,144 @@ class Session:
             self.budget.called()
         return Attempts(self.policy, self.budget, self.timeouts.warm_up if warm_up is None else warm_up, self.emit)
 
-    def at_once(self) -> Connection | None:
-        """Take a place on a connection that is ready, where a call has nothing to wait for; else None.
+    def admit_nowait(self) -> Connection | None:
+        """Admit a unary call that has nothing to wait for: no queue, no rate, no connecting; else None.
 
-        Give it back with `Connection.leave`.
+        An admitted call counts among the calls at once and on its connection; `Connection.leave` gives both back.
         """
-        home = self.channels.home()
-        concurrency = home.concurrency
-        if home.waiters or not concurrency.free or self.policy.hedge_after is not None:
+        pool = self.channels.pool()
+        concurrency = pool.concurrency
+        if pool.waiters or not concurrency.free:
             return None
         now = time.monotonic()
-        connection = self.channels.ready(home, now)
+        connection = pool.find(now)
         if connection is None or not self.rate.start(now):
             return None
         concurrency.enter()
         connection.enter(now)
         return connection
 
-    def line(self) -> Concurrency | None:
-        """Where a call has to wait behind others before it has any use for more than its request; else None."""
-        concurrency = self.channels.home().concurrency
-        return None if concurrency.free or self.policy.hedge_after is not None else concurrency
+    async def admit(self, timeout: float | None) -> Connection:
+        """Admit a unary call as `admit_nowait` does, after waiting for what it needs; a cancelled wait took nothing.
 
-    def after_line(self, line: Concurrency) -> Connection | None:
-        """As `at_once`, for a call that has waited in `line`."""
+        Raises:
+            Waited: that took longer than `timeout` seconds.
+            ConnectFailed: there is no connection.
+            ClosedError: the client is closed.
+        """
+        concurrency = self.channels.pool().concurrency
+        until = None if timeout is None else time.monotonic() + timeout
         try:
-            home = self.channels.home()
-        except ClosedError:
-            line.release()  # the next one in line hears of it as well
+            await concurrency.acquire(timeout)
+        except TimeoutError:
+            raise Waited("waiting for its turn") from None
+        try:
+            pool = self.channels.pool()
+            now = time.monotonic()
+            connection = None if pool.waiters else pool.find(now)
+            if connection is not None and self.rate.start(now):
+                connection.enter(now)
+                return connection
+            await self.wait_for_rate(_remaining(until))
+            return await self._connection(_remaining(until))
+        except BaseException:
+            concurrency.release()
             raise
-        now = time.monotonic()
-        connection = None if home.waiters else self.channels.ready(home, now)
-        if connection is None or not self.rate.start(now):
-            return None
-        connection.enter(now)
-        return connection
 
-    async def turn(self) -> None:
-        """Wait until the client's rate lets another call start."""
+    async def wait_for_rate(self, timeout: float | None = None) -> None:
+        """Wait until the client's rate lets another call start.
+
+        Raises:
+            Waited: that took longer than `timeout` seconds.
+        """
+        until = None if timeout is None else time.monotonic() + timeout
         ticket = self.rate.take()
         wait = self.rate.wait(ticket)
         if wait > 0:
             self.emit(events.Throttled(wait))
         try:
             while wait > 0:
+                remaining = _remaining(until)
+                if remaining is not None and remaining < wait:
+                    await asyncio.sleep(remaining)
+                    raise Waited("waiting for its turn")
                 await asyncio.sleep(wait)
                 wait = self.rate.wait(ticket)
-        except asyncio.CancelledError:
+        except BaseException:
             self.rate.give_back(ticket)
             raise
 
-    async def place(self, timeout: float | None) -> Connection:
-        """Wait for a turn, as long as the rate asks for, then for a place on a connection, at most `timeout` seconds.
+    async def acquire(self, timeout: float | None = None, call: CallState | None = None) -> Connection:
+        """Take a place on a connection for a stream, after waiting for the rate; `Connection.release` gives it back.
+
+        Args:
+            timeout: seconds that connections may be full or be made; waiting for the rate is not bounded.
+            call: what is to say what the stream waits for.
 
         Raises:
             DeadlineExceeded: every connection was full for so long.
+            ConnectFailed: there is no connection.
+            ClosedError: the client is closed.
         """
-        await self.turn()
+        await self.wait_for_rate()
+        if call is not None:
+            call.doing = self._waiting_for()
         try:
-            async with asyncio.timeout(timeout):
-                return await self.channels.acquire()
-        except TimeoutError:
-            raise DeadlineExceeded(
-                f"{self.channels.target}: no place on {len(self.channels.connections)} connections for {timeout:g} s "
-                "(Limits.connections, Limits.streams_per_connection)",
-                target=str(self.channels.target),
-            ) from None
+            return await self._connection(timeout)
+        except Waited:
+            pass
+        if not self.channels.pool().connected:
+            raise ConnectFailed(f"{self.channels.target}: no connection within {timeout:g} s", target=self._target)
+        connections = len(self.channels.pool().connections)
+        which = f"all {connections} connections were" if connections > 1 else "the only connection was"
+        raise DeadlineExceeded(
+            f"{self._target}: {which} at {'their' if connections > 1 else 'its'} stream limit for {timeout:g} s "
+            "(Limits.connections, Limits.streams_per_connection)",
+            target=self._target,
+        )
+
+    async def _connection(self, timeout: float | None) -> Connection:
+        doing = self._waiting_for()
+        try:
+            return await self.channels.acquire(timeout)
+        except TimeoutError as error:
+            if isinstance(error, HeadraceError):
+                raise
+            raise Waited(doing) from None
+
+    def _waiting_for(self) -> str:
+        return "waiting for a connection with room" if self.channels.pool().connected else "connecting"
+
+    @property
+    def _target(self) -> str:
+        return str(self.channels.target)
 
     def succeeded(self) -> None:
         """Note that the server let a call through."""
-        self.channels.home().concurrency.succeeded()
+        self.channels.pool().concurrency.succeeded()
 
     def failed(self, error: HeadraceError) -> None:
         """Note a failed attempt: throttles lower the rate and the number of calls at once."""
         if kind_of(error) is Kind.THROTTLE:
             self.rate.throttled()
-            self.channels.home().concurrency.throttled()
+            self.channels.pool().concurrency.throttled()
+
+
+class Waited(TimeoutError):
+    """A call's time was over before it was admitted; `doing` says what it was waiting for."""
+
+    def __init__(self, doing: str) -> None:
+        super().__init__(doing)
+        self.doing = doing
 
 
 @dataclass(slots=True)
-class Phase:
+class CallState:
     """What a call is doing and what went wrong before, so that a timeout can say so."""
 
     doing: str = "waiting for its turn"
     last: BaseException | None = None
-    failed: HeadraceError | None = None  # of an attempt that was made already, to be dealt with
-    placed: bool = False  # it has its place among the calls at once already
     attempt: int = 1
-    since: float = field(default_factory=time.monotonic)
 
     def deadline_exceeded(self, what: str, deadline: Deadline, target: object) -> DeadlineExceeded:
         """Make the error of a total deadline."""
@@ -153,3 +204,7 @@ class Phase:
         )
         error.__cause__ = self.last
         return error
+
+
+def _remaining(until: float | None) -> float | None:
+    return None if until is None else max(0.0, until - time.monotonic())

@@ -34,7 +34,7 @@ class Rate:
     UNLIMITED = 10_000.0  # calls a second that are as good as any number
 
     def __init__(self, per_second: float | None, clock: Clock = time.monotonic) -> None:
-        self._most = per_second
+        self._max = per_second
         self._now: float | None = per_second
         self._clock = clock
         self._when = clock()
@@ -116,7 +116,7 @@ class Rate:
             following += 1
         if self._due >= self._issued:
             self._due = self._issued  # nobody waits: unused time is not saved up, and nothing is known of the limit
-        elif self._now != self._most and now - self._cut >= self.EPISODE:
+        elif self._now != self._max and now - self._cut >= self.EPISODE:
             self._grow(seconds)
 
     def _grow(self, seconds: float) -> None:
@@ -124,8 +124,8 @@ class Rate:
         near = self._ceiling * 0.95 <= self._now < self._ceiling * 1.1
         grown = self._now * (self.SLOW if near else self.FAST) ** seconds
         self._now = min(grown, self._ceiling * 0.95) if self._now < self._ceiling * 0.95 else grown
-        if self._most is not None:
-            self._now = min(self._now, self._most)
+        if self._max is not None:
+            self._now = min(self._now, self._max)
         elif self._now > min(10 * self._ceiling, self.UNLIMITED):
             self._now = None  # the server throttles no more
 
@@ -142,11 +142,11 @@ class Concurrency:
     Belongs to one event loop. Waiting calls are admitted first come, first served.
     """
 
-    __slots__ = ("_clock", "_cut", "_limit", "_most", "_running", "_waiters")
+    __slots__ = ("_clock", "_cut", "_limit", "_max_calls", "_running", "_waiters")
 
-    def __init__(self, most: int, clock: Clock = time.monotonic) -> None:
-        self._most = most
-        self._limit = float(most)
+    def __init__(self, max_calls: int, clock: Clock = time.monotonic) -> None:
+        self._max_calls = max_calls
+        self._limit = float(max_calls)
         self._running = 0
         self._cut = -1.0
         self._clock = clock
@@ -154,7 +154,7 @@ class Concurrency:
 
     @property
     def limit(self) -> int:
-        """Most calls at once now."""
+        """How many calls may run at once now."""
         return int(self._limit)
 
     @property
@@ -208,17 +208,17 @@ class Concurrency:
             self._admit()
 
     def leave(self, succeeded: bool) -> None:
-        """Give the place back, and note how it went."""
+        """Give the place back. Only a success lets the limit grow: not a failure, and not a call that was cancelled."""
         self._running -= 1
-        if succeeded and self._limit < self._most:
+        if succeeded and self._limit < self._max_calls:
             self.succeeded()
         if self._waiters:
             self._admit()
 
     def succeeded(self) -> None:
         """Note a success: one more place after as many successes as there are places."""
-        if self._limit < self._most:
-            self._limit = min(float(self._most), self._limit + 1.0 / self._limit)
+        if self._limit < self._max_calls:
+            self._limit = min(float(self._max_calls), self._limit + 1.0 / self._limit)
             self._admit()
 
     def throttled(self) -> None:
@@ -245,37 +245,37 @@ class Budget:
     """A token bucket that bounds how many retries a client adds to a server in trouble.
 
     Args:
-        most: tokens when full; None: any number of retries.
+        limit: tokens when full; None: any number of retries.
         ratio: tokens that each new call puts in.
         per_second: tokens that time puts in.
     """
 
-    __slots__ = ("_clock", "_most", "_per_second", "_ratio", "_tokens", "_when")
+    __slots__ = ("_clock", "_limit", "_per_second", "_ratio", "_tokens", "_when")
 
-    def __init__(self, most: float | None, ratio: float, per_second: float, clock: Clock = time.monotonic) -> None:
-        self._most = most
+    def __init__(self, limit: float | None, ratio: float, per_second: float, clock: Clock = time.monotonic) -> None:
+        self._limit = limit
         self._ratio = ratio
         self._per_second = per_second
         self._clock = clock
-        self._tokens = most or 0.0
+        self._tokens = limit or 0.0
         self._when = clock()
 
     @property
     def tokens(self) -> float:
         """Retries that could be made now; inf where there is no budget."""
-        return self._tokens if self._most is not None else math.inf
+        return self._tokens if self._limit is not None else math.inf
 
     def called(self, count: int = 1) -> None:
         """Note new calls."""
-        if self._most is not None and self._tokens < self._most:
-            self._tokens = min(self._most, self._tokens + self._ratio * count)
+        if self._limit is not None and self._tokens < self._limit:
+            self._tokens = min(self._limit, self._tokens + self._ratio * count)
 
     def spend(self) -> bool:
         """Take the token of one retry; False when there is none."""
-        if self._most is None:
+        if self._limit is None:
             return True
         now = self._clock()
-        self._tokens = min(self._most, self._tokens + (now - self._when) * self._per_second)
+        self._tokens = min(self._limit, self._tokens + (now - self._when) * self._per_second)
         self._when = now
         if self._tokens < 1.0:
             return False

@@ -8,7 +8,7 @@ import pytest
 
 from headrace import events
 from headrace.calls.deadline import Deadline
-from headrace.calls.session import Phase, Session
+from headrace.calls.session import CallState, Session
 from headrace.channels.manager import ChannelManager
 from headrace.config import Limits, RetryPolicy, Timeouts, Transmission
 from headrace.errors import ClosedError, DeadlineExceeded, PredictionFailed, Throttled
@@ -35,7 +35,9 @@ async def test_turns_come_at_the_rate_and_waiting_is_told_once() -> None:
     session = session_of(50.0, got)
     loop = asyncio.get_running_loop()
     start = loop.time()
-    await asyncio.gather(*(session.turn() for _ in range(4)))  # one after another, a late one spares the next its wait
+    await asyncio.gather(
+        *(session.wait_for_rate() for _ in range(4))
+    )  # one after another, a late one spares the next its wait
     assert 0.055 < loop.time() - start < 5.0
     assert [type(event) for event in got] == [events.Throttled] * 3
     await session.channels.close(0)
@@ -43,31 +45,31 @@ async def test_turns_come_at_the_rate_and_waiting_is_told_once() -> None:
 
 async def test_a_turn_that_is_cancelled_is_the_next_ones() -> None:
     session = session_of(2.0)
-    await session.turn()
-    waiting = [asyncio.create_task(session.turn()) for _ in range(20)]
+    await session.wait_for_rate()
+    waiting = [asyncio.create_task(session.wait_for_rate()) for _ in range(20)]
     await asyncio.sleep(0)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    await asyncio.wait_for(session.turn(), 2)
+    await asyncio.wait_for(session.wait_for_rate(), 2)
     await session.channels.close(0)
 
 
 async def test_a_place_is_waited_for_only_so_long() -> None:
     session = session_of(connections=1)
-    connection = await session.place(5.0)
-    with pytest.raises(DeadlineExceeded, match=r"no place on 1 connections for 0\.02 s \(Limits\.connections"):
-        await session.place(0.02)
+    connection = await session.acquire(5.0)
+    with pytest.raises(DeadlineExceeded, match=r"the only connection was at its stream limit for 0\.02 s \(Limits"):
+        await session.acquire(0.02)
     connection.release()
-    assert await session.place(0.02) is connection
+    assert await session.acquire(0.02) is connection
     await session.channels.close(0)
     with pytest.raises(ClosedError):
-        await session.place(0.02)
+        await session.acquire(0.02)
 
 
 async def test_a_throttle_lowers_rate_and_calls_at_once_and_nothing_else_does() -> None:
     session = session_of(100.0)
-    concurrency = session.channels.home().concurrency
+    concurrency = session.channels.pool().concurrency
     before = concurrency.limit
     session.failed(server_error(10030))
     assert (session.rate.per_second, concurrency.limit) == (100.0, before)
@@ -101,8 +103,8 @@ async def test_it_does_not_show_the_credential() -> None:
 
 def test_a_timeout_says_what_was_going_on() -> None:
     failure = PredictionFailed("busy")
-    error = Phase("connecting", failure, attempt=3).deadline_exceeded("input a", Deadline.after(2.5), TARGET)
+    error = CallState("connecting", failure, attempt=3).deadline_exceeded("input a", Deadline.after(2.5), TARGET)
     assert str(error) == "input a took longer than 2.5 s (connecting, attempt 3); the last failure was: busy"
     assert (error.attempt, error.target, error.__cause__) == (3, "http://localhost:1", failure)
-    quiet = Phase().deadline_exceeded("x", Deadline.after(1.0), TARGET)
+    quiet = CallState().deadline_exceeded("x", Deadline.after(1.0), TARGET)
     assert str(quiet) == "x took longer than 1 s (waiting for its turn, attempt 1)"

@@ -15,8 +15,8 @@ from headrace.calls.base import LAST_MOMENT, StreamWork
 from headrace.calls.duplex.settings import DuplexOptions
 from headrace.calls.feeder import Convert, Pulled, Template
 from headrace.calls.session import Session
-from headrace.channels.manager import Connection
-from headrace.errors import ConnectFailed, TransportError
+from headrace.channels.connection import Connection
+from headrace.errors import TransportError
 from headrace.flow.pipe import Pipe
 from headrace.sources.iterables import Source
 from headrace.transport.base import Call
@@ -88,11 +88,10 @@ class DuplexWork(StreamWork):
         session, timeout = self._session, self.options.timeout
         if self._head is None:
             self._head = await self._template()
-        connection = await session.place(None if timeout == math.inf else timeout)
+        connection = await session.acquire(None if timeout == math.inf else timeout)
         call: Call | None = None
         pump: asyncio.Task[None] | None = None
         try:
-            await connection.connect()
             self._connected(connection)
             session.counts.attempts += 1
             call = self._call = connection.transport.open(codec.STREAM, (*session.metadata, *self.options.metadata))
@@ -100,8 +99,7 @@ class DuplexWork(StreamWork):
             pump.add_done_callback(self._pumped)
             await self._read(call, connection)
         except TransportError as error:
-            if error.unprocessed and not isinstance(error, ConnectFailed):
-                connection.refused()
+            connection.failed(error)
             raise
         finally:
             self._call = None

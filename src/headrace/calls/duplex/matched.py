@@ -27,7 +27,7 @@ from headrace.calls.feeder import Convert, Pulled, Template
 from headrace.calls.retry import RETRIED, Attempts
 from headrace.calls.session import Session
 from headrace.calls.signal import Signal
-from headrace.channels.manager import Connection
+from headrace.channels.connection import Connection
 from headrace.errors import ConnectionLost, DeadlineExceeded, HeadraceError, ServerError, TransportError
 from headrace.flow.window import Gate
 from headrace.results import Prediction
@@ -301,7 +301,7 @@ class Duplex(DuplexWork):
             await self._work.wait()
 
     def _connected(self, connection: Connection) -> None:
-        self._reached = self._reached or connection.transport.healthy
+        self._reached = True
 
     async def _read(self, call: Call, connection: Connection) -> None:
         while (raw := await call.read()) is not None:

@@ -16,7 +16,7 @@ from headrace.calls.duplex.settings import DuplexOptions
 from headrace.calls.feeder import Convert, Template
 from headrace.calls.responses import id_of
 from headrace.calls.session import Session
-from headrace.channels.manager import Connection
+from headrace.channels.connection import Connection
 from headrace.errors import (
     ClosedError,
     DeadlineExceeded,

@@ -14,11 +14,10 @@ from headrace import codec
 from headrace.calls import responses
 from headrace.calls.deadline import Deadline
 from headrace.calls.generate.readahead import ReadAhead
-from headrace.calls.session import Phase, Session
-from headrace.channels.manager import Connection
+from headrace.calls.session import CallState, Session
+from headrace.channels.connection import Connection
 from headrace.errors import (
     ClosedError,
-    ConnectFailed,
     ConnectionLost,
     DeadlineExceeded,
     HeadraceError,
@@ -136,7 +135,7 @@ class Reader:
 
     async def _first_answer(self) -> bool:
         deadline = Deadline.after(self._first)
-        phase = Phase()
+        phase = CallState()
         try:
             async with asyncio.timeout(deadline.or_none) as scope:
                 return await self._open_until_first(deadline, phase, scope)
@@ -147,7 +146,7 @@ class Reader:
                 "the first answer of the stream", deadline, self._session.channels.target
             ) from phase.last
 
-    async def _open_until_first(self, deadline: Deadline, phase: Phase, scope: asyncio.Timeout) -> bool:
+    async def _open_until_first(self, deadline: Deadline, phase: CallState, scope: asyncio.Timeout) -> bool:
         attempts = self._session.attempts(warm_up=self._warm_up)
         phase.doing = "preparing the input"
         parts, self._input_id = await self._prepare()
@@ -172,15 +171,12 @@ class Reader:
             phase.doing = f"waiting {delay:.3g} s to try again"
             await asyncio.sleep(delay)
 
-    async def _open(self, parts: Sequence[Buffer], phase: Phase) -> bool:
+    async def _open(self, parts: Sequence[Buffer], phase: CallState) -> bool:
         """Open the call and read up to the first answer; False where it ends without any."""
         session = self._session
         phase.doing = "waiting for its turn"
-        await session.turn()
-        connection = await session.channels.acquire()
+        connection = await session.acquire(call=phase)
         try:
-            phase.doing = "connecting"
-            await connection.connect()
             phase.doing = "waiting for the first answer"
             session.counts.attempts += 1
             call = connection.transport.open(codec.GENERATE, (*session.metadata, *self._metadata), first=parts)
@@ -194,8 +190,7 @@ class Reader:
                 if self._take_in(raw):
                     return True
         except TransportError as error:
-            if error.unprocessed and not isinstance(error, ConnectFailed):
-                connection.refused()
+            connection.failed(error)
             raise
         return False
 

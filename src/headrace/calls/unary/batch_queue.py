@@ -18,7 +18,7 @@ from headrace import events
 from headrace.calls.batching import Packing, Room
 from headrace.calls.deadline import Deadline
 from headrace.calls.retry import Attempts
-from headrace.calls.session import Counts, Phase, Session
+from headrace.calls.session import CallState, Counts, Session
 from headrace.calls.unary.lists import predict_many, predict_one
 from headrace.config import Limits
 from headrace.errors import ClosedError, HeadraceError, ServerError
@@ -341,7 +341,7 @@ class BatchQueue:
             if call.deadline.at > now:
                 first = min(first, call.deadline.at)
                 continue
-            phase = Phase("waiting for its turn" if call.request is None else "waiting for the answer")
+            phase = CallState("waiting for its turn" if call.request is None else "waiting for the answer")
             target = self._session.channels.target
             self._finish(call, phase.deadline_exceeded(f"input {call.item.id}", call.deadline, target))
             self._cancel_if_unwanted(call.request)

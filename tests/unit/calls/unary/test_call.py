@@ -213,7 +213,7 @@ async def test_a_refused_stream_makes_its_connection_take_fewer(connect: Connect
     await double.received(6)  # it came through on its second try
     double.release()
     await asyncio.gather(*tasks, sixth)
-    assert min(connection.most for connection in model.client._calls.channels.connections) == 5
+    assert min(connection.limit for connection in model.client._calls.channels.connections) == 5
 
 
 async def test_calls_that_gave_up_hold_nobody_up(connect: Connect) -> None:

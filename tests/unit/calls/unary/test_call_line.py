@@ -66,8 +66,7 @@ async def started(rig: Rig, slow: Slow, number: int) -> None:
 
 def line(rig: Rig) -> tuple[int, int]:
     """Tell how many calls run and how many wait."""
-    concurrency = rig.client._session.channels.home().concurrency
-    return concurrency.running, concurrency.waiting
+    return rig.client.stats.running, rig.client.stats.waiting
 
 
 def scopes() -> int:
@@ -150,7 +149,7 @@ async def test_a_cancelled_call_leaves_the_line(rig: Rig, slow: Slow) -> None:
 
 
 async def test_a_cancel_together_with_the_turn_hands_it_on(rig: Rig, slow: Slow) -> None:
-    concurrency = rig.client._session.channels.home().concurrency
+    concurrency = rig.client._session.channels.pool().concurrency
     tasks = submit(rig, 4)
     await started(rig, slow, 2)
     concurrency.release()  # wakes the third
