@@ -160,16 +160,18 @@ async def lines(descriptor: int, *, ahead: int = 64) -> AsyncIterator[str | None
             return
 
 
-def lines_of_file(path: str) -> Iterator[str | None]:
-    """Read the lines of a list file, blank ones left out; one that is too long is None."""
+def lines_of_file(path: str) -> Iterator[tuple[int, str | None]]:
+    """Read the lines of a list file with their numbers from 0, blank ones left out; one that is too long is None."""
     splitter = LineSplitter()
+    number = 0
     with open(path, "rb") as file:
         chunk = b"\n"
         while chunk:
             chunk = file.read(_CHUNK_BYTES)
             for line in splitter.feed(chunk) if chunk else splitter.end():
                 if line is None or line.strip():
-                    yield _text(line)
+                    yield number, _text(line)
+                number += 1
 
 
 def _text(line: bytes | None) -> str | None:

@@ -107,7 +107,7 @@ def _chain(plain: list[Given], expanded: Iterator[Given], lists: Iterable[str], 
     yield from plain
     yield from expanded
     for path in lists:
-        for n, line in enumerate(feed.lines_of_file(path)):
+        for n, line in feed.lines_of_file(path):
             yield feed.from_line(line, kind, n)
 
 
