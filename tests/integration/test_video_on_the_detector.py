@@ -14,14 +14,15 @@ from PIL import Image
 
 from headrace import Client, Region
 from headrace.model import Model
+from headrace.results.views import PixelBox
 from headrace.sinks import JsonlSink, VideoSink, WebVttSink
 from headrace.sources import video
 from tests.support import clips
 
 pytestmark = pytest.mark.models
 
-#: The cup's box in the picture, when the photo's left edge is at 0: left, top, right, bottom, in pixels.
-CUP = (75, 113, 212, 255)
+#: The cup's box in the picture, when the photo's left edge is at 0, in pixels.
+CUP = PixelBox(top=113, left=75, bottom=255, right=212)
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +37,15 @@ async def model() -> AsyncIterator[Model]:
 
 
 def overlap(region: Region, left: int) -> float:
-    a = region.pixels(*clips.SIZE)
-    b = (CUP[0] + left, CUP[1], CUP[2] + left, CUP[3])
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    box = region.pixels(*clips.SIZE)
+    cup = CUP._replace(left=CUP.left + left, right=CUP.right + left)
+    width, height = (
+        min(box.right, cup.right) - max(box.left, cup.left),
+        min(box.bottom, cup.bottom) - max(box.top, cup.top),
+    )
     if width <= 0 or height <= 0:
         return 0.0
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    areas = [(one.right - one.left) * (one.bottom - one.top) for one in (box, cup)]
     return width * height / (sum(areas) - width * height)
 
 
