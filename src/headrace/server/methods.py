@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from google.protobuf.struct_pb2 import Struct
 
 from headrace.errors import HeadraceError
-from headrace.server import signatures
+from headrace.server import signatures, typed_values
 from headrace.server.envelope import INVALID_REQUEST, PREDICTION_FAILED
 from headrace.server.model import Answer, Card, Item, ModelError, to_answer
 from headrace.server.params import plain_struct
@@ -265,8 +265,8 @@ class TypedMethod:
         data = pb.Data()
         into = data.parts.add(id="return", data=pb.Data()).data if typed else data  # "" and 0 are data, too
         try:
-            encode_value(into, field, value)
-        except (TypeError, ValueError, KeyError, HeadraceError) as error:
+            encode_value(into, field, typed_values.plain(value, field))
+        except (TypeError, ValueError, KeyError, AttributeError, HeadraceError) as error:
             raise ModelError(PREDICTION_FAILED, f"{self.name} gave back what it does not declare: {error}") from error
         if not typed and field.type == pb.ModelTypeField.STR:
             data.text.raw = data.string_value
@@ -296,25 +296,15 @@ class TypedMethod:
         part = next((part.data for part in item.data.parts if part.id == field.name), None)
         try:
             if part is not None:
-                return self._cast(field, _finite(field.name, decode_value(part, field)))
+                return typed_values.read(part, field, self._annotations[field.name], field.name)
             if field.name in item.params and not item.method:
                 return _of_param(field, item.params[field.name])
         except (TypeError, ValueError, HeadraceError) as error:
             raise ModelError(INVALID_REQUEST, f"{self.name}: argument {field.name}: {error}") from error
         first = next((f for f in self.signature.input_fields if f.type == field.type), field)
         if not item.data.parts and field.type in _OLD_FORM and first.name == field.name:
-            return self._cast(field, getattr(item, _OLD_FORM[field.type]))
+            return typed_values.opened(getattr(item, _OLD_FORM[field.type]), self._annotations[field.name])
         return None
-
-    def _cast(self, field: pb.ModelTypeField, value: Any) -> Any:
-        """Open a picture where the method asks for one instead of an encoded file."""
-        if field.type == pb.ModelTypeField.IMAGE and value is not None:
-            wanted = self._annotations[field.name]
-            if "PIL" in repr(wanted):
-                from headrace.server.models import _images
-
-                return _images.decode(value)
-        return value
 
 
 def _heavy(fields: Iterable[pb.ModelTypeField]) -> bool:

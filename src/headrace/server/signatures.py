@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import collections.abc
+import dataclasses
 import inspect
 import json
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import NoneType, UnionType
 from typing import Any, Literal
 
 from headrace.server import types
 from headrace.server.model import Card
+from headrace.server.typed_values import is_picture, named_fields, unaliased, without_none
 from headrace.v2 import resources_pb2 as pb
 
 Shape = Literal["predict", "generate", "stream"]
@@ -22,6 +23,8 @@ METHOD_TYPES: Mapping[Shape, pb.RunnerMethodType] = {
     "generate": pb.UNARY_STREAMING,
     "stream": pb.STREAMING_STREAMING,
 }
+MAX_DEPTH = 8  # types within types
+
 _Field = pb.ModelTypeField
 _TYPES: Mapping[Any, pb.ModelTypeField.DataType] = {
     str: _Field.STR,
@@ -138,20 +141,8 @@ def argument_name(card: Card, kind: str) -> str:
     return "prompt" if kind == "text" and (card.task.startswith("text-to-") or "multimodal" in card.task) else kind
 
 
-def _unaliased(annotation: Any) -> Any:
-    """Give what a `type` alias stands for (of Python 3.12; numpy's NDArray is one in newer versions)."""
-    while True:
-        origin = typing.get_origin(annotation)
-        if hasattr(origin, "__value__"):
-            annotation = origin.__value__[typing.get_args(annotation)]
-        elif hasattr(annotation, "__value__"):
-            annotation = annotation.__value__
-        else:
-            return annotation
-
-
 def _unwrapped(annotation: Any) -> tuple[Any, bool]:
-    annotation = _unaliased(annotation)
+    annotation = unaliased(annotation)
     if typing.get_origin(annotation) in _STREAMS:
         return typing.get_args(annotation)[0], True
     return annotation, False
@@ -163,32 +154,41 @@ def _field(fields: Any, name: str, annotation: Any, where: str) -> pb.ModelTypeF
     return field
 
 
-def _fill(field: pb.ModelTypeField, annotation: Any, where: str) -> None:
-    annotation = _unaliased(annotation)
+def _fill(field: pb.ModelTypeField, annotation: Any, where: str, depth: int = 0) -> None:
+    annotation = without_none(annotation)
     arguments = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
-    if origin in (typing.Union, UnionType):  # X | None: an argument that may be left out
-        inner = [one for one in arguments if one is not NoneType]
-        if len(inner) == 1:
-            _fill(field, inner[0], where)
-            return
+    if depth > MAX_DEPTH:
+        raise SignatureError(f"{where} has a type that holds itself, or is more than {MAX_DEPTH} types deep")
     if _is_array(annotation):
         field.type = _Field.NDARRAY
-    elif _is_picture(annotation):
+    elif is_picture(annotation):
         field.type = _Field.IMAGE
     elif origin is list and arguments:
         field.type = _Field.LIST
-        _field(field.type_args, f"{field.name}_item", arguments[0], where)
+        _fill(field.type_args.add(name=f"{field.name}_item"), arguments[0], where, depth + 1)
     elif origin is tuple and arguments and Ellipsis not in arguments:
         field.type = _Field.TUPLE
         for one in arguments:
-            _field(field.type_args, f"{field.name}_item", one, where)
+            _fill(field.type_args.add(name=f"{field.name}_item"), one, where, depth + 1)
     elif origin is dict:
         field.type = _Field.JSON_DATA
     elif annotation in _TYPES:
         field.type = _TYPES[annotation]
+    elif (named := _named_fields(annotation, where)) is not None:
+        field.type = _Field.NAMED_FIELDS
+        for name, (one, required) in named.items():
+            inner = field.type_args.add(name=name, required=required)
+            _fill(inner, one, f"{where}, field {name}", depth + 1)
     else:
         raise SignatureError(f"{where} has the type {annotation!r}, which calls cannot carry")
+
+
+def _named_fields(annotation: Any, where: str) -> dict[str, tuple[Any, bool]] | None:
+    try:
+        return named_fields(annotation)
+    except Exception as error:
+        raise SignatureError(f"{where}: the annotations of {annotation!r} cannot be read: {error}") from error
 
 
 def _is_array(annotation: Any) -> bool:
@@ -196,14 +196,10 @@ def _is_array(annotation: Any) -> bool:
     return getattr(cls, "__module__", "") == "numpy" and getattr(cls, "__name__", "") == "ndarray"
 
 
-def _is_picture(annotation: Any) -> bool:
-    return getattr(annotation, "__module__", "") == "PIL.Image" and getattr(annotation, "__name__", "") == "Image"
-
-
 def _default(value: Any) -> str:
     if isinstance(value, str):
         return value
     try:
-        return json.dumps(value)
+        return json.dumps(dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value)  # type: ignore[arg-type]
     except TypeError:
         return str(value)

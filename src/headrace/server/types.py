@@ -1,7 +1,8 @@
 """Types for the arguments and results of models with typed methods, besides Python's own.
 
 Understood in annotations: str, bytes, int, float, bool, dict and list (JSON), `list[X]`, `tuple[X, Y]`, numpy arrays,
-PIL pictures, the types here, and `Iterator[X]` / `AsyncIterator[X]` for a stream of values.
+PIL pictures, the types here, dataclasses and TypedDicts of all these (clients give and get dicts), and `Iterator[X]` /
+`AsyncIterator[X]` for a stream of values.
 """
 
 from __future__ import annotations
