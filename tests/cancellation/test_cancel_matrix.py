@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ async def stream(model: Model) -> None:
 
 
 async def stream_of_a_generator(model: Model) -> None:
-    async with model.stream_by_bytes((f"text {n}" for n in range(100)), "text", ordered=False) as stream:
+    async with model.stream_by_bytes((f"text {n}" for n in itertools.count()), "text", ordered=False) as stream:
         async for _ in stream:
             pass
 

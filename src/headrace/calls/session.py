@@ -168,14 +168,16 @@ class Session:
         return str(self.channels.target)
 
     def succeeded(self) -> None:
-        """Note that the server let a call through."""
-        self.channels.pool().concurrency.succeeded()
+        """Note that the server let a call through; a closed client has nothing to note it for."""
+        if not self.channels.closed:
+            self.channels.pool().concurrency.succeeded()
 
     def failed(self, error: HeadraceError) -> None:
         """Note a failed attempt: throttles lower the rate and the number of calls at once."""
         if kind_of(error) is Kind.THROTTLE:
             self.rate.throttled()
-            self.channels.pool().concurrency.throttled()
+            if not self.channels.closed:
+                self.channels.pool().concurrency.throttled()
 
 
 class Waited(TimeoutError):

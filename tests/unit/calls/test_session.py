@@ -108,3 +108,11 @@ def test_a_timeout_says_what_was_going_on() -> None:
     assert (error.attempt, error.target, error.__cause__) == (3, "http://localhost:1", failure)
     quiet = CallState().deadline_exceeded("x", Deadline.after(1.0), TARGET)
     assert str(quiet) == "x took longer than 1 s (waiting for its turn, attempt 1)"
+
+
+async def test_a_closed_client_takes_note_of_what_still_arrives() -> None:
+    """Answers and failures of its last calls come after the close has begun, and must reach whoever waits for them."""
+    session = session_of()
+    await session.channels.close(0)
+    session.succeeded()
+    session.failed(server_error(11005))

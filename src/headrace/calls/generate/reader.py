@@ -113,6 +113,8 @@ class Reader:
         """Open the call, wait for its first answer, and leave the rest to callbacks."""
         try:
             answered = await self._first_answer()
+            if answered:
+                self._session.succeeded()
         except asyncio.CancelledError:
             self._close()
             ahead.end(ClosedError("the stream is closed"))
@@ -122,7 +124,6 @@ class Reader:
             ahead.end(self._failure(error))
             return
         if answered:
-            self._session.succeeded()
             ahead.run(self._read_rest(ahead))
         else:
             self._close()
