@@ -8,7 +8,7 @@ import math
 import os
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from headrace import encoding, media, pictures
 from headrace.errors import InputError
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: A path, an encoded picture as bytes, a PIL picture, or an array of shape (height, width[, 3 or 4]), uint8.
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Any"
 _MASK_OPACITY = 0.45
+_BACKGROUND = "background"
+_SAME_SHARE = 0.005  # how near a value is to the mask's share of the picture when it is one
 _CELLS = 32  # of the grid in which a mask's middle is looked for, each way
 
 
@@ -77,6 +79,9 @@ def draw(image: Picture, boxes: Iterable[Boxed], *, max_pixels: int = MAX_PIXELS
 def draw_boxes(picture: Image.Image, boxes: Iterable[Boxed]) -> Image.Image:
     """Give a copy of a picture (RGB) with each region labelled "name 87%": its mask laid over it, or its box drawn.
 
+    A value that is the mask's share of the picture, as those of segmenters are, is labelled as one: "name, 55% of the
+    picture". A region named "background" is left as it is where other regions have masks, too.
+
     Line width and letters follow the picture's size; a name always has the same colour. Boxes are drawn from the
     least score to the greatest, so that the surest stands on top. Corners outside of the picture are cut off.
 
@@ -93,12 +98,15 @@ def draw_boxes(picture: Image.Image, boxes: Iterable[Boxed]) -> Image.Image:
     shorter = min(drawn.size)
     thick = max(2, round(shorter / 200))
     font = ImageFont.load_default(size=max(11, round(shorter / 30)))
-    anchors = [
+    masked = [box for box in boxes if getattr(box, "mask", None)]
+    if len(masked) > 1:
+        boxes = [box for box in boxes if box not in masked or box.name.casefold() != _BACKGROUND]
+    laid = [
         _lay_mask(drawn, mask, colour_of(box.name)) if (mask := getattr(box, "mask", None)) else None for box in boxes
     ]
     pen = ImageDraw.Draw(drawn, "RGBA")
-    for box, anchor in zip(boxes, anchors, strict=True):
-        _draw_box(pen, drawn.size, box, anchor, thick, font)
+    for box, mask in zip(boxes, laid, strict=True):
+        _draw_box(pen, drawn.size, box, mask, thick, font)
     return drawn
 
 
@@ -144,8 +152,16 @@ def colour_of(name: str) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _lay_mask(drawn: Image.Image, mask: bytes, colour: Colour) -> tuple[float, float]:
-    """Tint what a mask covers (it is for the whole picture, whatever its size) and give its middle as fractions."""
+class _Laid(NamedTuple):
+    """A mask that lies on the picture: its middle (fractions of the picture), and its share of the picture."""
+
+    x: float
+    y: float
+    share: float
+
+
+def _lay_mask(drawn: Image.Image, mask: bytes, colour: Colour) -> _Laid:
+    """Tint what a mask covers; it is for the whole picture, whatever its size."""
     filters = media.require("PIL.ImageFilter", "drawings")
     inside = media.decode_mask(mask)
     drawn.paste(colour, mask=inside.resize(drawn.size).point([round(v * _MASK_OPACITY) for v in range(256)]))
@@ -154,26 +170,30 @@ def _lay_mask(drawn: Image.Image, mask: bytes, colour: Colour) -> tuple[float, f
     widest = [divmod(n, _CELLS) for n, value in enumerate(cells) if value == most]  # far from its edges
     middle = [sum(place) / len(widest) for place in zip(*widest, strict=True)]
     row, column = min(widest, key=lambda place: math.dist(place, middle))
-    return (column + 0.5) / _CELLS, (row + 0.5) / _CELLS
+    share = sum(value * pixels for value, pixels in enumerate(inside.histogram())) / (
+        255 * inside.width * inside.height
+    )
+    return _Laid((column + 0.5) / _CELLS, (row + 0.5) / _CELLS, share)
 
 
 def _draw_box(
     pen: ImageDraw.ImageDraw,
     size: tuple[int, int],
     box: Boxed,
-    anchor: tuple[float, float] | None,
+    mask: _Laid | None,
     thick: int,
     font: Font,
 ) -> None:
-    """Outline a box and label it at its upper left corner, or only label a mask at its anchor."""
+    """Outline a box and label it at its upper left corner, or only label a mask in its middle."""
     width, height = size
     colour = colour_of(box.name)
-    label = f"{_printable(box.name)} {box.value:.0%}".strip()
+    is_share = mask is not None and abs(box.value - mask.share) <= _SAME_SHARE
+    label = f"{_printable(box.name)}{f', {box.value:.0%} of the picture' if is_share else f' {box.value:.0%}'}".strip()
     x1, y1, x2, y2 = pen.textbbox((0, 0), label, font=font)
     pad = thick + 1
     label_width, label_height = round(x2 - x1) + 2 * pad, round(y2 - y1) + 2 * pad
-    if anchor is not None:
-        x, y = round(anchor[0] * width - label_width / 2), round(anchor[1] * height - label_height / 2)
+    if mask is not None:
+        x, y = round(mask.x * width - label_width / 2), round(mask.y * height - label_height / 2)
     else:
         if any(map(math.isnan, (box.top, box.left, box.bottom, box.right))):
             return

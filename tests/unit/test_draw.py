@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from headrace.draw import colour_of, coloured_masks, draw, draw_boxes, draw_on_bytes
 from headrace.results import Concept, Region
@@ -94,6 +94,24 @@ def test_a_mask_tints_what_it_covers_and_is_labelled_in_its_middle() -> None:
     middle = drawn.crop((60, 140, 140, 160)).getcolors(100_000)
     assert middle is not None
     assert len(middle) > 1
+
+
+def test_a_share_of_the_picture_is_labelled_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda self, at, text, **_: labels.append(text))
+    half = left_half()
+    draw(Image.new("RGB", (40, 30)), [replace(half, value=0.5), replace(half, value=0.8)])
+    assert labels == ["cat, 50% of the picture", "cat 80%"]
+
+
+def test_a_background_beside_other_masks_stays_as_it_is() -> None:
+    white, half = Image.new("RGB", (400, 300), "white"), left_half()
+    behind = replace(left_half(), concepts=(Concept("background", 0.5),), mask=encoded(Image.new("L", (8, 6), 255)))
+    alone = draw(white, [half])
+    assert draw(white, [half, behind]).tobytes() == alone.tobytes()
+    assert draw(white, [behind]).getpixel((390, 290)) != (255, 255, 255)
+    unmasked = replace(behind, mask=None)  # a detector may have a class of this name
+    assert draw(white, [half, unmasked]).tobytes() != alone.tobytes()
 
 
 def test_a_mask_that_cannot_be_decoded_is_refused() -> None:

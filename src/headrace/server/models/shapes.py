@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._answers import image as image_answer
 from headrace.server.models._data import labels, shipped
 from headrace.server.models._onnx import Network, threads
-from headrace.server.models._params import INVALID_ARGUMENT, whole, words
+from headrace.server.models._params import whole, words
+from headrace.server.models._shape_text import SHAPES, tokens
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 MOST_WORDS = 32
 SIDE, LEAST_SIDE, MOST_SIDE = 256, 64, 1024
-SHAPES = ("circle", "square", "triangle", "star", "heart", "diamond", "ring", "cross")
-_SHAPE_WORDS = frozenset((*SHAPES, "disc", "dot", "ball", "box", "cube", "rhombus", "hoop", "plus"))
 _UNKNOWN, _FIRST_WORD = 1, 2  # 0 is padding
 _SLOTS, _CHANCE = 4, 5
 _POINTS = 1 << 15  # drawn at a time, so that large pictures need no more memory
@@ -42,8 +40,8 @@ class ShapesToImage:
         provenance="part of headrace: half a million parameters, trained by tools/train_shapes.py on pictures it draws",
         size_bytes=2_058_000,
         weak_at=(
-            f"everything else: it knows {', '.join(SHAPES)}, twelve colours, five sizes, nine places, above, below,"
-            " left of, right of, inside, two to four of a kind, and a background's colour; no other word"
+            f"everything else: it knows {', '.join(SHAPES)}, twelve colours, five sizes, nine places, a background's"
+            " colour, above, below, left of, right of and inside (of two shapes), numbers up to four; no other word"
         ),
         sample=(
             "headrace predict --local --model_id shapes-to-image --input_type text --save ."
@@ -82,13 +80,9 @@ class ShapesToImage:
     def _ids(self, text: str) -> NDArray[np.int64]:
         import numpy as np
 
-        said = re.findall(r"[a-z]+|,", text.lower())
+        said = tokens(text)
         if len(said) > MOST_WORDS:
             raise ModelError(30105, f"the prompt has {len(said)} words; at most {MOST_WORDS} are read")
-        if not any(word in _SHAPE_WORDS or word.removesuffix("s").removesuffix("e") in _SHAPE_WORDS for word in said):
-            raise ModelError(
-                INVALID_ARGUMENT, f"this model draws only shapes; name one or more of: {', '.join(SHAPES)}"
-            )
         ids = np.zeros((1, MOST_WORDS), np.int64)
         ids[0, : len(said)] = [self._vocabulary.get(word, _UNKNOWN) for word in said]
         return ids

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from headrace.server.model import Item, ModelError
+from headrace.server.models._shape_text import tokens
 from headrace.server.models.shapes import MOST_WORDS, ShapesToImage
 
 COLOURS = {
@@ -132,11 +133,83 @@ def test_width_and_height_are_honoured(artist: ShapesToImage) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "spots"),
+    [
+        ("three green triangles", {"green": 3}),
+        ("two red circles", {"red": 2}),
+        ("four tiny yellow hearts", {"yellow": 4}),
+        ("Draw 3 blue squares!", {"blue": 3}),
+        ("a pair of red boxes on a black background", {"red": 2}),
+        ("a red triangle and three tiny blue circles", {"red": 1, "blue": 3}),
+        ("two tiny purple stars and two green crosses", {"purple": 2, "green": 2}),
+        ("blue diamonds", {"blue": 2}),
+        ("one red ring", {"red": 1}),
+    ],
+)
+def test_numbers_and_plurals_are_counted(artist: ShapesToImage, text: str, spots: dict[str, int]) -> None:
+    picture = drawn(artist, text)
+    assert {colour: count(near(picture, COLOURS[colour])) for colour in spots} == spots
+
+
+def count(spot: NDArray[np.bool_]) -> int:
+    """Count the connected parts of a mask, specks left out."""
+    remaining = {(int(row), int(column)) for row, column in zip(*np.nonzero(spot[::2, ::2]), strict=True)}
+    parts = 0
+    while remaining:
+        pending, size = [remaining.pop()], 1
+        while pending:
+            row, column = pending.pop()
+            beside = {(row + i, column + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & remaining
+            remaining -= beside
+            pending += beside
+            size += len(beside)
+        parts += size > 20
+    return parts
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("two big red dots", "a big red dot , a big red dot"),
+        ("please draw a couple of boxes", "a box , a box"),
+        ("1 plus, 2 pluses", "a plus , a plus , a plus"),
+        ("a circle and two green rhombuses on white", "a circle and a green rhombus , a green rhombus on white"),
+        ("a red circle above a blue square", "a red circle above a blue square"),
+        ("a star in the top left and a ring", "a star in the top left and a ring"),
+    ],
+)
+def test_each_shape_is_said_by_itself(text: str, words: str) -> None:
+    assert " ".join(tokens(text)) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("five stars", "one to 4"),
+        ("a dozen hearts", "one to 4"),
+        ("no circles", "one to 4"),
+        ("99999999999999999999 circles", "one to 4"),
+        ("three stars and two rings", "one to 4"),
+        ("a star, a ring, a heart, a cross and a dot", "one to 4"),
+        ("two red circles at the top", "where each circle is"),
+        ("on the left three stars", "where each star is"),
+        ("two circles above a square", "two shapes"),
+        ("three", "only shapes"),
+        ("circular things", "only shapes"),
+    ],
+)
+def test_what_would_be_counted_or_placed_wrongly_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ModelError, match=reason) as caught:
+        tokens(text)
+    assert caught.value.code == 30104
+
+
+@pytest.mark.parametrize(
     ("text", "params", "code"),
     [
         ("", {}, 30104),
         ("a photo of a cat", {}, 30104),
-        ("a red circle " * MOST_WORDS, {}, 30105),
+        ("a red circle " + "very " * MOST_WORDS, {}, 30105),
         ("a red circle", {"width": 20}, 11102),
         ("a red circle", {"height": 5000}, 11102),
         ("a red circle", {"seed": 0.5}, 11102),
