@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import ConfigError
+from headrace.extras import install
 from headrace.target import DEFAULT_BASE, Target
 from headrace.texts import keep_secret
 
@@ -127,7 +128,7 @@ def _current_context() -> dict[str, Any]:
     except ImportError:
         raise ConfigError(
             f"no credential in arguments or environment, and reading the contexts in {path} needs PyYAML: "
-            "pip install 'headrace[cli]'"
+            f"{install('cli')}"
         ) from None
     try:
         config = yaml.safe_load(text)

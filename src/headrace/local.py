@@ -16,6 +16,7 @@ from pathlib import Path
 
 from headrace.errors import ClosedError, ConfigError, ConnectFailed
 from headrace.events import Emitter, ServerLog
+from headrace.extras import install
 from headrace.target import Target
 
 logger = logging.getLogger("headrace.server")
@@ -138,8 +139,8 @@ class LocalServer:
     def _failed(self, what: str) -> ConnectFailed:
         lines = "\n".join(self._last_lines) or "it printed nothing"
         hint = ""
-        if "No module named" in lines:
-            hint = " (the embedded server needs its extra: pip install 'headrace[local]')"
+        if "No module named" in lines or " is not installed: pip install " in lines:
+            hint = f" (the embedded server needs its extra: {install('local')})"
         return ConnectFailed(f"the embedded server {what}{hint}:\n{lines}", target=str(self.target))
 
     async def _read_log(self, emit: Emitter) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from headrace import pictures
 from headrace.errors import ConfigError
+from headrace.extras import install
 from headrace.pictures import MAX_PIXELS as MAX_PIXELS
 from headrace.pictures import BadPicture as BadPicture
 
@@ -247,4 +248,4 @@ def require(module: str, what: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         name = "Pillow" if module.startswith("PIL") else module
-        raise ConfigError(f"{what} need {name}: pip install 'headrace[images]'") from None
+        raise ConfigError(f"{what} need {name}: {install('images')}") from None

@@ -21,6 +21,7 @@ from google.protobuf import json_format, struct_pb2
 from headrace import encoding
 from headrace.codec import refuse_inexact
 from headrace.errors import ConfigError, PredictionFailed
+from headrace.extras import install
 from headrace.results import Concept, Frame, Region, concepts_of, frames_of, regions_of
 from headrace.v2 import resources_pb2 as pb
 
@@ -388,7 +389,7 @@ def _numpy() -> Any:
     try:
         import numpy
     except ImportError:
-        raise ConfigError("arrays need numpy: pip install 'headrace[images]'") from None
+        raise ConfigError(f"arrays need numpy: {install('images')}") from None
     return numpy
 
 

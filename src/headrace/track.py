@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from headrace.errors import ConfigError
+from headrace.extras import install
 from headrace.results.views import Region
 
 
@@ -59,7 +60,7 @@ class Tracker:
         try:
             importlib.import_module("scipy.optimize")
         except ImportError:
-            raise ConfigError("tracking needs scipy: pip install 'headrace[track]'") from None
+            raise ConfigError(f"tracking needs scipy: {install('track')}") from None
 
     def update(self, regions: Sequence[Region]) -> tuple[Region, ...]:
         """Take in the regions of the next frame; gives them in their order, each with its id.

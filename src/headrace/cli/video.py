@@ -18,6 +18,7 @@ from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.options import Options, Seconds, Sectioned
 from headrace.cli.run import DONE, SOME_FAILED, say, warn_input
 from headrace.cli.terminal import Status, in_seconds
+from headrace.extras import install
 
 if TYPE_CHECKING:
     from headrace.frames import FramePrediction, FrameStats, FrameStream
@@ -106,7 +107,7 @@ class VideoRun:
         self._frames = frames
         self._settings = settings
         if frames.track and importlib.util.find_spec("scipy") is None:  # else found when frames are under way
-            raise click.UsageError("--track needs scipy: pip install 'headrace[track]'")
+            raise click.UsageError(f"--track needs scipy: {install('track')}")
         rest = list(words)
         self._out = self._drawing(rest)
         self._ref = rest.pop(0) if rest and not options.names_model else None

@@ -14,7 +14,9 @@ def run(prog: str = "python -m headrace.server", argv: Sequence[str] | None = No
     try:
         from headrace.server.app import main
     except ImportError as error:
-        sys.stderr.write(f"{prog}: error: {error.name} is not installed; pip install 'headrace[local]'\n")
+        from headrace.extras import install
+
+        sys.stderr.write(f"{prog}: error: {error.name} is not installed: {install('server')}\n")
         return 2
     return main(argv, prog)
 

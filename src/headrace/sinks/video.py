@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import ConfigError
+from headrace.extras import install
 from headrace.sinks.annotate import annotated
 from headrace.sinks.base import Sink
 
@@ -42,7 +43,7 @@ class VideoSink(Sink):
         try:
             import av  # noqa: F401
         except ImportError:
-            raise ConfigError("videos need PyAV: pip install 'headrace[video]'") from None
+            raise ConfigError(f"videos need PyAV: {install('video')}") from None
         self.frames = 0
         self._step = 1 / Fraction(str(fps))
         self._crf = crf

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from headrace import media
 from headrace.errors import ConfigError, SourceError
+from headrace.extras import install
 from headrace.sources import shown
 from headrace.sources.urls import without_secrets
 
@@ -307,7 +308,7 @@ def _open(where: Place, live: bool) -> Any:
     try:
         import av
     except ImportError:
-        raise ConfigError("videos need PyAV: pip install 'headrace[video]'") from None
+        raise ConfigError(f"videos need PyAV: {install('video')}") from None
     _look(where)
     options = {"protocol_whitelist": "file,crypto,data"}
     if where.kind == "url":

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from headrace.config import Limits, MiB
 from headrace.errors import ConfigError, SourceError
+from headrace.extras import install
 from headrace.inputs import Field, Input, InputType
 from headrace.sources.base import ItemSource
 
@@ -67,7 +68,7 @@ class _Downloads(ItemSource):
         try:
             import httpx  # noqa: F401
         except ImportError:
-            raise ConfigError("downloading URLs here needs httpx: pip install 'headrace[urls]'") from None
+            raise ConfigError(f"downloading URLs here needs httpx: {install('urls')}") from None
         self._http: httpx.AsyncClient | None = None
         self._timeout = timeout
         self._limit_bytes = limits.input_bytes.get(input_type or "", limits.request_bytes)

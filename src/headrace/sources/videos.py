@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from headrace import pictures
 from headrace.errors import ConcurrentUse, ConfigError, InputError
+from headrace.extras import install
 from headrace.flow.pipe import EndOfPipe, Overflow
 from headrace.frozen import counts
 from headrace.inputs import Field
@@ -374,7 +375,7 @@ def _jpeg(raw: Raw, resize: Resize, quality: int) -> tuple[bytes, tuple[int, int
     try:
         image = shown.image(raw.picture, raw.aspect, resize)
     except ImportError:
-        raise ConfigError("frames of videos need Pillow: pip install 'headrace[video]'") from None
+        raise ConfigError(f"frames of videos need Pillow: {install('video')}") from None
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue(), image.size

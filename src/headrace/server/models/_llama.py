@@ -15,6 +15,7 @@ from typing import Any
 
 from headrace.server import weights
 from headrace.server.model import ModelError
+from headrace.server.models._needs import needed
 from headrace.server.models._once import Once
 from headrace.server.models._onnx import few_threads
 
@@ -40,7 +41,7 @@ class Llama:
     """A model file, loaded; conversations from several threads at once are fine."""
 
     def __init__(self, path: Path) -> None:
-        import xllamacpp
+        xllamacpp = needed("xllamacpp", "xllamacpp", "llm")
 
         params = xllamacpp.CommonParams()
         params.model.path = str(path)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item
 from headrace.server.models._images import picture
+from headrace.server.models._needs import needed
 from headrace.server.models._once import Once
 from headrace.server.models._onnx import few_threads
 from headrace.server.models._params import flag
@@ -37,7 +38,7 @@ class Reader:
     """The three networks (find lines, turn them, read them): pictures in, lines out, from top to bottom."""
 
     def __init__(self) -> None:
-        from rapidocr import RapidOCR
+        RapidOCR = needed("rapidocr", "rapidocr", "ocr").RapidOCR
 
         some_threads = {"EngineConfig.onnxruntime.intra_op_num_threads": few_threads()}
         self._engine: Any = RapidOCR(params={"Global.log_level": "critical", **some_threads})

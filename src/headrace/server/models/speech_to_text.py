@@ -7,6 +7,7 @@ from collections.abc import Generator
 from headrace.server import model, weights
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._media import sound
+from headrace.server.models._needs import needed
 from headrace.server.models._onnx import few_threads
 from headrace.server.models._params import number
 
@@ -37,7 +38,7 @@ class SpeechToText:
 
     def load(self) -> None:
         """Check the weights and load them."""
-        from faster_whisper import WhisperModel
+        WhisperModel = needed("faster_whisper", "faster-whisper", "speech").WhisperModel
 
         folder = weights.ensure(WEIGHTS).parent
         self._whisper = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=few_threads())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._answers import audio
+from headrace.server.models._needs import needed
 from headrace.server.models._params import number, whole, words
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class TextToSpeech:
 
     def load(self) -> None:
         """Load the voice that lies in the package; the others, which would be downloaded, are never asked for."""
-        from hibari import Hibari
+        Hibari = needed("hibari", "hibari-tts", "speech").Hibari
 
         self._voice: Any = Hibari()
         self._voice("Ready.")

@@ -16,3 +16,10 @@ def test_a_missing_package_is_named() -> None:
 
 def test_a_present_module_is_given() -> None:
     assert needed("json.decoder", "json").JSONDecoder
+
+
+def test_a_missing_part_of_the_local_extra_is_named() -> None:
+    with pytest.raises(
+        ModelError, match=r"no-such-package is not .* comes with the extra 'ocr': pip install '\S*\[ocr\]'"
+    ):
+        needed("no_such_module", "no-such-package", "ocr")
