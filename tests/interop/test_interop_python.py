@@ -84,7 +84,7 @@ WORKS: dict[str, Any] = {
 }
 FAILS_HERE = {  # our server's refusals, as this SDK tells them
     "unknown_model": ("MODEL_DOES_NOT_EXIST", "there is no model"),
-    "encrypted_with_wrong_credential": ("CONN_KEY_INVALID", "the credential is missing or wrong"),
+    "encrypted_with_wrong_credential": ("CONN_KEY_INVALID", "Invalid API key"),
     "bad_input": ("INPUT_INVALID_ARGUMENT", "this one is bad"),
     "unfetchable_url": ("INPUT_FAILED", "HTTP 404"),
     "typed_generate_failing": ("MODEL_PREDICTION_FAILED", "no more of this"),

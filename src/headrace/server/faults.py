@@ -98,7 +98,7 @@ class Faults:
         self.script = script
         self.rules = [_Counted(rule) for rule in script.rules]
         self.clock = clock
-        self._warm_at: float | None = None
+        self._warming_since: float | None = None
         self._tokens = float(script.throttle.burst) if script.throttle else 0.0
         self._filled_at = clock()
 
@@ -126,10 +126,10 @@ class Faults:
         if warm_up is None or (warm_up.model and warm_up.model != model_id):
             return None
         now = self.clock()
-        if self._warm_at is None:
-            self._warm_at = now + warm_up.seconds
-        left = self._warm_at - now
-        return Fault(warm_up.code, "the model is warming up", math.ceil(left - 1e-6)) if left > 0 else None
+        if self._warming_since is None:
+            self._warming_since = now
+        remaining = warm_up.seconds - (now - self._warming_since)  # (now + 600) - now can be more than 600
+        return Fault(warm_up.code, "the model is warming up", math.ceil(remaining)) if remaining > 0 else None
 
 
 class CallFaults:

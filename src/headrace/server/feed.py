@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 from headrace.server.model import Answer, Item, ModelError
+from headrace.server.slots import Watch
 from headrace.server.threads import ToThread
 
 
@@ -20,6 +21,7 @@ class Feed:
     def __init__(self, capacity: int, cancelled: threading.Event) -> None:
         self.capacity = capacity
         self.cancelled = cancelled
+        self.watch = Watch()  # of the model's work: waiting for an item is none
         self._items: asyncio.Queue[Item | None] = asyncio.Queue(capacity)
         self._last = ""
         self._awaits = False  # whether the item taken last has no answer yet
@@ -39,7 +41,12 @@ class Feed:
 
     async def on_loop(self) -> AsyncIterator[Item]:
         """Iterate over the items on the event loop."""
-        while (item := await self._items.get()) is not None:
+        while True:
+            self.watch.pause()
+            item = await self._items.get()
+            self.watch.resume()
+            if item is None:
+                return
             self._last, self._awaits = item.id, True
             yield item
 
@@ -51,8 +58,12 @@ class Feed:
 
     def in_thread(self, blocking: Iterable[Item]) -> Iterator[Item]:
         """Iterate over the items in a thread, which waits for the next one."""
-        for item in blocking:
-            if self.cancelled.is_set():
+        items = iter(blocking)
+        while True:
+            self.watch.pause()
+            item = next(items, None)
+            self.watch.resume()
+            if item is None or self.cancelled.is_set():
                 return
             self._last, self._awaits = item.id, True
             yield item

@@ -20,7 +20,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict
 
 from headrace.server.batching import Batcher
-from headrace.server.envelope import DEPLOYING, INVALID_REQUEST, NOT_DEPLOYABLE, QUEUE_FULL
+from headrace.server.envelope import DEPLOYING, INVALID_REQUEST, NOT_DEPLOYABLE
 from headrace.server.failures import Contained, Tracebacks, text_of
 from headrace.server.feed import Feed
 from headrace.server.fetching import Fetching, Prepare
@@ -29,12 +29,12 @@ from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.parameters import check_names, parameters_of
 from headrace.server.shapes import join
 from headrace.server.signatures import Shape
-from headrace.server.threads import ToLoop, ToThread, Workers, in_thread
+from headrace.server.slots import MAX_WAITING, TIMEOUT, Slots, Watch
+from headrace.server.threads import ToLoop, ToThread, in_thread
 
 log = logging.getLogger(__name__)
 
 READ_AHEAD = 16  # answers that a generator in a thread may be ahead of the connection
-MAX_WAITING = 8192  # inputs of one model that wait for their turn
 _CONTAINED = Contained()
 _END: Any = object()
 
@@ -64,9 +64,7 @@ class Hosted:
         self._instance: Any = None
         self._loading: asyncio.Task[None] | None = None
         self._fetching: Fetching
-        self._slots = asyncio.Semaphore(self.concurrency)
-        self._waiting = 0
-        self._workers = Workers(f"model-{card.id}", self.concurrency)
+        self._slots = Slots(card.id, self.concurrency, _timeout(cls))
         self.batch = max(1, int(getattr(cls, "batch", 16))) if hasattr(cls, "predict_many") else 1
         self._batcher = (
             Batcher(self._predict_many, self.batch, self.concurrency, MAX_WAITING) if self.batch > 1 else None
@@ -112,7 +110,7 @@ class Hosted:
             self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())  # even if all left
         loading = self._loading
         if not self.card.weights:
-            await asyncio.shield(loading)
+            await self._loaded(loading)
             return
         began = asyncio.ensure_future(self._fetching.began.wait())
         try:
@@ -121,7 +119,13 @@ class Hosted:
             began.cancel()
         if not loading.done() and self._fetching.running:
             raise Deploying(self.id, *self._fetching.state())
-        await asyncio.shield(loading)
+        await self._loaded(loading)
+
+    async def _loaded(self, loading: asyncio.Task[None]) -> None:
+        if not (await asyncio.wait([loading], timeout=self._slots.timeout))[0]:
+            message = f"model {self.id} has not been loaded within {self._slots.timeout:g} seconds"
+            raise ModelError(NOT_DEPLOYABLE, message)
+        loading.result()
 
     async def _load_once(self) -> None:
         try:
@@ -180,21 +184,21 @@ class Hosted:
         if self._batcher is not None and method.name == "predict":
             return method.answer(await self._batcher.predict(item), typed)
         if method.is_async:
-            async with self._slot():
+            async with self._slots.held():
                 with _CONTAINED:
                     return await method.answer_on_loop(await method.call(self._instance, item), typed)
-        answer: Answer = await self._in_slot(lambda: method.answer(method.call(self._instance, item), typed))
+        answer: Answer = await self._slots.run(lambda: method.answer(method.call(self._instance, item), typed))
         return answer
 
     async def _predict_many(self, items: Sequence[Item]) -> Sequence[Any]:
         method = self._instance.predict_many
         values: Sequence[Any]
         if inspect.iscoroutinefunction(method):
-            async with self._slot():
+            async with self._slots.held():
                 with _CONTAINED:
                     values = await method(items)
         else:
-            values = await self._in_slot(functools.partial(method, items))
+            values = await self._slots.run(functools.partial(method, items))
         return values
 
     async def generate(self, item: Item) -> AsyncGenerator[Answer, None]:
@@ -211,20 +215,23 @@ class Hosted:
         await self.ready()
         typed = bool(item.method)
         if method.is_async:
-            async with self._slot(), _closing(method.call, self._instance, item) as pieces:
+            watch = Watch()
+            async with self._slots.held(watch), _closing(method.call, self._instance, item) as pieces:
                 while True:
                     with _CONTAINED:
                         if (piece := await anext(pieces, _END)) is _END:
                             return
                         answer = await method.answer_on_loop(piece, typed)
+                    watch.pause()
                     yield answer
+                    watch.resume()
 
         def made() -> Iterator[Answer]:
             with contextlib.closing(_closable(method.call(self._instance, item))) as running:
                 for piece in running:
                     yield method.answer(piece, typed)
 
-        async with contextlib.aclosing(self._pull(made, item.cancelled.set)) as answers:
+        async with contextlib.aclosing(self._pull(made, item.cancelled.set, Watch())) as answers:
             async for answer in answers:
                 yield answer
 
@@ -249,7 +256,8 @@ class Hosted:
         answer_of = functools.partial(method.answer, typed=typed)
         if method.is_async:
             tagged_answer: tuple[str, Answer | ModelError]
-            async with self._slot(), _closing(method.call_stream, self._instance, feed.on_loop()) as values:
+            started = _closing(method.call_stream, self._instance, feed.on_loop())
+            async with self._slots.held(feed.watch), started as values:
                 while True:
                     with _CONTAINED:
                         if (value := await anext(values, _END)) is _END:
@@ -259,7 +267,9 @@ class Hosted:
                             tagged_answer = input_id, await method.answer_on_loop(value, typed)
                         else:
                             tagged_answer = feed.tag(value, answer_of)
+                    feed.watch.pause()
                     yield tagged_answer
+                    feed.watch.resume()
         blocking = ToThread[Item](feed.capacity)
         pump = asyncio.create_task(feed.pump(blocking))
 
@@ -274,7 +284,7 @@ class Hosted:
             blocking.end()
 
         try:
-            async with contextlib.aclosing(self._pull(tagged, stop)) as answers:
+            async with contextlib.aclosing(self._pull(tagged, stop, feed.watch)) as answers:
                 async for answer in answers:
                     yield answer
         finally:
@@ -288,47 +298,17 @@ class Hosted:
         if self._batcher is not None:
             self._batcher.close()
         close = getattr(self._instance, "close", None)
-        if callable(close):
-            try:
-                result = await self._workers.run(close)
-                if inspect.isawaitable(result):
-                    with _CONTAINED:
-                        await result
-            except Exception as error:
-                log.error("closing model %s failed: %s", self.id, text_of(error))
-        self._workers.close()
-
-    @contextlib.asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
-        await self._acquire()
         try:
-            yield
-        finally:
-            self._slots.release()
+            result = await self._slots.close(close if callable(close) else None)
+            if inspect.isawaitable(result):
+                with _CONTAINED:
+                    await result
+        except Exception as error:
+            log.error("closing model %s failed: %s", self.id, text_of(error))
 
-    async def _acquire(self) -> None:
-        if self._waiting >= MAX_WAITING:
-            raise ModelError(QUEUE_FULL, f"{self._waiting} inputs wait for model {self.id} already; try again later")
-        self._waiting += 1
-        try:
-            await self._slots.acquire()
-        finally:
-            self._waiting -= 1
-
-    async def _in_slot(self, function: Callable[[], Any]) -> Any:
-        """Run a blocking function; its slot stays taken until the thread is done, even when nobody waits any more."""
-        await self._acquire()
-        loop = asyncio.get_running_loop()
-        future = self._workers.submit(function)
-
-        def free(_: object) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(self._slots.release)
-
-        future.add_done_callback(free)
-        return await asyncio.wrap_future(future)
-
-    async def _pull(self, start: Callable[[], Any], stop: Callable[[], object]) -> AsyncGenerator[Any, None]:
+    async def _pull(
+        self, start: Callable[[], Any], stop: Callable[[], object], watch: Watch
+    ) -> AsyncGenerator[Any, None]:
         """Run a generator in one worker thread, READ_AHEAD answers ahead at most; closing it runs `stop`."""
         bridge = ToLoop[Any](READ_AHEAD)
 
@@ -336,12 +316,15 @@ class Hosted:
             try:
                 with contextlib.closing(_closable(start())) as pieces:
                     for piece in pieces:
+                        watch.pause()
                         if not bridge.put(piece):
                             return
+                        watch.resume()
             finally:
+                watch.resume()
                 bridge.end()
 
-        running = asyncio.create_task(self._in_slot(work))
+        running = asyncio.create_task(self._slots.run(work, watch))
         running.add_done_callback(lambda _: bridge.end())  # also when it never started
         try:
             async for piece in bridge:
@@ -352,6 +335,12 @@ class Hosted:
             bridge.close()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+
+def _timeout(cls: type) -> float:
+    seconds = getattr(cls, "timeout", TIMEOUT)
+    usable = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+    return float(seconds) if usable else TIMEOUT
 
 
 def _closable(pieces: Any) -> Any:

@@ -7,12 +7,16 @@ import importlib.util
 import inspect
 import re
 import sys
+import traceback
 from pathlib import Path
 from types import ModuleType
 
+from headrace.server.failures import bounded, text_of
 from headrace.server.methods import methods_of
 from headrace.server.model import Card
 from headrace.server.shapes import ShapeError
+
+MAX_REASON = 300  # characters of an error's text
 
 
 class LoadError(Exception):
@@ -63,8 +67,10 @@ def _from_file(place: str) -> ModuleType:
         sys.path.append(str(path.parent))  # for the modules beside it; at the end, so that none stands for another
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
+    except BaseException as error:
+        sys.modules.pop(name, None)
+        if isinstance(error, KeyboardInterrupt):
+            raise
         raise LoadError(f"{place} cannot be imported: {_reason(error)}") from error
     return module
 
@@ -74,15 +80,20 @@ def _from_package(place: str) -> ModuleType:
         sys.path.append(str(Path.cwd()))  # the user's own; at the end, so that no file there stands for another module
     try:
         return importlib.import_module(place)
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise LoadError(f"{place} cannot be imported: {_reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
-    line = f"{type(error).__name__}: {error}".splitlines()[0]
-    frames = inspect.getinnerframes(error.__traceback__) if error.__traceback__ else []
-    last = next((f for f in reversed(frames) if "importlib" not in f.filename), None)
-    return f"{line} (line {last.lineno} of {Path(last.filename).name})" if last and len(frames) > 1 else line
+def _reason(error: BaseException) -> str:
+    """Say in one line why a module does not import: what was raised, and where."""
+    line = bounded(next(iter(text_of(error).splitlines()), ""), MAX_REASON)
+    if isinstance(error, SyntaxError):
+        return line  # Python has put file and line into it
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((f for f in reversed(frames) if "importlib" not in f.filename and f.filename != __file__), None)
+    return f"{line} (line {last.lineno} of {Path(last.filename).name})" if last is not None else line
 
 
 def card_of(cls: type) -> Card:

@@ -13,8 +13,9 @@ place of an item's that failed. `load()` (optional, blocking) runs once in a thr
 (optional) when the server stops.
 
 Class attributes, all optional: `card` describes the model; `concurrency` (1) is how many calls may run at once; `batch`
-(16) how many items `predict_many` gets at most; `ordered = False` lets a stream's answers leave as they are ready;
-`parameters` names the inference parameters with their defaults (or types), for calls with typed arguments.
+(16) how many items `predict_many` gets at most; `timeout` (900) for how many seconds a call may work without giving
+anything: then its input fails, and others get its slot; `ordered = False` lets a stream's answers leave as they are
+ready; `parameters` names the inference parameters with their defaults (or types), for calls with typed arguments.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ class Workers:
         self._started = 0
         self._waiting = 0  # threads without a job
         self._closed = False
+        self._replaced: set[Future[Any]] = set()  # jobs that are given up; their threads end when they return
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Run `function` in a thread; the future is never cancelled once it runs."""
@@ -39,11 +40,25 @@ class Workers:
         with self._changed:
             self._jobs.append((future, function))
             if len(self._jobs) > self._waiting and self._started < self._size:
-                self._started += 1
-                threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
+                self._start()
             else:
                 self._changed.notify()
         return future
+
+    def replace(self, future: Future[Any]) -> bool:
+        """Give up a job: another thread may start in place of its own. False where it is done already."""
+        with self._changed:
+            if future.done():
+                return False
+            self._replaced.add(future)
+            self._size += 1
+            if self._jobs:
+                self._start()
+        return True
+
+    def _start(self) -> None:
+        self._started += 1
+        threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True).start()
 
     async def run(self, function: Callable[[], T]) -> T:
         """Run `function` in a thread and wait for it; a cancelled wait leaves the thread to finish."""
@@ -70,7 +85,18 @@ class Workers:
                     future.set_result(function())
                 except BaseException as error:  # it belongs to whoever waits, as something that can be waited for
                     future.set_exception(ordinary(error))
+            if self._was_replaced(future):
+                return
             del future, function, job
+
+    def _was_replaced(self, future: Future[Any]) -> bool:
+        with self._changed:
+            if future not in self._replaced:
+                return False
+            self._replaced.discard(future)
+            self._size -= 1
+            self._started -= 1
+            return True
 
 
 async def in_thread(function: Callable[[], T], name: str = "headrace-once") -> T:

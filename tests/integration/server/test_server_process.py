@@ -175,8 +175,15 @@ async def test_a_port_in_use_is_one_clear_line(start: Any) -> None:
 
 BAD_MODULES = {
     "no_method.py": ("class M:\n    pass\n", "M has no method predict, generate or stream"),
-    "raises.py": ("raise ValueError('on import')\n", "ValueError: on import"),
-    "syntax.py": ("class M(:\n", "SyntaxError"),
+    "raises.py": ("\nraise ValueError('on import')\n", "ValueError: on import (line 2 of raises.py)"),
+    "syntax.py": ("x = 1\nclass M(:\n", "SyntaxError: invalid syntax (syntax.py, line 2)"),
+    "tabs.py": ("if 1:\n    a = 1\n\tb = 2\n", "(tabs.py, line 3)"),
+    "null.py": ("x = '\0'\n", "null bytes"),
+    "beside.py": ("from syntax_of_mine import x\n", "(syntax_of_mine.py, line 3)"),
+    "deep.py": ("import json\njson.loads('{')\n", "JSONDecodeError"),
+    "missing_import.py": ("\n\nimport nothing_like_it\n", "'nothing_like_it' (line 3 of missing_import.py)"),
+    "exits.py": ("import sys\nsys.exit('later')\n", "SystemExit: later (line 2 of exits.py)"),
+    "long.py": ("raise ValueError('x' * 100_000)\n", "(line 1 of long.py)"),
     "arguments.py": ("class M:\n    def predict(self):\n        return 1\n", "M.predict must take one argument"),
     "yields.py": ("class M:\n    def predict(self, item):\n        yield 1\n", "is named generate"),
     "card.py": ("class M:\n    card = 3\n    def predict(self, item):\n        return 1\n", "M.card must be a"),
@@ -207,10 +214,12 @@ def test_a_class_that_cannot_be_a_model_is_one_clear_line(
 ) -> None:
     source, message = BAD_MODULES[name]
     (here / name).write_text(source)
+    (here / "syntax_of_mine.py").write_text("\n\nx = = 1\n")
     code, out, err = ended(capsys, f"{name}:M", "--models", "none")
     assert (code, out) == (2, "")
     assert message in err
     assert len(err.splitlines()) == 1
+    assert len(err) < 600
 
 
 @pytest.mark.parametrize(
