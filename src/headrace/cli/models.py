@@ -76,12 +76,17 @@ def show(name: str, output: str) -> int:
 @models.command()
 @click.argument("names", nargs=-1)
 def pull(names: tuple[str, ...]) -> int:
-    """Fetch the weights of models (all by default) into the cache, so that they work offline."""
+    """Fetch the weights of models into the cache, so that they work offline; by default those that first runs need.
+
+    \b
+    headrace models pull
+    headrace models pull qwen2.5-coder-1.5b
+    """
     from headrace.server import weights
 
     wanted: list[str] = []
-    for name in names or weights.WEIGHTS:
-        found = [name] if name in weights.WEIGHTS else list(_card(name).weights)
+    for name in names or weights.first_needed():
+        found = [name] if name in weights.WEIGHTS else [weights.choose(one) for one in _card(name).weights]
         if not found:
             say(f"{name} needs no download: its weights are part of headrace")
         wanted += [one for one in found if one not in wanted]
@@ -204,5 +209,5 @@ def _weights_state(card: Card) -> str:
     from headrace.server import weights
 
     there = {state.weight.name for state in weights.status() if state.path is not None}
-    missing = [name for name in card.weights if name not in there]
+    missing = [name for name in card.weights if weights.choose(name) not in there]
     return f"not fetched yet (headrace models pull {card.id})" if missing else "in the cache"

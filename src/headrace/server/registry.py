@@ -92,7 +92,7 @@ class Registry:
                 self._progress(name, done, total)
 
         for name in card.weights:
-            weights.ensure(name, report)
+            weights.need(name, report)
 
     @property
     def only(self) -> str:

