@@ -162,7 +162,14 @@ async def test_a_refusal_of_one_input_of_a_stream_that_goes_on_is_its_own(code: 
         return Fail(code, envelope_only=True) if item.attempt == 1 else item.text
 
     async with rigged("memory", tmp_path, answer, retry=QUICK, double={"echo_ids": False}) as rig:
-        assert [p.text async for p in rig.model.stream_by_bytes(TEXTS, "text")] == TEXTS
+
+        async def open_until_all_were_sent_twice() -> AsyncIterator[str]:
+            for text in TEXTS:
+                yield text
+            await rig.until(lambda: sum(call.sent_messages for call in rig.calls) >= 2 * len(TEXTS))
+
+        stream = rig.model.stream_by_bytes(open_until_all_were_sent_twice(), "text")
+        assert [p.text async for p in stream] == TEXTS
         assert len(rig.calls) == 1
 
 

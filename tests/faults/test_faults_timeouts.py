@@ -140,9 +140,9 @@ async def test_waiting_in_the_queue_counts(wire: Wire, tmp_path: Path) -> None:
         rig.double.hold()
         other = asyncio.ensure_future(rig.model.predict_by_bytes("other", "text"))
         await rig.double.received(1)
-        with pytest.raises(DeadlineExceeded, match="waiting for its turn"):
+        with pytest.raises(DeadlineExceeded, match="waiting for a connection with room"):
             await rig.model.predict_by_bytes("text", "text", timeout=0.1)
-        with pytest.raises(DeadlineExceeded, match="waiting for its turn"):
+        with pytest.raises(DeadlineExceeded, match="waiting for a connection with room"):
             await rig.model.generate_by_bytes("text", "text", timeout=0.1).text()
         rig.double.release()
         await other
