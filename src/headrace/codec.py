@@ -312,14 +312,20 @@ def lazy(raw: bytes, max_outputs: int) -> tuple[status_pb2.Status, Sequence[Lazy
         TooManyFields: it has more outputs than `max_outputs`.
     """
     try:
-        top = list(islice(_fields(memoryview(raw)), max_outputs + _OTHER_FIELDS + 1))
-        outputs = [part for key, part in top if key == _OUTPUTS_KEY]
-        if len(outputs) > max_outputs or len(top) > max_outputs + _OTHER_FIELDS:
-            raise TooManyFields
+        head, others = status_pb2.Status(), 0
+        outputs: list[memoryview] = []
+        for key, part in _fields(memoryview(raw)):
+            if key == _OUTPUTS_KEY:
+                outputs.append(part)
+            else:
+                others += 1
+                if key == _STATUS_KEY:
+                    head.MergeFromString(bytes(part))
+            if len(outputs) > max_outputs or others > _OTHER_FIELDS:
+                raise TooManyFields
         if len(raw) < LARGE * len(outputs):
             response = decode(raw)
             return response.status, response.outputs
-        head = _merge(status_pb2.Status(), (part for key, part in top if key == _STATUS_KEY))
         if len(outputs) > 1:  # each is kept by itself, and must not keep the others
             outputs = [memoryview(bytes(output)) for output in outputs]
         return head, [_lazy(output) for output in outputs]
@@ -328,12 +334,17 @@ def lazy(raw: bytes, max_outputs: int) -> tuple[status_pb2.Status, Sequence[Lazy
 
 
 def _lazy(wire: memoryview) -> LazyOutput:
-    parts = list(islice(_fields(wire), _OTHER_FIELDS + 1))
-    if len(parts) > _OTHER_FIELDS:
-        raise TooManyFields
-    status = _merge(status_pb2.Status(), (part for key, part in parts if key == _OUTPUT_STATUS_KEY))
-    ids = [part for key, one in parts if key == _OUTPUT_INPUT_KEY for key, part in _fields(one) if key == _INPUT_ID_KEY]
-    return LazyOutput(wire, status, str(ids[-1], "utf-8") if ids else "")
+    status, input_id = status_pb2.Status(), ""
+    for count, (key, part) in enumerate(_fields(wire)):
+        if count == _OTHER_FIELDS:
+            raise TooManyFields
+        if key == _OUTPUT_STATUS_KEY:
+            status.MergeFromString(bytes(part))
+        elif key == _OUTPUT_INPUT_KEY:
+            for inner_key, inner in _fields(part):
+                if inner_key == _INPUT_ID_KEY:
+                    input_id = str(inner, "utf-8")
+    return LazyOutput(wire, status, input_id)
 
 
 def output_in(wire: bytes) -> pb.Output | LazyOutput:
@@ -463,9 +474,3 @@ def _read_varint(wire: memoryview, at: int) -> tuple[int, int]:
             return value, at
         shift += 7
     raise DecodeError("no number")
-
-
-def _merge(message: M, parts: Iterable[memoryview]) -> M:
-    for part in parts:
-        message.MergeFromString(bytes(part))
-    return message

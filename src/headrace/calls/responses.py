@@ -49,7 +49,14 @@ def read(raw: bytes, inputs: int | None = None) -> Envelope:
     Raises:
         PredictionFailed: the bytes are not a response, or it has more outputs than any answer may have.
     """
-    head, outputs = _decoded(raw, inputs)
+    if len(raw) < codec.LAZY_BYTES:
+        response = codec.decode(raw)
+        head = response.status
+        outputs: Sequence[Output] = response.outputs
+        if len(outputs) > MAX_OUTPUTS and len(outputs) > (inputs or 0):
+            raise miscounted(len(outputs), inputs, head.req_id)
+    else:
+        head, outputs = _lazy(raw, inputs)
     answers = _answers(outputs, head)
     kind = status.kind(head.code)
     if kind in _GOOD:
@@ -61,14 +68,9 @@ def read(raw: bytes, inputs: int | None = None) -> Envelope:
     return Envelope(raw, head, (), failure_of(head, head.req_id))
 
 
-def _decoded(raw: bytes, inputs: int | None) -> tuple[status_pb2.Status, Sequence[Output]]:
-    """Decode a response as far as it is looked at; its outputs are counted before an object is made of any."""
+def _lazy(raw: bytes, inputs: int | None) -> tuple[status_pb2.Status, Sequence[Output]]:
+    """Decode a large response as far as it is looked at; its outputs are counted before an object is made of any."""
     limit = max(MAX_OUTPUTS, inputs or 0)
-    if len(raw) < codec.LAZY_BYTES:
-        response = codec.decode(raw)
-        if len(response.outputs) > limit:
-            raise miscounted(len(response.outputs), inputs, response.status.req_id)
-        return response.status, response.outputs
     try:
         return codec.lazy(raw, limit)
     except codec.TooManyFields:
@@ -91,10 +93,9 @@ _NO_FAILURE = (Kind.OK, Kind.MARKER)
 def _answers(outputs: Sequence[Output], head: status_pb2.Status) -> list[Output | ServerError]:
     answers: list[Output | ServerError] = []
     for output in outputs:
-        told = output.status
-        code = told.code  # 0: it has none of its own and shares the envelope's
-        if code and status.kind(code) not in _NO_FAILURE:
-            error = failure_of(told, head.req_id, id_of(output))
+        code = output.status.code  # 0: it has none of its own and shares the envelope's
+        if code not in _UNTROUBLED and status.kind(code) not in _NO_FAILURE:
+            error = failure_of(output.status, head.req_id, id_of(output))
             answers.append(output if error is None else error)
         else:
             answers.append(output)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, cast
 
@@ -29,6 +30,7 @@ from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Metadata
 
 MAX_IN_FLIGHT = 8  # requests of one list
+TOGETHER = 0.1  # seconds that an input may wait longer, to be sent again with others
 
 #: The inputs of one request, with their positions.
 _Group: TypeAlias = Sequence[tuple[int, Input]]
@@ -100,12 +102,25 @@ async def predict_many(
     Raises:
         ServerError: the server refuses them all (credential, permission, quota, unknown model).
     """
-    budget = _SharedBudget(session.budget)
     work = _Round(session, head, limits, deadline, warm_up, metadata, deliver, packed)
+    await work.run(items)
+    if work.again:
+        await _send_again(work, items, wanted, attempts_of)
+    return work.results
+
+
+async def _send_again(
+    work: _Round,
+    items: Mapping[int, Input],
+    wanted: Callable[[int], bool],
+    attempts_of: Callable[[int], Attempts] | None,
+) -> None:
+    """Send inputs again, each as often as its own failures allow; those that wait about as long go together."""
+    session, deadline, deliver = work.session, work.deadline, work.deliver
+    budget = _SharedBudget(session.budget)
     attempts: dict[int, Attempts] = {}
-    remaining = dict(items)
-    while remaining:
-        await work.run(remaining)
+    due: dict[int, float] = {}  # position -> when it is sent again
+    while True:
         failed, work.again = work.again, {}
         budget.next_request()
         delays: dict[int, float] = {}
@@ -114,26 +129,35 @@ async def predict_many(
             own = attempts.get(position)
             if own is None:
                 own = attempts[position] = (
-                    attempts_of(position) if attempts_of else session.attempts(warm_up=warm_up, fresh=False)
+                    attempts_of(position) if attempts_of else session.attempts(warm_up=work.warm_up, fresh=False)
                 )
                 own.budget = budget
             delay = own.after(error)
             if delay is None:
-                deliver(position, work.found[position])
+                deliver(position, work.results[position])
                 continue
             delays[position] = delay
-            if kind_of(error) is Kind.WARMING and warm_up is None:
+            if kind_of(error) is Kind.WARMING and work.warm_up is None:
                 warming = max(warming, delay)
         deadline.extend(warming)  # waiting for a deploying model has a budget of its own
-        for position in [position for position, delay in delays.items() if delay >= deadline.remaining]:
-            del delays[position]
-            deliver(position, work.found[position])
-        if not delays:
-            break
+        now, remaining = time.monotonic(), deadline.remaining
+        for position, delay in delays.items():
+            if delay < remaining:
+                due[position] = now + delay
+            else:
+                deliver(position, work.results[position])
+        if not due:
+            return
         session.counts.retries += 1
-        await asyncio.sleep(max(delays.values()))
-        remaining = {position: items[position] for position in delays if wanted(position)}
-    return work.found
+        group = _next_due(due, now)
+        await asyncio.sleep(max(due.pop(position) for position in group) - now)
+        await work.run({position: items[position] for position in group if wanted(position)})
+
+
+def _next_due(due: Mapping[int, float], now: float) -> list[int]:
+    """Choose the inputs that go next: all that wait about as long as the first, not those that wait much longer."""
+    until = now + 2 * (min(due.values()) - now) + TOGETHER
+    return [position for position, when in due.items() if when <= until]
 
 
 class _SharedBudget(Budget):
@@ -168,24 +192,26 @@ class _Round:
     metadata: Metadata
     deliver: Deliver
     packed: bool
-    found: dict[int, Prediction] = field(default_factory=dict)
+    results: dict[int, Prediction] = field(default_factory=dict)
     again: dict[int, HeadraceError] = field(default_factory=dict)  # position -> why to send it again
     encoded: dict[int, list[Buffer]] = field(default_factory=dict)  # of those that had to be measured
 
     async def run(self, items: Mapping[int, Input]) -> None:
         """Send inputs in requests within the limits."""
-        left = list(items.items())
-        if self.packed:
-            await self._send(left)
+        if not items:
             return
-        self.encoded = {position: item.encode() for position, item in left}
+        positioned = list(items.items())
+        if self.packed:
+            await self._send(positioned)
+            return
+        self.encoded = {position: item.encode() for position, item in positioned}
         room = self.limits.request_bytes - len(self.head)
         groups = split(list(items.values()), self.limits, map(codec.size_of, self.encoded.values()), room)
-        ready = [[left[index] for index in group] for group in groups]
+        ready = [[positioned[index] for index in group] for group in groups]
         if ready:
             await self._send(ready[0])  # the first goes alone: what it is refused for, the others would be too
         if len(ready) > 1:
-            errors = [error for position, _ in ready[0] if (error := self.found[position].error) is not None]
+            errors = [error for position, _ in ready[0] if (error := self.results[position].error) is not None]
             if len(errors) == len(ready[0]) and fatal(errors[0]):
                 raise errors[0]
             await _together(ready[1:], self._send)
@@ -206,18 +232,17 @@ class _Round:
                 metadata=self.metadata,
                 timeout=self.deadline,
                 warm_up=self.warm_up,
-                what=f"input {group[0][1].id}" if number == 1 else f"a request with {number} inputs",
+                what="" if number == 1 else f"a request with {number} inputs",
+                input_id=group[0][1].id if number == 1 else "",
             )
         except HeadraceError as error:
             await self._refused(group, error)
             return
-        found, again, deliver = self.found, self.again, self.deliver
-        sources = {position: item.source for position, item in group if item.source}
-        for prediction in _predictions(response, group, packed=self.packed):
-            position = prediction.position
-            if sources:
-                prediction.source = sources.get(position, "")
-            found[position] = prediction
+        results, again, deliver = self.results, self.again, self.deliver
+        for (position, item), prediction in zip(group, _predictions(response, group, packed=self.packed), strict=True):
+            if item.source:
+                prediction.source = item.source
+            results[position] = prediction
             failure = prediction.error
             if failure is not None and kind_of(failure) in RETRIED:
                 again[position] = failure
@@ -230,21 +255,19 @@ class _Round:
             half = len(group) // 2
             await _together([group[:half], group[half:]], self._send)
             return
-        if len(group) == 1 and isinstance(error, ServerError):
-            error.input_id = error.input_id or group[0][1].id
         for position, item in group:
-            self.found[position] = failed = Prediction.failed(error, input_id=item.id, position=position)
+            self.results[position] = failed = Prediction.failed(error, input_id=item.id, position=position)
             failed.source = item.source
         for position, _ in group:
-            self.deliver(position, self.found[position])
+            self.deliver(position, self.results[position])
 
 
 async def _together(groups: Sequence[_Group], send: Callable[[_Group], Awaitable[None]]) -> None:
     """Send groups, at most `MAX_IN_FLIGHT` at a time; a cancellation cancels them all."""
-    left = iter(groups)
+    waiting = iter(groups)
 
     async def worker() -> None:
-        for group in left:
+        for group in waiting:
             await send(group)
 
     tasks = [asyncio.ensure_future(worker()) for _ in range(min(MAX_IN_FLIGHT, len(groups)))]
@@ -265,7 +288,7 @@ def _parse(raw: bytes, number: int) -> Envelope:
     return response
 
 
-def _predictions(response: Envelope, group: _Group, *, packed: bool) -> Iterator[Prediction]:
+def _predictions(response: Envelope, group: _Group, *, packed: bool) -> list[Prediction]:
     """Give each input its answer: by id where all outputs carry known ones, else by order.
 
     Those of a list keep the response, which is the list's; those of strangers (`packed`) have one of their own.
@@ -275,21 +298,24 @@ def _predictions(response: Envelope, group: _Group, *, packed: bool) -> Iterator
         position, item = group[0]
         for answer in answers:
             if isinstance(answer, ServerError):
-                answer.input_id = item.id
-                yield Prediction.failed(answer, input_id=item.id, position=position, raw=raw)
-                return
-        yield Prediction(raw, cast("Sequence[Output]", answers), status=head, input_id=item.id, position=position)
-        return
+                return [_failed(answer, item, position, raw)]
+        outputs = cast("Sequence[Output]", answers)
+        return [Prediction(raw, outputs, status=head, input_id=item.id, position=position)]
     if id_of(answers[0]):
         by_id = {id_of(answer): answer for answer in answers}
         if len(by_id) == len(group) and all(item.id in by_id for _, item in group):
             answers = [by_id[item.id] for _, item in group]
-    for (position, item), answer in zip(group, answers, strict=True):
-        if isinstance(answer, ServerError):
-            answer.input_id = item.id
-            yield Prediction.failed(answer, input_id=item.id, position=position, raw=raw)
-        else:
-            yield Prediction(None if packed else raw, (answer,), status=head, input_id=item.id, position=position)
+    return [
+        _failed(answer, item, position, raw)
+        if isinstance(answer, ServerError)
+        else Prediction(None if packed else raw, (answer,), status=head, input_id=item.id, position=position)
+        for (position, item), answer in zip(group, answers, strict=True)
+    ]
+
+
+def _failed(error: ServerError, item: Input, position: int, raw: bytes) -> Prediction:
+    error.input_id = item.id
+    return Prediction.failed(error, input_id=item.id, position=position, raw=raw)
 
 
 def join(predictions: Sequence[Prediction]) -> Prediction:

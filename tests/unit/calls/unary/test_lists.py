@@ -325,3 +325,39 @@ async def test_waiting_for_a_model_is_on_no_inputs_own_time(connect: Connect) ->
     timeouts = Timeouts(total=0.4, warm_up=10)  # less than the six waits take
     model = connect(double, timeouts=timeouts, retry=RetryPolicy(warm_up_cap=0.2))
     assert [p.text for p in await model.predict(["a", "b"])] == ["A", "B"]
+
+
+async def first_mapped(model: headrace.Model, items: list[Input]) -> Prediction:
+    async with model.map(items, batch=2, batch_wait=5.0, ordered=False) as stream:
+        return await anext(stream)
+
+
+async def first_streamed(model: headrace.Model, items: list[Input]) -> Prediction:
+    async with model.stream(items, batch=2, batch_wait=5.0, ordered=False) as stream:
+        return await anext(stream)
+
+
+async def first_coalesced(model: headrace.Model, items: list[Input]) -> Prediction:
+    calls = [asyncio.ensure_future(model.predict(item)) for item in items]
+    done, waiting = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+    for call in waiting:
+        call.cancel()
+    await asyncio.wait(calls)
+    return done.pop().result()
+
+
+@pytest.mark.parametrize("way", [first_mapped, first_streamed, first_coalesced])
+async def test_an_input_does_not_wait_for_a_neighbour_that_waits_longer(
+    way: Callable[[headrace.Model, list[Input]], Awaitable[Prediction]], tmp_path: Path
+) -> None:
+    def answer(item: ReceivedInput) -> str | Fail:
+        if item.text == "slow":
+            return Fail(11005, time_remaining=60)
+        return Fail(10030) if item.attempt == 1 else "done"
+
+    items = [Input.from_text(text, id=text) for text in ("slow", "quick")]
+    timeouts = Timeouts(total=300, input=300)
+    async with rigged("memory", tmp_path, answer, coalesce=way is first_coalesced, timeouts=timeouts) as rig:
+        async with asyncio.timeout(10):
+            assert (await way(rig.model, items)).input_id == "quick"
+        assert rig.double.attempts == {"slow": 1, "quick": 2}
