@@ -37,7 +37,7 @@ class StreamWork(ABC):
         self.failure: BaseException | None = None
         self.ready = Signal()  # for the consumer
         self._session = session
-        self._feeder = Feeder(source, convert, self.tally, self)
+        self._feeder = Feeder(source, convert, self.tally, self, self._add_task)
         self._tasks: set[asyncio.Task[None]] = set()
         self._feeding: asyncio.Task[None] | None = None
         self._stopped = False
@@ -79,6 +79,16 @@ class StreamWork(ABC):
         """Take the next prediction that can be delivered, or None."""
 
     # --- where the feeder puts inputs
+
+    @property
+    def in_order(self) -> bool:
+        """Whether inputs have to be put in the order of the source."""
+        return True
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether inputs may be prepared while one before them still is."""
+        return True
 
     @abstractmethod
     async def room(self) -> int:
@@ -150,6 +160,7 @@ class StreamWork(ABC):
     def _add_task(self, work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(self._guard(work), name=name)
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return task
 
     async def _feed(self) -> None:

@@ -1,21 +1,33 @@
-"""The feeder of a stream: pulls the user's source, makes inputs of its items, and closes it in the end."""
+"""The feeder of a stream: pulls the user's source, makes inputs of its items, and closes it in the end.
+
+An input that has to be read or looked up is prepared in a task of its own. The feeder waits for it briefly, so that
+files are read one after another as long as that is quick; one that takes longer is set aside, and the feeder goes on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from headrace.calls.stats import Tally
+from headrace.config import MiB
 from headrace.errors import HeadraceError
 from headrace.inputs import Input
 from headrace.sources.items import OWN_ERRORS, SourceInput
 from headrace.sources.iterables import Source, pull_some
 
 #: Turns an item of the source into a checked input with an id: at once, or with I/O first.
-Convert = Callable[[object], Input | Awaitable[Input]]
+Convert = Callable[[object], Input | Coroutine[Any, Any, Input]]
 #: Gives the request's template; it may do I/O once.
 Template = Callable[[], Awaitable[bytes]]
+#: Starts a task that belongs to the stream: its failure is the stream's.
+Spawn = Callable[[Callable[[], Awaitable[None]], str], "asyncio.Task[None]"]
+
+PATIENCE_SECONDS = 0.05  # that the feeder waits for an input to be prepared before it goes on with the next one
+MAX_ASIDE = 24  # inputs set aside at once: fewer than `threads.SLOTS`, so that other calls can still read files
+MAX_ASIDE_BYTES = 64 * MiB
 
 
 @dataclass(slots=True)
@@ -29,7 +41,18 @@ class Pulled:
 
 
 class Intake(Protocol):
-    """Where a feeder puts inputs; the feeder is the only one who does."""
+    """Where a feeder puts inputs; the feeder is the only one who does.
+
+    Attributes:
+        in_order: inputs have to be put in the order of the source.
+        reads_ahead: inputs may be prepared while one before them still is.
+    """
+
+    @property
+    def in_order(self) -> bool: ...
+
+    @property
+    def reads_ahead(self) -> bool: ...
 
     async def room(self) -> int:
         """Wait until items may be pulled; tell how many."""
@@ -50,11 +73,15 @@ class Intake(Protocol):
 class Feeder:
     """Pulls the user's source when there is room, what is there at once; closes the source in the end."""
 
-    def __init__(self, source: Source[object], convert: Convert, tally: Tally, intake: Intake) -> None:
+    def __init__(self, source: Source[object], convert: Convert, tally: Tally, intake: Intake, spawn: Spawn) -> None:
         self._source = source
         self._convert = convert
         self._tally = tally
         self._intake = intake
+        self._spawn = spawn
+        self._aside: set[asyncio.Task[None]] = set()  # each prepares an input and puts it in
+        self._last: asyncio.Task[None] | None = None  # of these
+        self._putting = asyncio.Lock()  # of those that wait for room, one at a time
         self.pulling = False  # it may be cancelled; before and after that, it is not: it closes the source
         self.stopped = False
         self.largest = 0  # bytes of the largest input so far; 0: nothing is known yet
@@ -68,11 +95,15 @@ class Feeder:
         self.pulling = True
         try:
             while True:
+                if self._aside:
+                    await self._wait_for_aside(self._max_aside - 1)
                 count = await self._intake.room()
                 try:
                     items = await pull_some(self._source, count)
                 except StopAsyncIteration:
-                    self._intake.end()
+                    await self._wait_for_aside(0)
+                    if not self.stopped:
+                        self._intake.end()
                     return
                 self._tally.pulled += len(items)
                 if self.stopped:  # the iterator has not minded that the pulling was cancelled
@@ -81,6 +112,9 @@ class Feeder:
                 await self._take_in(items)
         finally:
             self.pulling = False
+            for task in self._aside:
+                task.cancel()
+            await self._wait_for_aside(0)
 
     async def _take_in(self, items: list[object]) -> None:
         intake, convert = self._intake, self._convert
@@ -89,26 +123,79 @@ class Feeder:
         for item in items:
             try:
                 made = convert(item)
+            except OWN_ERRORS as error:
+                pulled = _bad(position, item, error)
+            else:
                 if not isinstance(made, Input):
                     if position > first:
                         intake.fed()  # for those before it: this one may take a while
-                    made = await made
+                    await self._prepare_apart(position, item, made)
                     if self.stopped:
                         return  # what is in hand was counted then
-            except OWN_ERRORS as error:
-                source = item.source if isinstance(item, Input) else ""
-                bad = SourceInput((), getattr(error, "input_id", None) or f"item-{position}", source=source)
-                pulled = Pulled(position, bad, error=error)
-            else:
+                    position += 1
+                    continue
                 size = made.size_bytes
                 if size >= self.largest:
                     self.largest = size or 1
                 pulled = Pulled(position, made, size)
-            if not intake.offer(pulled):
-                intake.fed()
-                await intake.put(pulled)
+            if self._aside and intake.in_order:
+                self._set_aside(self._follow(pulled, self._last))
+            elif not intake.offer(pulled):
+                await self._put(pulled)
             position += 1
         intake.fed()
+
+    # --- what takes a while
+
+    async def _prepare_apart(self, position: int, item: object, preparing: Coroutine[Any, Any, Input]) -> None:
+        """Prepare an input in a task; return when it is put in, or takes so long that the next one may go on."""
+        before = self._last if self._aside and self._intake.in_order else None
+        task = self._set_aside(self._prepare(position, item, preparing, before))
+        task.add_done_callback(lambda _: preparing.close())  # where it was cancelled before it began
+        await asyncio.wait([task], timeout=PATIENCE_SECONDS if self._intake.reads_ahead else None)
+
+    def _set_aside(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = self._last = self._spawn(lambda: work, "headrace-prepare")
+        task.add_done_callback(lambda _: work.close())
+        self._aside.add(task)
+        return task
+
+    async def _prepare(
+        self, position: int, item: object, preparing: Coroutine[Any, Any, Input], before: asyncio.Task[None] | None
+    ) -> None:
+        try:
+            ready = await preparing
+        except OWN_ERRORS as error:
+            pulled = _bad(position, item, error)
+        else:
+            self.largest = max(self.largest, ready.size_bytes, 1)
+            pulled = Pulled(position, ready, ready.size_bytes)
+        await self._follow(pulled, before)
+
+    async def _follow(self, pulled: Pulled, before: asyncio.Task[None] | None) -> None:
+        """Put an input in, after the one before it where that is still aside."""
+        if before is not None:
+            await asyncio.wait([before])
+        if not self.stopped:
+            if not self._intake.offer(pulled):
+                await self._put(pulled)
+            self._intake.fed()
+        self._aside.discard(asyncio.current_task())
+
+    async def _put(self, pulled: Pulled) -> None:
+        self._intake.fed()
+        async with self._putting:
+            await self._intake.put(pulled)
+
+    @property
+    def _max_aside(self) -> int:
+        return max(1, min(MAX_ASIDE, MAX_ASIDE_BYTES // self.largest)) if self.largest else MAX_ASIDE
+
+    async def _wait_for_aside(self, number: int) -> None:
+        """Wait until at most so many inputs are aside."""
+        while len(self._aside) > number:
+            await asyncio.wait(self._aside, return_when=asyncio.FIRST_COMPLETED)
+            self._aside = {task for task in self._aside if not task.done()}
 
     async def close(self) -> None:
         """Close the source, once; what it has taken from the user's iterator and not given is counted as dropped."""
@@ -120,3 +207,9 @@ class Feeder:
             held = self._source.held
             self._tally.pulled += held
             self._tally.drop("closed", held)
+
+
+def _bad(position: int, item: object, error: HeadraceError) -> Pulled:
+    source = item.source if isinstance(item, Input) else ""
+    failed = SourceInput((), getattr(error, "input_id", None) or f"item-{position}", source=source)
+    return Pulled(position, failed, error=error)

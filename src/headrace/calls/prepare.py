@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace import media
@@ -85,7 +85,7 @@ class Preparer:
         """
         return await self._catalog.template(self._ref, self._options, deadline or Deadline.after(self._timeout))
 
-    def __call__(self, raw: object) -> Input | Awaitable[Input]:
+    def __call__(self, raw: object) -> Input | Coroutine[Any, Any, Input]:
         """Prepare one of many: now where that is possible, else later.
 
         Raises: as `now`; awaiting it: as `later`, but that all that is wrong with one input is an `OWN_ERRORS`.

@@ -192,7 +192,7 @@ class ItemSource(InputSource):
         """Say where an item that could not be had comes from; it may be of any kind."""
         try:
             return self._origin(raw)
-        except (TypeError, ValueError):
+        except Exception:
             return self.name
 
     async def aclose(self) -> None:

@@ -49,6 +49,16 @@ class DuplexWork(StreamWork):
         super().start()
         self._driving = self._add_task(self._drive, "headrace-driver")
 
+    @property
+    def in_order(self) -> bool:
+        """Whether answers come in the order in which the inputs enter."""
+        return self.options.ordered
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Not where the pipe drops: what is prepared while another waits would be older when it is sent."""
+        return self.pipe.blocks
+
     async def room(self) -> int:
         """Wait until the pipe has room; a pipe that drops gets one item at a time, so that what it drops is old."""
         pipe, largest = self.pipe, self._feeder.largest

@@ -69,6 +69,11 @@ class FreeDuplex(DuplexWork):
         """Nothing: the pump waits at the pipe."""
 
     @property
+    def in_order(self) -> bool:
+        """Yes: only the order says what belongs together."""
+        return True
+
+    @property
     def _open(self) -> int:
         """None: what was sent is matched to no answer."""
         return 0

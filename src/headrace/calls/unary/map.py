@@ -67,7 +67,8 @@ class MapWork(StreamWork):
         self._turn = asyncio.Lock()  # of the worker that takes inputs: one at a time, in order
         self._taking = False
         self._arrived = Signal()  # for that worker
-        self._wanted = Signal()  # for the feeder
+        self._wanted = Signal()  # for the feeder: inputs are
+        self._freed = Signal()  # for an input that waits for room
         self._workers = 0
         self._gathered: deque[Pulled] = deque()  # pulled and not sent
         self._head: bytes | None = None
@@ -103,6 +104,7 @@ class MapWork(StreamWork):
         self._next += 1
         self._window.free(answered[1])
         self._wanted.set()
+        self._freed.set()
         return answered[0]
 
     def _halted(self) -> None:
@@ -119,6 +121,11 @@ class MapWork(StreamWork):
             self._add_task(self._work, "headrace-map")
 
     # --- pulling
+
+    @property
+    def in_order(self) -> bool:
+        """No: predictions are put in order by their positions."""
+        return False
 
     async def room(self) -> int:
         """Wait until inputs are wanted; tell how many."""
@@ -146,7 +153,7 @@ class MapWork(StreamWork):
     async def put(self, pulled: Pulled) -> None:
         """Gather an input for the next request as soon as there is room."""
         while not self.offer(pulled):
-            await self._wanted.wait()
+            await self._freed.wait()
 
     def fed(self) -> None:
         """Wake the worker that waits for inputs."""
