@@ -12,6 +12,11 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*\Z")
 _FORMS = "https://clarifai.com/{user}/{app}/models/{model}[/versions/{version}] or {user}/{app}/models/{model}"
 
 
+def is_id(text: str) -> bool:
+    """Tell whether a text has the form of an id: letters, digits, '-', '_' and '.'."""
+    return _ID.match(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class ModelRef:
     """A model's ids; `version_id` is "" for the latest."""

@@ -1,11 +1,10 @@
-"""What the user means by an argument: a file, a URL, a text, or a model. Of files only the first bytes are read."""
+"""Inputs as the user gave them: a file, a URL, a text, stdin. Of files only the first bytes are read."""
 
 from __future__ import annotations
 
 import codecs
+import glob
 import os
-import re
-import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,12 @@ from urllib.parse import urlsplit
 import click
 
 from headrace import media
+from headrace.cli import words
+from headrace.cli.run import say
 from headrace.inputs import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_MODEL_REF = re.compile(r"(https?://[^/\s]+/)?[^/\s:]+/[^/\s]+/models/[^/\s]+(/(versions|model_version_id)/[^/\s]+)?/?")
-_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +42,66 @@ def from_word(word: str, kind: str | None, position: int = 0) -> Given:
     """Read one positional argument: an existing file, a URL, else text.
 
     Raises:
-        click.UsageError: it looks like a file's name, but there is no such file; or it is a folder.
+        click.UsageError: it looks like a path, but there is nothing of that name; or it is a folder.
     """
-    if is_url(word):
-        return from_url(word, kind)
-    if exists(word) or looks_like_file(word):
+    if words.exists(word):
         return from_file(word, kind)
+    if words.has_scheme(word):
+        return from_url(word, kind)
+    if words.looks_like_path(word):
+        raise missing(word)
     return from_text(word, kind, position)
+
+
+def from_words(given: Sequence[str], kind: str | None) -> list[Given]:
+    """Read positional arguments; `-` is stdin, a pattern stands for the files that match it, sorted by name.
+
+    Raises:
+        click.UsageError: nothing is there, as in `from_word`; or stdin is given twice.
+    """
+    if given.count("-") > 1:
+        raise click.UsageError("stdin (-) can be given once")
+    found: list[Given] = []
+    for position, word in enumerate(given):
+        if word == "-":
+            found.append(from_stdin(kind))
+        elif words.is_pattern(word) and not words.exists(word):
+            found += [from_file(path, kind) for path in matches(word)]
+        else:
+            found.append(from_word(word, kind, position))
+    return found
+
+
+def matches(pattern: str) -> list[str]:
+    """Give the files that match a pattern, sorted by name; those that are read without end are left out.
+
+    Raises:
+        click.UsageError: there are none.
+    """
+    paths = sorted(path for path in glob.iglob(os.path.expanduser(pattern), recursive=True) if is_readable(path))
+    if not paths:
+        raise click.UsageError(f"no file matches {shortened(pattern)}{_or_a_text(pattern)}")
+    return paths
+
+
+def is_readable(path: str) -> bool:
+    """Tell whether a path is a file; what nobody named and cannot be read to an end is left out, with a line."""
+    if words.is_special(path):
+        say(f"{path} is a pipe, a socket or a device: left out (name it to read it)")
+        return False
+    return os.path.isfile(path)
+
+
+def missing(path: str) -> click.UsageError:
+    """Make the error about a word that is the name of a file or folder, but nothing has that name."""
+    known = media.kind_of_name(path) is not None
+    what = "folder" if path.endswith("/") else "file" if known else "file or folder"
+    return click.UsageError(f"missing {what}: {shortened(path)}{_or_a_text(path)}")
+
+
+def _or_a_text(word: str) -> str:
+    plain = not word.endswith("/") and (media.kind_of_name(word) is None or any(c.isspace() for c in word))
+    return " (a text? give it with --bytes)" if plain else ""
 
 
 def from_file(path: str, kind: str | None) -> Given:
@@ -62,14 +113,14 @@ def from_file(path: str, kind: str | None) -> Given:
     found = os.path.expanduser(path)
     if os.path.isdir(found):
         raise click.UsageError(f"{path} is a folder; `headrace stream` takes folders")
-    if is_special(found):  # a named pipe, a device: looking at its first bytes would take them
+    if words.is_special(found):  # a named pipe, a device: looking at its first bytes would take them
         return Given("file", found, kind or media.kind_of_name(path), path)
     try:
         with open(found, "rb") as file:
             head = file.read(media.HEAD_BYTES)
     except FileNotFoundError:
-        missing = "folder" if path.endswith("/") else "file"
-        raise click.UsageError(f"missing {missing}: {shortened(path)}") from None
+        what = "folder" if path.endswith("/") else "file"
+        raise click.UsageError(f"missing {what}: {shortened(path)}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise click.UsageError(f"cannot read {shortened(path)}: {reason}") from None
@@ -118,77 +169,12 @@ def from_stdin(kind: str | None) -> Given:
     return Given("data", data, kind, "stdin")
 
 
-def is_url(word: str) -> bool:
-    """Tell whether a word is an http(s) URL."""
-    return word.startswith(("http://", "https://")) and not any(c.isspace() for c in word)
 
 
-def is_model_ref(word: str) -> bool:
-    """Tell whether a word names a model by URL, or by user/app/models/model."""
-    return _MODEL_REF.fullmatch(word) is not None
 
 
-def is_model_name(word: str) -> bool:
-    """Tell whether a word can be a model's id and is not a file."""
-    return _MODEL_NAME.fullmatch(word) is not None and not exists(word)
 
 
-def is_built_in(word: str) -> bool:
-    """Tell whether a word is the name of a model of the embedded server."""
-    from headrace.server.models import BUILT_IN
-    from headrace.server.registry import ALIASES
-
-    return word in BUILT_IN or word in ALIASES
-
-
-def looks_like_file(word: str) -> bool:
-    """Tell whether a word is meant as a file's or a folder's name: a known extension, or a path."""
-    if any(c.isspace() for c in word) or not word:
-        return False
-    if is_url(word):
-        return False
-    return media.kind_of_name(word) is not None or word.startswith(("./", "../", "/", "~/")) or word.endswith("/")
-
-
-def split_model(
-    words: Sequence[str], *, model_known: bool, local: bool, other_inputs: bool
-) -> tuple[str | None, list[str]]:
-    """Tell the model from the inputs among the positional arguments.
-
-    The first one names the model where no option does: a URL or user/app/models/model; with `--local` also a bare
-    name, when an input comes besides it, or when it is that of a built-in model.
-
-    Raises:
-        click.UsageError: no model is named and the server has no default.
-    """
-    rest = list(words)
-    if model_known:
-        return None, rest
-    if rest and is_model_ref(rest[0]) and not exists(rest[0]):
-        return rest[0], rest[1:]
-    if local:
-        if rest and is_model_name(rest[0]) and (len(rest) > 1 or other_inputs or is_built_in(rest[0])):
-            return rest[0], rest[1:]
-        return None, rest
-    if rest and is_url(rest[0]) and "/models" in rest[0]:
-        return rest[0], rest[1:]  # malformed: the library says in what way
-    raise click.UsageError(
-        "which model? Give --model_url, or --model_id with --user_id and --app_id, or --local for the embedded server"
-    )
-
-
-def exists(word: str) -> bool:
-    """Tell whether a word is the name of something in the file system."""
-    return bool(word) and os.path.exists(os.path.expanduser(word))
-
-
-def is_special(path: str) -> bool:
-    """Tell whether a path names something that can only be read once, or without end: a named pipe, a device."""
-    try:
-        mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _is_text(data: bytes) -> bool:

@@ -97,6 +97,11 @@ def in_seconds(seconds: float) -> str:
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun: "1 answer", "3 answers"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def is_terminal(stream: TextIO) -> bool:
     """Tell whether a person looks at the stream; TERM=dumb counts as a file."""
     try:

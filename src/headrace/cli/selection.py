@@ -1,0 +1,166 @@
+"""Which files of folders and patterns are inputs: in a mixed folder those of one type, and what we saved is none."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import click
+
+from headrace import media
+from headrace.cli import given as g
+from headrace.cli import words
+from headrace.cli.given import Given
+from headrace.cli.run import say
+from headrace.cli.terminal import counted
+from headrace.inputs import shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+#: The order in which types win where there are as many files of each; what people call one of them.
+KINDS = {"image": "picture", "video": "video", "audio": "sound", "text": "text"}
+_SAVED, _UNKNOWN = "saved", "unknown"
+_OURS = re.compile(r"\d{6}-[a-z0-9-]+\.[a-z0-9]+|.*-(boxes|mask-\d\d-[a-z0-9-]+)\.png")
+
+
+class Selection:
+    """The inputs that positional words stand for, in the words' order; files of folders and patterns by name.
+
+    A folder stands for its files of one type, its subfolders included, hidden ones left out. The words are looked at
+    now, the files one by one later.
+
+    Args:
+        given: the words.
+        kind: the type that the user named, None where they did not.
+
+    Raises:
+        click.UsageError: a missing file, a folder or pattern without a file.
+    """
+
+    def __init__(self, given: Sequence[str], kind: str | None) -> None:
+        self._kind = kind
+        self._parts = [_part(word, kind, position) for position, word in enumerate(given)]
+        self.lone = not any(isinstance(part, _Several) for part in self._parts)
+        self.kinds: Counter[str] = Counter()  # how many inputs of each type, by the files' names
+        self._others: Counter[str] = Counter()
+        for part in self._parts:
+            if isinstance(part, Given):
+                self.kinds[part.kind or ""] += 1
+                continue
+            found = Counter(found for _, found in part)
+            if not found or (kind is not None and not found[kind]):
+                raise click.UsageError(f"no {kind or 'known'} files in {part.word}")
+            self._others.update({name: number for name, number in found.items() if name in (_SAVED, _UNKNOWN)})
+            self.kinds.update({name: number for name, number in found.items() if name in KINDS})
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def choose(self, fields: Collection[str] | None = None) -> str | None:
+        """Choose the type of the inputs: the most frequent one, among those that the model takes.
+
+        Args:
+            fields: what the model takes; None: not known, or no model is named.
+        """
+        if self._kind is not None:
+            return self._kind
+        return most_frequent(self.kinds, fields)
+
+    def inputs(self, kind: str | None) -> Iterator[Given]:
+        """Give the inputs; of folders and patterns the files of this type. Says first what is left out.
+
+        Raises:
+            click.UsageError: a folder or pattern has no file of this type.
+        """
+        if self._kind is None and not self.lone:
+            self._say_what_is_left_out(kind)
+        for part in self._parts:
+            if isinstance(part, Given):
+                yield part
+                continue
+            for path, found in part:
+                if found == kind and g.is_readable(path):
+                    yield by_name(path, self._kind)
+
+    def _say_what_is_left_out(self, kind: str | None) -> None:
+        in_folders = self._others.copy()
+        for part in self._parts:
+            if isinstance(part, _Several):
+                in_folders.update(found for _, found in part if found in KINDS)
+        taken = in_folders.pop(kind or "", 0)
+        if not taken:
+            sought = KINDS.get(kind or "", "known file")
+            raise click.UsageError(f"no {sought} in {', '.join(p.word for p in self._parts if isinstance(p, _Several))}")
+        saved, unknown = in_folders.pop(_SAVED, 0), in_folders.pop(_UNKNOWN, 0)
+        rest = [counted(in_folders[name], noun) for name, noun in KINDS.items() if in_folders[name]]
+        rest += [counted(saved, "file") + " that --save wrote"] if saved else []
+        rest += [counted(unknown, "file") + " of no known type"] if unknown else []
+        if rest:
+            say(f"taking {counted(taken, KINDS[kind or ''])}; left out: {', '.join(rest)} (--input_type chooses)")
+
+
+class _Several:
+    """The files of a folder or a pattern, each with its type by its name; looked for anew by each iteration."""
+
+    def __init__(self, word: str) -> None:
+        self.word = shortened(word)
+        self._path = os.path.expanduser(word)
+        self._is_folder = words.is_folder(word)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        if not self._is_folder:
+            for path in g.matches(self._path):
+                yield path, _type(os.path.basename(path), (), by_content=path)
+            return
+        for root, folders, files in os.walk(self._path):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            beside = {_stem(name) for name in files if media.kind_of_name(name) not in (None, "text")}
+            for name in sorted(files):
+                if not name.startswith("."):
+                    yield os.path.join(root, name), _type(name, beside)
+
+
+def _part(word: str, kind: str | None, position: int) -> Given | _Several:
+    if words.is_folder(word) or (words.is_pattern(word) and not words.exists(word)):
+        return _Several(word)
+    if words.exists(word):
+        return by_name(os.path.expanduser(word), kind)
+    return g.from_word(word, kind, position)
+
+
+def _type(name: str, beside: Collection[str], by_content: str = "") -> str:
+    if _OURS.fullmatch(name) or (name.endswith(".json") and _stem(name) in beside):
+        return _SAVED
+    return media.kind_of_name(name) or (kind_of_content(by_content) if by_content else None) or _UNKNOWN
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def by_name(path: str, kind: str | None) -> Given:
+    """Take a file; a bad one among many fails alone, when it is read."""
+    return Given("file", path, kind or kind_of_content(path) or media.kind_of_name(path), shortened(path))
+
+
+def kind_of_content(path: str) -> str | None:
+    """Tell what a file holds by its first bytes, None where they don't show it or cannot be read."""
+    if words.is_special(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return media.kind(file.read(media.HEAD_BYTES))
+    except (OSError, ValueError):
+        return None
+
+
+def most_frequent(kinds: Counter[str], fields: Iterable[str] | None = None) -> str | None:
+    """Give the type that most inputs have (pictures first on a tie), among `fields` where any is; None of none."""
+    order = list(KINDS)
+    present = [kind for kind in order if kinds[kind]]
+    if fields is not None:
+        present = [kind for kind in present if kind in fields] or present
+    return max(present, key=lambda kind: (kinds[kind], -order.index(kind)), default=None)
