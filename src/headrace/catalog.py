@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ class ModelInfo:
         task: the title of its type.
         input_fields: the types that it takes; None where the server does not say.
         output_fields: what it answers with; None alike.
+        default_for: the types for which an embedded server takes this model where none is named.
+        short_names: other ids under which an embedded server knows it.
+        size_bytes: of its weights, 0 where the server does not say.
     """
 
     user_id: str
@@ -52,6 +56,9 @@ class ModelInfo:
     description: str = ""
     input_fields: tuple[str, ...] | None = ()
     output_fields: tuple[str, ...] | None = ()
+    default_for: tuple[str, ...] = ()
+    short_names: tuple[str, ...] = ()
+    size_bytes: int = 0
 
 
 class Asker(Protocol):
@@ -231,7 +238,11 @@ def template(ref: ModelRef, options: Given, routing: Mapping[str, str]) -> bytes
 
 
 def _info(model: pb.Model, type_: pb.ModelType | None) -> ModelInfo:
+    """Make the record; what an embedded server says of the model itself is truer than what its type says."""
     ref = ModelRef(model.user_id, model.app_id, model.id)
+    inputs = _names(model, "input_fields") or (tuple(type_.input_fields) if type_ is not None else None)
+    outputs = _names(model, "output_fields") or (tuple(type_.output_fields) if type_ is not None else None)
+    size = model.metadata.fields["size_bytes"].number_value if "size_bytes" in model.metadata.fields else 0.0
     return ModelInfo(
         model.user_id,
         model.app_id,
@@ -240,9 +251,19 @@ def _info(model: pb.Model, type_: pb.ModelType | None) -> ModelInfo:
         (type_.title if type_ is not None else "") or model.model_type_id,
         ref.url,
         model.description,
-        tuple(type_.input_fields) if type_ is not None else None,
-        tuple(type_.output_fields) if type_ is not None else None,
+        inputs,
+        outputs,
+        _names(model, "default_for"),
+        _names(model, "short_names"),
+        int(size) if math.isfinite(size) else 0,
     )
+
+
+def _names(model: pb.Model, key: str) -> tuple[str, ...]:
+    """Read a list of names of the model's metadata; () where there is none."""
+    if key not in model.metadata.fields:
+        return ()
+    return tuple(value.string_value for value in model.metadata.fields[key].list_value.values if value.string_value)
 
 
 __all__ = ["Catalog", "ModelInfo", "template"]

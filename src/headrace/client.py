@@ -347,13 +347,17 @@ class Client(AsyncContext):
         return await self._catalog.models(user_id, app_id, input_field)
 
     async def default_model(self, input_type: str) -> Model:
-        """Name the server's first model that takes this type and nothing else, else the first that takes it.
+        """Name the model that the server has as the default for this type.
+
+        Where it says of none: the first that takes this type and nothing else, else the first that takes it.
 
         Raises:
             NotFound: it has none.
         """
         models = await self.models(input_field=input_type)
-        for info in sorted(models, key=lambda info: len(info.input_fields or ()) > 1):
+        for info in sorted(
+            models, key=lambda info: (input_type not in info.default_for, len(info.input_fields or ()) > 1)
+        ):
             return self.model(user_id=info.user_id, app_id=info.app_id, model_id=info.id)
         raise NotFound(f"{self.target} has no model that takes {input_type}; name one with model_id")
 

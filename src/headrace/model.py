@@ -100,7 +100,7 @@ class Model(Forms, AsyncContext):
         self._head = b""  # their template, where no routing has to be looked up
         account = client._account
         self.ref: ModelRef = reference.ModelRef.of(
-            url, user_id, app_id, model_id, model_version, account.user_id, account.app_id
+            url, user_id, app_id, model_id, model_version, *reference.default_owner(account)
         )
 
     def __reduce__(self) -> NoReturn:

@@ -5,11 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from headrace.errors import ConfigError
 
+if TYPE_CHECKING:
+    from headrace.credentials import Account
+
+LOCAL_USER, LOCAL_APP = "headrace", "local"  # of the models of a server that is not the hosted API
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]*\Z")
 _FORMS = "https://clarifai.com/{user}/{app}/models/{model}[/versions/{version}] or {user}/{app}/models/{model}"
+
+
+def default_owner(account: Account) -> tuple[str, str]:
+    """Give the user and app of models that are named by their id alone; a server of one's own needs none."""
+    user, app = ("", "") if account.target.hosted else (LOCAL_USER, LOCAL_APP)
+    return account.user_id or user, account.app_id or app
 
 
 def is_id(text: str) -> bool:
@@ -68,12 +79,14 @@ class ModelRef:
         default_user: str,
         default_app: str,
     ) -> ModelRef:
-        """Make it of a URL or of ids; user and app fall back to the defaults.
+        """Make it of a URL or of ids; user and app fall back to the defaults. A bare id in the URL's place is an id.
 
         Raises:
             ConfigError: both or neither given, or something is missing.
         """
         version = _version(model_version)
+        if isinstance(url, str) and model_id is None and is_id(url):
+            url, model_id = None, url
         if url is not None:
             if model_id is not None:
                 raise ConfigError("give the model's URL or its model_id, not both")

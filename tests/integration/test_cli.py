@@ -67,6 +67,19 @@ BAD = {
     "no input": (MODEL, 2, "no input"),
     "malformed JSON": ((*MODEL, "x", "--inference_params", '{"a" 1}'), 2, "column 6"),
     "a URL of another kind": ((*MODEL, "--url", "ftp://example.com/x.jpg"), 2, "http"),
+    "a file and bytes": ((*MODEL, "--file_path", __file__, "--bytes", "x"), 2, "--file_path and --bytes exclude"),
+    "a URL and bytes": ((*MODEL, "--url", "https://example.com/x.jpg", "--bytes", "x"), 2, "exclude each other"),
+    "a URL and a file": ((*MODEL, "--url", "https://example.com/x.jpg", "--file", __file__), 2, "exclude each other"),
+    "a file and a word": ((*MODEL, "--file_path", __file__, "What is it?"), 2, "--file_path gives the input"),
+    "bytes and a word": ((*MODEL, "--bytes", "x", "y"), 2, "--bytes gives the input"),
+    "a URL and a word": ((*MODEL, "--url", "https://example.com/x.jpg", "y"), 2, "--url gives the input"),
+    "two models": ((*MODEL, "u/a/models/m", "x"), 2, "named twice"),
+    "a name with a blank": ((*MODEL, "my photos/cta.jpg"), 2, "missing file: my photos/cta.jpg"),
+    "a folder with a blank": ((*MODEL, "my photos/"), 2, "missing folder: my photos/"),
+    "a pattern with a blank": ((*MODEL, "my photos/*.jpg"), 2, "no file matches my photos/"),
+    "a mistyped home": ((*MODEL, "~/no-such"), 2, "missing file or folder: ~/no-such"),
+    "a separator": ((*MODEL, "no/such"), 2, "missing file or folder: no/such"),
+    "nearly a model": (("--local", "detectr", "x"), 2, "did you mean detector"),
     "malformed base URL": ((*MODEL, "x", "--base_url", "http://a b"), 2, "base_url"),
     "local and remote": (("--local", "--base_url", "http://127.0.0.1:1", "x"), 2, "--base-url"),
     **{name: ((*MODEL, "x", *route), 2, "compute_cluster_id|nodepool_id") for name, route in ROUTES.items()},
@@ -192,7 +205,7 @@ def test_a_file_is_sent_with_its_type(echo: Run, tmp_path: Path) -> None:
 
 def test_a_picture_and_a_text_are_one_input(echo: Run, tmp_path: Path) -> None:
     (tmp_path / "cat.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"\0" * 92)
-    done = echo("predict", "--file", "cat.png", "What is it?", "-o", "json")
+    done = echo("predict", "cat.png", "What is it?", "-o", "json")
     assert json.loads(done.stdout)["outputs"][0]["data"]["text"]["raw"] == "image of 100 bytes What is it?"
 
 

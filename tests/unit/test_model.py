@@ -209,9 +209,9 @@ def test_a_model_says_what_it_is() -> None:
     "wrong",
     [
         {},
-        {"url": "nonsense"},
+        {"url": "non/sense"},
         {"url": "u/a/models/m", "model_id": "m"},
-        {"model_id": "m"},
+        {"model_id": "m m"},
         {"url": "u/a/models/m", "deployment_id": "d", "nodepool_id": "n"},
         {"url": "u/a/models/m", "nodepool_id": "n"},
     ],

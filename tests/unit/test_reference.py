@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.credentials import Account, Credentials
 from headrace.errors import ConfigError
-from headrace.reference import ModelRef, routing
+from headrace.reference import ModelRef, default_owner, routing
+from headrace.target import Target
 
 M = ModelRef("u", "a", "m")
 V = ModelRef("u", "a", "m", "v1")
@@ -146,3 +148,27 @@ def test_routing() -> None:
 def test_routing_both_ways_or_half_is_refused(arguments: tuple[str | None, ...], named: str) -> None:
     with pytest.raises(ConfigError, match=named):
         routing(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "ids", "owner"),
+    [
+        ("http://127.0.0.1:8000", ("", ""), ("headrace", "local")),
+        ("unix:/tmp/s", ("", ""), ("headrace", "local")),
+        ("https://models.example.com", ("me", ""), ("me", "local")),
+        ("https://api.clarifai.com", ("", ""), ("", "")),
+        ("https://api.clarifai.com", ("me", "mine"), ("me", "mine")),
+    ],
+)
+@pytest.mark.parametrize("named", [{"url": "shout-2.1"}, {"model_id": "shout-2.1"}])
+def test_a_bare_id_suffices_where_the_owner_is_known(
+    base_url: str, ids: tuple[str, str], owner: tuple[str, str], named: dict[str, str]
+) -> None:
+    defaults = default_owner(Account(Target.parse(base_url), Credentials(), *ids))
+    assert defaults == owner
+    if not all(owner):
+        with pytest.raises(ConfigError, match=r"'shout-2\.1': .* missing"):
+            of(**named, default_user=owner[0], default_app=owner[1])
+    else:
+        ref = of(**named, default_user=owner[0], default_app=owner[1])
+        assert ref == ModelRef(*owner, "shout-2.1")

@@ -10,12 +10,12 @@ import click
 
 from headrace.cli.run import say
 from headrace.cli.terminal import Status, in_bytes
-from headrace.errors import ConnectFailed
+from headrace.errors import ConnectFailed, ServerError
 from headrace.events import Event, ServerLog, WarmUp
 from headrace.extras import install
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from headrace import Client, Model
     from headrace.cli.options import Options
@@ -111,16 +111,17 @@ async def connect(options: Options, watcher: Watcher | None = None, ref: str | N
         watcher.status.clear()
 
 
-async def choose_model(client: Client, options: Options, ref: str | None, input_type: str | None) -> Model:
-    """Make the model that the options or `ref` name; with `--local` and no name, the input type's default.
+async def choose_model(client: Client, options: Options, ref: str | None, kinds: Sequence[str]) -> Model:
+    """Make the model that the options or `ref` name; with `--local` and no name, the default for the inputs' types.
 
     Args:
         client: an open client.
         options: which model, and where it runs.
         ref: a model given as a positional argument: a URL, USER/APP/models/MODEL, or a bare id.
-        input_type: what the default model is to take.
+        kinds: the types that one input holds, which the default model is to take, all of them.
 
     Raises:
+        click.UsageError: no model takes these types, or they are not known.
         ConfigError: a malformed URL, a URL and an id, both kinds of routing or half of one.
     """
     url, model_id = options.model_url, options.model_id
@@ -134,16 +135,33 @@ async def choose_model(client: Client, options: Options, ref: str | None, input_
     }
     routing = {name: value for name, value in places.items() if value is not None}
     if options.local and not url and not model_id:
-        return await _default_model(client, input_type, routing)
+        return await _default_model(client, kinds, routing)
     ids = {"user_id": options.user_id, "app_id": options.app_id, "model_id": model_id}
     given = {name: value for name, value in ids.items() if value is not None}
     version = {"id": options.model_version_id} if options.model_version_id else None
     return client.model(url, model_version=version, **given, **routing)
 
 
-async def _default_model(client: Client, input_type: str | None, routing: dict[str, str]) -> Model:
-    if input_type is None:
+async def input_fields(model: Model) -> tuple[str, ...] | None:
+    """Look up what a model takes; None where the server does not say."""
+    try:
+        return (await model.info()).input_fields
+    except ServerError:  # such as of a bare model runner, or of a model that is not there: its first call says so
+        return None
+
+
+async def _default_model(client: Client, kinds: Sequence[str], routing: dict[str, str]) -> Model:
+    if not kinds:
         raise click.UsageError("cannot tell what the input is; give --input-type, or the model with --model-id")
-    model = await client.default_model(input_type)
-    say(f"using {model.id}, the default for {input_type}")
-    return client.model(model_id=model.id, **routing) if routing else model
+    if len(kinds) == 1:
+        model = await client.default_model(kinds[0])
+        model_id = model.id
+    else:
+        fitting = [info.id for info in await client.models() if set(info.input_fields or ()) == set(kinds)]
+        if not fitting:
+            raise click.UsageError(
+                f"no model here takes {' and '.join(kinds)} together; give one of them, or name a model"
+            )
+        model_id = fitting[0]
+    say(f"using {model_id}, the default for {' with '.join(kinds)}")
+    return client.model(model_id=model_id, **routing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli import given as g
+from headrace.cli import words
+from headrace.cli.selection import most_frequent
+from headrace.inputs import shortened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,11 +38,17 @@ class Gathered:
     inputs: tuple[tuple[Given, ...], ...]
     params: dict[str, Any]
     fields: Mapping[str, Any] = field(default_factory=dict)
+    grouped: bool = False  # whether the inputs that belong together are together
 
     @property
-    def input_type(self) -> str | None:
-        """The type by which a default model is chosen: the picture's, where a picture and a text go together."""
-        return self.inputs[0][0].kind if self.inputs else None
+    def kinds(self) -> tuple[str, ...]:
+        """The types by which a default model is chosen: those of most inputs, pictures first on a tie."""
+        found = Counter(tuple(part.kind or "" for part in parts) for parts in self.inputs)
+        if len(found) > 1 and all(len(kinds) == 1 for kinds in found):
+            kind = most_frequent(Counter({kinds[0]: number for kinds, number in found.items()}))
+            return (kind,) if kind else ()
+        kinds = next(iter(found), ())
+        return kinds if all(kinds) else ()
 
     @property
     def maps_an_input(self) -> bool:
@@ -51,41 +61,71 @@ class Gathered:
         Raises:
             click.UsageError: no input, a missing file.
         """
+        if self.grouped:
+            return self
         named, params = _from_fields(self.fields)
         found = [*named, *(part for parts in self.inputs for part in parts)]
         if not found:
             if sys.stdin is None or sys.stdin.isatty():
                 raise click.UsageError("no input: give a file, a URL, a text, or - for stdin")
             found = [g.from_stdin(options.input_type)]
-        pair = _pair(found)
-        return Gathered(self.ref, (pair,) if pair else tuple((one,) for one in found), {**self.params, **params})
+        return Gathered(self.ref, grouped(found), {**self.params, **params}, grouped=True)
 
 
-def gather(options: Options, words: Sequence[str], fields: Mapping[str, Any]) -> Gathered:
+def gather(options: Options, given: Sequence[str], fields: Mapping[str, Any]) -> Gathered:
     """Collect inputs from options, positional arguments, `-i`/`--inputs` fields and stdin.
 
     Fields stay as they are where a model is named: its methods say what they mean. stdin is read for `-`, and when
-    nothing else is given and it is not a terminal. One picture, video or sound
-    together with one text, given in different ways, is one multimodal input.
+    nothing else is given and it is not a terminal. A picture, video or sound with a text is one multimodal input.
 
     Raises:
         click.UsageError: no input, a missing file, no model.
     """
     kind = options.input_type
-    by_option = [
+    ref, rest = model_and_inputs(options, given, other_inputs=any(name in _TEXT_KEYS + _MEDIA_KEYS for name in fields))
+    found = [*by_option(options), *g.from_words(rest, kind)]
+    gathered = Gathered(ref, tuple((one,) for one in found), {}, fields)
+    if fields and (ref or options.names_model):
+        return gathered
+    return gathered.resolved(options)
+
+
+def model_and_inputs(
+    options: Options, given: Sequence[str], *, other_inputs: bool = False
+) -> tuple[str | None, list[str]]:
+    """Tell the model from the inputs among the positional arguments, and refuse inputs given in several ways.
+
+    Raises:
+        click.UsageError: inputs of several kinds of options, or of an option and as words; no model.
+    """
+    ways = {"--file_path": options.file_path, "--url": options.url, "--bytes": options.data}
+    used = [name for name, values in ways.items() if values]
+    ref, rest = words.split_model(
+        given,
+        model_known=options.names_model,
+        local=options.local,
+        other_inputs=other_inputs or bool(used),
+        own_server=options.own_server,
+    )
+    if len(used) > 1:
+        raise click.UsageError(f"{' and '.join(used)} exclude each other: give inputs in one way (words can be mixed)")
+    if used and rest:
+        raise click.UsageError(f"{used[0]} gives the input, and so does {shortened(rest[0])!r}: give inputs in one way")
+    return ref, rest
+
+
+def by_option(options: Options) -> list[Given]:
+    """Read the inputs of --file_path, --url and --bytes.
+
+    Raises:
+        click.UsageError: a missing file, an empty text.
+    """
+    kind = options.input_type
+    return [
         *(g.from_file(path, kind) for path in options.file_path),
         *(g.from_url(url, kind) for url in options.url),
         *(g.from_text(text, kind, n) for n, text in enumerate(options.data)),
     ]
-    other_inputs = bool(by_option) or any(name in _TEXT_KEYS + _MEDIA_KEYS for name in fields)
-    ref, rest = g.split_model(words, model_known=options.names_model, local=options.local, other_inputs=other_inputs)
-    if rest.count("-") > 1:
-        raise click.UsageError("stdin (-) can be given once")
-    by_word = [g.from_stdin(kind) if word == "-" else g.from_word(word, kind, n) for n, word in enumerate(rest)]
-    gathered = Gathered(ref, tuple((one,) for one in (*by_option, *by_word)), {}, fields)
-    if fields and (ref or options.names_model):
-        return gathered
-    return gathered.resolved(options)
 
 
 def to_input(parts: Sequence[Given]) -> Input:
@@ -121,13 +161,22 @@ def _one(part: Given, kind: type[Input]) -> Input:
     return kind.from_bytes(part.value, part.kind)
 
 
-def _pair(found: Sequence[Given]) -> tuple[Given, ...]:
-    """Give the parts of one multimodal input, media first, or () where the inputs stand alone."""
-    if len(found) != 2:
-        return ()
+def grouped(found: Sequence[Given]) -> tuple[tuple[Given, ...], ...]:
+    """Put together what is one input: each picture, video or sound with the text, or each text with the one of them.
+
+    Raises:
+        click.UsageError: several of both, so that nobody knows which belong together.
+    """
     media = [one for one in found if one.kind in _MEDIA_KEYS]
-    texts = [one for one in found if one.kind == "text" and one.source == "data"]
-    return (media[0], texts[0]) if len(media) == 1 and len(texts) == 1 else ()
+    texts = [one for one in found if one.kind == "text"]
+    if not media or not texts or len(media) + len(texts) < len(found):
+        return tuple((one,) for one in found)
+    if len(media) > 1 and len(texts) > 1:
+        raise click.UsageError(
+            f"{len(media)} files and {len(texts)} texts: which belong together? Give one text for all of the files, "
+            "one file for all of the texts, or run a command for each"
+        )
+    return tuple((one, text) for one in media for text in texts)
 
 
 def _from_fields(fields: Mapping[str, Any]) -> tuple[list[Given], dict[str, Any]]:
@@ -140,7 +189,7 @@ def _from_fields(fields: Mapping[str, Any]) -> tuple[list[Given], dict[str, Any]
         elif name in _MEDIA_KEYS:
             if not isinstance(value, str):
                 raise click.UsageError(f"{name} must be a URL or the path of a file")
-            found.append(g.from_url(value, name) if g.is_url(value) else g.from_file(value, name))
+            found.append(g.from_url(value, name) if words.is_url(value) else g.from_file(value, name))
         else:
             params[name] = value
     return found, params

@@ -38,7 +38,7 @@ def generate(
 async def _generate(options: Options, gathered: Gathered, method: str) -> int:
     watcher = Watcher()
     async with connect(options, watcher, gathered.ref) as client:
-        model = await choose_model(client, options, gathered.ref, gathered.input_type)
+        model = await choose_model(client, options, gathered.ref, gathered.kinds)
         call = await typed.for_command(model, gathered, method, options)
         if call is not None and call.method.shape == "unary":
             raise click.UsageError(f"{call.method} gives one answer: use headrace predict --method {method}")

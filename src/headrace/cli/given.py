@@ -169,14 +169,6 @@ def from_stdin(kind: str | None) -> Given:
     return Given("data", data, kind, "stdin")
 
 
-
-
-
-
-
-
-
-
 def _is_text(data: bytes) -> bool:
     try:
         return b"\0" not in data and bool(data.decode())

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli import given as g
 from headrace.cli import render
 from headrace.cli.connect import Watcher, choose_model, connect
+from headrace.cli.gather import model_and_inputs
 from headrace.cli.options import Grouped, Options, shared
 from headrace.cli.run import DONE, run, say
 from headrace.cli.terminal import in_bytes, line
@@ -150,11 +150,13 @@ def _table(found: list[ModelInfo]) -> None:
 
 async def show_info(options: Options, words: tuple[str, ...]) -> int:
     """Tell what the named model is (`predict --info`)."""
-    ref = words[0] if words and (g.is_model_ref(words[0]) or (options.local and g.is_model_name(words[0]))) else None
-    if ref is None and not options.names_model:
+    if not words and not options.names_model:
         raise click.UsageError("--info needs a model: give --model-url, --model-id, or USER/APP/models/MODEL")
+    ref, _ = model_and_inputs(options, words)
+    if ref is None and not options.names_model:
+        raise click.UsageError(f"--info needs a model; {words[0]!r} is none")
     async with connect(options, ref=ref) as client:
-        model = await choose_model(client, options, ref, options.input_type)
+        model = await choose_model(client, options, ref, ())
         try:
             record = _record(await model.info())
         except InvalidRequest:  # a bare model runner knows its methods only

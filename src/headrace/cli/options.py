@@ -63,6 +63,19 @@ class Options:
         return bool(self.model_url or self.model_id)
 
     @property
+    def own_server(self) -> bool:
+        """Whether the server is not the hosted API, so that a model's id says enough.
+
+        Raises:
+            ConfigError: a malformed address, an unreadable context.
+        """
+        if self.local:
+            return True
+        from headrace.credentials import resolve
+
+        return not resolve(self.base_url, self.pat, None).target.hosted
+
+    @property
     def call(self) -> dict[str, Any]:
         """The keyword arguments of a call that these options give."""
         given = {

@@ -55,7 +55,7 @@ def predict(
 async def _predict(options: Options, gathered: Gathered, method: str) -> int:
     watcher = Watcher()
     async with connect(options, watcher, gathered.ref) as client:
-        model = await choose_model(client, options, gathered.ref, gathered.input_type)
+        model = await choose_model(client, options, gathered.ref, gathered.kinds)
         call = await typed.for_command(model, gathered, method, options)
         if method == "generate" or (call is not None and call.method.shape == "server stream"):
             return await pieces(model, gathered, call, options, watcher)

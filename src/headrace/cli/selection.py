@@ -45,29 +45,17 @@ class Selection:
         self._parts = [_part(word, kind, position) for position, word in enumerate(given)]
         self.lone = not any(isinstance(part, _Several) for part in self._parts)
         self.kinds: Counter[str] = Counter()  # how many inputs of each type, by the files' names
-        self._others: Counter[str] = Counter()
         for part in self._parts:
             if isinstance(part, Given):
                 self.kinds[part.kind or ""] += 1
                 continue
             found = Counter(found for _, found in part)
-            if not found or (kind is not None and not found[kind]):
+            if not any(found[name] for name in ([kind] if kind else [*KINDS, *part.otherwise])):
                 raise click.UsageError(f"no {kind or 'known'} files in {part.word}")
-            self._others.update({name: number for name, number in found.items() if name in (_SAVED, _UNKNOWN)})
             self.kinds.update({name: number for name, number in found.items() if name in KINDS})
 
     def __len__(self) -> int:
         return len(self._parts)
-
-    def choose(self, fields: Collection[str] | None = None) -> str | None:
-        """Choose the type of the inputs: the most frequent one, among those that the model takes.
-
-        Args:
-            fields: what the model takes; None: not known, or no model is named.
-        """
-        if self._kind is not None:
-            return self._kind
-        return most_frequent(self.kinds, fields)
 
     def inputs(self, kind: str | None) -> Iterator[Given]:
         """Give the inputs; of folders and patterns the files of this type. Says first what is left out.
@@ -82,42 +70,46 @@ class Selection:
                 yield part
                 continue
             for path, found in part:
-                if found == kind and g.is_readable(path):
+                if found == (kind or _UNKNOWN) and g.is_readable(path):
                     yield by_name(path, self._kind)
 
     def _say_what_is_left_out(self, kind: str | None) -> None:
-        in_folders = self._others.copy()
-        for part in self._parts:
-            if isinstance(part, _Several):
-                in_folders.update(found for _, found in part if found in KINDS)
-        taken = in_folders.pop(kind or "", 0)
+        several = [part for part in self._parts if isinstance(part, _Several)]
+        found = Counter(found for part in several for _, found in part)
+        taken = found.pop(kind or _UNKNOWN, 0)
         if not taken:
-            sought = KINDS.get(kind or "", "known file")
-            raise click.UsageError(f"no {sought} in {', '.join(p.word for p in self._parts if isinstance(p, _Several))}")
-        saved, unknown = in_folders.pop(_SAVED, 0), in_folders.pop(_UNKNOWN, 0)
-        rest = [counted(in_folders[name], noun) for name, noun in KINDS.items() if in_folders[name]]
-        rest += [counted(saved, "file") + " that --save wrote"] if saved else []
-        rest += [counted(unknown, "file") + " of no known type"] if unknown else []
+            raise click.UsageError(f"no {KINDS.get(kind or '', 'file')} in {', '.join(part.word for part in several)}")
+        rest = [counted(found[name], noun) for name, noun in KINDS.items() if found[name]]
+        rest += [f"{counted(found[_SAVED], 'file')} that --save wrote"] if found[_SAVED] else []
+        rest += [f"{counted(found[_UNKNOWN], 'file')} of no known type"] if found[_UNKNOWN] else []
         if rest:
-            say(f"taking {counted(taken, KINDS[kind or ''])}; left out: {', '.join(rest)} (--input_type chooses)")
+            say(f"taking {counted(taken, KINDS.get(kind or '', 'file'))}; left out: {', '.join(rest)}")
 
 
 class _Several:
-    """The files of a folder or a pattern, each with its type by its name; looked for anew by each iteration."""
+    """The files of a folder or a pattern, each with its type by its name; looked for anew by each iteration.
 
-    def __init__(self, word: str) -> None:
+    Of a pattern, files of no known type are inputs too where no others are there, and all are of the type that the
+    user named.
+    """
+
+    def __init__(self, word: str, kind: str | None) -> None:
         self.word = shortened(word)
         self._path = os.path.expanduser(word)
+        self._kind = kind
         self._is_folder = words.is_folder(word)
+        self.otherwise = () if self._is_folder else (_UNKNOWN,)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         if not self._is_folder:
-            for path in g.matches(self._path):
-                yield path, _type(os.path.basename(path), (), by_content=path)
+            paths = g.matches(self._path)
+            beside = _beside(paths)
+            for path in paths:
+                yield path, self._kind or _type(path, beside)
             return
         for root, folders, files in os.walk(self._path):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
-            beside = {_stem(name) for name in files if media.kind_of_name(name) not in (None, "text")}
+            beside = _beside(files)
             for name in sorted(files):
                 if not name.startswith("."):
                     yield os.path.join(root, name), _type(name, beside)
@@ -125,16 +117,21 @@ class _Several:
 
 def _part(word: str, kind: str | None, position: int) -> Given | _Several:
     if words.is_folder(word) or (words.is_pattern(word) and not words.exists(word)):
-        return _Several(word)
+        return _Several(word, kind)
     if words.exists(word):
         return by_name(os.path.expanduser(word), kind)
     return g.from_word(word, kind, position)
 
 
-def _type(name: str, beside: Collection[str], by_content: str = "") -> str:
-    if _OURS.fullmatch(name) or (name.endswith(".json") and _stem(name) in beside):
+def _type(name: str, beside: Collection[str]) -> str:
+    if _OURS.fullmatch(os.path.basename(name)) or (name.endswith(".json") and _stem(name) in beside):
         return _SAVED
-    return media.kind_of_name(name) or (kind_of_content(by_content) if by_content else None) or _UNKNOWN
+    return media.kind_of_name(name) or _UNKNOWN
+
+
+def _beside(names: Iterable[str]) -> set[str]:
+    """Give the names, without extension, of the pictures, videos and sounds: JSON of the same name is about them."""
+    return {_stem(name) for name in names if media.kind_of_name(name) not in (None, "text")}
 
 
 def _stem(name: str) -> str:

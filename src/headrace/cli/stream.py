@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 from anyio import to_thread
 
-from headrace.cli import feed, render
-from headrace.cli import given as g
-from headrace.cli.connect import Watcher, choose_model, connect
-from headrace.cli.gather import to_input_of_many
+from headrace.cli import render
+from headrace.cli.connect import Watcher, choose_model, connect, input_fields
+from headrace.cli.gather import model_and_inputs, to_input_of_many
 from headrace.cli.options import Command, Options, shared
 from headrace.cli.run import DONE, SOME_FAILED, run, say, warn_input
 from headrace.cli.saving import Saver
+from headrace.cli.supply import Supply
 from headrace.cli.terminal import Status, in_seconds
 from headrace.cli.video import VideoOptions, VideoRun, frame_window, video_options
-from headrace.threads import in_thread
 
 if TYPE_CHECKING:
     from headrace import Input, Prediction
@@ -62,62 +59,9 @@ def stream(
     settings = {"window": window, "ordered": not unordered, "on_error": on_error}
     if frames.wanted:
         return run(VideoRun(options, frames, words, {**settings, "window": frame_window(window)}).all())
-    ref, rest = g.split_model(
-        words,
-        model_known=options.names_model,
-        local=options.local,
-        other_inputs=bool(lists or options.url or options.data or options.file_path),
-    )
-    source, total = _source(options, rest, lists)
-    return run(Run(options, ref, total).all(source, settings))
-
-
-def _source(
-    options: Options, words: list[str], lists: tuple[str, ...]
-) -> tuple[Iterable[Given] | AsyncIterator[Given], int]:
-    """Give all inputs in order, and how many, 0 where that is not known before the end.
-
-    Raises:
-        click.UsageError: no input, a missing file or folder.
-    """
-    kind = options.input_type
-    piped = [word for word in [*lists, *words] if word == "-"]
-    if not (words or lists or options.url or options.data or options.file_path):
-        if sys.stdin is None or sys.stdin.isatty():
-            raise click.UsageError("no input: give files, a folder, URLs, texts, or - for lines on stdin")
-        piped = ["-"]
-    if len(piped) > 1:
-        raise click.UsageError("stdin (-) can be given once")
-    for path in lists:
-        if path != "-" and (not os.path.exists(path) or os.path.isdir(path)):
-            raise click.UsageError(f"missing file: {path}")
-    plain: list[Given] = [
-        *(g.from_file(path, kind) for path in options.file_path),
-        *(g.from_url(url, kind) for url in options.url),
-        *(g.from_text(text, kind, n) for n, text in enumerate(options.data)),
-    ]
-    expanded = feed.expand([word for word in words if word != "-"], kind)
-    simple = not (lists or piped or any(feed.is_glob(word) or feed.is_folder(word) for word in words))
-    total = len(plain) + len(words) if simple else 0
-    before = _chain(plain, expanded, (path for path in lists if path != "-"), kind)
-    return (_then_stdin(before, kind), 0) if piped else (before, total)
-
-
-def _chain(plain: list[Given], expanded: Iterator[Given], lists: Iterable[str], kind: str | None) -> Iterator[Given]:
-    yield from plain
-    yield from expanded
-    for path in lists:
-        for n, line in feed.lines_of_file(path):
-            yield feed.from_line(line, kind, n)
-
-
-async def _then_stdin(before: Iterable[Given], kind: str | None) -> AsyncIterator[Given]:
-    for item in before:
-        yield item
-    n = 0
-    async for text in feed.lines(0):
-        yield feed.from_line(text, kind, n)
-        n += 1
+    ref, rest = model_and_inputs(options, words, other_inputs=bool(lists))
+    supply = Supply(options, rest, lists, model_named=ref is not None or options.names_model)
+    return run(Run(options, ref, supply).all(settings))
 
 
 class Run:
@@ -126,13 +70,14 @@ class Run:
     Args:
         options: the shared options.
         ref: the model's name among the positional arguments, or None.
-        total: how many inputs there are, 0 when unknown.
+        supply: the inputs.
     """
 
-    def __init__(self, options: Options, ref: str | None, total: int) -> None:
+    def __init__(self, options: Options, ref: str | None, supply: Supply) -> None:
         self._options = options
         self._ref = ref
-        self._total = total
+        self._supply = supply
+        self._total = supply.total
         self._names: dict[int, Given] = {}
         self._status = Status()
         self._watcher = Watcher(self._status)
@@ -144,15 +89,16 @@ class Run:
         self._records: list[dict[str, Any]] = []
         self._table = render.Table() if options.output == "csv" else None
 
-    async def all(self, source: Iterable[Given] | AsyncIterator[Given], settings: dict[str, Any]) -> int:
+    async def all(self, settings: dict[str, Any]) -> int:
         """Stream everything, print, and give the exit code."""
-        first, source = await _peek(source)
-        if first is None:
-            raise click.UsageError("no input: the list is empty")
-        options = self._options
+        options, named = self._options, self._ref is not None or self._options.names_model
+        kind, source = (None, None) if named else await self._supply.inputs(None)
         with self._status:
             async with connect(options, self._watcher, self._ref) as client:
-                model = await choose_model(client, options, self._ref, first.kind)
+                model = await choose_model(client, options, self._ref, [kind] if kind else [])
+                if source is None:
+                    mixed = len(self._supply.kinds) > 1
+                    _, source = await self._supply.inputs(await input_fields(model) if mixed else None)
                 self._start = time.monotonic()
                 inputs = self._named(source) if isinstance(source, AsyncIterator) else self._named_sync(source)
                 try:
@@ -222,28 +168,3 @@ class Run:
         first = f", the first after {in_seconds(self._first - self._start)}" if self._first is not None else ""
         rate = f" ({self._done / seconds:.1f}/s)" if self._done and seconds > 0 else ""
         say(f"{self._done} answers{failed} in {in_seconds(seconds)}{rate}{first}")
-
-
-async def _peek(
-    source: Iterable[Given] | AsyncIterator[Given],
-) -> tuple[Given | None, Iterable[Given] | AsyncIterator[Given]]:
-    """Look at the first input, which decides on a default model; the source given back still has it."""
-    if isinstance(source, AsyncIterator):
-        first = await anext(source, None)
-        return first, _with_first(first, source)
-    iterator = iter(source)
-    item = await in_thread(next, iterator, None)  # a list may be a pipe that nobody has written to
-    return item, _with_first_sync(item, iterator)
-
-
-async def _with_first(first: Given | None, rest: AsyncIterator[Given]) -> AsyncIterator[Given]:
-    if first is not None:
-        yield first
-    async for item in rest:
-        yield item
-
-
-def _with_first_sync(first: Given | None, rest: Iterator[Given]) -> Iterator[Given]:
-    if first is not None:
-        yield first
-    yield from rest

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli import given as g
-from headrace.cli import render
+from headrace.cli import render, words
 from headrace.errors import ConfigError, ServerError
 from headrace.inputs import Input
 from headrace.results import Prediction
@@ -149,13 +149,13 @@ def _value(parameter: Parameter, value: Any) -> tuple[Any, Given | None]:
     """Turn what was written into what the argument's type takes: files into bytes, numbers into texts."""
     type_ = parameter.field.type
     if type_ in _MEDIA and isinstance(value, str):
-        value = g.from_url(value, _MEDIA[type_]) if g.is_url(value) else g.from_file(value, _MEDIA[type_])
+        value = g.from_url(value, _MEDIA[type_]) if words.is_url(value) else g.from_file(value, _MEDIA[type_])
     if isinstance(value, g.Given):
         return _content(value, as_text=_is_text(parameter)), value
     if _is_text(parameter) and not isinstance(value, str):
         return json.dumps(value), None  # a number, as in prompt=5
     if type_ == _Type.BYTES and isinstance(value, str):
-        return (Path(value).read_bytes() if g.exists(value) else value.encode()), None
+        return (Path(value).read_bytes() if words.exists(value) else value.encode()), None
     return value, None
 
 

@@ -64,16 +64,24 @@ def nearest(word: str, names: Iterable[str]) -> str:
 def looks_like_path(word: str) -> bool:
     """Tell whether a word is meant as the name of a file or folder: such a word is never a text.
 
-    Without blanks: a separator, a known extension, a wildcard, or `~` or `.` in front. With blanks, as texts have them
+    Without blanks: a separator, a known extension, a wildcard, or `~` or `.` in front. With blanks, which texts have
     too: a known extension or a separator at the end, or the beginning of a path.
     """
+    if is_named_as_path(word):
+        return True
     if not _can_be_path(word) or has_scheme(word):
         return False
-    if media.kind_of_name(word) is not None or word.endswith(_SEPARATORS):
-        return True
-    if _has_blank(word):
-        return word.startswith(("/", "./", "../", "~/")) or is_pattern(word)
-    return word.startswith(("~", ".")) or any(one in word for one in _SEPARATORS) or is_pattern(word)
+    in_one = not _has_blank(word) and (word.startswith(("~", ".")) or any(one in word for one in _SEPARATORS))
+    return in_one or is_pattern(word)
+
+
+def is_named_as_path(text: str) -> bool:
+    """Tell whether a text begins as paths do, or ends in a known extension or a separator."""
+    if not _can_be_path(text) or has_scheme(text):
+        return False
+    return (
+        media.kind_of_name(text) is not None or text.endswith(_SEPARATORS) or text.startswith(("/", "./", "../", "~/"))
+    )
 
 
 def is_pattern(word: str) -> bool:
@@ -81,7 +89,7 @@ def is_pattern(word: str) -> bool:
     if not _can_be_path(word) or has_scheme(word) or not glob.has_magic(word):
         return False
     if not _has_blank(word):
-        return "*" in word or "[" in word.partition("]")[0] and "]" in word or "?" in word.rstrip("?")
+        return "*" in word or ("[" in word.partition("]")[0] and "]" in word) or "?" in word.rstrip("?")
     last = re.split(r"[/\\]", word)[-1]
     if media.kind_of_name(word) is not None or (last != word and "*" in last and not _has_blank(last)):
         return True

@@ -10,7 +10,7 @@ from headrace.server import envelope
 from headrace.server.call import Admission
 from headrace.server.hosted import Hosted
 from headrace.server.model import Card, ModelError
-from headrace.server.registry import Registry
+from headrace.server.registry import ALIASES, Registry
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 
@@ -170,6 +170,7 @@ def _beyond(card: Card) -> dict[str, Any]:
         "size_bytes": card.size_bytes,
         "weak_at": card.weak_at,
         "sample": card.sample,
+        "short_names": [short for short, name in ALIASES.items() if name == card.id],
     }
 
 

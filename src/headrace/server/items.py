@@ -69,7 +69,7 @@ async def make_item(wire: resources_pb2.Input, shared: Settings, method: Method,
     if not present and not more:
         raise ModelError(INVALID_ARGUMENT, "the input is empty")
     taken = [kind for kind in present if kind in kinds]
-    if not taken and not more:  # what else there is, such as an array, the model finds in `data`
+    if taken != present and not more:  # what else there is, such as an array, the model finds in `data`
         raise ModelError(UNSUPPORTED, f"the input holds {_and(present)}; model {card.id} takes {_and(kinds)}")
     if "text" in taken:
         item.text = await _text(data.text, fetcher)

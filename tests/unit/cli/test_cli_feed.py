@@ -7,7 +7,6 @@ import os
 import threading
 from pathlib import Path
 
-import click
 import pytest
 
 from headrace.cli import feed
@@ -21,36 +20,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.write_bytes(b"x")
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def names(words: list[str], kind: str | None = None) -> list[str]:
-    return [given.name for given in feed.expand(words, kind)]
-
-
-def test_a_folder_gives_its_files_of_the_type_sorted(folder: Path) -> None:
-    assert names(["photos"], "image") == ["photos/a.png", "photos/b.jpg", "photos/sub/c.jpg"]
-    assert names(["photos"]) == ["photos/a.png", "photos/b.jpg", "photos/notes.txt", "photos/sub/c.jpg"]
-
-
-def test_globs_files_urls_and_texts_keep_their_order(folder: Path) -> None:
-    words = ["https://example.com/z.jpg", "photos/*.jpg", "photos/**/c.jpg", "photos/notes.txt", "a text", "really?"]
-    assert names(words) == ["z.jpg", "photos/b.jpg", "photos/sub/c.jpg", "photos/notes.txt", "text 5", "text 6"]
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("photos/*.gif", "no file matches"),
-        ("photos/sub", "no video files"),
-        ("cta.jpg", "missing file: cta.jpg"),
-        ("pictures/", "missing folder: pictures/"),
-        ("photos/subs", "missing file or folder: photos/subs"),
-        ("photos/d.jpg", "missing file: photos/d.jpg"),
-    ],
-)
-def test_what_gives_nothing_is_refused_before_anything_is_sent(folder: Path, word: str, message: str) -> None:
-    with pytest.raises(click.UsageError, match=message):
-        feed.expand(["photos/a.png", word], "video")
 
 
 def test_a_line_is_a_url_a_file_or_a_text(folder: Path) -> None:
@@ -70,12 +39,12 @@ async def test_lines_come_while_the_pipe_is_open() -> None:
     reading, writing = os.pipe()
     lines = feed.lines(reading)
     os.write(writing, b"one\ntwo\r\n\nthr")
-    assert [await anext(lines), await anext(lines)] == ["one", "two"]
+    assert [await anext(lines), await anext(lines)] == [(0, "one"), (1, "two")]
     pending = asyncio.ensure_future(anext(lines))
     os.write(writing, b"ee\nfour")
-    assert await pending == "three"
+    assert await pending == (3, "three")
     os.close(writing)
-    assert await anext(lines) == "four"
+    assert await anext(lines) == (4, "four")
     assert await anext(lines, None) is None
     os.close(reading)
 
@@ -95,8 +64,8 @@ async def test_stdin_is_read_only_a_little_ahead(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("headrace.cli.feed.os.read", endless)
     lines = feed.lines(0, ahead=4)
-    assert await anext(lines) == "line"  # one chunk is taken: a fifth may be read
+    assert await anext(lines) == (0, "line")  # one chunk is taken: a fifth may be read
     assert await asyncio.to_thread(full.wait, 5)
     assert not await asyncio.to_thread(too_far.wait, 0.2)
-    assert [await anext(lines) for _ in range(10)] == ["line"] * 10  # the second chunk is taken
+    assert [await anext(lines) for _ in range(10)][-1] == (10, "line")  # the second chunk is taken
     assert await asyncio.to_thread(too_far.wait, 5)

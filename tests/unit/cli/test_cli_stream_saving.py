@@ -12,13 +12,15 @@ import pytest
 from headrace.cli.given import Given
 from headrace.cli.options import Options
 from headrace.cli.stream import Run
+from headrace.cli.supply import Supply
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
 
 
 async def test_pictures_are_written_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = SimpleNamespace(output="jsonl", save=tmp_path / "out", force=False, draw=False)
-    run = Run(cast("Options", options), None, 1)
+    supply = SimpleNamespace(total=1)
+    run = Run(cast("Options", options), None, cast("Supply", supply))
     threads: list[threading.Thread] = []
     save = run._saver.save
 
