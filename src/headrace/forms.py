@@ -6,7 +6,7 @@ import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
-from typing import Any, TypeAlias, TypeVar, Unpack, cast
+from typing import Any, TypeAlias, TypeVar, Unpack
 
 from headrace.calls.generate.stream import TokenStream
 from headrace.calls.options import CallOptions, StreamOptions
@@ -24,7 +24,7 @@ AnyPath: TypeAlias = "str | os.PathLike[str]"
 
 
 class _Unnamed:
-    """Stands for an argument that was given under the name that the official package has for it."""
+    """The default of an argument that has two names."""
 
     def __repr__(self) -> str:
         return "..."
@@ -42,72 +42,107 @@ class Forms(ABC):
 
     @shows(CallOptions)
     async def predict_by_url(
-        self, url: str = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+        self, url: str, input_type: InputType | None = None, **options: Unpack[CallOptions]
     ) -> Prediction:
         """Send the URL of an image, video, audio or text file; the server fetches it. As `predict`."""
-        return await self._predict_one(Input.from_url(_given(url, options, "url"), input_type), None, options)
+        return await self._predict_one(Input.from_url(url, input_type), None, options)
 
     @shows(CallOptions)
     async def predict_by_bytes(
-        self, data: InputLike = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+        self,
+        data: InputLike = UNNAMED,
+        input_type: InputType | None = None,
+        *,
+        input_bytes: InputLike = UNNAMED,
+        **options: Unpack[CallOptions],
     ) -> Prediction:
         """Send bytes of an encoded file, or text as str or bytes. As `predict`."""
-        if data is UNNAMED:
-            data = _given(data, options, "input_bytes")
+        if data is UNNAMED or input_bytes is not UNNAMED:
+            data = _either(data, input_bytes, "input_bytes")
         return await self._predict_one(Input.from_bytes(data, input_type), None, options)
 
     @shows(CallOptions)
     async def predict_by_filepath(
-        self, path: AnyPath = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+        self,
+        path: AnyPath = UNNAMED,
+        input_type: InputType | None = None,
+        *,
+        filepath: AnyPath = UNNAMED,
+        **options: Unpack[CallOptions],
     ) -> Prediction:
         """Send a file, read without blocking the loop, within the timeout. As `predict`."""
         return await self._predict_one(
-            Input.from_filepath(_given(path, options, "filepath"), input_type), None, options
+            Input.from_filepath(_either(path, filepath, "filepath"), input_type), None, options
         )
 
     @shows(CallOptions)
     def generate_by_url(
-        self, url: str = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+        self, url: str, input_type: InputType | None = None, **options: Unpack[CallOptions]
     ) -> TokenStream:
         """Send a URL that the server fetches, and read the answer in pieces. As `generate`."""
-        return self.generate(Input.from_url(_given(url, options, "url"), input_type), **options)
+        return self.generate(Input.from_url(url, input_type), **options)
 
     @shows(CallOptions)
     def generate_by_bytes(
-        self, data: InputLike = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+        self,
+        data: InputLike = UNNAMED,
+        input_type: InputType | None = None,
+        *,
+        input_bytes: InputLike = UNNAMED,
+        **options: Unpack[CallOptions],
     ) -> TokenStream:
         """Send bytes or text, and read the answer in pieces. As `generate`."""
-        return self.generate(Input.from_bytes(_given(data, options, "input_bytes"), input_type), **options)
+        return self.generate(Input.from_bytes(_either(data, input_bytes, "input_bytes"), input_type), **options)
 
     @shows(CallOptions)
     def generate_by_filepath(
-        self, path: AnyPath = UNNAMED, input_type: InputType | None = None, **options: Unpack[CallOptions]
+        self,
+        path: AnyPath = UNNAMED,
+        input_type: InputType | None = None,
+        *,
+        filepath: AnyPath = UNNAMED,
+        **options: Unpack[CallOptions],
     ) -> TokenStream:
         """Send a file, and read the answer in pieces. As `generate`."""
-        return self.generate(Input.from_filepath(_given(path, options, "filepath"), input_type), **options)
+        return self.generate(Input.from_filepath(_either(path, filepath, "filepath"), input_type), **options)
 
     @shows(StreamOptions)
     def stream_by_url(
-        self, urls: Many[str] = UNNAMED, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+        self,
+        urls: Many[str] = UNNAMED,
+        input_type: InputType | None = None,
+        *,
+        url_iterator: Many[str] = UNNAMED,
+        **options: Unpack[StreamOptions],
     ) -> PredictionStream:
         """Stream URLs that the server fetches: an iterator of them, a list, an open list file, or one. As `stream`."""
-        urls = _lines(_given(urls, options, "url_iterator"))
+        urls = _lines(_either(urls, url_iterator, "url_iterator"))
         return self._stream(urls, lambda url: Input.from_url(url, input_type), input_type, options)
 
     @shows(StreamOptions)
     def stream_by_bytes(
-        self, items: Many[InputLike] = UNNAMED, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+        self,
+        items: Many[InputLike] = UNNAMED,
+        input_type: InputType | None = None,
+        *,
+        input_bytes_iterator: Many[InputLike] = UNNAMED,
+        **options: Unpack[StreamOptions],
     ) -> PredictionStream:
         """Stream bytes or texts: an iterator of them, a list, or one. As `stream`."""
-        items = _given(items, options, "input_bytes_iterator")
+        items = _either(items, input_bytes_iterator, "input_bytes_iterator")
         return self._stream(items, lambda raw: Input.of(raw, input_type), input_type, options)
 
     @shows(StreamOptions)
     def stream_by_filepath(
-        self, paths: Many[AnyPath] = UNNAMED, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+        self,
+        paths: Many[AnyPath] = UNNAMED,
+        input_type: InputType | None = None,
+        *,
+        filepath: Many[AnyPath] = UNNAMED,
+        **options: Unpack[StreamOptions],
     ) -> PredictionStream:
         """Stream files: an iterator of paths, a list, an open list file, or one. As `stream`."""
-        paths = _lines(_given(paths, options, "filepath"))
+        paths = _lines(_either(paths, filepath, "filepath"))
         return self._stream(paths, lambda path: Input.from_filepath(path, input_type), input_type, options)
 
     async def async_predict(self, *args: Any, **kwargs: Any) -> Prediction:
@@ -141,18 +176,16 @@ class Forms(ABC):
         """Stream what inputs are made of."""
 
 
-def _given(value: T, options: CallOptions | StreamOptions, official: str) -> T:
-    """Give an argument, wherever it stands.
+def _either(value: T, official: T, name: str) -> T:
+    """Give an argument, under whichever of its names it came.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: it came under neither, or under both.
     """
-    others = cast("dict[str, Any]", options)
-    if value is not UNNAMED:
-        return value
-    if official not in others:
-        raise ConfigError(f"nothing to send: give it first, or as {official}=")
-    return cast("T", others.pop(official))
+    if (value is UNNAMED) == (official is UNNAMED):
+        many = "" if value is UNNAMED else " (not both)"
+        raise ConfigError(f"give what is to be sent first, or as {name}={many}")
+    return official if value is UNNAMED else value
 
 
 def _lines(names: Any) -> Any:

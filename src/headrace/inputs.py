@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
@@ -402,3 +402,6 @@ def name_of(item: Input) -> str:
 InputLike: TypeAlias = (
     bytes | bytearray | memoryview | str | os.PathLike[str] | Readable | PictureLike | ArrayLike | Input | MessageLike
 )
+
+#: What gives frames: a video or a camera, several of them, any (async) iterator of pictures, or a single picture.
+Frames: TypeAlias = AsyncIterable[InputLike] | Iterable[InputLike | AsyncIterable[InputLike]] | InputLike

@@ -40,7 +40,7 @@ from headrace.errors import (
     PredictionFailed,
 )
 from headrace.forms import Forms
-from headrace.inputs import Input, InputLike, InputType, checked_type, is_single
+from headrace.inputs import Frames, Input, InputLike, InputType, checked_type, is_single
 from headrace.misuse import AsyncContext
 from headrace.results import Prediction
 from headrace.sources.base import InputSource
@@ -240,8 +240,8 @@ class Model(Forms, AsyncContext):
         return self._stream(inputs, lambda raw: Input.of(raw, input_type), input_type, options)
 
     @shows(FrameOptions)
-    def stream_frames(self, source: Any, **options: Unpack[FrameOptions]) -> FrameStream:
-        """Send frames and read each together with its prediction: `async for found in model.stream_frames(camera(0))`.
+    def stream_frames(self, source: Frames, **options: Unpack[FrameOptions]) -> FrameStream:
+        """Send frames and read each together with its prediction: `async for frame in model.stream_frames(camera(0))`.
 
         Args:
             source: a video or camera (`headrace.sources`), a list of them, or any (async) iterator of pictures.
@@ -324,7 +324,8 @@ class Model(Forms, AsyncContext):
     def call(self, method: str, /, *args: Any, **kwargs: Any) -> MethodCall:
         """Call a method by name with typed arguments: `await` it for one answer, `async for` for a stream of them.
 
-        A streamed argument may be an async iterator, any iterator, or a list. The calls' usual timeouts apply.
+        A streamed argument may be an async iterator, any iterator, or a list. `timeout=` and `metadata=` are those of
+        `predict`, `generate` and `stream`, unless the method has an argument of that name.
 
         Raises (when awaited or read):
             ConfigError: no such method, or wrong arguments; the message has the signature.

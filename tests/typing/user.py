@@ -49,6 +49,16 @@ async def main() -> None:
         assert_type(prediction.error, headrace.HeadraceError | None)
         assert_type(prediction.outputs[0].data.text.raw, str)
         assert_type([p.input_id for p in prediction], list[str])
+        await model.predict_by_bytes(input_bytes=b"x", input_type="text")
+        await model.predict_by_filepath(filepath="x.jpg")
+        model.stream_by_url(url_iterator=["https://h/x.jpg"])
+        model.stream_by_bytes(input_bytes_iterator=frames())
+        model.stream_frames(frames())
+        model.stream_frames([b"frame", Path("x.jpg")])
+        model.stream_frames(headrace.sources.video("x.mp4"))
+        model.stream_frames([headrace.sources.camera(0), headrace.sources.camera(1)])
+        model.stream_frames(3)  # type: ignore[arg-type]
+        await model.call("predict", "x", timeout=1.0, metadata=[("x-a", "b")])
         await model.predict([headrace.Input.from_url("https://h/x.jpg", "image"), b"x", Path("x.jpg"), "text"])
         async with model.generate_by_bytes("text", output_config={"max_concepts": 3}) as pieces:
             async for piece in pieces:

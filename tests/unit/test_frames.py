@@ -291,7 +291,7 @@ async def test_what_failed_before_a_change_of_mode_stays_in_the_books() -> None:
     double = ModelDouble(name_of)
     del double.server.handlers["/clarifai.api.V2/StreamModelOutputs"]
     async with Client(transport=double) as client:
-        async with client.model(MODEL).stream_frames(iter([object(), *numbers(5)])) as stream:
+        async with client.model(MODEL).stream_frames(iter([object(), *numbers(5)])) as stream:  # type: ignore[arg-type]
             found = [f.error is None async for f in stream]
         assert found == [False, *[True] * 5]
         assert stream.stats.mode == "unary"
@@ -396,7 +396,7 @@ async def test_pictures_and_arrays_are_sent_as_jpeg_and_nonsense_fails_alone() -
 
     frames = [array, Image.new("RGBA", (10, 20)), np.zeros((3, 4, 5), np.uint8), Image.new("L", (8, 8))]
     async with Client(transport=ModelDouble(answer)) as client:
-        found = [f async for f in client.model(MODEL).stream_frames(frames)]
+        found = [f async for f in client.model(MODEL).stream_frames(frames)]  # type: ignore[arg-type]
     assert [f.error is None for f in found] == [True, True, False, True]
     assert isinstance(found[2].error, InputError)
     assert seen == [("JPEG", (60, 40)), ("JPEG", (10, 20)), ("JPEG", (8, 8))]

@@ -143,8 +143,9 @@ async def test_names_of_the_official_package(tmp_path: Path) -> None:
             model.stream_by_filepath(filepath=path, input_type="text"),
         ):
             assert [p.text async for p in stream] in ([url], ["file"], ["bytes"], ["text"])
-        with pytest.raises(ConfigError, match="input_bytes="):
-            await model.predict_by_bytes()
+        for wrong in ({}, {"data": b"x", "input_bytes": b"x"}):
+            with pytest.raises(ConfigError, match="input_bytes="):
+                await model.predict_by_bytes(**wrong)
 
 
 def test_builders_of_the_official_package() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from headrace.calls.deadline import Deadline, within
 from headrace.errors import ClosedError, ConcurrentUse, ConfigError, ServerError
 from headrace.inputs import Input
 from headrace.misuse import AsyncContext, AsyncIteration
@@ -16,6 +17,7 @@ from headrace.signatures import GET_SIGNATURES, METHOD_KEY, Method, from_json
 from headrace.sources.iterables import Source, source
 from headrace.v2 import resources_pb2 as pb
 
+OPTIONS = frozenset({"timeout", "metadata"})  # of the call itself, where the method has no argument of that name
 UNSUPPORTED_FORMAT = 30101  # what models without signatures answer to the question for them
 
 
@@ -34,16 +36,17 @@ class Shapes:
     """How a typed call reaches its model: the signatures, and the three shapes."""
 
     methods: Callable[[], Awaitable[Mapping[str, Method]]]
-    unary: Callable[[Input], Awaitable[Prediction]]
-    server_stream: Callable[[Input], Pieces]
-    duplex: Callable[[Source[object]], Pieces]
+    unary: Callable[..., Awaitable[Prediction]]
+    server_stream: Callable[..., Pieces]
+    duplex: Callable[..., Pieces]
 
 
 class MethodCall(AsyncContext, AsyncIteration):
     """A call of a method, not yet made: `await` it for one answer, `async for` over it for a stream of them.
 
     Wrong arguments raise `ConfigError` with the signature, when the call is made (signatures are looked up then); a
-    second task that reads it at the same time gets `ConcurrentUse`.
+    second task that reads it at the same time gets `ConcurrentUse`. `timeout=` and `metadata=` are the call's own where
+    the method has no argument of that name; the timeout covers the look-up too.
     """
 
     def __init__(self, shapes: Shapes, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
@@ -106,11 +109,12 @@ class MethodCall(AsyncContext, AsyncIteration):
             await self._pieces.aclose()
 
     async def _answer(self) -> Any:
-        method = await self._find()
+        deadline = self._deadline()
+        method = await self._find(deadline)
         if method.shape != "unary":
             raise ConfigError(f"{method.name} gives a stream of answers: use `async for`: {method}")
-        bound = method.bind(self._args, self._kwargs)
-        prediction = await self._shapes.unary(_input(method.encode(bound)))
+        bound, options = self._bind(method, deadline)
+        prediction = await self._shapes.unary(_input(method.encode(bound)), **options)
         return method.decode(prediction.data)
 
     async def _open(self) -> None:
@@ -118,23 +122,43 @@ class MethodCall(AsyncContext, AsyncIteration):
             raise ClosedError("the call is closed")
         if self._pieces is not None:
             return
-        method = self._method = await self._find()
+        deadline = self._deadline()
+        method = self._method = await self._find(deadline)
         if method.shape == "unary":
             raise ConfigError(f"{method.name} gives one answer: `await` it: {method}")
-        bound = method.bind(self._args, self._kwargs)
+        bound, options = self._bind(method, deadline)
         if self._closed:  # while its method was looked up
             raise ClosedError("the call is closed")
         if method.shape == "server stream":
-            self._pieces = self._shapes.server_stream(_input(method.encode(bound)))
+            self._pieces = self._shapes.server_stream(_input(method.encode(bound)), **options)
         else:
-            self._pieces = self._shapes.duplex(_Requests(method, bound))
+            self._pieces = self._shapes.duplex(_Requests(method, bound), **options)
 
-    async def _find(self) -> Method:
-        methods = await self._shapes.methods()
+    def _deadline(self) -> Deadline:
+        seconds = self._kwargs.get("timeout")
+        usable = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+        return Deadline.after(seconds if usable else None)  # what is wrong with it is said when the call is made
+
+    async def _find(self, deadline: Deadline) -> Method:
+        async with within(deadline, "looking up the methods of the model"):
+            methods = await self._shapes.methods()
         if self._name not in methods:
             known = "; ".join(str(method) for method in methods.values()) or "none: use predict, generate or stream"
             raise ConfigError(f"the model has no method {self._name!r}; it has {known}")
         return methods[self._name]
+
+    def _bind(self, method: Method, deadline: Deadline) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Tell the arguments of the method from the options of the call.
+
+        Raises:
+            ConfigError: wrong arguments; the message has the signature.
+        """
+        own = OPTIONS - {parameter.name for parameter in method.parameters}
+        options = {name: value for name, value in self._kwargs.items() if name in own}
+        arguments = {name: value for name, value in self._kwargs.items() if name not in own}
+        if "timeout" in options and deadline.or_none is not None:
+            options["timeout"] = max(deadline.remaining, 0.001)
+        return method.bind(self._args, arguments), options
 
 
 class _Requests(Source[object]):
