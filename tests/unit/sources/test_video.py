@@ -269,7 +269,7 @@ async def test_without_what_decodes_it_says_what_to_install(
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, missing, None)
             async with video(steady.path) as source:
-                with pytest.raises(ConfigError, match=r"headrace\[video\]"):
+                with pytest.raises(ConfigError, match=r"\S*\[video\]"):
                     await anext(source)
 
 
