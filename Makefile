@@ -29,4 +29,4 @@ outages:  ## five minutes of mixed load while the server is killed every five se
 	$(PYTHON) -m benchmarks.outages
 
 docs:  ## run every command and example that the documents show
-	$(PYTHON) -m pytest -q tests/integration/test_readme.py $$(git ls-files 'tests/*docs*.py' 'tests/*examples*.py')
+	$(PYTHON) -m pytest -q $$(git ls-files 'tests/*docs*.py' 'tests/*examples*.py')

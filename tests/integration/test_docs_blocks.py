@@ -1,0 +1,158 @@
+"""Every fenced block of the README and of the pages in docs/ runs as pasted, page by page, in an empty folder."""
+
+from __future__ import annotations
+
+import re
+import socket
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from headrace.testing import ModelDouble, ReceivedInput
+from headrace.v2 import resources_pb2 as pb
+from tests.support.bridge import serving
+from tests.support.forkserver import ForkServer
+from tests.support.pages import ROOT, Block, blocks, reader
+from tests.support.weights import need
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+#: Blocks that do not run here: page, some words of the block, and why. Nothing else is left out.
+NOT_RUN = {
+    ("README.md", "pip install '.[dev]'"): "runs the whole test suite",
+    ("docs/live-video.md", "--camera 0"): "needs cameras: tests/integration/test_video_live.py has some",
+    ("docs/interop.md", "from clarifai.client"): "needs the official SDK: tests/interop runs it",
+    ("docs/interop.md", "clarifai-nodejs"): "needs the official SDK: tests/interop runs it",
+}
+
+#: What a page needs besides the package: weights, and packages that some versions of Python have no build of.
+WEIGHTS = {
+    "README.md": ("smollm2-135m-instruct",),
+    "docs/cli.md": ("smollm2-135m-instruct", "mtcnn", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
+    "docs/results.md": ("mtcnn", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
+}
+PACKAGES = {"docs/results.md": "pyanime4k"}
+
+#: Pages whose blocks are tests: the reader runs pytest on all of them together.
+TESTS = {"docs/testing.md"}
+
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+INSTALL = re.compile(r"pip install (\S+)$")
+OTHERS = {"aiohttp", "clarifai", "clarifai-grpc"}  # packages of others that pages install
+
+
+def reason(block: Block) -> str | None:
+    """Say why a block is not run, if so."""
+    reasons = [why for (page, words), why in NOT_RUN.items() if page == block.page and words in block.text]
+    return reasons[0] if reasons else None
+
+
+def hosted(item: ReceivedInput) -> pb.Data:
+    """Answer as the hosted models of the pages do, all of them at once: each page reads what its model would give."""
+    data = pb.Data()
+    for name, value in (("train", 0.99), ("station", 0.97)):
+        data.concepts.add(name=name, value=value)
+    region = data.regions.add()
+    region.data.concepts.add(name="train", value=0.9)
+    box = region.region_info.bounding_box
+    box.top_row, box.left_col, box.bottom_row, box.right_col = 0.1, 0.2, 0.3, 0.4
+    region.region_info.mask.image.base64 = b"\x89PNG"
+    frame = data.frames.add()
+    frame.frame_info.time = 1000
+    frame.data.concepts.add(name="train", value=0.9)
+    data.text.raw = "It will be bright."
+    data.image.base64 = b"\x89PNG"
+    data.audio.base64 = b"RIFF"
+    data.embeddings.add(vector=[0.6, 0.8], num_dimensions=2)
+    return data
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+async def test_the_blocks_of_a_page_run_as_pasted(
+    page: Path, tmp_path: Path, environment: dict[str, str], forks: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = page.relative_to(ROOT).as_posix()
+    need(*WEIGHTS.get(name, ()))
+    if name in PACKAGES:
+        pytest.importorskip(PACKAGES[name], reason="has no build for this Python")
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    async with serving(ModelDouble(hosted)) as api:  # in place of the hosted API, of which no page can know
+        environment = {**environment, "CLARIFAI_API_BASE": api.address}
+        for variable in ("CLARIFAI_API_BASE", "XDG_CONFIG_HOME"):
+            monkeypatch.setenv(variable, environment[variable])
+        monkeypatch.setenv("CLARIFAI_PAT", "made-up")  # of the prompt, which a shell's `export` does not reach
+        async with reader(folder, environment, forks, {"8080": free_port()}) as person:
+            if name in TESTS:
+                await person.read(as_tests(blocks(page)))
+                return
+            for block in blocks(page):
+                if reason(block) is None:
+                    await person.read(without_installing(block))
+
+
+def free_port() -> str:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return str(one.getsockname()[1])
+
+
+def as_tests(page: list[Block]) -> Block:
+    """Make one block of a page's tests that runs them."""
+    text = "\n\n".join(block.text for block in page)
+    command = "python -m pytest -q -p no:cacheprovider -o asyncio_mode=auto test_page.py"
+    return Block(page[0].page, page[0].line, "bash", f"cat > test_page.py <<'END'\n{text}\nEND\n{command}\n")
+
+
+def without_installing(block: Block) -> Block:
+    """Take the lines out that install something: they are looked at by a test of their own."""
+    if "pip install" not in block.text:
+        return block
+    text = re.sub(r"^(\$ )?pip install \S+( && |$)", "", block.text, flags=re.MULTILINE)
+    return Block(block.page, block.line, block.language, text, block.printed)
+
+
+def test_what_is_installed_can_be() -> None:
+    """The package is not on the index yet: pages install a checkout, with extras that there are."""
+    for page in [*PAGES, *sorted((ROOT / "examples").glob("*.py"))]:
+        for what in re.findall(r"pip install ('[^']*'|[\w.\[\]-]+)", page.read_text(encoding="utf-8")):
+            what = what.strip("'")
+            extras = re.fullmatch(r"\.(?:\[([\w,]+)\])?", what)
+            assert extras or what in OTHERS, f"{page.name}: pip install {what}"
+            if extras and extras[1]:
+                assert set(extras[1].split(",")) <= set(EXTRAS), f"{page.name}: {what}"
+
+
+def test_each_exception_is_one() -> None:
+    for page, words in NOT_RUN:
+        assert [block for block in blocks(ROOT / page) if words in block.text], (page, words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for link, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)", text):
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}, link
+
+
+def test_every_command_and_format_stands_in_the_page_of_the_command_line() -> None:
+    from headrace.cli.app import COMMANDS
+
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    for command in COMMANDS:
+        assert f"headrace {command}" in text
+    for form in ("json", "jsonl", "csv"):
+        assert f"`-o {form}`" in text
+
+
+def test_the_readme_leads_to_every_page_and_example() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for path in [*PAGES[1:], *sorted((ROOT / "examples").glob("*.py"))]:
+        assert f"]({path.relative_to(ROOT).as_posix()})" in text, path.name
