@@ -20,7 +20,7 @@ RETRIED = frozenset(
     {Kind.WARMING, Kind.THROTTLE, Kind.TRANSIENT, Kind.AMBIGUOUS, Kind.CONNECT, Kind.CONNECTION, Kind.UNPROCESSED}
 )
 
-EXPONENT_MOST = 64  # by then every cap is reached; much more would not fit a float
+MAX_EXPONENT = 64  # by then every cap is reached; much more would not fit a float
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Attempts:
         left = self.warm_up - waited
         if left <= 0:
             return self._given_up(error)
-        bound = min(self.policy.warm_up_cap, 0.5 * 1.5 ** min(self._polls, EXPONENT_MOST))
+        bound = min(self.policy.warm_up_cap, 0.5 * 1.5 ** min(self._polls, MAX_EXPONENT))
         self._polls += 1
         delay = bound * (0.5 + 0.5 * self.unit())
         hint = _hint(error)
@@ -101,7 +101,7 @@ class Attempts:
         return delay
 
     def _backoff(self, failures: int, error: HeadraceError) -> float:
-        bound = min(self.policy.cap, self.policy.initial * self.policy.multiplier ** min(failures, EXPONENT_MOST))
+        bound = min(self.policy.cap, self.policy.initial * self.policy.multiplier ** min(failures, MAX_EXPONENT))
         delay = bound * self.unit()
         hint = _hint(error)
         return max(delay, min(hint, self.policy.hint_cap)) if hint is not None else delay

@@ -9,7 +9,7 @@ from collections import deque
 from headrace.config import Window
 
 
-class Gate:
+class FlowWindow:
     """Admits inputs while their number and bytes in flight stay within a window; one is always admitted when none is.
 
     In flight is what was sent and whose answer the consumer has not taken: the consumer's taking calls `free`.
@@ -39,14 +39,14 @@ class Gate:
         return self._peak
 
     @property
-    def most(self) -> float:
+    def max_items(self) -> float:
         """Most inputs that may be in flight; inf: any number."""
         return math.inf if self._window.inputs is None else self._window.inputs
 
     @property
     def room(self) -> float:
         """How many more inputs would be admitted, as their number goes."""
-        return self.most - self._items
+        return self.max_items - self._items
 
     @property
     def full(self) -> bool:
@@ -57,8 +57,8 @@ class Gate:
         """Whether an input of `size` bytes would be admitted now."""
         if not self._items or self._closed:
             return True
-        most = self._window.inputs
-        return (most is None or self._items < most) and self._bytes + size <= self._window.bytes
+        limit = self._window.inputs
+        return (limit is None or self._items < limit) and self._bytes + size <= self._window.bytes
 
     async def admit(self, size: int) -> None:
         """Wait for room for one input of `size` bytes and take it. One task at a time; a cancelled wait took none."""

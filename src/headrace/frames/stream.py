@@ -27,7 +27,7 @@ from headrace.errors import (
     SourceError,
     StreamBroken,
 )
-from headrace.flow.window import Gate
+from headrace.flow.window import FlowWindow
 from headrace.frames.found import FramePrediction
 from headrace.frames.stats import FrameStats, Rate
 from headrace.frames.window import AdaptiveWindow
@@ -60,7 +60,7 @@ class _Gated(Source[Any]):
     A failed source ends it like an end: frames in flight are answered before the failure is raised.
     """
 
-    def __init__(self, feed: Feed, gate: Gate, again: list[Taken]) -> None:
+    def __init__(self, feed: Feed, gate: FlowWindow, again: list[Taken]) -> None:
         self.failure: SourceError | None = None
         self.flights: dict[int, _Flight] = {}  # position in the calls underneath -> frame
         self._feed = feed
@@ -122,7 +122,7 @@ class FrameStream(AsyncContext, AsyncIteration):
         self._open: dict[str, Open] = {"stream": open_stream, "unary": open_unary}
         self._most = window
         self._adaptive = AdaptiveWindow(target_latency, window) if target_latency is not None else None
-        self._gate = Gate(Window(self._adaptive.size if self._adaptive else window))
+        self._gate = FlowWindow(Window(self._adaptive.size if self._adaptive else window))
         self._mode: Literal["stream", "unary"] = "unary" if mode == "unary" else "stream"
         self._may_switch = mode == "auto"
         self._on_error = on_error

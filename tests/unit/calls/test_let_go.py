@@ -13,7 +13,9 @@ import pytest
 
 from headrace import RetryPolicy
 from headrace.calls.duplex.ledger import Ledger
+from headrace.config import Window
 from headrace.errors import DeadlineExceeded, HeadraceError, InputError, frameless
+from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
 from headrace.results import Prediction
 from headrace.testing import GrpcFail
@@ -125,7 +127,7 @@ async def test_failed_predictions_hold_no_inputs(wire: Wire, tmp_path: Path, wat
 
 
 def test_an_input_that_timed_out_leaves_its_id_only(watch: Watch) -> None:
-    ledger = Ledger(ordered=True, free=lambda _: None)
+    ledger = Ledger(True, FlowWindow(Window(None)))
     entry = ledger.enter(0, Input.from_bytes(watch.payload(), "video", id="a"), 100, 0.0, 1.0)
     ledger.sent([entry])
     assert watch.alive == 1
@@ -139,7 +141,7 @@ def test_an_input_that_timed_out_leaves_its_id_only(watch: Watch) -> None:
 
 
 def test_answered_inputs_are_let_go_of_behind_one_that_waits(watch: Watch) -> None:
-    ledger = Ledger(ordered=False, free=lambda _: None)
+    ledger = Ledger(False, FlowWindow(Window(None)))
     for position in range(1000):
         item = Input.from_bytes(watch.payload(), "video", id=f"i-{position}")
         entry = ledger.enter(position, item, 100, float(position), 1e6)

@@ -10,78 +10,78 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.config import Window
-from headrace.flow.window import Gate
+from headrace.flow.window import FlowWindow
 
 pytestmark = pytest.mark.core
 
 
-async def parked(gate: Gate, size: int) -> asyncio.Task[None]:
-    task = asyncio.create_task(gate.admit(size))
+async def parked(window: FlowWindow, size: int) -> asyncio.Task[None]:
+    task = asyncio.create_task(window.admit(size))
     for _ in range(3):
         await asyncio.sleep(0)
     return task
 
 
 async def test_it_admits_up_to_its_items() -> None:
-    gate = Gate(Window(2, 100))
-    await gate.admit(1)
-    await gate.admit(1)
-    third = await parked(gate, 1)
+    window = FlowWindow(Window(2, 100))
+    await window.admit(1)
+    await window.admit(1)
+    third = await parked(window, 1)
     assert not third.done()
-    assert gate.full
-    gate.free(1)
+    assert window.full
+    window.free(1)
     await third
-    assert (gate.items, gate.peak) == (2, 2)
-    assert not gate.full
+    assert (window.items, window.peak) == (2, 2)
+    assert not window.full
 
 
 async def test_it_admits_up_to_its_bytes_and_one_however_large() -> None:
-    gate = Gate(Window(None, 100))
-    assert gate.fits(1000)
-    await gate.admit(1000)
-    assert not gate.fits(0)
-    gate.free(1000)
+    window = FlowWindow(Window(None, 100))
+    assert window.fits(1000)
+    await window.admit(1000)
+    assert not window.fits(0)
+    window.free(1000)
     for _ in range(50):
-        await gate.admit(2)
-    assert gate.items == gate.peak == 50
-    assert not gate.fits(1)
-    assert gate.fits(0)
+        await window.admit(2)
+    assert window.items == window.peak == 50
+    assert not window.fits(1)
+    assert window.fits(0)
 
 
 @pytest.mark.parametrize("handed_over", [False, True])
 async def test_a_cancelled_wait_took_no_room(handed_over: bool) -> None:
-    gate = Gate(Window(1, 100))
-    await gate.admit(1)
-    waiting = await parked(gate, 1)
+    window = FlowWindow(Window(1, 100))
+    await window.admit(1)
+    waiting = await parked(window, 1)
     if handed_over:
-        gate.free(1)
+        window.free(1)
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert gate.items == (0 if handed_over else 1)
-    assert not gate.full
+    assert window.items == (0 if handed_over else 1)
+    assert not window.full
 
 
 async def test_a_larger_window_lets_more_in_at_once_and_none_means_any_number() -> None:
-    gate = Gate(Window(1, 100))
-    await gate.admit(1)
-    waiting = await parked(gate, 1)
-    gate.resize(2)
+    window = FlowWindow(Window(1, 100))
+    await window.admit(1)
+    waiting = await parked(window, 1)
+    window.resize(2)
     await waiting
-    waiting = await parked(gate, 1)
-    gate.resize(None)
+    waiting = await parked(window, 1)
+    window.resize(None)
     await waiting
-    assert gate.items == 3
-    gate.resize(1)
-    assert gate.items == 3
-    assert not gate.fits(1)
+    assert window.items == 3
+    window.resize(1)
+    assert window.items == 3
+    assert not window.fits(1)
 
 
 async def test_closing_lets_everybody_through() -> None:
-    gate = Gate(Window(1, 100))
-    await gate.admit(1)
-    waiting = await parked(gate, 1)
-    gate.close()
+    window = FlowWindow(Window(1, 100))
+    await window.admit(1)
+    waiting = await parked(window, 1)
+    window.close()
     await asyncio.wait_for(waiting, 1)
 
 
@@ -94,16 +94,16 @@ async def test_closing_lets_everybody_through() -> None:
 def test_in_flight_stays_within_the_window(
     sizes: list[int], items: int | None, size_bytes: int, choose: random.Random
 ) -> None:
-    gate = Gate(Window(items, size_bytes))
+    window = FlowWindow(Window(items, size_bytes))
     inside: list[int] = []
     for size in sizes:
-        while not gate.fits(size):
-            gate.free(inside.pop(choose.randrange(len(inside))))
-        gate.take(size)
+        while not window.fits(size):
+            window.free(inside.pop(choose.randrange(len(inside))))
+        window.take(size)
         inside.append(size)
-        assert gate.items == len(inside)
+        assert window.items == len(inside)
         assert len(inside) == 1 or (len(inside) <= (items or 1000) and sum(inside) <= size_bytes)
     for size in inside:
-        gate.free(size)
-    assert gate.items == 0
-    assert gate.fits(10**9)
+        window.free(size)
+    assert window.items == 0
+    assert window.fits(10**9)

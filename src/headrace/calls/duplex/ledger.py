@@ -10,17 +10,18 @@ import enum
 import heapq
 import secrets
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from headrace.calls.responses import Envelope, id_of
 from headrace.calls.retry import Attempts
 from headrace.errors import HeadraceError, ServerError, StreamBroken
+from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
 from headrace.results import Output, Prediction
 
-LATE_MOST = 65536  # ids of timed-out inputs whose answers may still come
+MAX_LATE = 65536  # ids of timed-out inputs whose answers may still come
 
 
 class Matching(enum.Enum):
@@ -66,12 +67,12 @@ class Ledger:
 
     Args:
         ordered: deliver answers in the order of the inputs.
-        free: called once per entry when its place in the window is free: its answer was taken, and no late answer can
-            still come in its place.
+        window: entries that have entered, and may still be answered, or whose answer is not taken. One that timed out
+            keeps its place after that where a late answer may still come in its place.
     """
 
     ordered: bool
-    free: Callable[[Entry], None]
+    window: FlowWindow
     matching: Matching = Matching.OPEN
     received: int = 0
     _next_seq: int = 0
@@ -161,7 +162,11 @@ class Ledger:
         )
 
     def enter(self, position: int, item: Input, size: int, now: float, timeout: float) -> Entry:
-        """Take in an input that leaves the pipe; one whose id is under way already travels under one of ours."""
+        """Take in an input that leaves the pipe; one whose id is under way already travels under one of ours.
+
+        It counts in the window at once, whether that admits it or not.
+        """
+        self.window.take(size)
         name = item.id
         if self.knows(name):
             item = item.with_id(f"again-{secrets.token_hex(12)}")
@@ -226,10 +231,10 @@ class Ledger:
         return with_ids
 
     def _by_ids(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
-        found: dict[str, list[Output | ServerError]] = {}
+        by_id: dict[str, list[Output | ServerError]] = {}
         for answer in response.answers:
-            found.setdefault(id_of(answer), []).append(answer)
-        for input_id, answers in found.items():
+            by_id.setdefault(id_of(answer), []).append(answer)
+        for input_id, answers in by_id.items():
             entry = self._by_id.get(input_id)
             if entry is None or entry.request < 0:
                 late = self._late.pop(input_id, None)
@@ -258,7 +263,7 @@ class Ledger:
         for index, entry in enumerate(group):
             entry.request = -1
             if entry.taken:
-                self.free(entry)
+                self.window.free(entry.size)
             if entry.answer is not None:  # timed out meanwhile
                 self._late.pop(entry.item.id, None)
             elif response.failure is not None:
@@ -284,7 +289,7 @@ class Ledger:
             self._ready.append(entry)
 
     def take(self) -> Entry | None:
-        """Take the next entry whose answer can be delivered, or None."""
+        """Take the next entry whose answer can be delivered, or None; its place in the window is free then."""
         if self.ordered:
             entry = self._done.pop(self._next_taken, None)
         else:
@@ -294,7 +299,7 @@ class Ledger:
         self._next_taken += 1
         entry.taken = True
         if entry.request < 0:
-            self.free(entry)
+            self.window.free(entry.size)
         return entry
 
     def next_deadline(self) -> float | None:
@@ -312,13 +317,13 @@ class Ledger:
 
     def expired(self, now: float) -> list[Entry]:
         """Entries that have timed out; `time_out` settles each."""
-        found: list[Entry] = []
+        expired: list[Entry] = []
         while (when := self.next_deadline()) is not None and when <= now:
             if self._usual and self._usual[0].deadline == when:
-                found.append(self._usual.popleft())
+                expired.append(self._usual.popleft())
             else:
-                found.append(self._open[heapq.heappop(self._deadlines)[1]])
-        return found
+                expired.append(self._open[heapq.heappop(self._deadlines)[1]])
+        return expired
 
     def time_out(self, entry: Entry, error: HeadraceError) -> None:
         """Settle an entry with its timeout; its late answer will be discarded.
@@ -332,7 +337,7 @@ class Ledger:
             self._awaits_no_more(entry.request)
         if on_wire and self.matching is not Matching.BY_ORDER:
             self._late[entry.item.id] = entry
-            if len(self._late) > LATE_MOST:
+            if len(self._late) > MAX_LATE:
                 self._late.pop(next(iter(self._late)))
         self.settle(entry, Prediction.failed(error, input_id=entry.name, position=entry.position))
         entry.item = entry.item.emptied()  # its late answer is known by the id
@@ -357,13 +362,13 @@ class Ledger:
             self._awaits_no_more(entry.request)
         entry.request = -1
         if entry.taken:
-            self.free(entry)
+            self.window.free(entry.size)
 
     def _awaits_no_more(self, request: int) -> None:
         """Note that one input less of a request awaits its answer."""
-        left = self._awaited.pop(request, 0) - 1
-        if left > 0:
-            self._awaited[request] = left
+        remaining = self._awaited.pop(request, 0) - 1
+        if remaining > 0:
+            self._awaited[request] = remaining
 
 
 def _result(entry: Entry, answers: Sequence[Output | ServerError], response: Envelope) -> Prediction | ServerError:

@@ -1,7 +1,7 @@
 """Matched duplex streams: inputs out, predictions in, both at once, over one RPC that is opened again when it breaks.
 
-Each input gets one answer. The books are in `ledger.py`, what is sent next in `sender.py`; here is when a call is
-opened again, what becomes of an answer, and what happens in time.
+Each input gets one answer. The books are in `ledger.py`, what is sent next in `sender.py`, when a call is opened again
+in `recovery.py`; here is what becomes of an answer, and what happens in time.
 """
 
 from __future__ import annotations
@@ -11,42 +11,28 @@ import copy
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from headrace import events
 from headrace.calls import responses
 from headrace.calls.base import LAST_MOMENT
 from headrace.calls.batching import is_splittable
 from headrace.calls.duplex.alarm import Alarm, Standstill
 from headrace.calls.duplex.base import DuplexWork
-from headrace.calls.duplex.ledger import Entry, Ledger, Matching, Mismatch
+from headrace.calls.duplex.ledger import Entry, Ledger, Mismatch
+from headrace.calls.duplex.recovery import REFUSALS, Recovery
 from headrace.calls.duplex.retries import Retries
 from headrace.calls.duplex.sender import Outbox
 from headrace.calls.duplex.settings import DuplexOptions
 from headrace.calls.feeder import Convert, Pulled, Template
-from headrace.calls.retry import RETRIED, Attempts
+from headrace.calls.retry import RETRIED
 from headrace.calls.session import Session
 from headrace.calls.signal import Signal
 from headrace.channels.connection import Connection
-from headrace.errors import ConnectionLost, DeadlineExceeded, HeadraceError, ServerError, TransportError
-from headrace.flow.window import Gate
+from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, TransportError
+from headrace.flow.window import FlowWindow
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
-from headrace.status import Kind, fatal, kind_of
+from headrace.status import fatal, kind_of
 from headrace.transport.base import Buffer, Call
-
-#: What a server refuses a whole call with, before it has worked on any input.
-REFUSALS = frozenset({Kind.WARMING, Kind.THROTTLE, Kind.TRANSIENT})
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """A failure that named no input: that of the inputs whose turn it was, or, if the call ends, of the call."""
-
-    failure: ServerError
-    entries: list[Entry]
-    attempts: Attempts
-    again_at: float | None  # None: not again
 
 
 class Duplex(DuplexWork):
@@ -56,20 +42,12 @@ class Duplex(DuplexWork):
         self, session: Session, source: Source[object], convert: Convert, template: Template, options: DuplexOptions
     ) -> None:
         super().__init__(session, source, convert, template, options)
-        self.gate = Gate(options.window)
-        self.ledger = Ledger(options.ordered, self._free)
-        self._work = Signal()  # for pump and driver
-        self._outbox = Outbox(self.pipe, self.gate, self.ledger, options.packing, self._enter)
+        self.ledger = Ledger(options.ordered, FlowWindow(options.window))
+        self._wakeup = Signal()  # for pump and driver
+        self._outbox = Outbox(self.pipe, self.ledger, options.packing, options.timeout)
         self._deadlines = Alarm(self._time_out)
         self._retries = Retries(session, self.ledger, self.tally, options.warm_up, self._settle, self._rested)
-        self._reached = False  # there was a connection, so that what fails later is a break
-        self._attempts = session.attempts(warm_up=options.warm_up, fresh=False)  # at opening a call
-        self._opened_with = self._attempts  # as they were when the call was opened
-        self._received_before = 0  # answers when the call was opened
-        self._refusal: _Refusal | None = None  # the last response was one
-        self._refusals = 0  # of this call
-        self._last_failure: ServerError | None = None  # of the last response, where it names no input
-        self._failed_ends = 0
+        self._recovery = Recovery(session, self.ledger, self._outbox, self._retries, self.tally, options, self._settle)
         self._waiting = False  # the pump waits for something to send, so that it can be woken
         self._held_up = False  # it cannot be: what waits in the pipe has its time run all the same
         self._standstill: Standstill | None = None
@@ -82,7 +60,7 @@ class Duplex(DuplexWork):
     @property
     def in_flight(self) -> tuple[int, int]:
         """Inputs in flight, and the most at once."""
-        return self.gate.items, self.gate.peak
+        return self.ledger.window.items, self.ledger.window.peak
 
     @property
     def lag(self) -> float:
@@ -95,6 +73,7 @@ class Duplex(DuplexWork):
         entry = self.ledger.take()
         if entry is None:
             return None
+        self._wakeup.set()
         if self._held_up:
             self._enter_waiting()
         return entry.answer
@@ -111,7 +90,7 @@ class Duplex(DuplexWork):
 
     def fed(self) -> None:
         """Wake the pump, and the consumer where it has nothing more to wait for."""
-        self._work.set()
+        self._wakeup.set()
         if self._held_up:
             self._enter_waiting()
         if self.pipe.ended:
@@ -119,7 +98,7 @@ class Duplex(DuplexWork):
 
     def _halted(self) -> None:
         super()._halted()
-        self.gate.close()
+        self.ledger.window.close()
         self._deadlines.cancel()
         self._retries.close()
         if self._standstill is not None:
@@ -127,7 +106,7 @@ class Duplex(DuplexWork):
 
     def _dropped(self, pulled: Pulled, cause: str) -> None:
         super()._dropped(pulled, cause)
-        self._work.set()
+        self._wakeup.set()
 
     # --- driver: opens the call, reads it, opens it again
 
@@ -136,7 +115,6 @@ class Duplex(DuplexWork):
             # Of a window that nothing leaves: some servers answer only after the last input.
             self._standstill = Standstill(limit, self._steps, self._window_stands, self._stalled)
             self._standstill.watch()
-        down_since: float | None = None
         self._session.budget.called()
         while await self._something_to_send():
             failure = await self._call_once()
@@ -145,146 +123,18 @@ class Duplex(DuplexWork):
             if failure is None:
                 self._outbox.resend(self.ledger.broken())  # the rest goes over another
                 continue
-            if self._progress:
-                self._attempts, down_since = self._session.attempts(warm_up=self.options.warm_up), None
-            down_since = time.monotonic() if down_since is None else down_since
-            if self._refusal is not None:
-                await self._wait_after_refusal(self._refusal)
-                continue
-            self._session.failed(failure)
-            if self._isolate(failure):
-                continue
-            delay = self._delay(failure, time.monotonic() - down_since)
-            if delay is None:
-                raise self._final(failure)
-            self._prepare_resume(failure)
-            self._extend(failure, delay, self.ledger.unanswered)
+            delay = self._recovery.next_call(failure)
+            self._arm()
             await asyncio.sleep(delay)
 
     async def _call_once(self) -> TransportError | ServerError | None:
         """Open a call, write and read it; give what went wrong with it."""
-        self._received_before, self._refusals, self._refusal = self.ledger.received, 0, None
-        self._opened_with = copy.copy(self._attempts)
+        self._recovery.begin_call()
         try:
             await self._one_call()
-            return self._early_end()
+            return self._recovery.early_end()
         except (TransportError, ServerError) as error:
             return error
-
-    @property
-    def _progress(self) -> bool:
-        """Whether the call has brought an answer other than refusals."""
-        return self._progress_but(0)
-
-    def _progress_but(self, unread: int) -> bool:
-        """Whether it has, besides those that are being looked at."""
-        return self.ledger.received - self._received_before > self._refusals + unread
-
-    def _early_end(self) -> ConnectionLost | None:
-        """Make the error of a call that the server has ended too early; None where it needed no further answer.
-
-        Raises:
-            StreamBroken: it was so twice after a failure that names no input. Such a failure is blamed on the input
-                whose turn it was; where the whole stream failed, that is wrong.
-        """
-        answered = not self.ledger.on_wire and self._refusal is None
-        if answered and (self.ledger.received > self._received_before or not self._outbox.sendable()):
-            return None
-        failure = self._last_failure
-        if failure is not None and self._refusal is None:
-            self._failed_ends += 1
-            if self._failed_ends >= self._session.policy.ambiguous_attempts:
-                raise self.ledger.stream_broken(
-                    failure,
-                    "the server ends the stream after a failure that names no input (model.map sends each input by "
-                    "itself; model.call reaches a model's typed methods)",
-                ) from failure
-        target = str(self._session.channels.target)
-        return ConnectionLost(
-            f"{target}: the server ended the stream, {self.ledger.on_wire} inputs unanswered", target=target
-        )
-
-    async def _wait_after_refusal(self, refusal: _Refusal) -> None:
-        """Wait before the next call where the server has refused this one: nobody's inputs are to blame."""
-        failure, again_at = refusal.failure, refusal.again_at
-        if self._progress:
-            if self.ledger.on_wire:
-                self._prepare_resume(failure)
-            if again_at is None and (delay := self._attempts.after(failure)) is not None:
-                again_at = time.monotonic() + delay  # one input has had its attempts, the others have not
-            else:
-                self._attempts = refusal.attempts
-        if again_at is None:
-            raise self._final(failure)
-        for entry in refusal.entries:
-            self._retries.stop(entry)
-            entry.attempts = None
-        delay = max(0.0, again_at - time.monotonic())
-        self._extend(failure, delay, [entry for entry in self.ledger.unanswered if entry not in refusal.entries])
-        self._outbox.resend(self.ledger.broken())
-        await asyncio.sleep(delay)
-
-    def _extend(self, failure: TransportError | ServerError, delay: float, entries: Sequence[Entry]) -> None:
-        self._retries.extend(failure, delay, entries)
-        self._arm()
-
-    def _delay(self, failure: TransportError | ServerError, down: float) -> float | None:
-        """How long to wait before opening the call again, or None to give up."""
-        kind, attempts = kind_of(failure), self._attempts
-        if kind is Kind.CONNECTION and self._progress:
-            return 0.02 * attempts.unit()  # one break of a working stream is no server in trouble
-        if kind is Kind.CONNECT and self._reached:  # an outage: quick, cheap looks until it has lasted too long
-            outage = self._session.timeouts.outage
-            return None if outage is not None and down > outage else 0.05 + 0.1 * attempts.unit()
-        return attempts.after(failure)
-
-    def _prepare_resume(self, failure: TransportError | ServerError) -> None:
-        """Put what was sent and not answered in front, to be sent again.
-
-        Raises:
-            StreamBroken: that is off, or would not be safe.
-        """
-        on_wire = self.ledger.on_wire
-        if kind_of(failure) in (Kind.CONNECT, Kind.UNPROCESSED):
-            self.tally.sent -= on_wire  # the server never saw them
-        elif on_wire and not self.options.resume:
-            raise self.ledger.stream_broken(failure, "resume is off") from failure
-        elif on_wire and not self.options.ordered and self.ledger.matching is Matching.BY_ORDER:
-            raise self.ledger.stream_broken(
-                failure, "answers by order can be resumed with ordered=True only"
-            ) from failure
-        self._outbox.resend(self.ledger.broken())
-        if self._reached:
-            self.tally.resumed += 1
-            self._session.counts.resumes += 1
-            self._session.emit(events.Resumed(on_wire, self.tally.resumed, str(failure)))
-
-    def _isolate(self, failure: TransportError | ServerError) -> bool:
-        """Where a message was too large: end its input with that, or find out which one it is.
-
-        Which one it is, is known where it was alone, or where answers come in order; else each that may be it is sent
-        by itself, with nothing else on its way.
-        """
-        suspects = self.ledger.suspects if kind_of(failure) is Kind.TOO_LARGE and self.options.resume else []
-        if not suspects:
-            return False
-        self._prepare_resume(failure)
-        if len(suspects) == 1:
-            error = copy.copy(failure)
-            error.args = (f"input {suspects[0].name}: {failure}",)
-            self._settle(suspects[0], error)
-            return True
-        for entry in suspects:
-            entry.suspect = True
-        return True
-
-    def _final(self, failure: TransportError | ServerError) -> HeadraceError:
-        never_answered = self._refusal is not None and not self.tally.received
-        if not self._reached or not self.tally.sent or fatal(failure) or never_answered:
-            return failure
-        error = self.ledger.stream_broken(failure, "it could not be resumed")
-        error.__cause__ = failure
-        return error
 
     async def _something_to_send(self) -> bool:
         """Wait until there is an input to send; False when there will be none."""
@@ -298,10 +148,10 @@ class Duplex(DuplexWork):
                 return True
             if self.pipe.ended and not self.ledger.open_count:
                 return False
-            await self._work.wait()
+            await self._wakeup.wait()
 
     def _connected(self, connection: Connection) -> None:
-        self._reached = True
+        self._recovery.reached = True
 
     async def _read(self, call: Call, connection: Connection) -> None:
         while (raw := await call.read()) is not None:
@@ -318,7 +168,9 @@ class Duplex(DuplexWork):
         try:
             while not self._stopped:
                 self._held_up = False
-                entries = outbox.take(len(head))
+                entries, rejected = outbox.take(len(head))
+                for entry, error in rejected:
+                    self._settle(entry, error)
                 if entries:
                     self._arm()
                     self._session.budget.called(outbox.fresh)
@@ -330,7 +182,7 @@ class Duplex(DuplexWork):
                     return  # what is to be sent again after this goes over another call
                 else:
                     self._waiting = True
-                    await self._work.wait(outbox.patience())
+                    await self._wakeup.wait(outbox.patience())
                     self._waiting = False
         except (TransportError, ServerError):
             return
@@ -340,24 +192,15 @@ class Duplex(DuplexWork):
     def _finished_sending(self) -> bool:
         return self.pipe.ended and not self._outbox.again and not len(self._retries)
 
-    def _enter(self, pulled: Pulled, size: int) -> Entry | None:
-        """Take what has left the pipe into the window; None where it ends there because it is bad."""
-        self.gate.take(size)
-        entry = self.ledger.enter(pulled.position, pulled.item, size, time.monotonic(), self.options.timeout)
-        if pulled.error is not None:
-            self._settle(entry, pulled.error)
-            return None
-        return entry
-
     def _enter_waiting(self) -> None:
         """Take what waits in the pipe into the window although the pump cannot: its time runs from now on."""
-        if not self._stopped:
-            self._session.budget.called(self._outbox.enter_waiting())
-            self._arm()
-
-    def _free(self, entry: Entry) -> None:
-        self.gate.free(entry.size)
-        self._work.set()
+        if self._stopped:
+            return
+        entered, rejected = self._outbox.enter_waiting()
+        self._session.budget.called(entered)
+        for entry, error in rejected:
+            self._settle(entry, error)
+        self._arm()
 
     # --- answers
 
@@ -373,15 +216,15 @@ class Duplex(DuplexWork):
         except Mismatch as error:
             failure = error.__cause__ if isinstance(error.__cause__, ServerError) else refusal
             if failure is not None and error.__cause__ is failure and kind_of(failure) in RETRIED:
-                self._refusals += 1
+                self._recovery.call_refused()
                 raise failure from None  # a failure of nobody in particular: the whole call is made again
             why = f"answers cannot be matched to inputs ({error})" if failure else "answers cannot be matched to inputs"
             raise self.ledger.stream_broken(failure or error, why) from (failure or error)
-        self._last_failure = response.failure
+        self._recovery.last_failure = response.failure
         if response.failure is not None:
             self._refused([entry for entry, _ in answers], response.failure)
         else:
-            self._refusal = None
+            self._recovery.refusal = None
         received = 0
         for entry, answer in answers:
             if isinstance(answer, Prediction):
@@ -393,13 +236,13 @@ class Duplex(DuplexWork):
             self.tally.received += received
             self._session.succeeded()
         self.ready.set()
-        self._work.set()
+        self._wakeup.set()
 
     def _settle(self, entry: Entry, error: HeadraceError) -> None:
         self.tally.errors += 1
         self.ledger.settle(entry, Prediction.failed(error, input_id=entry.name, position=entry.position))
         self.ready.set()
-        self._work.set()
+        self._wakeup.set()
 
     def _refused(self, entries: list[Entry], failure: ServerError) -> None:
         """Take in a failure of a whole request that names no input of it."""
@@ -407,23 +250,13 @@ class Duplex(DuplexWork):
             for entry in entries:
                 entry.alone = True
             self._outbox.again.extend(entries)
-            self._work.set()
+            self._wakeup.set()
             return
-        if kind_of(failure) not in REFUSALS:
-            self._refusal = None
-            self._retries.again(entries, failure, self._retries.new_attempts())
+        if kind_of(failure) in REFUSALS:
+            self._recovery.refused(entries, failure)
             return
-        # Before any other answer it counts as one of the attempts at opening a call, whoever is blamed.
-        if self._progress_but(1):
-            attempts = self._retries.new_attempts()
-        else:
-            attempts = copy.copy(self._opened_with) if self._refusals else self._attempts
-        self._refusals += 1
-        again_at = self._retries.again(entries, failure, attempts)
-        if self._refusal is None:
-            self._refusal = _Refusal(failure, entries, attempts, again_at)
-        else:
-            self._refusal.entries.extend(entries)
+        self._recovery.refusal = None
+        self._retries.again(entries, failure, self._retries.new_attempts())
 
     def _failed(self, entry: Entry, error: ServerError) -> None:
         """Send an input again later where its own failure allows it, else settle it."""
@@ -434,7 +267,7 @@ class Duplex(DuplexWork):
     def _rested(self, entry: Entry) -> None:
         if entry.answer is None:
             self._outbox.again.append(entry)
-        self._work.set()
+        self._wakeup.set()
 
     # --- time
 
@@ -461,7 +294,7 @@ class Duplex(DuplexWork):
             self.ledger.time_out(entry, error)
         if expired:
             self.ready.set()
-            self._work.set()
+            self._wakeup.set()
             if not self._waiting:  # in the middle of a write, or between two calls
                 self._held_up = True
         if self._held_up:
@@ -470,8 +303,9 @@ class Duplex(DuplexWork):
 
     def _doing(self, entry: Entry) -> str:
         """Tell what has kept an input from being sent, where that is known."""
-        if entry.request < 0 and self._refusal is not None:
-            return f"; the server's last answer was: {self._refusal.failure}"
+        refusal = self._recovery.refusal
+        if entry.request < 0 and refusal is not None:
+            return f"; the server's last answer was: {refusal.failure}"
         return ""
 
     def _steps(self) -> tuple[int, ...]:
@@ -485,7 +319,7 @@ class Duplex(DuplexWork):
         waiting = self.pipe.waiting
         if waiting is None or self.ledger.untaken or self._call is None:
             return False
-        return self._outbox.held or not self.gate.fits(waiting)
+        return self._outbox.held or not self.ledger.window.fits(waiting)
 
 
 def _request(head: bytes, entries: Sequence[Entry]) -> list[Buffer]:

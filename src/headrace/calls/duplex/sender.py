@@ -4,39 +4,36 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import TypeAlias
 
 from headrace.calls.batching import MAX_IN_FLIGHT, Packing, Room
 from headrace.calls.duplex.ledger import Entry, Ledger
 from headrace.calls.feeder import Pulled
+from headrace.errors import HeadraceError
 from headrace.flow.pipe import Pipe
-from headrace.flow.window import Gate
+
+#: Entries that could not be sent, each with what is wrong with its input.
+Rejected: TypeAlias = list[tuple[Entry, HeadraceError]]
 
 
 class Outbox:
-    """Makes the requests of one stream.
+    """Makes the requests of one stream: what it takes out of the pipe is in the books from then on.
 
     Args:
-        enter: takes what has left the pipe into the books; None where it ends there because it is bad.
+        timeout: seconds that an input may take from then on.
     """
 
-    def __init__(
-        self,
-        pipe: Pipe[Pulled],
-        gate: Gate,
-        ledger: Ledger,
-        packing: Packing,
-        enter: Callable[[Pulled, int], Entry | None],
-    ) -> None:
+    def __init__(self, pipe: Pipe[Pulled], ledger: Ledger, packing: Packing, timeout: float) -> None:
         self.again: deque[Entry] = deque()  # to be sent again before anything new
         self.fresh = 0  # inputs of the last request that were never sent before
         self.held = False  # what waits gathers until a request is answered
         self._pipe = pipe
-        self._gate = gate
         self._ledger = ledger
+        self._window = ledger.window
         self._packing = packing
-        self._enter = enter
-        self._half = min(packing.inputs, gate.most) / 2
+        self._timeout = timeout
+        self._half = min(packing.inputs, ledger.window.max_items) / 2
         self._probing = False
         self._since: float | None = None  # when what waits for company was first seen
 
@@ -44,64 +41,81 @@ class Outbox:
         """Drop what is too old; tell whether something could be sent now, company aside."""
         self._pipe.purge()
         size = self._pipe.waiting
-        return bool(self.again) or (size is not None and self._gate.fits(size))
+        return bool(self.again) or (size is not None and self._window.fits(size))
 
     def resend(self, entries: Iterable[Entry]) -> None:
         """Send these before anything new: all that is not answered, in order."""
         self.again = deque(entries)
 
-    def enter_waiting(self) -> int:
-        """Take what waits in the pipe into the window, as far as that admits it, to be sent later; tell how many."""
-        entered = 0
-        while (waiting := self._pipe.first()) is not None and self._gate.fits(waiting[1]):
-            self._pipe.receive_nowait()
-            fresh = self._enter(waiting[0], waiting[1])
-            if fresh is not None:
-                self.again.append(fresh)
-                entered += 1
-        return entered
+    def enter_waiting(self) -> tuple[int, Rejected]:
+        """Take what waits in the pipe into the window, as far as that admits it, to be sent later.
 
-    def take(self, head_bytes: int) -> list[Entry]:
-        """Take the inputs of the next request; none where there is none, or where it is better to wait for more."""
+        Returns:
+            How many inputs were taken in, and those that are not to be sent.
+        """
+        entered = len(self.again)
+        rejected: Rejected = []
+        while (waiting := self._pipe.first()) is not None and self._window.fits(waiting[1]):
+            self._enter(self.again, rejected)
+        return len(self.again) - entered, rejected
+
+    def take(self, head_bytes: int) -> tuple[list[Entry], Rejected]:
+        """Take the inputs of the next request; none where there is none, or where it is better to wait for more.
+
+        Returns:
+            The inputs of the request, and those that were found on the way and are not to be sent.
+        """
         entries: list[Entry] = []
+        rejected: Rejected = []
         self.fresh = 0
         room = Room(self._packing, head_bytes)
         if self._probing and self._ledger.probing:
-            return entries
+            return entries, rejected
         self._probing = False
+        if self.again and self._take_again(entries, room):
+            return entries, rejected
+        if not entries and self._gathering():
+            return entries, rejected
+        self._since = None
+        again, limit = len(entries), self._packing.inputs
+        while len(entries) < limit and (waiting := self._pipe.first()) is not None:
+            pulled, size, _ = waiting
+            if not self._window.fits(size) or not (pulled.error is not None or room.take(pulled.item, size)):
+                break
+            self._enter(entries, rejected)
+        self.fresh = len(entries) - again
+        return entries, rejected
+
+    def _take_again(self, entries: list[Entry], room: Room) -> bool:
+        """Take what is to be sent again; whether the request is complete with that."""
         while self.again:
             entry = self.again[0]
             if entry.answer is None:  # it may have timed out while waiting
                 if entry.suspect:
-                    return self._probe(entry) if not entries and not self._ledger.on_wire else entries
+                    if not entries and not self._ledger.on_wire:
+                        self._probing = True  # by itself, with nothing else under way
+                        entries.append(self.again.popleft())
+                    return True
                 if entries and (entry.alone or not room.take(entry.item, entry.size)):
-                    return entries
+                    return True
                 if not entries:
                     room.take(entry.item, entry.size)
                 entries.append(entry)
             self.again.popleft()
             if entry.alone and entries:
-                return entries
-        if not entries and self._gathering():
-            return entries
-        self._since = None
-        again, most = len(entries), self._packing.inputs
-        while len(entries) < most and (waiting := self._pipe.first()) is not None:
-            pulled, size, _ = waiting
-            if not self._gate.fits(size) or not (pulled.error is not None or room.take(pulled.item, size)):
-                break
-            self._pipe.receive_nowait()
-            fresh = self._enter(pulled, size)
-            if fresh is not None:
-                entries.append(fresh)
-        self.fresh = len(entries) - again
-        return entries
+                return True
+        return False
 
-    def _probe(self, entry: Entry) -> list[Entry]:
-        """Send one by itself, with nothing else under way."""
-        self.again.popleft()
-        self._probing = True
-        return [entry]
+    def _enter(self, entries: list[Entry] | deque[Entry], rejected: Rejected) -> None:
+        """Take the first input out of the pipe into the books, unless it has just become too old."""
+        pulled = self._pipe.receive_nowait()
+        if pulled is None:
+            return
+        entry = self._ledger.enter(pulled.position, pulled.item, pulled.size, time.monotonic(), self._timeout)
+        if pulled.error is None:
+            entries.append(entry)
+        else:
+            rejected.append((entry, pulled.error))
 
     def patience(self) -> float | None:
         """Tell how many seconds what waits may still wait for company; None: until something else happens."""
@@ -116,8 +130,8 @@ class Outbox:
         waiting = len(pipe)
         if packing.inputs == 1 or not waiting:
             return False
-        if self._gate.room < self._half <= self._ledger.untaken:
-            return True  # the consumer is what all wait for: not a request for every answer that it takes
+        if self._window.room < self._half <= self._ledger.untaken:
+            return True  # the consumer is the bottleneck: no request for every answer that it takes
         if pipe.complete or not pipe.room or waiting >= packing.inputs or pipe.bytes >= packing.bytes:
             return False
         if self._ledger.under_way >= MAX_IN_FLIGHT:

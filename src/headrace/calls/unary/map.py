@@ -19,7 +19,7 @@ from headrace.calls.session import Session
 from headrace.calls.signal import Signal
 from headrace.calls.unary.lists import predict_many
 from headrace.config import Limits, MiB, Window
-from headrace.flow.window import Gate
+from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
@@ -63,7 +63,7 @@ class MapWork(StreamWork):
         self._options = options
         self._limits = limits
         self._packing = packing = options.packing
-        self._window = Gate(Window(2 * options.concurrency * packing.inputs, options.window_bytes))
+        self._window = FlowWindow(Window(2 * options.concurrency * packing.inputs, options.window_bytes))
         self._turn = asyncio.Lock()  # of the worker that takes inputs: one at a time, in order
         self._taking = False
         self._arrived = Signal()  # for that worker

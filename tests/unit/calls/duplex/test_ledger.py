@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from headrace.calls.duplex.ledger import LATE_MOST, Entry, Ledger, Matching, Mismatch
+from headrace.calls.duplex.ledger import MAX_LATE, Entry, Ledger, Matching, Mismatch
 from headrace.calls.responses import Envelope
+from headrace.config import Window
 from headrace.errors import DeadlineExceeded, PredictionFailed, ServerError
+from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
@@ -37,8 +37,8 @@ class Stream:
     """A ledger with what surrounds it: the inputs that wait to be sent, and a server that answers."""
 
     def __init__(self, ordered: bool = True, by_id: bool = True) -> None:
-        self.freed: Counter[int] = Counter()
-        self.ledger = Ledger(ordered, lambda entry: self.freed.update([entry.seq]))
+        self.window = FlowWindow(Window(None, 1))
+        self.ledger = Ledger(ordered, self.window)
         self.by_id = by_id
         self.now = 0.0
         self.entered: list[Entry] = []
@@ -46,9 +46,18 @@ class Stream:
         self.wire: list[list[Entry]] = []
         self.taken: list[Entry] = []
 
+    @property
+    def freed(self) -> set[int]:
+        """The entries whose places in the window are free."""
+        held = {number for number in range(len(self.entered)) if self.window.bytes >> number & 1}
+        assert self.window.items == len(held)
+        assert self.window.bytes >> len(self.entered) == 0
+        return set(range(len(self.entered))) - held
+
     def enter(self, input_id: str = "", timeout: float = 1e9) -> Entry:
         item = Input.from_text("x", id=input_id or f"i{len(self.entered)}")
-        entry = self.ledger.enter(len(self.entered), item, 1, self.now, timeout)
+        number = len(self.entered)
+        entry = self.ledger.enter(number, item, 1 << number, self.now, timeout)  # by its size the window shows which
         self.entered.append(entry)
         self.waiting.append(entry)
         return entry
@@ -213,7 +222,7 @@ class LedgerMachine(RuleBasedStateMachine):
     @invariant()
     def every_place_is_freed_once_and_not_before_its_time(self) -> None:
         expected = {entry.seq for entry in self.stream.taken} - self.on_wire
-        assert self.stream.freed == Counter(expected)
+        assert self.stream.freed == expected
 
     def teardown(self) -> None:
         if not hasattr(self, "stream"):
@@ -224,7 +233,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self.answer(0)
         self.take()
         self.nothing_is_lost_or_doubled()
-        assert self.stream.freed == Counter(range(len(self.stream.entered)))
+        assert self.stream.freed == set(range(len(self.stream.entered)))
         assert not len(self.ledger)
         assert not self.ledger.late
 
@@ -280,12 +289,12 @@ def test_a_late_answer_by_id_is_discarded_and_its_place_was_freed() -> None:
     stream.now = 2.0
     assert stream.time_out() == [slow]
     assert stream.take() == [slow, quick]
-    assert stream.freed == Counter([0, 1])
+    assert stream.freed == {0, 1}
     assert stream.ledger.late
     assert stream.ledger.knows(slow.item.id)
     stream.answer()
     assert not stream.ledger.late
-    assert stream.freed == Counter([0, 1])
+    assert stream.freed == {0, 1}
 
 
 def test_by_order_the_place_stays_taken_until_the_late_answer_comes() -> None:
@@ -299,7 +308,7 @@ def test_by_order_the_place_stays_taken_until_the_late_answer_comes() -> None:
     stream.take()
     assert not stream.freed
     stream.answer()
-    assert stream.freed == Counter([0])
+    assert stream.freed == {0}
     stream.answer()
     [second] = stream.take()
     assert second.answer is not None
@@ -341,7 +350,7 @@ def test_after_a_break_nothing_late_is_awaited(ordered: bool) -> None:
     stream.time_out()
     stream.take()
     assert stream.ledger.broken() == [second]
-    assert stream.freed == Counter([first.seq])
+    assert stream.freed == {first.seq}
     assert not stream.ledger.late
 
 
@@ -358,7 +367,7 @@ def test_what_is_remembered_of_late_answers_is_bounded() -> None:
     stream.enter_and_send(1)
     stream.answer()
     stream.take()
-    for number in range(LATE_MOST + 10):
+    for number in range(MAX_LATE + 10):
         stream.enter(f"late{number}", timeout=1.0)
         stream.send()
     stream.now = 2.0
