@@ -167,13 +167,8 @@ class Session:
     def _target(self) -> str:
         return str(self.channels.target)
 
-    def succeeded(self) -> None:
-        """Note that the server let a call through; a closed client has nothing to note it for."""
-        if not self.channels.closed:
-            self.channels.pool().concurrency.succeeded()
-
     def failed(self, error: HeadraceError) -> None:
-        """Note a failed attempt: throttles lower the rate and the number of calls at once."""
+        """Note a failed attempt, also of a client that is closed: throttles lower the rate and the calls at once."""
         if kind_of(error) is Kind.THROTTLE:
             self.rate.throttled()
             if not self.channels.closed:

@@ -111,6 +111,10 @@ class Connection:
         """Note that the server said something."""
         self.last_answer = time.monotonic()
 
+    def succeeded(self) -> None:
+        """Note that the server let a call through."""
+        self.pool.concurrency.succeeded()
+
     def failed(self, error: BaseException) -> None:
         """Note how a call failed: a refused stream says that the server allows fewer than we assumed."""
         if not isinstance(error, TransportError) or not error.unprocessed or isinstance(error, ConnectFailed):

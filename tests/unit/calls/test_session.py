@@ -69,6 +69,7 @@ async def test_a_place_is_waited_for_only_so_long() -> None:
 
 async def test_a_throttle_lowers_rate_and_calls_at_once_and_nothing_else_does() -> None:
     session = session_of(100.0)
+    connection = await session.acquire()
     concurrency = session.channels.pool().concurrency
     before = concurrency.limit
     session.failed(server_error(10030))
@@ -77,7 +78,7 @@ async def test_a_throttle_lowers_rate_and_calls_at_once_and_nothing_else_does() 
     assert session.rate.per_second == 50.0
     assert concurrency.limit < before
     for _ in range(10):
-        session.succeeded()
+        connection.succeeded()
     assert concurrency.limit > 1
     await session.channels.close(0)
 
@@ -113,6 +114,7 @@ def test_a_timeout_says_what_was_going_on() -> None:
 async def test_a_closed_client_takes_note_of_what_still_arrives() -> None:
     """Answers and failures of its last calls come after the close has begun, and must reach whoever waits for them."""
     session = session_of()
+    connection = await session.acquire()
     await session.channels.close(0)
-    session.succeeded()
+    connection.succeeded()
     session.failed(server_error(11005))

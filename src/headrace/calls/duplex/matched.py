@@ -158,7 +158,8 @@ class Duplex(DuplexWork):
             if self._stopped:
                 return  # what has arrived in the same moment is counted as what became of it at the end
             connection.answered()
-            self._answered(raw)
+            if self._answered(raw):
+                connection.succeeded()
 
     # --- pump: pipe -> call
 
@@ -204,10 +205,11 @@ class Duplex(DuplexWork):
 
     # --- answers
 
-    def _answered(self, raw: bytes) -> None:
+    def _answered(self, raw: bytes) -> bool:
+        """Take in a response; whether it has brought a prediction."""
         response = responses.read(raw)
         if response.marker:
-            return
+            return False
         refusal = response.refusal
         if refusal is not None and fatal(refusal):
             raise refusal
@@ -232,11 +234,10 @@ class Duplex(DuplexWork):
                 self.ledger.settle(entry, answer)
             elif response.failure is None:
                 self._failed(entry, answer)
-        if received:
-            self.tally.received += received
-            self._session.succeeded()
+        self.tally.received += received
         self.ready.set()
         self._wakeup.set()
+        return received > 0
 
     def _settle(self, entry: Entry, error: HeadraceError) -> None:
         self.tally.errors += 1

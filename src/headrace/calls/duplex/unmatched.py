@@ -117,7 +117,7 @@ class FreeDuplex(DuplexWork):
             while (raw := await call.read()) is not None and not self._stopped:
                 self._stop_idle_clock()
                 connection.answered()
-                await self._deliver(raw)
+                await self._deliver(raw, connection)
                 self._start_idle_clock()
         finally:
             self._stop_idle_clock()
@@ -150,7 +150,7 @@ class FreeDuplex(DuplexWork):
         except (ClosedError, TransportError, ServerError):
             return
 
-    async def _deliver(self, raw: bytes) -> None:
+    async def _deliver(self, raw: bytes, connection: Connection) -> None:
         response = responses.read(raw)
         if response.marker or self._stopped:
             return
@@ -165,7 +165,7 @@ class FreeDuplex(DuplexWork):
         prediction = Prediction(raw, outputs, status=response.head, input_id=input_id, position=self.tally.received)
         self.tally.received += 1
         self._sent.clear()
-        self._session.succeeded()
+        connection.succeeded()
         waiting = self._answers.send_nowait(prediction)
         self.ready.set()
         if not waiting:

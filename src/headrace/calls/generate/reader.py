@@ -113,8 +113,6 @@ class Reader:
         """Open the call, wait for its first answer, and leave the rest to callbacks."""
         try:
             answered = await self._first_answer()
-            if answered:
-                self._session.succeeded()
         except asyncio.CancelledError:
             self._close()
             ahead.end(ClosedError("the stream is closed"))
@@ -189,6 +187,7 @@ class Reader:
             while (raw := await opened.read()) is not None:
                 opened.answered()
                 if self._take_in(raw):
+                    connection.succeeded()
                     return True
         except TransportError as error:
             connection.failed(error)
