@@ -22,10 +22,10 @@ from headrace.calls.options import (
     StreamOptions,
     check,
     check_names,
+    checked_batching,
     checked_count,
     checked_flag,
     checked_on_error,
-    checked_packing,
     duplex_options,
 )
 from headrace.calls.prepare import Preparer, advised, input_of, joined, predict_prepared
@@ -302,10 +302,10 @@ class Model(Forms, AsyncContext):
         given = self._given(options, input_type)
         checked_count("concurrency", concurrency)
         checked_flag("ordered", ordered)
-        packing = checked_packing(batch, batch_wait, self._client.limits)
+        batching = checked_batching(batch, batch_wait, self._client.limits)
         seconds = given.seconds(self._client.timeouts.total)
         preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, given, seconds)
-        settings = MapOptions(concurrency, ordered, packing, seconds, given.warm_up, given.metadata)
+        settings = MapOptions(concurrency, ordered, batching, seconds, given.warm_up, given.metadata)
         session = self._client._session
         source_, limits = _source(inputs, seconds), self._client.limits
         work = MapWork(session, source_, preparer, preparer.template, settings, limits)

@@ -18,11 +18,11 @@ AUTO_BYTES = MiB  # a request's bytes from which its own cost is nothing next to
 
 
 @dataclass(frozen=True, slots=True)
-class Packing:
+class BatchLimits:
     """What fits into a request.
 
     Attributes:
-        inputs: most inputs; 1: no packing.
+        inputs: most inputs; 1: no batching.
         bytes: most bytes with the template; an input that is larger goes by itself.
         videos: most videos.
         wait: seconds that an input waits for company, though nothing is under way.
@@ -44,15 +44,15 @@ class Packing:
         return max(4, self.inputs)
 
 
-class Room:
+class BatchSpace:
     """What is left of one request."""
 
     __slots__ = ("_bytes", "_first", "_inputs", "_videos")
 
-    def __init__(self, packing: Packing, head_bytes: int) -> None:
-        self._inputs = packing.inputs
-        self._bytes = packing.bytes - head_bytes
-        self._videos = packing.videos
+    def __init__(self, batching: BatchLimits, head_bytes: int) -> None:
+        self._inputs = batching.inputs
+        self._bytes = batching.bytes - head_bytes
+        self._videos = batching.videos
         self._first = True
 
     def take(self, item: Input, size: int) -> bool:
@@ -79,4 +79,4 @@ def is_splittable(error: HeadraceError) -> bool:
 
 _SPLITTABLE = frozenset({Kind.INVALID, Kind.INPUT, Kind.TOO_LARGE, Kind.AMBIGUOUS, Kind.UNKNOWN})
 
-__all__ = ["AUTO_BYTES", "MAX_IN_FLIGHT", "Packing", "Room", "is_splittable"]
+__all__ = ["AUTO_BYTES", "MAX_IN_FLIGHT", "BatchLimits", "BatchSpace", "is_splittable"]

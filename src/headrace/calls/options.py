@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from headrace import reference
-from headrace.calls.batching import AUTO_BYTES, Packing
+from headrace.calls.batching import AUTO_BYTES, BatchLimits
 from headrace.calls.duplex.settings import DuplexOptions
 from headrace.calls.streams import OnError
 from headrace.config import (
@@ -303,11 +303,11 @@ def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
     return tuple((name, value) for name, value in pairs)
 
 
-def checked_packing(batch: Batch, wait: float, limits: Limits) -> Packing:
+def checked_batching(batch: Batch, wait: float, limits: Limits) -> BatchLimits:
     """Check how inputs are to be packed.
 
     Raises:
-        ConfigError: a number of inputs that no request may have, a bad waiting time, or one without packing.
+        ConfigError: a number of inputs that no request may have, a bad waiting time, or one without batching.
     """
     most = limits.inputs_per_request
     if batch not in (None, "auto") and (
@@ -319,8 +319,8 @@ def checked_packing(batch: Batch, wait: float, limits: Limits) -> Packing:
     if batch is None and wait:
         raise ConfigError("batch_wait is for packed inputs: give batch as well")
     if batch == "auto":
-        return Packing(most, min(AUTO_BYTES, limits.request_bytes), limits.videos_per_request, wait)
-    return Packing(batch or 1, limits.request_bytes, limits.videos_per_request, wait)
+        return BatchLimits(most, min(AUTO_BYTES, limits.request_bytes), limits.videos_per_request, wait)
+    return BatchLimits(batch or 1, limits.request_bytes, limits.videos_per_request, wait)
 
 
 def duplex_options(options: StreamOptions, given: Given, limits: Limits, timeouts: Timeouts) -> DuplexOptions:
@@ -330,16 +330,16 @@ def duplex_options(options: StreamOptions, given: Given, limits: Limits, timeout
         ConfigError: one of them cannot be.
     """
     checked_flag("matched", options.get("matched", True))
-    packing = checked_packing(options.get("batch"), options.get("batch_wait", 0.0), limits)
+    batching = checked_batching(options.get("batch"), options.get("batch_wait", 0.0), limits)
     seconds = given.seconds(timeouts.input)
     return DuplexOptions(
-        window=Window(options.get("window", packing.window), options.get("window_bytes", 64 * MiB)),
-        prefetch=checked_count("prefetch", options.get("prefetch", packing.prefetch)),
+        window=Window(options.get("window", batching.window), options.get("window_bytes", 64 * MiB)),
+        prefetch=checked_count("prefetch", options.get("prefetch", batching.prefetch)),
         ordered=checked_flag("ordered", options.get("ordered", True)),
         overflow=checked_overflow(options.get("overflow", "block")),
         max_age=checked_seconds("max_age", options.get("max_age")),
         resume=checked_flag("resume", options.get("resume", True)),
-        packing=packing,
+        batching=batching,
         timeout=math.inf if seconds is None else seconds,
         warm_up=given.warm_up,
         metadata=given.metadata,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from headrace.frozen import FrozenDict, counts
 
@@ -32,19 +32,18 @@ class Tally:
 
     def snapshot(self, in_flight: int, peak_in_flight: int, lag: float) -> StreamStats:
         """Make the user's snapshot of these counts, with what only the stream knows."""
+        counts = {name: getattr(self, name) for name in _COUNTED}
         return StreamStats(
-            pulled=self.pulled,
-            sent=self.sent,
-            received=self.received,
+            **counts,
             dropped=sum(self.drops.values()),
             drops=FrozenDict(self.drops),
-            errors=self.errors,
             in_flight=in_flight,
             peak_in_flight=peak_in_flight,
-            resumed=self.resumed,
-            retries=self.retries,
             lag=lag,
         )
+
+
+_COUNTED = [field.name for field in fields(Tally) if field.name != "drops"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pytest
 
 import headrace
 from headrace import Input, Limits, StreamBroken, Timeouts, errors
-from headrace.calls.batching import MAX_IN_FLIGHT, Packing, Room
+from headrace.calls.batching import MAX_IN_FLIGHT, BatchLimits, BatchSpace
 from headrace.testing import Fail, MemoryServer, ModelDouble, ReceivedInput, ServerCall
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM
@@ -380,11 +380,11 @@ async def test_large_inputs_are_pulled_as_the_bytes_in_flight_allow(connect: Con
 
 def test_a_request_has_room_for_what_it_may_hold() -> None:
     text, video = Input.from_text("x" * 100, id="a"), Input.from_bytes(b"v" * 100, "video", id="b")
-    room = Room(Packing(3, 500, 1), 50)
+    room = BatchSpace(BatchLimits(3, 500, 1), 50)
     assert [room.take(item, 100) for item in (text, video, video, text, text)] == [True, True, False, True, False]
-    assert Room(Packing(3, 10), 5).take(text, 100)  # the first always goes
-    assert Packing().window == 16
-    assert (Packing(128).window, Packing(128).prefetch) == (512, 128)
+    assert BatchSpace(BatchLimits(3, 10), 5).take(text, 100)  # the first always goes
+    assert BatchLimits().window == 16
+    assert (BatchLimits(128).window, BatchLimits(128).prefetch) == (512, 128)
 
 
 @pytest.mark.parametrize("text", ["", "x", "y" * 127, "z" * 128, "ü" * 20000])
@@ -396,7 +396,7 @@ def test_the_room_that_an_input_takes_is_never_less_than_its_bytes(text: str, id
 
 
 def _takes(item: Input, room_bytes: int) -> bool:
-    room = Room(Packing(2, room_bytes), 0)
+    room = BatchSpace(BatchLimits(2, room_bytes), 0)
     room.take(Input((), "first"), -15 - 4 * len("first"))  # the first one always fits, and this one takes nothing
     return room.take(item, item.size_bytes)
 

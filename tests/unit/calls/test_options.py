@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import Client
-from headrace.calls.batching import AUTO_BYTES, Packing
+from headrace.calls.batching import AUTO_BYTES, BatchLimits
 from headrace.calls.options import (
     FrameOptions,
     StreamOptions,
     check,
+    checked_batching,
     checked_metadata,
     checked_on_error,
-    checked_packing,
 )
 from headrace.config import UNSET, Limits
 from headrace.errors import ConfigError
@@ -113,18 +113,18 @@ def test_metadata_that_passes_is_plain(pairs: list[tuple[str, str]]) -> None:
 
 def test_batches_and_what_to_do_with_errors() -> None:
     limits = Limits(inputs_per_request=100, request_bytes=5000, videos_per_request=2)
-    assert checked_packing(None, 0.0, limits) == Packing(1, 5000, 2)
-    assert checked_packing(100, 0.5, limits) == Packing(100, 5000, 2, 0.5)
-    assert checked_packing("auto", 0, limits) == Packing(100, 5000, 2)
-    assert checked_packing("auto", 0, Limits()) == Packing(128, AUTO_BYTES, 1)
+    assert checked_batching(None, 0.0, limits) == BatchLimits(1, 5000, 2)
+    assert checked_batching(100, 0.5, limits) == BatchLimits(100, 5000, 2, 0.5)
+    assert checked_batching("auto", 0, limits) == BatchLimits(100, 5000, 2)
+    assert checked_batching("auto", 0, Limits()) == BatchLimits(128, AUTO_BYTES, 1)
     for wrong in (0, 101, 1.5, "3", True):
         with pytest.raises(ConfigError, match="batch"):
-            checked_packing(wrong, 0, limits)  # type: ignore[arg-type]
+            checked_batching(wrong, 0, limits)  # type: ignore[arg-type]
     for seconds in (-1, float("inf"), float("nan"), "1", True):
         with pytest.raises(ConfigError, match="batch_wait"):
-            checked_packing(5, seconds, limits)  # type: ignore[arg-type]
+            checked_batching(5, seconds, limits)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="give batch as well"):
-        checked_packing(None, 0.1, limits)
+        checked_batching(None, 0.1, limits)
     assert checked_on_error("yield") == "yield"
     with pytest.raises(ConfigError, match="on_error"):
         checked_on_error("ignore")  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ class Duplex(DuplexWork):
         super().__init__(session, source, convert, template, options)
         self.ledger = Ledger(options.ordered, FlowWindow(options.window))
         self._wakeup = Signal()  # for pump and driver
-        self._outbox = Outbox(self.pipe, self.ledger, options.packing, options.timeout)
+        self._outbox = Outbox(self.pipe, self.ledger, options.batching, options.timeout)
         self._deadlines = Alarm(self._time_out)
         self._retries = Retries(session, self.ledger, self.tally, options.warm_up, self._settle, self._rested)
         self._recovery = Recovery(session, self.ledger, self._outbox, self._retries, self.tally, options, self._settle)
@@ -141,7 +141,7 @@ class Duplex(DuplexWork):
         self._held_up = False
         while True:
             if self._outbox.sendable():
-                if self.pipe.blocks and not self.options.packing.wait:
+                if self.pipe.blocks and not self.options.batching.wait:
                     # The time of what could be sent runs, however long it takes to open a call.
                     self._held_up = True
                     self._enter_waiting()

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from headrace.calls.batching import MAX_IN_FLIGHT, Packing, Room
+from headrace.calls.batching import MAX_IN_FLIGHT, BatchLimits, BatchSpace
 from headrace.calls.duplex.ledger import Entry, Ledger
 from headrace.calls.feeder import Pulled
 from headrace.errors import HeadraceError
@@ -24,16 +24,16 @@ class Outbox:
         timeout: seconds that an input may take from then on.
     """
 
-    def __init__(self, pipe: Pipe[Pulled], ledger: Ledger, packing: Packing, timeout: float) -> None:
+    def __init__(self, pipe: Pipe[Pulled], ledger: Ledger, batching: BatchLimits, timeout: float) -> None:
         self.again: deque[Entry] = deque()  # to be sent again before anything new
         self.fresh = 0  # inputs of the last request that were never sent before
         self.held = False  # what waits gathers until a request is answered
         self._pipe = pipe
         self._ledger = ledger
         self._window = ledger.window
-        self._packing = packing
+        self._batching = batching
         self._timeout = timeout
-        self._half = min(packing.inputs, ledger.window.max_items) / 2
+        self._half = min(batching.inputs, ledger.window.max_items) / 2
         self._probing = False
         self._since: float | None = None  # when what waits for company was first seen
 
@@ -68,25 +68,25 @@ class Outbox:
         entries: list[Entry] = []
         rejected: Rejected = []
         self.fresh = 0
-        room = Room(self._packing, head_bytes)
+        space = BatchSpace(self._batching, head_bytes)
         if self._probing and self._ledger.probing:
             return entries, rejected
         self._probing = False
-        if self.again and self._take_again(entries, room):
+        if self.again and self._take_again(entries, space):
             return entries, rejected
         if not entries and self._gathering():
             return entries, rejected
         self._since = None
-        again, limit = len(entries), self._packing.inputs
+        again, limit = len(entries), self._batching.inputs
         while len(entries) < limit and (waiting := self._pipe.first()) is not None:
             pulled, size, _ = waiting
-            if not self._window.fits(size) or not (pulled.error is not None or room.take(pulled.item, size)):
+            if not self._window.fits(size) or not (pulled.error is not None or space.take(pulled.item, size)):
                 break
             self._enter(entries, rejected)
         self.fresh = len(entries) - again
         return entries, rejected
 
-    def _take_again(self, entries: list[Entry], room: Room) -> bool:
+    def _take_again(self, entries: list[Entry], space: BatchSpace) -> bool:
         """Take what is to be sent again; whether the request is complete with that."""
         while self.again:
             entry = self.again[0]
@@ -96,10 +96,10 @@ class Outbox:
                         self._probing = True  # by itself, with nothing else under way
                         entries.append(self.again.popleft())
                     return True
-                if entries and (entry.alone or not room.take(entry.item, entry.size)):
+                if entries and (entry.alone or not space.take(entry.item, entry.size)):
                     return True
                 if not entries:
-                    room.take(entry.item, entry.size)
+                    space.take(entry.item, entry.size)
                 entries.append(entry)
             self.again.popleft()
             if entry.alone and entries:
@@ -121,24 +121,24 @@ class Outbox:
         """Tell how many seconds what waits may still wait for company; None: until something else happens."""
         if self._since is None:
             return None
-        return max(0.0, self._since + self._packing.wait - time.monotonic())
+        return max(0.0, self._since + self._batching.wait - time.monotonic())
 
     def _gathering(self) -> bool:
         """Whether what waits in the pipe is better kept a while."""
         self.held = False
-        packing, pipe = self._packing, self._pipe
+        batching, pipe = self._batching, self._pipe
         waiting = len(pipe)
-        if packing.inputs == 1 or not waiting:
+        if batching.inputs == 1 or not waiting:
             return False
         if self._window.room < self._half <= self._ledger.untaken:
             return True  # the consumer is the bottleneck: no request for every answer that it takes
-        if pipe.complete or not pipe.room or waiting >= packing.inputs or pipe.bytes >= packing.bytes:
+        if pipe.complete or not pipe.room or waiting >= batching.inputs or pipe.bytes >= batching.bytes:
             return False
         if self._ledger.under_way >= MAX_IN_FLIGHT:
             self.held = True
             return True
-        if not packing.wait:
+        if not batching.wait:
             return False
         if self._since is None:
             self._since = time.monotonic()
-        return time.monotonic() - self._since < packing.wait
+        return time.monotonic() - self._since < batching.wait

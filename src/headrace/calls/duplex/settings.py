@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headrace.calls.batching import Packing
+from headrace.calls.batching import BatchLimits
 from headrace.config import Window
 from headrace.flow.pipe import Overflow
 from headrace.transport.base import Metadata
@@ -20,7 +20,7 @@ class DuplexOptions:
     overflow: Overflow
     max_age: float | None
     resume: bool
-    packing: Packing
+    batching: BatchLimits
     timeout: float  # seconds an input may take; inf: any
     warm_up: float | None  # None: the configured budget, on top of the timeout
     metadata: Metadata = ()

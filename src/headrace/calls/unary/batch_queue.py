@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from headrace import events
-from headrace.calls.batching import Packing, Room
+from headrace.calls.batching import BatchLimits, BatchSpace
 from headrace.calls.deadline import Deadline
 from headrace.calls.retry import Attempts
 from headrace.calls.session import CallState, Counts, Session
@@ -96,7 +96,7 @@ class BatchQueue:
     """Calls that may go together.
 
     Args:
-        packing: what fits into a request.
+        batching: what fits into a request.
         max_in_flight: requests in flight at which calls start to gather.
         on_idle: called when nothing waits and nothing is in flight.
 
@@ -106,7 +106,7 @@ class BatchQueue:
 
     def __init__(
         self,
-        packing: Packing,
+        batching: BatchLimits,
         max_in_flight: int,
         limits: Limits,
         session: Session,
@@ -117,7 +117,7 @@ class BatchQueue:
     ) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
         self.loop = asyncio.get_running_loop()
-        self._packing = packing
+        self._batching = batching
         self._max_in_flight = max_in_flight
         self._limits = limits
         self._session = session
@@ -138,11 +138,11 @@ class BatchQueue:
         self._waiting_bytes += call.size
         if call.deadline.at < self._timer_at:
             self._arm(call.deadline.at)
-        packing = self._packing
-        if len(self._waiting) >= packing.inputs or self._waiting_bytes >= packing.bytes:
+        batching = self._batching
+        if len(self._waiting) >= batching.inputs or self._waiting_bytes >= batching.bytes:
             self._launch(self._take())
         elif self._starting is None and len(self.tasks) < self._max_in_flight:
-            self._starting = self.loop.call_later(packing.wait, self._launch) if packing.wait else self._launch()
+            self._starting = self.loop.call_later(batching.wait, self._launch) if batching.wait else self._launch()
 
     def leave(self, call: QueuedCall) -> None:
         """Let a call go whose caller was cancelled: it is not sent any more, or its answer is thrown away."""
@@ -250,14 +250,14 @@ class BatchQueue:
         """Take the calls of one request."""
         taken: list[QueuedCall] = []
         ids: set[str] = set()
-        room = Room(self._packing, len(self._head))
+        space = BatchSpace(self._batching, len(self._head))
         waiting = self._waiting
-        while waiting and len(taken) < self._packing.inputs:
+        while waiting and len(taken) < self._batching.inputs:
             call = waiting[0]
             if call.over:  # its caller was cancelled in this turn of the loop
                 self._settle(call)
                 continue
-            if call.item.id in ids or not room.take(call.item, call.size):
+            if call.item.id in ids or not space.take(call.item, call.size):
                 break
             ids.add(call.item.id)
             taken.append(waiting.popleft())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Hashable
 
-from headrace.calls.batching import Packing
+from headrace.calls.batching import BatchLimits
 from headrace.calls.deadline import Deadline
 from headrace.calls.session import Session
 from headrace.calls.unary.batch_queue import BatchQueue, QueuedCall
@@ -29,7 +29,7 @@ class Coalescer:
     def __init__(self, settings: Coalesce, limits: Limits) -> None:
         self.settings = settings
         self.limits = limits
-        self.packing = Packing(
+        self.batching = BatchLimits(
             min(settings.inputs, limits.inputs_per_request),
             min(settings.bytes, limits.request_bytes),
             limits.videos_per_request,
@@ -56,14 +56,14 @@ class Coalescer:
             HeadraceError: the input's error.
         """
         size = item.size_bytes
-        if len(head) + size >= self.packing.bytes:  # it fills a request by itself
+        if len(head) + size >= self.batching.bytes:  # it fills a request by itself
             return await predict_one(session, head, item, timeout=timeout, warm_up=warm_up, metadata=metadata)
         loop = asyncio.get_running_loop()
         key = (id(loop), id(session), head, metadata)
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = BatchQueue(
-                self.packing,
+                self.batching,
                 self.settings.requests,
                 self.limits,
                 session,

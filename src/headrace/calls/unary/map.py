@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from headrace.calls.base import StreamWork
-from headrace.calls.batching import Packing, Room
+from headrace.calls.batching import BatchLimits, BatchSpace
 from headrace.calls.deadline import Deadline
 from headrace.calls.feeder import Convert, Pulled, Template
 from headrace.calls.session import Session
@@ -33,7 +33,7 @@ class MapOptions:
 
     concurrency: int
     ordered: bool
-    packing: Packing
+    batching: BatchLimits
     timeout: float | None  # seconds a request may take
     warm_up: float | None  # None: the configured budget, on top of the timeout
     metadata: Metadata = ()
@@ -62,8 +62,8 @@ class MapWork(StreamWork):
         self._template = template
         self._options = options
         self._limits = limits
-        self._packing = packing = options.packing
-        self._window = FlowWindow(Window(2 * options.concurrency * packing.inputs, options.window_bytes))
+        self._batching = batching = options.batching
+        self._window = FlowWindow(Window(2 * options.concurrency * batching.inputs, options.window_bytes))
         self._turn = asyncio.Lock()  # of the worker that takes inputs: one at a time, in order
         self._taking = False
         self._arrived = Signal()  # for that worker
@@ -167,12 +167,12 @@ class MapWork(StreamWork):
 
     def _demand(self) -> int:
         """How many inputs may be pulled now: those that a request has room for; unpacked, one that a worker awaits."""
-        waiting, packing, window = len(self._gathered), self._packing, self._window
-        if packing.inputs == 1:
+        waiting, batching, window = len(self._gathered), self._batching, self._window
+        if batching.inputs == 1:
             return int(self._taking and not waiting and window.fits(0))
         if not window.fits(0):
             return 0
-        room = min(packing.inputs - waiting, window.room)
+        room = min(batching.inputs - waiting, window.room)
         largest = self._feeder.largest
         if not largest:
             return int(min(room, 1))
@@ -197,23 +197,23 @@ class MapWork(StreamWork):
 
     async def _next_group(self) -> dict[int, Input]:
         """Take the inputs of one request: those that are there; none at the end."""
-        packing, gathered = self._packing, self._gathered
+        batching, gathered = self._batching, self._gathered
         while not gathered and not self._ended:
             await self._arrived.wait()
         if self._head is None:
             self._head = await self._template()
-        if packing.wait:
-            deadline = time.monotonic() + packing.wait
-            while len(gathered) < packing.inputs and not self._ended and self._demand():
+        if batching.wait:
+            deadline = time.monotonic() + batching.wait
+            while len(gathered) < batching.inputs and not self._ended and self._demand():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break
                 await self._arrived.wait(left)
         group: dict[int, Input] = {}
-        room = Room(packing, len(self._head))
-        while gathered and len(group) < packing.inputs:
+        space = BatchSpace(batching, len(self._head))
+        while gathered and len(group) < batching.inputs:
             pulled = gathered[0]
-            if not room.take(pulled.item, pulled.size):
+            if not space.take(pulled.item, pulled.size):
                 break
             group[pulled.position] = pulled.item
             gathered.popleft()
