@@ -1,0 +1,131 @@
+"""One HTTP/2 connection without its socket: bytes in, events out; commands in, bytes out. RFC 9113."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headrace.transport.h2.engine import events, frames
+from headrace.transport.h2.engine.flow import Buffer, Output
+from headrace.transport.h2.engine.frames import Code, ConnectionFault
+from headrace.transport.h2.engine.headers import BlockDecoder, TableUpdates
+from headrace.transport.h2.engine.limits import H2Limits
+from headrace.transport.h2.engine.reading import Reader
+from headrace.transport.h2.engine.settings import PeerSettings, announced
+from headrace.transport.h2.engine.streams import Stream
+
+
+class Engine:
+    """The state of a client's connection.
+
+    Attributes:
+        limits: what the server may make us store and do.
+        peer: the server's settings.
+        streams: those that are open, by id.
+        ready: the server's first SETTINGS have come.
+        draining: no stream can be opened any more; `last_id` is the highest one that the server processes.
+        failure: why the connection has to be closed.
+    """
+
+    def __init__(self, limits: H2Limits | None = None, *, first_stream_id: int = 1) -> None:
+        self.limits = limits or H2Limits()
+        self.peer = PeerSettings()
+        self.streams: dict[int, Stream] = {}
+        self.ready = False
+        self.draining = False
+        self.last_id = frames.MAX_STREAM_ID
+        self.failure: events.Failed | None = None
+        self.output = Output(self.peer)
+        self.decoder = BlockDecoder()
+        self.table_updates = TableUpdates()
+        self.next_id = first_stream_id
+        self.replies = 0  # acknowledgements that have not left
+        self.unacknowledged = 1  # SETTINGS of ours
+        self._reader = Reader(self)
+        window = self.limits.connection_window_bytes - frames.DEFAULT_WINDOW
+        self.output.frames = [
+            frames.PREFACE,
+            frames.settings(announced(self.limits)),
+            *([frames.window_update(0, window)] if window else []),
+        ]
+
+    # --- commands
+
+    @property
+    def can_open(self) -> bool:
+        """Whether `request` may be called, apart from the number of streams."""
+        return self.ready and not self.draining and self.failure is None and self.next_id <= frames.MAX_STREAM_ID
+
+    def request(self, block: bytes, end: bool = False) -> Stream:
+        """Open a stream with a header block."""
+        assert self.can_open, "the connection takes no more streams"
+        stream = Stream(self.next_id, self.peer.window_bytes, self.limits.stream_window_bytes)
+        self.next_id += 2
+        self.streams[stream.id] = stream
+        block = self.table_updates.take() + block
+        self.output.frames.append(frames.headers(stream.id, block, end, self.peer.frame_bytes))
+        stream.sent_end = end
+        return stream
+
+    def send(self, stream: Stream, parts: Sequence[Buffer], end: bool = False) -> bool:
+        """Send content; tells whether it is in the output. Else it waits, and `take_drained` tells when it has left.
+
+        Nothing happens on a stream that is closed, or was ended.
+        """
+        if stream.sent_end or stream.ending or stream.id not in self.streams:
+            return True
+        written = self.output.add(stream, parts, end)
+        self._forget_ended(stream)
+        return written
+
+    def reset(self, stream: Stream, code: int = Code.CANCEL) -> None:
+        """End a stream at once; nothing happens where it is closed."""
+        if self.streams.pop(stream.id, None) is not None:
+            self.output.drop(stream)
+            self.output.frames.append(frames.rst_stream(stream.id, code))
+
+    def consumed(self, stream: Stream, size: int) -> None:
+        """Give back room in a stream's window: as much as the `size` of the content that was used up."""
+        stream.uncredited += size
+        if stream.uncredited >= self.limits.stream_window_bytes // 2 and not stream.received_end:
+            if stream.id in self.streams:
+                self.output.frames.append(frames.window_update(stream.id, stream.uncredited))
+            stream.receive_window += stream.uncredited
+            stream.uncredited = 0
+
+    def ping(self, opaque: bytes) -> None:
+        """Ask the server to answer with the same eight bytes."""
+        self.output.frames.append(frames.ping(opaque, ack=False))
+
+    def goaway(self, code: int = Code.NO_ERROR) -> None:
+        """Tell the server that no further stream comes."""
+        self.draining = True
+        self.output.frames.append(frames.goaway(0, code))
+
+    def take_output(self, budget: int = 1 << 20) -> list[Buffer]:
+        """Give what has to be written now, with about `budget` bytes of waiting content at the most."""
+        taken = self.output.take(budget)
+        self.replies = 0
+        return taken
+
+    def take_drained(self) -> list[Stream]:
+        """Give the streams whose waiting content is in the output now, each once."""
+        drained, self.output.drained = self.output.drained, []
+        for stream in drained:
+            self._forget_ended(stream)
+        return drained
+
+    def _forget_ended(self, stream: Stream) -> None:
+        if stream.sent_end and stream.received_end:
+            self.streams.pop(stream.id, None)
+
+    def receive(self, data: bytes) -> list[events.Event]:
+        """Take bytes from the server and report what they mean."""
+        reported: list[events.Event] = []
+        if self.failure is None:
+            try:
+                self._reader.read(data, reported)
+            except ConnectionFault as fault:
+                self.failure = events.Failed(fault.code, fault.reason)
+                self.output.frames.append(frames.goaway(0, fault.code, fault.reason.encode()[:200]))
+                reported.append(self.failure)
+        return reported

@@ -1,0 +1,123 @@
+"""What leaves: frames in order, and content as far as the server's windows let it. RFC 9113 sections 5.2 and 6.9."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from headrace.transport.h2.engine import frames
+from headrace.transport.h2.engine.settings import PeerSettings
+from headrace.transport.h2.engine.streams import Stream
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+#: Content up to this size is joined with its frame header; more goes out in views of the caller's buffers.
+SMALL = 16_384
+#: The largest frame that we write, whatever the server takes: other streams and replies come in between.
+LARGEST = 1 << 19
+
+
+class Output:
+    """The frames that wait to be written, and the content that waits for a window.
+
+    Attributes:
+        frames: ready, in order.
+        window: bytes of content that the server takes now on all streams together.
+        waiting: streams with pending content, in turn.
+        drained: streams whose pending content has left since the caller looked last.
+    """
+
+    def __init__(self, peer: PeerSettings) -> None:
+        self.frames: list[Buffer] = []
+        self.window = frames.DEFAULT_WINDOW
+        self.waiting: dict[Stream, None] = {}
+        self.drained: list[Stream] = []
+        self._peer = peer
+
+    def add(self, stream: Stream, parts: Sequence[Buffer], end: bool) -> bool:
+        """Write content of a stream, or keep it until the windows open; tells whether it was written.
+
+        Args:
+            parts: kept as views until they have left; they must not change until then.
+            end: no more content follows.
+        """
+        size = sum(map(len, parts))
+        if not stream.pending:
+            if size <= SMALL and (not size or (size <= self.window and size <= stream.send_window)):
+                if size or end:
+                    flags = frames.END_STREAM if end else 0
+                    self.frames.append(b"".join((frames.header(size, frames.DATA, flags, stream.id), *parts)))
+                    self.window -= size
+                    stream.send_window -= size
+                    stream.sent_end = end
+                return True
+            self.waiting[stream] = None
+        stream.pending.extend(memoryview(part).cast("B") for part in parts if len(part))
+        stream.ending = end
+        return not stream.pending
+
+    def drop(self, stream: Stream) -> None:
+        """Forget a stream's pending content."""
+        stream.pending.clear()
+        self.waiting.pop(stream, None)
+
+    def take(self, budget: int) -> list[Buffer]:
+        """Give the ready frames, then about `budget` bytes of pending content, a frame of each stream in turn."""
+        taken, self.frames = self.frames, []
+        progress = True
+        while self.waiting and self.window > 0 and budget > 0 and progress:
+            progress = False
+            for stream in list(self.waiting):
+                size = min(stream.send_window, self.window, self._peer.frame_bytes, LARGEST, budget)
+                if size <= 0:
+                    continue
+                budget -= self._frame(stream, size, taken)
+                progress = True
+        return taken
+
+    def _frame(self, stream: Stream, most: int, taken: list[Buffer]) -> int:
+        """Write one frame of pending content, of at most `most` bytes; gives its size."""
+        place = len(taken)
+        size, pending = 0, stream.pending
+        while pending and size < most:
+            view = pending.popleft()
+            room = most - size
+            if len(view) > room:
+                pending.appendleft(view[room:])
+                view = view[:room]
+            taken.append(view)
+            size += len(view)
+        flags = 0
+        if not pending:
+            del self.waiting[stream]
+            self.drained.append(stream)
+            if stream.ending:
+                flags = frames.END_STREAM
+                stream.sent_end = True
+        taken.insert(place, frames.header(size, frames.DATA, flags, stream.id))
+        self.window -= size
+        stream.send_window -= size
+        return size
+
+
+class Credit:
+    """What the server may still send on the connection, and when it hears of more."""
+
+    def __init__(self, window_bytes: int) -> None:
+        self.left = window_bytes
+        self._half = window_bytes // 2
+        self._owed = 0
+
+    def charge(self, size: int) -> int:
+        """Take a frame's bytes in, and give the increment to send now (0: none).
+
+        The connection's window is given back at once: what bounds memory are the streams' own, and content of a stream
+        that nobody reads must not stop the others. The window is negative where the server sent too much.
+        """
+        self.left -= size
+        self._owed += size
+        if self._owed < self._half or self.left < 0:
+            return 0
+        owed, self._owed = self._owed, 0
+        self.left += owed
+        return owed

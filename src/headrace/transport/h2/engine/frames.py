@@ -1,0 +1,117 @@
+"""Frames: types, flags, error codes, and how each is written. RFC 9113 sections 4.1, 6 and 7."""
+
+from __future__ import annotations
+
+import enum
+import struct
+from collections.abc import Iterable
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+HEADER_BYTES = 9
+MAX_WINDOW = (1 << 31) - 1
+MAX_STREAM_ID = (1 << 31) - 1
+DEFAULT_WINDOW = 65_535
+DEFAULT_FRAME = 16_384
+
+DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
+
+END_STREAM = ACK = 0x1
+END_HEADERS = 0x4
+PADDED = 0x8
+HAS_PRIORITY = 0x20
+
+two_words = struct.Struct(">II").unpack_from  # length and type of a frame header; a GOAWAY's last id and code
+one_word = struct.Struct(">I").unpack_from
+setting = struct.Struct(">HI")
+
+
+class Code(enum.IntEnum):
+    """Error codes of RST_STREAM and GOAWAY."""
+
+    NO_ERROR = 0
+    PROTOCOL_ERROR = 1
+    INTERNAL_ERROR = 2
+    FLOW_CONTROL_ERROR = 3
+    SETTINGS_TIMEOUT = 4
+    STREAM_CLOSED = 5
+    FRAME_SIZE_ERROR = 6
+    REFUSED_STREAM = 7
+    CANCEL = 8
+    COMPRESSION_ERROR = 9
+    CONNECT_ERROR = 10
+    ENHANCE_YOUR_CALM = 11
+    INADEQUATE_SECURITY = 12
+    HTTP_1_1_REQUIRED = 13
+
+
+class ConnectionFault(Exception):
+    """The server violated the protocol in a way that ends the connection (RFC 9113 section 5.4.1)."""
+
+    def __init__(self, code: Code, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+class StreamFault(Exception):
+    """The server violated the protocol on one stream (RFC 9113 section 5.4.2)."""
+
+    def __init__(self, code: Code, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
+def code_name(code: int) -> str:
+    """Name an error code, also one that no document knows."""
+    try:
+        return Code(code).name
+    except ValueError:
+        return f"code {code:#x}"
+
+
+def header(length: int, type_: int, flags: int, stream_id: int) -> bytes:
+    """Write a frame header."""
+    return (length << 40 | type_ << 32 | flags << 24).to_bytes(8, "big")[:5] + stream_id.to_bytes(4, "big")
+
+
+def settings(values: Iterable[tuple[int, int]]) -> bytes:
+    """Write a SETTINGS frame."""
+    payload = b"".join(setting.pack(name, value) for name, value in values)
+    return header(len(payload), SETTINGS, 0, 0) + payload
+
+
+SETTINGS_ACK = header(0, SETTINGS, ACK, 0)
+
+
+def ping(opaque: bytes, *, ack: bool) -> bytes:
+    """Write a PING frame of eight bytes."""
+    return header(8, PING, ACK if ack else 0, 0) + opaque
+
+
+def window_update(stream_id: int, increment: int) -> bytes:
+    """Write a WINDOW_UPDATE frame; stream 0 is the connection."""
+    return header(4, WINDOW_UPDATE, 0, stream_id) + increment.to_bytes(4, "big")
+
+
+def rst_stream(stream_id: int, code: int) -> bytes:
+    """Write a RST_STREAM frame."""
+    return header(4, RST_STREAM, 0, stream_id) + code.to_bytes(4, "big")
+
+
+def goaway(last_id: int, code: int, debug: bytes = b"") -> bytes:
+    """Write a GOAWAY frame."""
+    return header(8 + len(debug), GOAWAY, 0, 0) + last_id.to_bytes(4, "big") + code.to_bytes(4, "big") + debug
+
+
+def headers(stream_id: int, block: bytes, end: bool, frame_bytes: int) -> bytes:
+    """Write a header block as HEADERS, with CONTINUATION frames where the peer's frame size asks for them."""
+    flags = END_STREAM if end else 0
+    if len(block) <= frame_bytes:
+        return header(len(block), HEADERS, flags | END_HEADERS, stream_id) + block
+    written = [header(frame_bytes, HEADERS, flags, stream_id), block[:frame_bytes]]
+    for start in range(frame_bytes, len(block), frame_bytes):
+        piece = block[start : start + frame_bytes]
+        last = END_HEADERS if start + frame_bytes >= len(block) else 0
+        written += (header(len(piece), CONTINUATION, last, stream_id), piece)
+    return b"".join(written)

@@ -1,0 +1,180 @@
+"""Header blocks: reading the server's, and writing ours without a table. RFC 7541; RFC 9113 sections 4.3 and 8.
+
+Decoding by the `hpack` package. Once the server has acknowledged that its table has no room, equal blocks have equal
+meanings: a block that came before is looked up by its bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import hpack
+
+from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault
+
+#: The static table's names that requests use, with their indexes.
+_STATIC = {":authority": 1, ":path": 4, "authorization": 23, "content-type": 31, "user-agent": 58}
+_METHOD_POST, _SCHEME_HTTP, _SCHEME_HTTPS = b"\x83", b"\x86", b"\x87"
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
+_FORBIDDEN = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
+_CACHED_BLOCKS, _CACHED_BYTES = 256, 1_024
+
+
+class Fields:
+    """A checked list of headers or trailers.
+
+    Attributes:
+        status: of a response; 0 in trailers.
+        items: names in lower case with their values, in order; bytes above 0x7f as Latin-1 characters.
+        size: as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
+        content_length: what the headers say, None where they do not.
+    """
+
+    __slots__ = ("content_length", "first", "items", "size", "status")
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        self.status = 0
+        self.content_length: int | None = None
+        self.size = 0
+        items: list[tuple[str, str]] = []
+        for name, value in raw:
+            self.size += len(name) + len(value) + 32
+            if name[:1] == b":":
+                self._pseudo(name, value, bool(items))
+                continue
+            if not _NAME.match(name) or name in _FORBIDDEN:
+                raise StreamFault(Code.PROTOCOL_ERROR, f"a header is named {name[:50]!r}")
+            if b"\0" in value or b"\r" in value or b"\n" in value:
+                raise StreamFault(Code.PROTOCOL_ERROR, f"the value of header {name.decode()} has a line end or NUL")
+            text = value.strip(b" \t").decode("latin-1")
+            if name == b"content-length":
+                if not text.isdecimal():
+                    raise StreamFault(Code.PROTOCOL_ERROR, f"content-length is {text[:50]!r}")
+                self.content_length = int(text)
+            items.append((name.decode("ascii"), text))
+        self.items = tuple(items)
+        self.first = dict(reversed(items))
+
+    def _pseudo(self, name: bytes, value: bytes, late: bool) -> None:
+        if name != b":status" or self.status or late:
+            raise StreamFault(Code.PROTOCOL_ERROR, f"the pseudo-header {name[:50]!r} is not allowed there")
+        if len(value) != 3 or not value.isdigit() or not value >= b"100":
+            raise StreamFault(Code.PROTOCOL_ERROR, f":status is {value[:50]!r}")
+        self.status = int(value)
+
+
+class BlockDecoder:
+    """Decodes the blocks of one connection in their order."""
+
+    def __init__(self) -> None:
+        self._decoder = hpack.Decoder(max_header_list_size=1 << 40)  # the blocks themselves are bounded
+        self._cache: dict[bytes, Fields] = {}
+        self._table: bool | None = True  # None: we may have none, but the server has not said yet that it knows
+
+    def settings_acknowledged(self) -> None:
+        """Note that the server knows that its table has no room: what is in it is gone."""
+        if self._table:
+            self._table = None
+            self._decoder.header_table_size = 0
+
+    def decode(self, block: bytes) -> Fields:
+        """Decode and check a block.
+
+        Raises:
+            ConnectionFault: it cannot be decoded, so no later one can be.
+            StreamFault: it can, but it is malformed.
+        """
+        fields = self._cache.get(block)
+        if fields is not None:
+            return fields
+        fields = Fields(self._decode(block))
+        if self._table is False and len(block) <= _CACHED_BYTES:
+            if len(self._cache) >= _CACHED_BLOCKS:
+                self._cache.clear()
+            self._cache[block] = fields
+        return fields
+
+    def _decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
+        decoder: Any = self._decoder
+        if self._table is None:
+            if block[:1] and block[0] & 0xE0 == 0x20:
+                decoder.max_allowed_table_size = 0
+                self._table = False
+            else:
+                decoder.header_table_size = 4_096  # empty: tells whether the block adds an entry
+        try:
+            decoded: list[tuple[bytes, bytes]] = decoder.decode(block, raw=True)
+        except (hpack.HPACKError, IndexError, ValueError, OverflowError) as error:
+            raise ConnectionFault(Code.COMPRESSION_ERROR, f"a header block cannot be decoded: {error}") from None
+        if self._table is None:
+            if len(decoder.header_table.dynamic_entries):
+                raise ConnectionFault(Code.COMPRESSION_ERROR, "a header block uses a table that has no room")
+            decoder.header_table_size = 0
+        return decoded
+
+
+class TableUpdates:
+    """The size updates that our next block has to begin with, though we never use the server's table."""
+
+    def __init__(self) -> None:
+        self._lowest: int | None = None
+        self._last = 4_096
+
+    def changed(self, size: int) -> None:
+        """Note the server's SETTINGS_HEADER_TABLE_SIZE."""
+        size = min(size, 4_096)
+        if self._lowest is not None or size != self._last:
+            self._lowest = size if self._lowest is None else min(self._lowest, size)
+        self._last = size
+
+    def take(self) -> bytes:
+        """Give the updates, once."""
+        if self._lowest is None:
+            return b""
+        updates = _integer(self._lowest, 5, 0x20)
+        if self._last != self._lowest:
+            updates += _integer(self._last, 5, 0x20)
+        self._lowest = None
+        return updates
+
+
+def request_block(path: str, authority: str, *, tls: bool) -> bytes:
+    """Write the pseudo-headers of a POST."""
+    scheme = _SCHEME_HTTPS if tls else _SCHEME_HTTP
+    return _METHOD_POST + scheme + block([(":path", path), (":authority", authority)])
+
+
+def block(items: Iterable[tuple[str, str]], *, secret: bool = False) -> bytes:
+    """Write headers as literals that enter no table.
+
+    Args:
+        secret: proxies must not put them into a table either (never-indexed literals).
+    """
+    written = []
+    first = 0x10 if secret else 0x00
+    for name, value in items:
+        index = _STATIC.get(name)
+        written.append(_integer(index, 4, first) if index else bytes((first,)) + _string(name.encode("ascii")))
+        written.append(_string(value.encode("latin-1")))
+    return b"".join(written)
+
+
+def _integer(value: int, bits: int, first: int) -> bytes:
+    """Write an integer with a prefix of so many bits (RFC 7541 section 5.1)."""
+    limit = (1 << bits) - 1
+    if value < limit:
+        return bytes((first | value,))
+    written = [first | limit]
+    value -= limit
+    while value >= 128:
+        written.append(value & 127 | 128)
+        value >>= 7
+    written.append(value)
+    return bytes(written)
+
+
+def _string(value: bytes) -> bytes:
+    """Write a string without Huffman code (RFC 7541 section 5.2)."""
+    return _integer(len(value), 7, 0x00) + value
