@@ -1,0 +1,77 @@
+"""Timeouts of many calls with few timers: those that end within the same twentieth of a second share one."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+from typing import Protocol
+
+_GRAIN = 0.05  # seconds; a call ends at most so much late
+
+
+class Timed(Protocol):
+    """Something with a deadline."""
+
+    bucket: int
+
+    def expired(self) -> None:
+        """The deadline is over."""
+
+
+class Deadlines:
+    """The deadlines of one connection's calls."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._buckets: dict[int, set[Timed]] = {}
+        self._order: list[int] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._armed = 0
+
+    def add(self, call: Timed, seconds: float) -> None:
+        """Tell a call when so many seconds are over; short timeouts are exact to a millisecond."""
+        when = self._loop.time() + seconds
+        grain = _GRAIN if seconds > 1.0 else 0.001
+        number = call.bucket = math.ceil(when / grain) * round(grain * 1000)  # milliseconds
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            self._buckets[number] = {call}
+            heapq.heappush(self._order, number)
+            if self._order[0] == number:
+                self._arm(number)
+        else:
+            bucket.add(call)
+
+    def remove(self, call: Timed) -> None:
+        """Forget a call."""
+        bucket = self._buckets.get(call.bucket)
+        if bucket is not None:
+            bucket.discard(call)
+
+    def clear(self) -> None:
+        """Forget all calls."""
+        self._buckets.clear()
+        self._order.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _arm(self, number: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(number / 1000, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        now = math.floor(self._loop.time() * 1000 + 1e-6)
+        while self._order and self._order[0] <= now:
+            for call in list(self._buckets.pop(heapq.heappop(self._order))):
+                call.expired()
+        while self._order and not self._buckets[self._order[0]]:  # all of them ended in time
+            del self._buckets[heapq.heappop(self._order)]
+        if self._order:
+            self._arm(self._order[0])
+
+
+__all__ = ["Deadlines"]

@@ -1,0 +1,112 @@
+"""Request headers and deadlines as gRPC writes them. Source: gRPC over HTTP/2, "Requests" and "Custom-Metadata"."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+import re
+
+from headrace._version import __version__
+from headrace.errors import ConfigError
+from headrace.transport.h2.engine import headers
+from headrace.transport.h2.messages import ENCODINGS
+from headrace.types import Metadata
+
+_NAME = re.compile(r"[0-9a-z_.-]+\Z")
+_VALUE = re.compile(r"[\x20-\x7e]*\Z")
+_RESERVED = frozenset(("te", "content-type", "user-agent", "host", "connection", "keep-alive", "upgrade"))
+_SECRET = frozenset(("authorization", "x-clarifai-session-token", "cookie", "proxy-authorization"))
+_FIXED = headers.block(
+    [
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+        ("user-agent", f"headrace-python/{__version__}"),
+        ("grpc-accept-encoding", ",".join(ENCODINGS)),
+    ]
+)
+
+
+class RequestBlocks:
+    """The header blocks of the calls to one server, made once for each method and metadata.
+
+    Args:
+        authority: for `:authority`.
+    """
+
+    _MOST = 64
+
+    def __init__(self, authority: str, *, tls: bool) -> None:
+        self._authority = authority
+        self._tls = tls
+        self._made: dict[tuple[str, Metadata], tuple[bytes, bytes, int]] = {}
+        self._timeouts: dict[int, bytes] = {}
+
+    def block(self, method: str, metadata: Metadata, timeout: float | None) -> tuple[bytes, int]:
+        """Give the block of a call, and its size as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
+
+        Raises:
+            ConfigError: metadata that cannot be sent.
+        """
+        key = (method, tuple(metadata))
+        made = self._made.get(key)
+        if made is None:
+            made = self._make(*key)
+            if len(self._made) >= self._MOST:
+                self._made.clear()
+            self._made[key] = made
+        first, rest, size = made
+        if timeout is None:
+            return first + rest, size
+        return b"".join((first, self._timeout(timeout), rest)), size + 53
+
+    def _make(self, method: str, metadata: Metadata) -> tuple[bytes, bytes, int]:
+        items = [(name.lower(), value) for name, value in metadata]
+        for name, value in items:
+            _check(name, value)
+        items = [(name, encoded_binary(value) if name.endswith("-bin") else value) for name, value in items]
+        custom = b"".join(headers.block([item], secret=item[0] in _SECRET) for item in items)
+        size = sum(len(name) + len(value) + 32 for name, value in items) + len(method) + len(self._authority) + 400
+        return headers.request_block(method, self._authority, tls=self._tls), _FIXED + custom, size
+
+    def _timeout(self, seconds: float) -> bytes:
+        milliseconds = math.ceil(seconds * 1000)
+        block = self._timeouts.get(milliseconds)
+        if block is None:
+            if len(self._timeouts) >= self._MOST:
+                self._timeouts.clear()
+            block = self._timeouts[milliseconds] = headers.block([("grpc-timeout", timeout_text(seconds))])
+        return block
+
+
+def timeout_text(seconds: float) -> str:
+    """Write a timeout in at most eight digits and a unit, rounded up."""
+    for unit, scale in (("m", 1e3), ("S", 1.0), ("M", 1 / 60), ("H", 1 / 3600)):
+        count = max(1, math.ceil(seconds * scale))
+        if count < 100_000_000:
+            return f"{count}{unit}"
+    return "99999999H"
+
+
+def encoded_binary(value: str | bytes) -> str:
+    """Write the value of a -bin header: base64 without padding."""
+    raw = value.encode("latin-1") if isinstance(value, str) else bytes(value)
+    return base64.b64encode(raw).rstrip(b"=").decode()
+
+
+def decoded_binary(text: str) -> bytes | None:
+    """Read the value of a -bin header, padded or not; None where it is no base64."""
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _check(name: str, value: str) -> None:
+    if not _NAME.match(name) or name in _RESERVED or name.startswith("grpc-"):
+        raise ConfigError(f"metadata: {name!r:.60} is no name that can be sent")
+    if not name.endswith("-bin") and not _VALUE.match(value):
+        raise ConfigError(f"metadata: the value of {name} holds characters that cannot be sent; use a name with -bin")
+
+
+__all__ = ["RequestBlocks", "decoded_binary", "encoded_binary", "timeout_text"]

@@ -1,0 +1,99 @@
+"""How a call ended: from headers, trailers and resets to the facts that errors are made of.
+
+Sources: gRPC over HTTP/2 ("Responses", "Errors"), gRPC's mapping of HTTP status codes, and its status codes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from urllib.parse import unquote_to_bytes
+
+from headrace import status
+from headrace.errors import ServerError, TransportError
+from headrace.transport.h2.engine.frames import Code, code_name
+from headrace.transport.h2.engine.headers import Fields
+
+NAMES = (
+    "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
+    "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+    "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
+)  # fmt: skip
+_BY_HTTP = {400: 13, 431: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+_BY_RESET = {Code.REFUSED_STREAM: 14, Code.CANCEL: 1, Code.ENHANCE_YOUR_CALM: 8, Code.INADEQUATE_SECURITY: 7}
+#: Characters of an answer that is no gRPC answer, for the message.
+EXCERPT = 200
+
+
+def speaks_grpc(fields: Fields) -> bool:
+    """Tell whether response headers are those of a gRPC answer; where grpc-status stands, they are."""
+    content_type = fields.first.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    grpc = kind == "application/grpc" or kind.startswith("application/grpc+")
+    return "grpc-status" in fields.first or (fields.status == 200 and grpc)
+
+
+def error_of_status(fields: Fields, target: str) -> TransportError | ServerError | None:
+    """Make the error of trailers, or of headers that are all there is; None for success."""
+    text = fields.first.get("grpc-status")
+    if text is None:
+        return _error(2, "the server ended the call without a status", target)
+    if text == "0" and sum(name == "grpc-status" for name, _ in fields.items) == 1:
+        return None
+    values = {value for name, value in fields.items if name == "grpc-status"}
+    if len(values) > 1 or not re.fullmatch(r"[1-9]|1[0-6]|0", text):
+        shown = ", ".join(sorted(value[:50] for value in values))
+        return _error(2, f"the server ended the call with a status that does not exist: {shown!r}", target)
+    if text == "0":
+        return None
+    message = unquote_to_bytes(fields.first.get("grpc-message", "").encode("latin-1")).decode("utf-8", "replace")
+    return _error(int(text), message, target, retry_after=retry_hint(fields))
+
+
+def error_of_http(fields: Fields, excerpt: bytes, target: str) -> TransportError | ServerError:
+    """Make the error of an answer that is no gRPC answer."""
+    text = re.sub(r"\s+", " ", excerpt.decode("utf-8", "replace"))[:EXCERPT].strip()
+    location = fields.first.get("location", "")
+    kind = fields.first.get("content-type", "no content-type")
+    details = "; ".join(part for part in (f"to {location}" if location else "", kind, text) if part)
+    code = _BY_HTTP.get(fields.status, 2)
+    return status.call_error(
+        NAMES[code], details, target=target, http_status=fields.status, retry_after=retry_hint(fields)
+    )
+
+
+def error_of_reset(code: int, reason: str, *, answered: bool, target: str) -> TransportError | ServerError:
+    """Make the error of a stream that was reset.
+
+    Args:
+        reason: what the server did wrong, where we reset the stream ourselves.
+        answered: response headers had come.
+    """
+    if reason:
+        return status.call_error("INTERNAL", f"the server violated HTTP/2: {reason}", target=target, broken=True)
+    refused = code == Code.REFUSED_STREAM
+    number = _BY_RESET.get(code, 13)  # type: ignore[call-overload]
+    details = f"the server reset the stream: {code_name(code)}"
+    return status.call_error(
+        NAMES[number],
+        details,
+        target=target,
+        unprocessed=refused and not answered,
+        broken=number in (13, 14),
+    )
+
+
+def retry_hint(fields: Fields) -> float | None:
+    """Read the server's hint when to come back, in seconds."""
+    for name, scale in (("grpc-retry-pushback-ms", 1000.0), ("retry-after", 1.0)):
+        with contextlib.suppress(KeyError, ValueError):
+            seconds = float(fields.first[name]) / scale
+            if 0 <= seconds < 1e9:
+                return seconds
+    return None
+
+
+def _error(
+    number: int, details: str, target: str, *, retry_after: float | None = None
+) -> TransportError | ServerError:
+    return status.call_error(NAMES[number], details, target=target, retry_after=retry_after)
