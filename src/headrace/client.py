@@ -82,7 +82,8 @@ class Client(AsyncContext):
         keepalive: pings on connections with calls.
         coalesce: put concurrent `predict` calls of one input each into one request, where model, parameters, routing
             and metadata are the same: True, or `Coalesce(...)`. Each keeps its own answer, error and timeout.
-        transport: "auto" (gRPC), or something that makes transports, such as the in-memory one of `headrace.testing`.
+        transport: "grpc"; "h2" (the lean one, see docs/transports.md); "auto" (what HEADRACE_TRANSPORT names, else
+            "grpc"); or something that makes transports, such as the in-memory one of `headrace.testing`.
         on_event: called with each event of `headrace.events`, synchronously.
         allow_insecure_credentials: send a credential without TLS to another machine; refused otherwise.
 
@@ -107,7 +108,7 @@ class Client(AsyncContext):
         limits: Limits | None = None,
         keepalive: KeepAlive | None = None,
         coalesce: Coalesce | bool = False,
-        transport: Literal["auto", "grpc"] | TransportFactory = "auto",
+        transport: Literal["auto", "grpc", "h2"] | TransportFactory = "auto",
         on_event: OnEvent | None = None,
         allow_insecure_credentials: bool = False,
         _local: LocalServer | None = None,
@@ -134,7 +135,11 @@ class Client(AsyncContext):
         self.timeouts = timeouts or Timeouts()
         self.limits = limits or Limits()
         self._emit = Emitter(on_event)
-        self._hosted = target.hosted and transport in ("auto", "grpc")  # the hosted API itself, no test's double of it
+        self._hosted = target.hosted and transport in (
+            "auto",
+            "grpc",
+            "h2",
+        )  # the hosted API itself, no test's double of it
         if tls is None:
             roots = root_certificates if root_certificates is not None else self._account.root_certificates_path
             tls = TLS(roots or None, certificate, key)
@@ -391,6 +396,9 @@ class _Ids:
 
 
 def _factory(transport: object) -> TransportFactory:
+    setting = "transport"
+    if transport == "auto" and (named := os.environ.get("HEADRACE_TRANSPORT")):
+        transport, setting = named, "HEADRACE_TRANSPORT"
     if transport in ("auto", "grpc"):
 
         def grpc_transport(target: Target, options: Transmission) -> Transport:
@@ -399,6 +407,15 @@ def _factory(transport: object) -> TransportFactory:
             return GrpcTransport(target, options)
 
         return grpc_transport
+    if transport == "h2":
+
+        def h2_transport(target: Target, options: Transmission) -> Transport:
+            from headrace.transport.h2.transport import H2Transport
+
+            return H2Transport(target, options)
+
+        return h2_transport
     if callable(transport):
         return cast("TransportFactory", transport)
-    raise ConfigError(f'transport must be "auto", "grpc" or something that makes transports, not {transport!r}')
+    names = '"auto", "grpc", "h2" or something that makes transports'
+    raise ConfigError(f"{setting} must be {names}, not {transport!r:.60}")

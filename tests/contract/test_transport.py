@@ -20,6 +20,7 @@ from headrace.target import Target
 from headrace.testing import MemoryServer, ServerCall
 from headrace.transport.base import Buffer, Call, Transport
 from headrace.transport.grpc.client import GrpcTransport
+from headrace.transport.h2.transport import H2Transport
 from tests.support.bridge import GrpcServer
 
 pytestmark = pytest.mark.core
@@ -28,7 +29,7 @@ ECHO, HANG, POUR, NOTHING, FAIL, META, LATE = (
     f"/test.T/{name}" for name in ("Echo", "Hang", "Pour", "Nothing", "Fail", "Meta", "Late")
 )
 MiB = 1 << 20
-TRANSPORTS = ("memory", "grpc socket file", "grpc port")
+TRANSPORTS = ("memory", "grpc socket file", "grpc port", "h2 socket file", "h2 port")
 
 
 async def echo(call: ServerCall) -> None:
@@ -110,11 +111,13 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         bridge = GrpcServer(server, address)
         await bridge.start()
 
-        def over_grpc(**options: Any) -> Transport:
-            made.append(GrpcTransport(Target.parse(bridge.address), Transmission(**options)))
+        factory = H2Transport if "h2" in request.param else GrpcTransport
+
+        def on_wire(**options: Any) -> Transport:
+            made.append(factory(Target.parse(bridge.address), Transmission(**options)))
             return made[-1]
 
-        yield Pair(over_grpc, server, bridge.stop, bridge.start)
+        yield Pair(on_wire, server, bridge.stop, bridge.start)
         for transport in made:
             await transport.close(0)
         await bridge.stop()

@@ -1,11 +1,15 @@
-"""One gRPC call on an HTTP/2 stream: what arrives becomes messages and, at the end, a result or an error."""
+"""One gRPC call on an HTTP/2 stream: what arrives becomes messages and, at the end, a result or an error.
+
+A call is made at once, and placed on a connection when one has room for it: its stream is opened then. Until then it
+only waits, and ends by its deadline, by its cancel, or with the attempt to connect.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from headrace import status
 from headrace.errors import HeadraceError
@@ -14,220 +18,341 @@ from headrace.transport.h2.engine import events
 from headrace.transport.h2.engine.headers import Fields
 from headrace.transport.h2.engine.streams import Stream
 from headrace.transport.h2.messages import PREFIX_BYTES, Assembler, MessageError, framed
-from headrace.types import Buffer
-
-if TYPE_CHECKING:
-    from headrace.transport.h2.connection import Connection
+from headrace.types import Buffer, Metadata
 
 
-class _Call:
-    """What unary calls and streams share: the way from HTTP/2 to a gRPC status."""
+class Slot(Protocol):
+    """What a call needs of its transport."""
 
-    __slots__ = ("_assembler", "_connection", "_excerpt", "_http", "bucket", "done", "stream")
+    target: str
+    message_bytes: int
 
-    def __init__(self, connection: Connection) -> None:
-        self.stream: Stream | None = None
+    def ended(self, call: Call) -> None:
+        """Note that a call is over."""
+
+
+class Wire(Protocol):
+    """What a call needs of its connection."""
+
+    paused: bool
+
+    def send(self, stream: Stream, parts: Sequence[Buffer], *, end: bool) -> bool:
+        """Send content; False where it waits, and the call's `drained` tells when it is on its way."""
+
+    def consumed(self, stream: Stream, size: int) -> None:
+        """Give the server's window back what was used up."""
+
+    def reset(self, stream: Stream) -> None:
+        """End a stream, if it is open."""
+
+    def ended(self, stream: Stream) -> None:
+        """Note that a stream's call is over."""
+
+    async def writable(self) -> None:
+        """Wait until the socket takes more."""
+
+
+class Call:
+    """What unary calls and streams share: the way from HTTP/2 to a gRPC status.
+
+    Attributes:
+        deadline: by the loop's clock, or None.
+        bucket: where `Deadlines` keeps it; 0: nowhere.
+        done: it is over.
+        connection, stream: None until it is placed.
+    """
+
+    __slots__ = (
+        "_assembler", "_excerpt", "_http", "_slot", "bucket", "connection", "deadline", "done", "loop", "metadata",
+        "method", "stream",
+    )  # fmt: skip
+
+    def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop, method: str, metadata: Metadata) -> None:
+        self.loop = loop
+        self.method = method
+        self.metadata = metadata
+        self.deadline: float | None = None
         self.bucket = 0
         self.done = False
-        self._connection = connection
-        self._assembler = Assembler(connection.options.message_bytes)
+        self.connection: Wire | None = None
+        self.stream: Stream | None = None
+        self._slot = slot
+        self._assembler = Assembler(slot.message_bytes)
         self._http: Fields | None = None  # headers of an answer that is no gRPC answer
         self._excerpt = b""
 
-    @property
-    def _target(self) -> str:
-        return self._connection.target
-
-    def headers(self, fields: Fields, end: bool) -> None:
-        """Take the response's headers."""
-        if not outcome.speaks_grpc(fields):
-            self._http = fields
-            if end:
-                self._end(outcome.error_of_http(fields, b"", self._target))
-        elif end:
-            self._end(outcome.error_of_status(fields, self._target))
-        else:
-            self._assembler.encoding = fields.first.get("grpc-encoding", "identity")
-
-    def content(self, event: events.Content) -> None:
-        """Take a piece of the response."""
-        if self._http is not None:
-            self._take_excerpt(event)
-            return
-        try:
-            messages = self._assembler.take(event.data)
-        except MessageError as error:
-            number = "RESOURCE_EXHAUSTED" if error.too_large else "INTERNAL"
-            self.fail(status.call_error(number, str(error), target=self._target, too_large=error.too_large))
-            return
-        self._received(messages, event)
-        if event.end and not self.done:
-            self._end(self._broken("the response ended without trailers"))
-
-    def trailers(self, fields: Fields) -> None:
-        """Take the trailers, which end the call."""
-        if self._http is not None:
-            self._end(outcome.error_of_http(self._http, self._excerpt, self._target))
-            return
-        error = outcome.error_of_status(fields, self._target)
-        if error is None and not self._assembler.empty:
-            error = self._broken("the response ended inside a message")
-        self._end(error)
-
-    def reset(self, event: events.Reset) -> None:
-        """Take the early end of the stream."""
-        answered = event.stream.status != 0
-        self._end(outcome.error_of_reset(event.code, event.reason, answered=answered, target=self._target))
+    def place(self, connection: Wire, stream: Stream) -> None:
+        """Begin on a stream that was opened for it."""
+        self.connection = connection
+        self.stream = stream
+        self._begin()
 
     def expired(self) -> None:
         """End with the deadline's error."""
-        self.fail(status.call_error("DEADLINE_EXCEEDED", "", target=self._target))
+        waited = "" if self.stream is not None else "no connection had room for it"
+        self.fail(status.call_error("DEADLINE_EXCEEDED", waited, target=self._slot.target))
 
     def fail(self, error: HeadraceError) -> None:
         """End from here: the server is told, where it does not know."""
         if not self.done:
-            self._connection.reset(self)
+            if self.connection is not None and self.stream is not None:
+                self.connection.reset(self.stream)
             self._end(error)
 
-    def _take_excerpt(self, event: events.Content) -> None:
-        assert self._http is not None
-        self._excerpt += bytes(event.data[: 4 * outcome.EXCERPT])
-        self._connection.consumed(event.stream, event.size)
-        if event.end or len(self._excerpt) >= 4 * outcome.EXCERPT:
-            self.fail(outcome.error_of_http(self._http, self._excerpt, self._target))
+    def cancel(self) -> None:
+        """End the call now; see `headrace.transport.base.Call.cancel`."""
+        if not self.done:
+            self.fail(self._error("CANCELLED", "the call was cancelled on this side", broken=True))
 
-    def _broken(self, what: str) -> HeadraceError:
-        return status.call_error("INTERNAL", what, target=self._target)
+    # --- events of the stream
+
+    def take_headers(self, event: events.ResponseHeaders) -> None:
+        """Take the response's headers."""
+        fields = event.fields
+        if not outcome.speaks_grpc(fields):
+            self._http = fields
+            if event.end:
+                self._end(outcome.error_of_http(fields, b"", self._slot.target))
+        elif event.end:
+            self._end_with_status(fields)
+        else:
+            self._assembler.encoding = fields.first.get("grpc-encoding", "identity")
+
+    def take_content(self, event: events.Content) -> None:
+        """Take a piece of the response."""
+        if self._http is not None:
+            self._take_excerpt(event, self._http)
+            return
+        try:
+            messages = self._assembler.take(event.data)
+        except MessageError as error:
+            name = "RESOURCE_EXHAUSTED" if error.too_large else "INTERNAL"
+            self.fail(self._error(name, str(error), too_large=error.too_large))
+            return
+        self._received(messages, event.size)
+        if event.end and not self.done:
+            self._end(self._error("INTERNAL", "the response ended without trailers"))
+
+    def take_trailers(self, event: events.Trailers) -> None:
+        """Take the trailers, which end the call."""
+        if self._http is not None:
+            self._end(outcome.error_of_http(self._http, self._excerpt, self._slot.target))
+        else:
+            self._end_with_status(event.fields)
+
+    def take_reset(self, event: events.Reset) -> None:
+        """Take the early end of the stream."""
+        if self._late():
+            self.expired()
+        else:
+            self._end(outcome.error_of_reset(event, self._slot.target))
+
+    def drained(self) -> None:
+        """The content that waited is on its way."""
+
+    def _end_with_status(self, fields: Fields) -> None:
+        error: HeadraceError | None = outcome.error_of_status(fields, self._slot.target)
+        if error is None and not self._assembler.empty:
+            error = self._error("INTERNAL", "the response ended inside a message")
+        if error is not None and self._late() and fields.first.get("grpc-status") == "1":
+            error = self._error("DEADLINE_EXCEEDED", "")
+        self._end(error)
+
+    def _take_excerpt(self, event: events.Content, http: Fields) -> None:
+        enough = 4 * outcome.EXCERPT
+        self._excerpt += bytes(event.data[:enough])
+        if event.end or len(self._excerpt) >= enough:
+            self.fail(outcome.error_of_http(http, self._excerpt, self._slot.target))
+        else:
+            self._consumed(event.size)
+
+    def _late(self) -> bool:
+        return self.deadline is not None and self.loop.time() >= self.deadline
+
+    def _consumed(self, size: int) -> None:
+        if self.connection is not None and self.stream is not None:
+            self.connection.consumed(self.stream, size)
+
+    def _error(self, name: str, details: str, **facts: Any) -> HeadraceError:
+        return status.call_error(name, details, target=self._slot.target, **facts)
 
     def _end(self, error: HeadraceError | None) -> None:
         self.done = True
-        self._connection.ended(self)
+        if self.connection is not None and self.stream is not None:
+            self.connection.ended(self.stream)
+        self._slot.ended(self)
         self._over(error)
 
-    def _received(self, messages: list[bytes], event: events.Content) -> None:
-        raise NotImplementedError
+    def _begin(self) -> None:
+        """Send what is to be sent first."""
+
+    def _received(self, messages: list[bytes], size: int) -> None:
+        """Take whole messages, and the `size` by which the window is smaller."""
 
     def _over(self, error: HeadraceError | None) -> None:
-        raise NotImplementedError
+        """Tell who waits that the call is over."""
 
 
-class UnaryCall(_Call):
-    """A call with one answer, which `future` gets."""
+class UnaryCall(Call):
+    """A call with one message each way; `future` gets the answer."""
 
-    __slots__ = ("_answer", "future")
+    __slots__ = ("_answer", "_parts", "future")
 
-    def __init__(self, connection: Connection, future: asyncio.Future[bytes]) -> None:
-        super().__init__(connection)
-        self.future = future
+    def __init__(
+        self,
+        slot: Slot,
+        loop: asyncio.AbstractEventLoop,
+        method: str,
+        metadata: Metadata,
+        parts: Sequence[Buffer],
+    ) -> None:
+        super().__init__(slot, loop, method, metadata)
+        self.future: asyncio.Future[bytes] = loop.create_future()
+        self._parts = parts
         self._answer: bytes | None = None
 
-    def _received(self, messages: list[bytes], event: events.Content) -> None:
-        self._connection.consumed(event.stream, event.size)
+    def _begin(self) -> None:
+        assert self.connection is not None
+        assert self.stream is not None
+        parts, self._parts = self._parts, ()
+        self.connection.send(self.stream, framed(parts), end=True)
+
+    def _received(self, messages: list[bytes], size: int) -> None:
+        self._consumed(size)
         for message in messages:
             if self._answer is not None:
-                self.fail(status.call_error("UNIMPLEMENTED", "more than one answer to a unary call", target=self._target))
+                self.fail(self._error("INTERNAL", "more than one answer to a unary call"))
                 return
             self._answer = message
 
     def _over(self, error: HeadraceError | None) -> None:
+        self._parts = ()
         if self.future.done():
             return
+        if error is None and self._answer is None:
+            error = self._error("INTERNAL", "no answer to a unary call")
         if error is not None:
             self.future.set_exception(error)
-        elif self._answer is None:
-            self.future.set_exception(
-                status.call_error("UNIMPLEMENTED", "no answer to a unary call", target=self._target)
-            )
         else:
+            assert self._answer is not None
             self.future.set_result(self._answer)
 
 
-class StreamCall(_Call):
-    """A call with any number of messages each way; see `headrace.transport.base.Call`."""
+class StreamCall(Call):
+    """A call with any number of messages each way; see `headrace.transport.base.Call`.
 
-    __slots__ = ("_error", "_held", "_messages", "_reader", "_writer")
+    Args:
+        only: the one message of the call, in parts, after which it is half-closed.
+    """
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
+    __slots__ = ("_failure", "_held", "_messages", "_only", "_reader", "_writer")
+
+    def __init__(
+        self,
+        slot: Slot,
+        loop: asyncio.AbstractEventLoop,
+        method: str,
+        metadata: Metadata,
+        only: Sequence[Buffer] | None,
+    ) -> None:
+        super().__init__(slot, loop, method, metadata)
+        self._only = only
         self._messages: deque[bytes] = deque()
-        self._held = 0  # bytes of the stream's window that the messages take
+        self._held = 0  # bytes of the server's window that unread messages take
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
-        self._error: HeadraceError | None = None
+        self._failure: HeadraceError | None = None
 
     async def write(self, parts: Sequence[Buffer]) -> None:
         """Send one message; returns when all of it is on its way."""
-        if self.done or self.stream is None:
-            raise self._closed()
-        connection = self._connection
-        if not connection.send(self.stream, framed(parts), end=False):
-            self._writer = connection.loop.create_future()
+        while self.stream is None and not self.done:
+            await self._writable()
+        connection, stream = self.connection, self.stream
+        if self.done or connection is None or stream is None:
+            raise self._ended()
+        if not connection.send(stream, framed(parts), end=False):
             try:
-                await self._writer
+                await self._writable()
             except asyncio.CancelledError:
                 self.cancel()  # half of a message cannot be taken back
                 raise
-            finally:
-                self._writer = None
-            if self.done:
-                raise self._closed()
-        if connection.paused:
+        if connection.paused and not self.done:
             await connection.writable()
+        if self.done:
+            raise self._ended()
 
     async def half_close(self) -> None:
         """Say that no more messages come."""
-        if not self.done and self.stream is not None:
-            self._connection.send(self.stream, (), end=True)
+        while self.stream is None and not self.done:
+            await self._writable()
+        if not self.done and self.connection is not None and self.stream is not None:
+            self.connection.send(self.stream, (), end=True)
 
     async def read(self) -> bytes | None:
         """Receive one message, None at the end."""
         messages = self._messages
         while not messages:
             if self.done:
-                if self._error is not None:
-                    raise self._error
+                if self._failure is not None:
+                    raise self._failure.with_traceback(None)
                 return None
-            self._reader = self._connection.loop.create_future()
+            self._reader = self.loop.create_future()
             try:
                 await self._reader
             finally:
                 self._reader = None
         message = messages.popleft()
-        size = self._held if not messages else min(self._held, len(message) + PREFIX_BYTES)
+        size = min(self._held, len(message) + PREFIX_BYTES) if messages else self._held
         self._held -= size
-        if self.stream is not None:
-            self._connection.consumed(self.stream, size)
+        self._consumed(size)
         return message
-
-    def cancel(self) -> None:
-        """End the call now."""
-        if not self.done:
-            self.fail(status.call_error("CANCELLED", "the call was cancelled locally", target=self._target, broken=True))
 
     def drained(self) -> None:
         """The content that waited is on its way."""
-        if self._writer is not None and not self._writer.done():
-            self._writer.set_result(None)
+        _wake(self._writer)
 
-    def _received(self, messages: list[bytes], event: events.Content) -> None:
-        if messages:
-            self._messages.extend(messages)
-            self._held += event.size  # given back as the messages are read
-            self._wake()
-        else:  # part of a message: the rest has to find room
-            self._connection.consumed(event.stream, event.size)
+    async def _writable(self) -> None:
+        self._writer = self.loop.create_future()
+        try:
+            await self._writer
+        finally:
+            self._writer = None
+
+    def _begin(self) -> None:
+        assert self.connection is not None
+        assert self.stream is not None
+        if self._only is not None:
+            self.connection.send(self.stream, framed(self._only), end=True)
+            self._only = None
+        _wake(self._writer)
+
+    def _received(self, messages: list[bytes], size: int) -> None:
+        if not messages:  # part of a message: the rest of it has to find room
+            self._consumed(size)
+            return
+        self._messages.extend(messages)
+        self._held += size
+        _wake(self._reader)
 
     def _over(self, error: HeadraceError | None) -> None:
-        self._error = error
-        self._wake()
-        self.drained()
+        self._only = None
+        self._failure = error
+        _wake(self._reader)
+        _wake(self._writer)
 
-    def _wake(self) -> None:
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
-
-    def _closed(self) -> HeadraceError:
-        return status.call_error("UNAVAILABLE", "the call has ended", target=self._target, broken=True)
+    def _ended(self) -> HeadraceError:
+        return self._error("UNAVAILABLE", "the call has ended", broken=True)
 
 
-__all__ = ["StreamCall", "UnaryCall"]
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+#: Which method of a call takes an event.
+TAKERS: dict[type[Any], Callable[[Any, Any], None]] = {
+    events.ResponseHeaders: Call.take_headers,
+    events.Content: Call.take_content,
+    events.Trailers: Call.take_trailers,
+    events.Reset: Call.take_reset,
+}

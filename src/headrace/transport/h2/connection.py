@@ -1,25 +1,27 @@
 """The asyncio half of a connection: a socket below, calls above, the engine between them.
 
 All frames of one receive are handled in one callback; what the calls of one turn of the loop write leaves in one write.
-Nothing here awaits but `writable`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Protocol, cast
 
 from headrace import status
 from headrace.config import KeepAlive
-from headrace.errors import HeadraceError
-from headrace.transport.h2.calls import StreamCall, UnaryCall
-from headrace.transport.h2.deadlines import Deadlines
+from headrace.errors import ClosedError, HeadraceError
+from headrace.transport.h2.calls import TAKERS, Call
+from headrace.transport.h2.diagnosis import check_alpn, recognize
 from headrace.transport.h2.engine import Engine, H2Limits, events
 from headrace.transport.h2.engine.frames import Code, code_name
 from headrace.transport.h2.engine.streams import Stream
+from headrace.transport.h2.keepalive import Watch
 from headrace.types import Buffer
 
 #: Content framed at once before the socket is asked whether it takes more.
@@ -28,82 +30,128 @@ _BURST = 1 << 18
 _JOINED = 1 << 14
 #: Calls at once where the server names no limit.
 _OWN_LIMIT = 1_000
+#: Servers that mean "no limit" name one this high.
+_NO_LIMIT = (1 << 31) - 1
+_GONE = 1.0  # seconds until a socket that is being closed is cut
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class Settings:
     """What a connection needs to know."""
 
-    message_bytes: int
+    target: str
     keepalive: KeepAlive = field(default_factory=KeepAlive)
     limits: H2Limits = field(default_factory=H2Limits)
 
 
-class Connection(asyncio.Protocol):
-    """One connection, from the server's first SETTINGS until it is closed.
+class Owner(Protocol):
+    """What a connection needs of its slot."""
 
-    Args:
-        target: the server's name in messages.
-        on_change: called when the connection ends, drains, or allows another number of calls.
+    def changed(self, connection: Connection) -> None:
+        """The connection ended, drains, or allows another number of calls."""
+
+
+class Connection(asyncio.Protocol):
+    """One connection, from the first byte until it is closed.
 
     Attributes:
         ready: gets None when the server's SETTINGS have come, or the reason why there is no connection.
         paused: the socket takes no more for now.
+        closed: no call runs here any more, and none can begin.
+        heard: when the last byte came.
+        goaway: what the server said when it sent one, or "".
+        too_many_pings: the server has complained of our keepalive.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, target: str, options: Options, on_change: Callable[[], object]):
-        self.loop = loop
-        self.target = target
-        self.options = options
-        self.engine = Engine(options.limits)
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, settings: Settings) -> None:
+        self.engine = Engine(settings.limits)
         self.ready: asyncio.Future[None] = loop.create_future()
         self.paused = False
         self.closed = False
-        self.goaway = ""  # what the server said when it sent one
-        self._on_change = on_change
+        self.heard = loop.time()
+        self.goaway = ""
+        self.too_many_pings = False
+        self._loop = loop
+        self._owner = owner
+        self._settings = settings
         self._transport: asyncio.Transport | None = None
         self._flushing = False
-        self._unwritten: list[Stream] = []  # opened, and not in the socket
-        self._deadlines = Deadlines(loop)
+        self._first = b""  # what the server said before its SETTINGS
+        self._unwritten: set[Stream] = set()  # opened, and not handed to the socket
         self._resumed: deque[asyncio.Future[None]] = deque()
-        self._waiting: deque[asyncio.Future[None]] = deque()
-        self._ended: asyncio.Future[None] | None = None  # no call runs any more
-        self._heard = 0.0
-        self._keepalive: asyncio.TimerHandle | None = None
-        self._handlers: dict[type[Any], Callable[[Any], None]] = {
-            events.ResponseHeaders: lambda e: e.stream.owner.headers(e.fields, e.end),
-            events.Content: lambda e: e.stream.owner.content(e),
-            events.Trailers: lambda e: e.stream.owner.trailers(e.fields),
-            events.Reset: lambda e: e.stream.owner.reset(e),
-            events.TooLarge: self._too_large,
-            events.Unprocessed: self._unprocessed,
-            events.GoAway: self._going_away,
-            events.SettingsChanged: self._settings,
-            events.Pong: lambda e: None,
-            events.Failed: self._failed,
-        }
+        self._idle: asyncio.Future[None] | None = None  # for `close`: no call runs any more
+        self._gone: asyncio.Future[None] = loop.create_future()  # the socket is closed
+        self._watch: Watch | None = None
+        self._cut: asyncio.TimerHandle | None = None
 
-    # --- what the calls use
+    # --- what the slot uses
 
     @property
     def usable(self) -> bool:
-        """Whether calls can be started here, at once or when others have ended."""
+        """Whether calls can begin here, at once or when others have ended."""
         return self.engine.can_open and not self.closed
 
     @property
-    def room(self) -> bool:
-        """Whether the server allows another call."""
-        most = self.engine.peer.max_streams
-        return len(self.engine.streams) < (_OWN_LIMIT if most is None else most)
+    def has_room(self) -> bool:
+        """Whether another call can begin now."""
+        limit = self.engine.peer.max_streams
+        return len(self.engine.streams) < (_OWN_LIMIT if limit is None else limit) and self.usable
 
-    def start(self, call: UnaryCall | StreamCall, block: bytes, timeout: float | None) -> None:
-        """Open a call's stream."""
-        stream = call.stream = self.engine.request(block)
+    @property
+    def max_streams(self) -> int | None:
+        """Calls that the server allows at once; None without a limit."""
+        limit = self.engine.peer.max_streams
+        return None if limit is None or limit >= _NO_LIMIT else limit
+
+    def start(self, call: Call, block: bytes) -> None:
+        """Open a stream for a call."""
+        stream = self.engine.request(block)
         stream.owner = call
-        self._unwritten.append(stream)
-        if timeout is not None:
-            self._deadlines.add(call, timeout)
+        self._unwritten.add(stream)
+        call.place(self, stream)
         self._write_soon()
+
+    async def close(self, grace: float) -> None:
+        """Close; calls that still run after `grace` seconds are cancelled."""
+        try:
+            if not self.closed:
+                if not self.engine.draining:
+                    self.engine.goaway()
+                self._write_soon()
+                if self.engine.streams and grace > 0:
+                    self._idle = self._idle or self._loop.create_future()
+                    await asyncio.wait([self._idle], timeout=grace)
+        finally:
+            for stream in list(self.engine.streams.values()):
+                stream.owner.fail(ClosedError("the connection was closed during the call"))
+            self.abort("the connection was closed")
+        await asyncio.wait([self._gone], timeout=_GONE)
+        if self._transport is not None:
+            self._transport.abort()
+
+    def abort(self, reason: str) -> None:
+        """End the connection; the socket is closed once what is written has left."""
+        if not self.closed and self._transport is not None:
+            self._flush()
+            self._transport.close()
+            self._cut = self._loop.call_later(_GONE, self._transport.abort)
+        self._lost(reason)
+
+    def forget(self, *, inherited: bool) -> None:
+        """Let go of the socket where the loop is of no use: it is closed, or (`inherited`) the parent process's."""
+        transport, self._transport, self.closed = self._transport, None, True
+        if transport is None:
+            return
+        wrapped = getattr(transport.get_extra_info("socket"), "_sock", None)  # the socket itself, in asyncio's loops
+        if wrapped is not None:
+            wrapped.close()
+        if not inherited:
+            with contextlib.suppress(RuntimeError), warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)  # asyncio's, of a transport without its loop
+                transport.abort()
+                del transport
+
+    # --- what the calls use
 
     def send(self, stream: Stream, parts: Sequence[Buffer], *, end: bool) -> bool:
         """Send content; False where it waits, and the call's `drained` tells when it is on its way."""
@@ -117,81 +165,43 @@ class Connection(asyncio.Protocol):
         if self.engine.output.frames:
             self._write_soon()
 
-    def reset(self, call: UnaryCall | StreamCall) -> None:
-        """End a call's stream, if it is open."""
-        if call.stream is not None:
-            self.engine.reset(call.stream, Code.CANCEL)
-            self._write_soon()
+    def reset(self, stream: Stream) -> None:
+        """End a stream, if it is open."""
+        self.engine.reset(stream, Code.CANCEL)
+        self._write_soon()
 
-    def ended(self, call: UnaryCall | StreamCall) -> None:
-        """Note that a call is over; what it still had to send is dropped."""
-        if call.bucket:
-            self._deadlines.remove(call)
-        stream = call.stream
-        if stream is not None and stream.id in self.engine.streams and stream.received_end:
+    def ended(self, stream: Stream) -> None:
+        """Note that a stream's call is over; what it still had to send is dropped."""
+        if stream.id in self.engine.streams:
             self.engine.reset(stream, Code.NO_ERROR)  # the server has said all it has to say
             self._write_soon()
-        self._admit()
+        if not self.engine.streams and not self.usable:
+            self._write_soon()  # which closes it
 
     async def writable(self) -> None:
         """Wait until the socket takes more."""
         while self.paused and not self.closed:
-            waiter = self.loop.create_future()
+            waiter = self._loop.create_future()
             self._resumed.append(waiter)
             await waiter
 
-    async def wait_for_room(self) -> None:
-        """Wait, in turn, until the server allows another call; returns as well when the connection takes none."""
-        while self.usable and (not self.room or self._waiting):
-            waiter = self.loop.create_future()
-            self._waiting.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    self._admit()
-                raise
-            if self.usable and self.room:
-                return
+    # --- what the watch uses
 
-    def _admit(self) -> None:
-        """Let those wait no longer for whom there is room."""
-        most = self.engine.peer.max_streams
-        room = (_OWN_LIMIT if most is None else most) - len(self.engine.streams)
-        while self._waiting and (room > 0 or not self.usable):
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                room -= 1
-        if self._ended is not None and not self.engine.streams and not self._ended.done():
-            self._ended.set_result(None)
-        if self.engine.draining and not self.engine.streams:
-            self.abort()
+    @property
+    def busy(self) -> bool:
+        """Whether calls run."""
+        return bool(self.engine.streams)
 
-    # --- closing
-
-    async def close(self, grace: float) -> None:
-        """Close; calls that still run after `grace` seconds are cancelled."""
-        if self.closed:
-            return
-        if not self.engine.draining:
-            self.engine.goaway()
+    def ping(self) -> None:
+        """Ask the server for a sign of life."""
+        self.engine.ping(b"headrace")
         self._write_soon()
-        if self.engine.streams and grace > 0:
-            self._ended = self.loop.create_future()
-            await asyncio.wait([self._ended], timeout=grace)
-        error = status.call_error("CANCELLED", "the client was closed", target=self.target, broken=True)
-        for stream in list(self.engine.streams.values()):
-            stream.owner.fail(error)
-        self._flush()
-        self.abort()
 
-    def abort(self) -> None:
-        """Close the socket once what is written has left."""
-        if self._transport is not None and not self.closed:
-            self._flush()
-            self._transport.close()
-            self._lost("the connection was closed")
+    def give_up(self, reason: str) -> None:
+        """End the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+        self._lost(reason)
 
     # --- asyncio's callbacks
 
@@ -199,20 +209,26 @@ class Connection(asyncio.Protocol):
         """Begin: the preface and our SETTINGS leave at once."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=_BURST)
-        self._heard = self.loop.time()
+        if (misfit := check_alpn(transport)) is not None:
+            self._lost(str(misfit), misfit)
+            self._transport.abort()
+            return
         self._flush()
 
     def data_received(self, data: bytes) -> None:
         """Handle all that has arrived."""
-        self._heard = self.loop.time()
-        handlers = self._handlers
-        for event in self.engine.receive(data):
-            handlers[type(event)](event)
-        output = self.engine.output
-        if output.frames or output.waiting:
+        self.heard = self._loop.time()
+        engine = self.engine
+        if not engine.ready:
+            self._first = (self._first + data)[:256]
+        for event in engine.receive(data):
+            taker = TAKERS.get(type(event))
+            if taker is None:
+                self._take(event)
+            elif not (call := event.stream.owner).done:  # type: ignore[union-attr]
+                taker(call, event)
+        if engine.output.frames or engine.output.waiting:
             self._write_soon()
-        if self._waiting or self.engine.draining:
-            self._admit()
 
     def pause_writing(self) -> None:
         """Stop writing content: the socket's buffer is full."""
@@ -221,149 +237,116 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Go on writing."""
         self.paused = False
-        while self._resumed:
-            waiter = self._resumed.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
+        self._wake_writers()
         self._write_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End all calls."""
-        self._lost(str(exc) if exc is not None else "the server closed the connection")
+        early = "" if self.engine.ready else " before its HTTP/2 settings came"
+        self._lost(f"{exc}" if exc is not None else f"the server closed the connection{early}", exc)
+        self._transport = None
+        if self._cut is not None:
+            self._cut.cancel()
+        _settle(self._gone)
 
-    # --- events
+    # --- events of the connection
 
-    def _settings(self, _: events.SettingsChanged) -> None:
-        if not self.ready.done():
-            self.ready.set_result(None)
-            if self.options.keepalive.interval is not None:
-                self._watch()
-        self._on_change()
-        self._admit()
+    def _take(self, event: events.Event) -> None:
+        if isinstance(event, events.SettingsChanged):
+            if not self.ready.done():
+                self._first = b""
+                self.ready.set_result(None)
+                keepalive = self._settings.keepalive
+                if keepalive.interval is not None:
+                    self._watch = Watch(self._loop, self, keepalive.interval, keepalive.timeout)
+            self._owner.changed(self)
+        elif isinstance(event, events.GoAway):
+            debug = event.debug.decode("utf-8", "backslashreplace")
+            self.goaway = f"the server sent GOAWAY ({code_name(event.code)}{': ' + debug if debug else ''})"
+            self.too_many_pings = event.code == Code.ENHANCE_YOUR_CALM and event.debug == b"too_many_pings"
+            for stream in event.unprocessed:
+                stream.owner.fail(self._error(self.goaway, unprocessed=True))
+            self._owner.changed(self)
+            self._write_soon()
+        elif isinstance(event, events.Failed):
+            self.abort(f"the server violated HTTP/2: {event.reason} ({code_name(event.code)})")
 
-    def _too_large(self, event: events.TooLarge) -> None:
-        limit = self.options.limits.header_list_bytes
-        text = f"{event.size:,} bytes of headers or trailers; the limit is {limit:,}"
-        event.stream.owner.fail(
-            status.call_error("RESOURCE_EXHAUSTED", text, target=self.target, too_large=True)
-        )
-
-    def _unprocessed(self, event: events.Unprocessed) -> None:
-        event.stream.owner.fail(
-            status.call_error("UNAVAILABLE", self.goaway, target=self.target, unprocessed=True)
-        )
-
-    def _going_away(self, event: events.GoAway) -> None:
-        debug = event.debug.decode("utf-8", "backslashreplace")
-        self.goaway = f"the server sent GOAWAY ({code_name(event.code)}{': ' + debug if debug else ''})"
-        self._on_change()
-
-    def _failed(self, event: events.Failed) -> None:
-        self._flush()
-        self._lost(f"{event.reason} ({code_name(event.code)})")
-        if self._transport is not None:
-            self._transport.close()
-            self.loop.call_later(1.0, self._transport.abort)
-
-    def _lost(self, reason: str) -> None:
+    def _lost(self, reason: str, error: Exception | None = None) -> None:
         """End everything that waits for the connection."""
         if self.closed:
             return
         self.closed = True
-        self._deadlines.clear()
-        if self._keepalive is not None:
-            self._keepalive.cancel()
-        unwritten = set(self._unwritten)
-        text = self.goaway or reason
+        if self._watch is not None:
+            self._watch.stop()
         if not self.ready.done():
-            self.ready.set_exception(ConnectionError(text))
+            self.ready.set_exception(recognize(self._first) or error or ConnectionError(self.goaway or reason))
             self.ready.exception()  # not every one is awaited
-        for stream in list(self.engine.streams.values()):
-            error: HeadraceError = status.call_error(
-                "UNAVAILABLE", text, target=self.target, broken=True, unprocessed=stream in unwritten
-            )
-            stream.owner.fail(error)
+        text = f"{self.goaway}; {reason}" if self.goaway else reason
+        streams = list(self.engine.streams.values())
         self.engine.streams.clear()
-        for waiters in (self._waiting, self._resumed):
-            while waiters:
-                waiter = waiters.popleft()
-                if not waiter.done():
-                    waiter.set_result(None)
-        if self._ended is not None and not self._ended.done():
-            self._ended.set_result(None)
-        self._on_change()
+        for stream in streams:
+            stream.owner.fail(self._error(text, unprocessed=stream in self._unwritten))
+        self._unwritten.clear()
+        self._wake_writers()
+        _settle(self._idle)
+        self._owner.changed(self)
+
+    def _error(self, reason: str, *, unprocessed: bool) -> HeadraceError:
+        return status.call_error("UNAVAILABLE", reason, target=self._settings.target, unprocessed=unprocessed)
 
     # --- writing
 
     def _write_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
-            self.loop.call_soon(self._flush)
+            self._loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._flushing = False
+        self._flush()
+        if not self.engine.streams and self.engine.ready and not self.usable:
+            _settle(self._idle)
+            self.abort(self.goaway or "the connection is not needed any more")
 
     def _flush(self) -> None:
         """Write what the calls of this turn have made, and content while the socket takes it."""
-        self._flushing = False
-        transport = self._transport
+        transport, engine = self._transport, self.engine
         if transport is None or transport.is_closing():
             return
         self._unwritten.clear()
-        engine = self.engine
-        while True:
-            output = engine.take_output(0 if self.paused else _BURST)
-            if not output:
-                break
+        while output := engine.take_output(0 if self.paused else _BURST):
             if len(output) == 1:
                 transport.write(output[0])
             else:
-                self._write(transport, output)
+                _write(transport, output)
             for stream in engine.take_drained():
                 stream.owner.drained()
-            if not engine.output.waiting or self.paused:
+            if not engine.output.waiting and not engine.output.frames:
                 break
 
-    def _write(self, transport: asyncio.Transport, output: list[Buffer]) -> None:
-        """Write small neighbours as one, large ones as they are: joining those would copy them."""
-        small: list[Buffer] = []
-        for buffer in output:
-            if len(buffer) <= _JOINED:
-                small.append(buffer)
-                continue
-            if small:
-                transport.write(b"".join(small))
-                small = []
-            transport.write(buffer)
+    def _wake_writers(self) -> None:
+        while self._resumed:
+            _settle(self._resumed.popleft())
+
+
+def _settle(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
+
+
+def _write(transport: asyncio.Transport, output: list[Buffer]) -> None:
+    """Write small neighbours as one, large ones as they are: joining those would copy them."""
+    small: list[Buffer] = []
+    for buffer in output:
+        if len(buffer) <= _JOINED:
+            small.append(buffer)
+            continue
         if small:
             transport.write(b"".join(small))
-
-    # --- keepalive
-
-    def _watch(self) -> None:
-        """Look again when the connection may have been silent for the interval."""
-        interval = self.options.keepalive.interval
-        assert interval is not None
-        self._keepalive = self.loop.call_at(max(self._heard + interval, self.loop.time() + 0.01), self._look)
-
-    def _look(self) -> None:
-        interval = self.options.keepalive.interval
-        assert interval is not None
-        if self.loop.time() - self._heard < interval or not self.engine.streams:
-            if not self.engine.streams:
-                self._keepalive = self.loop.call_later(interval, self._look)
-            else:
-                self._watch()
-            return
-        asked = self._heard
-        self.engine.ping(b"headrace")
-        self._write_soon()
-
-        def silent() -> None:
-            if self._heard == asked and self._transport is not None:
-                self._transport.abort()
-                self._lost("no answer to a keepalive ping")
-            elif not self.closed:
-                self._watch()
-
-        self._keepalive = self.loop.call_later(self.options.keepalive.timeout, silent)
+            small = []
+        transport.write(buffer)
+    if small:
+        transport.write(b"".join(small))
 
 
-__all__ = ["Connection", "Options"]
+__all__ = ["Connection", "Settings"]

@@ -1,7 +1,4 @@
-"""gRPC's message framing: a flag, a length, the message. Source: gRPC over HTTP/2, "Length-Prefixed-Message".
-
-Whole messages are cut out of what arrives; one that spans several pieces is joined once, when it is complete.
-"""
+"""gRPC's message framing: a flag, a length, the message. Source: gRPC over HTTP/2, "Length-Prefixed-Message"."""
 
 from __future__ import annotations
 
@@ -11,11 +8,8 @@ from collections.abc import Sequence
 from headrace.types import Buffer
 
 PREFIX_BYTES = 5
-#: What we can decompress, as grpc-accept-encoding says it.
+#: What we can decompress, as grpc-accept-encoding says it, with zlib's name for it.
 ENCODINGS = {"identity": 0, "deflate": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}
-
-
-_KEPT_AS_VIEW = 16_384
 
 
 class MessageError(Exception):
@@ -36,25 +30,26 @@ def framed(parts: Sequence[Buffer]) -> list[Buffer]:
 
 
 class Assembler:
-    """Cuts messages out of the pieces of a response.
+    """Cuts messages out of the pieces of a response; one that spans several pieces is copied once, when it is complete.
 
     Args:
         limit: bytes of the largest message, also after decompression.
     """
 
-    __slots__ = ("_have", "_limit", "_need", "_parts", "encoding")
+    __slots__ = ("_flag", "_limit", "_missing", "_parts", "_prefix", "encoding")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._parts: list[bytes | memoryview] = []
-        self._have = 0
-        self._need = PREFIX_BYTES  # bytes until the next look: a prefix, or a prefix and its message
+        self._prefix = b""  # the begin of one
+        self._parts: list[bytes | memoryview] = []  # of the message that has not come whole
+        self._missing = 0  # bytes of it; 0: none has begun
+        self._flag = 0
         self.encoding = "identity"
 
     @property
     def empty(self) -> bool:
         """Whether no part of a message waits for its rest."""
-        return not self._have
+        return not self._prefix and not self._missing
 
     def take(self, data: bytes | memoryview) -> list[bytes]:
         """Give the messages that are complete with this piece.
@@ -62,47 +57,47 @@ class Assembler:
         Raises:
             MessageError: one is too large, or malformed.
         """
-        if self._have:
-            self._parts.append(data)
-            self._have += len(data)
-            if self._have < self._need:
-                return []
-            data = self._whole()
         messages: list[bytes] = []
+        if self._missing:
+            data = self._continue(data, messages)
+        if self._prefix:
+            data = self._prefix + bytes(data)
+            self._prefix = b""
         position, size = 0, len(data)
         while size - position >= PREFIX_BYTES:
             length = int.from_bytes(data[position + 1 : position + PREFIX_BYTES], "big")
             if length > self._limit:
                 raise MessageError(f"a message of {length:,} bytes; the limit is {self._limit:,}", too_large=True)
-            end = position + PREFIX_BYTES + length
-            if end > size:
-                self._keep(data[position:], PREFIX_BYTES + length)
-                return messages
-            message = bytes(data[position + PREFIX_BYTES : end])
             flag = data[position]
+            position += PREFIX_BYTES
+            if position + length > size:
+                self._flag, self._parts = flag, [data[position:]]
+                self._missing = length - (size - position)
+                return messages
+            message = bytes(data[position : position + length])
             messages.append(message if not flag else self._decompressed(flag, message))
-            position = end
-        if position < size:
-            self._keep(data[position:], PREFIX_BYTES)
+            position += length
+        self._prefix = bytes(data[position:])
         return messages
 
-    def _keep(self, rest: bytes | memoryview, need: int) -> None:
-        self._parts = [rest if len(rest) > _KEPT_AS_VIEW else bytes(rest)]  # a view keeps all that was received with it
-        self._have = len(rest)
-        self._need = need
-
-    def _whole(self) -> bytes:
-        data = b"".join(self._parts)
+    def _continue(self, data: bytes | memoryview, messages: list[bytes]) -> bytes | memoryview:
+        """Take what belongs to the message that has begun, and give the rest."""
+        part = data[: self._missing]
+        self._parts.append(part)
+        self._missing -= len(part)
+        if self._missing:
+            return b""
+        message = b"".join(self._parts)
         self._parts = []
-        self._have = 0
-        return data
+        messages.append(message if not self._flag else self._decompressed(self._flag, message))
+        return data[len(part) :]
 
     def _decompressed(self, flag: int, message: bytes) -> bytes:
         if flag != 1:
             raise MessageError(f"a message with the flags {flag}")
         bits = ENCODINGS.get(self.encoding)
         if not bits:
-            known = "none" if bits == 0 else f"{self.encoding!r}, which is not supported"
+            known = "none" if bits == 0 else f"{self.encoding!r:.60}, which is not supported"
             raise MessageError(f"a compressed message, and the encoding is {known}")
         if not message:
             return b""

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from headrace import status
 from headrace.errors import ServerError, TransportError
+from headrace.transport.h2.engine import events
 from headrace.transport.h2.engine.frames import Code, code_name
 from headrace.transport.h2.engine.headers import Fields
 
@@ -20,7 +21,12 @@ NAMES = (
     "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
 )  # fmt: skip
 _BY_HTTP = {400: 13, 431: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
-_BY_RESET = {Code.REFUSED_STREAM: 14, Code.CANCEL: 1, Code.ENHANCE_YOUR_CALM: 8, Code.INADEQUATE_SECURITY: 7}
+_BY_RESET: dict[int, int] = {
+    Code.REFUSED_STREAM: 14,
+    Code.CANCEL: 1,
+    Code.ENHANCE_YOUR_CALM: 8,
+    Code.INADEQUATE_SECURITY: 7,
+}
 #: Characters of an answer that is no gRPC answer, for the message.
 EXCERPT = 200
 
@@ -62,24 +68,19 @@ def error_of_http(fields: Fields, excerpt: bytes, target: str) -> TransportError
     )
 
 
-def error_of_reset(code: int, reason: str, *, answered: bool, target: str) -> TransportError | ServerError:
-    """Make the error of a stream that was reset.
-
-    Args:
-        reason: what the server did wrong, where we reset the stream ourselves.
-        answered: response headers had come.
-    """
-    if reason:
-        return status.call_error("INTERNAL", f"the server violated HTTP/2: {reason}", target=target, broken=True)
-    refused = code == Code.REFUSED_STREAM
-    number = _BY_RESET.get(code, 13)  # type: ignore[call-overload]
-    details = f"the server reset the stream: {code_name(code)}"
+def error_of_reset(event: events.Reset, target: str) -> TransportError | ServerError:
+    """Make the error of a stream that was reset."""
+    if event.too_large:
+        return status.call_error("RESOURCE_EXHAUSTED", event.reason, target=target, too_large=True)
+    if event.reason:
+        return status.call_error("INTERNAL", f"the server violated HTTP/2: {event.reason}", target=target, broken=True)
+    number = _BY_RESET.get(event.code, 13)
     return status.call_error(
         NAMES[number],
-        details,
+        f"the server reset the stream: {code_name(event.code)}",
         target=target,
-        unprocessed=refused and not answered,
-        broken=number in (13, 14),
+        unprocessed=event.code == Code.REFUSED_STREAM and not event.stream.status,
+        broken=number in (1, 13, 14),
     )
 
 
@@ -93,7 +94,5 @@ def retry_hint(fields: Fields) -> float | None:
     return None
 
 
-def _error(
-    number: int, details: str, target: str, *, retry_after: float | None = None
-) -> TransportError | ServerError:
+def _error(number: int, details: str, target: str, *, retry_after: float | None = None) -> TransportError | ServerError:
     return status.call_error(NAMES[number], details, target=target, retry_after=retry_after)

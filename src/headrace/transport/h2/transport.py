@@ -1,87 +1,88 @@
-"""The lean transport: a slot for one HTTP/2 connection, which it makes and makes again; see `headrace.transport.base`."""
+"""The lean transport: a slot for one HTTP/2 connection, which it makes and makes again; see `headrace.transport.base`.
+
+Calls for which no connection has room wait here, in their order, and not on a connection: when that one drains or
+breaks, they move to the next one.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
+import os
 from collections.abc import Callable, Sequence
 
 from headrace import status
-from headrace.config import Target, Transmission
+from headrace.config import KeepAlive, Target, Transmission
 from headrace.errors import ClosedError, HeadraceError
-from headrace.transport.h2.calls import StreamCall, UnaryCall
-from headrace.transport.h2.connection import Connection, Options
-from headrace.transport.h2.dial import dial
-from headrace.transport.h2.messages import framed
+from headrace.transport.h2.calls import Call, StreamCall, UnaryCall
+from headrace.transport.h2.connection import Connection, Settings
+from headrace.transport.h2.deadlines import Deadlines
+from headrace.transport.h2.dial import DialFailed, Phase, dial
 from headrace.transport.h2.metadata import RequestBlocks
 from headrace.types import Buffer, Metadata
 
-_ACROSS_DRAINS = 20  # connections that a call that was never sent may try
+FAR = 1e8  # seconds beyond which a deadline is none
 
 
 class H2Transport:
-    """One slot; `headrace.transport.base.Transport` tells what it promises."""
+    """A slot for one connection; `headrace.transport.base.Transport` tells what it promises.
+
+    Attributes:
+        target: the server's name in messages.
+        message_bytes: largest message to receive.
+    """
 
     survives_fork = True
 
     def __init__(self, target: Target, options: Transmission) -> None:
         self.on_max_streams: Callable[[], object] | None = None
-        self._target = target
+        self.target = str(target)
+        self.message_bytes = options.message_bytes
+        self._address = target
         self._options = options
+        self._blocks = RequestBlocks(options.tls.server_name or _authority(target), tls=target.tls)
+        self._keepalive = options.keepalive
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._process = os.getpid()
+        self._deadlines: Deadlines | None = None
         self._connection: Connection | None = None
         self._draining: set[Connection] = set()
-        self._connecting: asyncio.Task[Connection] | None = None
+        self._attempt: asyncio.Task[DialFailed | HeadraceError | None] | None = None
+        self._phase = Phase()
+        self._waiting: dict[Call, None] = {}
+        self._max_streams: int | None = None
         self._closed = False
-        authority = "localhost" if target.path else _authority(target)
-        self._blocks = RequestBlocks(options.tls.server_name or authority, tls=target.tls)
 
     @property
     def healthy(self) -> bool:
         """Whether the connection is ready."""
-        connection = self._connection
-        return connection is not None and connection.usable
+        return self._connection is not None and self._connection.usable
 
     @property
     def max_streams(self) -> int | None:
         """Calls that the server allows at once."""
-        return self._connection.engine.peer.max_streams if self._connection is not None else None
+        return self._connection.max_streams if self._connection is not None else None
 
     async def connect(self, timeout: float) -> None:
-        """Connect unless connected."""
-        if self._closed:
-            raise ClosedError("the connection is closed")
+        """Connect unless connected; see `Transport.connect`."""
+        self._check_open()
         if self.healthy:
             return
-        loop = asyncio.get_running_loop()
-        options = Options(self._options.message_bytes, self._options.keepalive)
-
-        def make() -> Connection:
-            return Connection(loop, str(self._target), options, self._changed)
-
-        connection = await dial(self._target, self._options, make, timeout)
-        if self._closed:
-            connection.abort()
-            raise ClosedError("the connection was closed while it was made")
-        self._connection = connection
-        self._changed()
+        attempt = self._attempt or self._start_attempt(timeout)
+        done, _ = await asyncio.wait([attempt], timeout=timeout)
+        self._check_open()
+        if not done:
+            raise self._connect_failed(DialFailed(f"no connection within {timeout:g} s ({self._phase.doing})"))
+        if (failure := attempt.result()) is not None:
+            raise self._connect_failed(failure)
 
     async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
-        """Make one unary call."""
-        connection = self._connection
-        if connection is None or not connection.usable or not connection.room:
-            connection, timeout = await self._place(timeout)
-        block, size = self._blocks.block(method, metadata, timeout)
-        if timeout is not None and timeout <= 0:
-            raise status.call_error("DEADLINE_EXCEEDED", "", target=str(self._target))
-        self._check_size(connection, size)
-        call = UnaryCall(connection, connection.loop.create_future())
-        connection.start(call, block, timeout)
-        assert call.stream is not None
-        connection.send(call.stream, framed(parts), end=True)
+        """Make one unary call; see `Transport.unary`."""
+        call = UnaryCall(self, self._loop or self._bind(), method, metadata, parts)
+        self._begin(call, timeout)
         try:
             return await call.future
         except asyncio.CancelledError:
-            call.fail(status.call_error("CANCELLED", "the call was cancelled locally", target=str(self._target)))
+            call.cancel()
             raise
 
     def open(
@@ -92,50 +93,185 @@ class H2Transport:
         timeout: float | None = None,
         first: Sequence[Buffer] | None = None,
     ) -> StreamCall:
-        """Open a call that streams."""
-        if self._closed:
-            raise ClosedError("the connection is closed")
-        raise NotImplementedError
+        """Open a call that streams; see `Transport.open`."""
+        call = StreamCall(self, self._loop or self._bind(), method, metadata, first)
+        self._begin(call, timeout)
+        return call
 
     async def close(self, grace: float) -> None:
-        """Close the connection."""
+        """Close the connections; see `Transport.close`."""
         self._closed = True
-        connections = [*self._draining, *([self._connection] if self._connection else [])]
-        self._connection = None
+        connections = [*self._draining, *([self._connection] if self._connection is not None else [])]
+        if self._attempt is not None:
+            self._attempt.cancel()
+            await asyncio.wait([self._attempt])
+        self._fail_waiting(lambda: ClosedError("the connection was closed during the call"))
         if connections:
             await asyncio.gather(*(connection.close(grace) for connection in connections))
+        if self._deadlines is not None:
+            self._deadlines.clear()
 
     def discard(self) -> None:
-        """Let go of the socket without an event loop."""
+        """Let go of everything without I/O; see `Transport.discard`."""
         self._closed = True
-        self._connection = None
+        inherited = os.getpid() != self._process
+        connections = [*self._draining, *([self._connection] if self._connection is not None else [])]
+        self._draining, self._connection = set(), None
+        if not inherited and self._loop is not None and not self._loop.is_closed():
+            for connection in connections:
+                connection.give_up("the connection was discarded")
+            return
+        for connection in connections:
+            connection.forget(inherited=inherited)
+        self._waiting.clear()
 
-    def _changed(self) -> None:
-        """The connection ended, drains, or allows another number of calls."""
+    # --- what calls and connections say
+
+    def ended(self, call: Call) -> None:
+        """Note that a call is over."""
+        if call.bucket and self._deadlines is not None:
+            self._deadlines.remove(call)
+        if self._waiting:
+            self._waiting.pop(call, None)
+            self._serve()
+
+    def changed(self, connection: Connection) -> None:
+        """Note that a connection ended, drains, or allows another number of calls."""
+        if connection.too_many_pings and self._keepalive.interval is not None:
+            connection.too_many_pings = False
+            self._keepalive = KeepAlive(2 * self._keepalive.interval, self._keepalive.timeout)
+        if connection.closed:
+            self._draining.discard(connection)
+        if connection is self._connection and not connection.usable:
+            self._retire()
+        self._compare_limit()
+        self._serve()
+
+    # --- placing calls
+
+    def _begin(self, call: Call, timeout: float | None) -> None:
+        """Start a call, or let it wait."""
+        self._check_open()
         connection = self._connection
-        if connection is not None and not connection.usable:
-            self._connection = None
-            if not connection.closed:
-                self._draining.add(connection)
-        self._draining = {connection for connection in self._draining if not connection.closed}
-        if self.on_max_streams is not None:
-            self.on_max_streams()
+        if timeout is not None and timeout < FAR:
+            if timeout <= 0:
+                call.expired()
+                return
+            assert self._deadlines is not None
+            call.deadline = call.loop.time() + timeout
+            self._deadlines.add(call, timeout)
+        if connection is not None and not self._waiting and connection.has_room:
+            self._place(call, connection, timeout)
+        else:
+            self._waiting[call] = None
+            self._serve()
 
-    async def _place(self, timeout: float | None) -> tuple[Connection, float | None]:
-        raise NotImplementedError
+    def _serve(self) -> None:
+        """Place the calls that wait, as far as there is room."""
+        while self._waiting and not self._closed:
+            connection = self._connection
+            if connection is None or not connection.usable:
+                if self._attempt is None:
+                    self._start_attempt(self._options.connect_timeout)
+                return
+            if not connection.has_room:
+                return
+            call = next(iter(self._waiting))
+            del self._waiting[call]
+            self._place(call, connection, None if call.deadline is None else call.deadline - call.loop.time())
 
-    def _check_size(self, connection: Connection, size: int) -> None:
+    def _place(self, call: Call, connection: Connection, timeout: float | None) -> None:
+        if timeout is not None and timeout >= FAR:
+            timeout = None
+        try:
+            block, size = self._blocks.block(call.method, call.metadata, timeout)
+        except HeadraceError as error:
+            call.fail(error)
+            return
         limit = connection.engine.peer.header_list_bytes
         if limit is not None and size > limit:
-            raise status.call_error(
-                "RESOURCE_EXHAUSTED",
-                f"the metadata takes {size:,} bytes; the server takes {limit:,}",
-                target=str(self._target),
-                too_large=True,
+            reason = f"the metadata takes {size:,} bytes; the server takes {limit:,}"
+            call.fail(status.call_error("RESOURCE_EXHAUSTED", reason, target=self.target, too_large=True))
+            return
+        connection.start(call, block)
+
+    # --- connecting
+
+    def _bind(self) -> asyncio.AbstractEventLoop:
+        """Belong to the loop that runs."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._process = os.getpid()
+            self._deadlines = Deadlines(self._loop)
+        return self._loop
+
+    def _start_attempt(self, timeout: float) -> asyncio.Task[DialFailed | HeadraceError | None]:
+        self._attempt = self._bind().create_task(self._connect(timeout), name="headrace-h2-connect")
+        return self._attempt
+
+    async def _connect(self, timeout: float) -> DialFailed | HeadraceError | None:
+        """Connect, and place the calls that wait, or fail them; one attempt for all of them."""
+        self._phase = Phase()
+        settings = Settings(self.target, self._keepalive)
+        failure: DialFailed | HeadraceError | None = None
+        try:
+            connection = await dial(
+                self._address, self._options, lambda: Connection(self._bind(), self, settings), timeout, self._phase
             )
+        except (DialFailed, HeadraceError) as error:
+            failure = error
+        else:
+            if connection.usable:
+                self._retire()
+                self._connection = connection
+            else:
+                self._draining.add(connection)
+                failure = DialFailed(connection.goaway or "the connection ended at once")
+        finally:
+            self._attempt = None
+        if failure is not None:
+            reason = failure
+            self._fail_waiting(lambda: self._connect_failed(reason))
+            return failure
+        self._compare_limit()
+        self._serve()
+        return None
+
+    def _retire(self) -> None:
+        """Let the connection finish its calls, where it has one, and take no more."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.closed:
+            self._draining.add(connection)
+
+    def _compare_limit(self) -> None:
+        if self._connection is not None and self._connection.max_streams != self._max_streams:
+            self._max_streams = self._connection.max_streams
+            if self.on_max_streams is not None:
+                self.on_max_streams()
+
+    def _fail_waiting(self, error: Callable[[], HeadraceError]) -> None:
+        waiting, self._waiting = self._waiting, {}
+        for call in waiting:
+            call.fail(error())
+
+    def _connect_failed(self, failure: DialFailed | HeadraceError) -> HeadraceError:
+        if isinstance(failure, HeadraceError):
+            return failure
+        return status.call_error(
+            "UNAVAILABLE", str(failure), target=self.target, connecting=True, permanent=failure.permanent
+        )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ClosedError("the connection is closed")
 
 
 def _authority(target: Target) -> str:
+    if target.path:
+        return "localhost"
     host = f"[{target.host}]" if ":" in target.host else target.host
     default = 443 if target.tls else 80
     return host if target.port == default else f"{host}:{target.port}"
+
+
+__all__ = ["H2Transport"]

@@ -5,50 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headrace.transport.h2.engine import events, frames
-from headrace.transport.h2.engine.flow import Buffer, Output
+from headrace.transport.h2.engine.flow import Buffer
 from headrace.transport.h2.engine.frames import Code, ConnectionFault
-from headrace.transport.h2.engine.headers import BlockDecoder, TableUpdates
 from headrace.transport.h2.engine.limits import H2Limits
 from headrace.transport.h2.engine.reading import Reader
-from headrace.transport.h2.engine.settings import PeerSettings, announced
+from headrace.transport.h2.engine.settings import announced
+from headrace.transport.h2.engine.state import State
 from headrace.transport.h2.engine.streams import Stream
 
 
-class Engine:
-    """The state of a client's connection.
+class Engine(State):
+    """A client's connection.
 
-    Attributes:
-        limits: what the server may make us store and do.
-        peer: the server's settings.
-        streams: those that are open, by id.
-        ready: the server's first SETTINGS have come.
-        draining: no stream can be opened any more; `last_id` is the highest one that the server processes.
-        failure: why the connection has to be closed.
+    After each command, and after `receive`, what `take_output` gives has to be written, all of it and in order.
     """
 
     def __init__(self, limits: H2Limits | None = None, *, first_stream_id: int = 1) -> None:
-        self.limits = limits or H2Limits()
-        self.peer = PeerSettings()
-        self.streams: dict[int, Stream] = {}
-        self.ready = False
-        self.draining = False
-        self.last_id = frames.MAX_STREAM_ID
-        self.failure: events.Failed | None = None
-        self.output = Output(self.peer)
-        self.decoder = BlockDecoder()
-        self.table_updates = TableUpdates()
-        self.next_id = first_stream_id
-        self.replies = 0  # acknowledgements that have not left
-        self.unacknowledged = 1  # SETTINGS of ours
+        super().__init__(limits or H2Limits(), first_stream_id)
         self._reader = Reader(self)
-        window = self.limits.connection_window_bytes - frames.DEFAULT_WINDOW
-        self.output.frames = [
-            frames.PREFACE,
-            frames.settings(announced(self.limits)),
-            *([frames.window_update(0, window)] if window else []),
-        ]
-
-    # --- commands
+        self.output.frames = [frames.PREFACE, frames.settings(announced(self.limits))]
+        if window := self.limits.connection_window_bytes - frames.DEFAULT_WINDOW:
+            self.output.frames.append(frames.window_update(0, window))
 
     @property
     def can_open(self) -> bool:
@@ -76,12 +53,6 @@ class Engine:
         written = self.output.add(stream, parts, end)
         self._forget_ended(stream)
         return written
-
-    def reset(self, stream: Stream, code: int = Code.CANCEL) -> None:
-        """End a stream at once; nothing happens where it is closed."""
-        if self.streams.pop(stream.id, None) is not None:
-            self.output.drop(stream)
-            self.output.frames.append(frames.rst_stream(stream.id, code))
 
     def consumed(self, stream: Stream, size: int) -> None:
         """Give back room in a stream's window: as much as the `size` of the content that was used up."""
@@ -114,10 +85,6 @@ class Engine:
             self._forget_ended(stream)
         return drained
 
-    def _forget_ended(self, stream: Stream) -> None:
-        if stream.sent_end and stream.received_end:
-            self.streams.pop(stream.id, None)
-
     def receive(self, data: bytes) -> list[events.Event]:
         """Take bytes from the server and report what they mean."""
         reported: list[events.Event] = []
@@ -129,3 +96,7 @@ class Engine:
                 self.output.frames.append(frames.goaway(0, fault.code, fault.reason.encode()[:200]))
                 reported.append(self.failure)
         return reported
+
+    def _forget_ended(self, stream: Stream) -> None:
+        if stream.sent_end and stream.received_end:
+            self.streams.pop(stream.id, None)

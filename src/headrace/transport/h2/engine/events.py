@@ -20,12 +20,9 @@ class ResponseHeaders:
 
 @dataclass(slots=True)
 class Content:
-    """Bytes of a response, a part of a DATA frame at the least.
+    """A piece of a response: a DATA frame, or a part of one.
 
-    Give them back with `Engine.consumed`, together with the padding that came along.
-
-    Attributes:
-        size: bytes that the flow-control windows were charged with: the data and its padding.
+    `size` is what the windows were charged with, padding included; `Engine.consumed` gives it back.
     """
 
     stream: Stream
@@ -44,58 +41,39 @@ class Trailers:
 
 @dataclass(slots=True)
 class Reset:
-    """The stream ended early: the server reset it, or violated the protocol there.
+    """The stream ended early.
 
     Attributes:
-        code: an error code, known or not.
-        local: we reset it because of what the server sent; `reason` says what that was.
+        reason: why we reset it; "" where the server did.
+        too_large: the headers or trailers were over the limit.
     """
 
     stream: Stream
     code: int
-    local: bool = False
     reason: str = ""
+    too_large: bool = False
 
 
-@dataclass(slots=True)
-class TooLarge:
-    """The headers or trailers were larger than we take; the stream was reset."""
-
-    stream: Stream
-    size: int
-
-
-@dataclass(slots=True)
-class Unprocessed:
-    """A GOAWAY said that the server has not processed, and will not process, the stream."""
-
-    stream: Stream
+StreamEvent: TypeAlias = ResponseHeaders | Content | Trailers | Reset
 
 
 @dataclass(slots=True)
 class GoAway:
-    """The server opens no further streams on this connection.
+    """The server opens no further streams.
 
     Attributes:
-        last_id: the highest stream that it processes.
         debug: at most 200 bytes of what it said.
+        unprocessed: the streams that it has not processed, and will not process; they are closed.
     """
 
-    last_id: int
     code: int
     debug: bytes
+    unprocessed: list[Stream]
 
 
 @dataclass(slots=True)
 class SettingsChanged:
     """The server's settings came, or changed; they are in `Engine.peer`."""
-
-
-@dataclass(slots=True)
-class Pong:
-    """The server answered a PING."""
-
-    opaque: bytes
 
 
 @dataclass(slots=True)
@@ -109,6 +87,5 @@ class Failed:
     reason: str
 
 
-Event: TypeAlias = (
-    ResponseHeaders | Content | Trailers | Reset | TooLarge | Unprocessed | GoAway | SettingsChanged | Pong | Failed
-)
+ConnectionEvent: TypeAlias = GoAway | SettingsChanged | Failed
+Event: TypeAlias = StreamEvent | ConnectionEvent

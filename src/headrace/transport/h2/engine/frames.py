@@ -20,8 +20,7 @@ END_HEADERS = 0x4
 PADDED = 0x8
 HAS_PRIORITY = 0x20
 
-two_words = struct.Struct(">II").unpack_from  # length and type of a frame header; a GOAWAY's last id and code
-one_word = struct.Struct(">I").unpack_from
+two_words = struct.Struct(">II").unpack_from
 setting = struct.Struct(">HI")
 
 
@@ -44,8 +43,8 @@ class Code(enum.IntEnum):
     HTTP_1_1_REQUIRED = 13
 
 
-class ConnectionFault(Exception):
-    """The server violated the protocol in a way that ends the connection (RFC 9113 section 5.4.1)."""
+class Fault(Exception):
+    """The server violated the protocol."""
 
     def __init__(self, code: Code, reason: str) -> None:
         super().__init__(reason)
@@ -53,13 +52,12 @@ class ConnectionFault(Exception):
         self.reason = reason
 
 
-class StreamFault(Exception):
-    """The server violated the protocol on one stream (RFC 9113 section 5.4.2)."""
+class ConnectionFault(Fault):
+    """A violation that ends the connection (RFC 9113 section 5.4.1)."""
 
-    def __init__(self, code: Code, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
+
+class StreamFault(Fault):
+    """A violation that ends one stream (RFC 9113 section 5.4.2)."""
 
 
 def code_name(code: int) -> str:
@@ -73,6 +71,18 @@ def code_name(code: int) -> str:
 def header(length: int, type_: int, flags: int, stream_id: int) -> bytes:
     """Write a frame header."""
     return (length << 40 | type_ << 32 | flags << 24).to_bytes(8, "big")[:5] + stream_id.to_bytes(4, "big")
+
+
+def unpadded(payload: bytes, flags: int) -> bytes:
+    """Cut the padding off a payload, where its flags say that there is one (RFC 9113 section 6.1)."""
+    if not flags & PADDED:
+        return payload
+    if not payload:
+        raise ConnectionFault(Code.FRAME_SIZE_ERROR, "a padded frame without payload")
+    padding = payload[0]
+    if padding >= len(payload):
+        raise ConnectionFault(Code.PROTOCOL_ERROR, "more padding than payload")
+    return payload[1 : len(payload) - padding]
 
 
 def settings(values: Iterable[tuple[int, int]]) -> bytes:

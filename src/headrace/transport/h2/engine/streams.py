@@ -1,19 +1,21 @@
-"""Streams: what is known of one while it is open, and when it is closed. RFC 9113 sections 5.1 and 5.1.1."""
+"""Streams: what is known of one while it is open. RFC 9113 sections 5.1 and 5.1.1."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
 from typing import Any
 
 
+@dataclass(slots=True, eq=False)
 class Stream:
     """One open stream. A closed one is forgotten: its id alone tells that it was there.
 
     Attributes:
         id: odd, rising.
-        owner: whatever the user of the engine puts there.
         send_window: bytes of content that the server takes now; negative after it lowered its setting.
         receive_window: bytes of content that the server may still send.
+        owner: whatever the user of the engine puts there.
         uncredited: bytes that were consumed and not given back to the server's window yet.
         pending: content that waits for a window, in views.
         ending: END_STREAM follows the pending content.
@@ -23,38 +25,15 @@ class Stream:
         content_left: bytes that content-length still promises; None where it promises nothing.
     """
 
-    __slots__ = (
-        "content_left",
-        "ending",
-        "id",
-        "informational",
-        "owner",
-        "pending",
-        "receive_window",
-        "received_end",
-        "send_window",
-        "sent_end",
-        "status",
-        "uncredited",
-    )
-
-    def __init__(self, id: int, send_window: int, receive_window: int) -> None:
-        self.id = id
-        self.owner: Any = None
-        self.send_window = send_window
-        self.receive_window = receive_window
-        self.uncredited = 0
-        self.pending: deque[memoryview] = deque()
-        self.ending = False
-        self.sent_end = False
-        self.received_end = False
-        self.status = 0
-        self.informational = 0
-        self.content_left: int | None = None
-
-    def __repr__(self) -> str:
-        halves = ("sent end" if self.sent_end else "sending", "received end" if self.received_end else "receiving")
-        return f"<Stream {self.id}: {', '.join(halves)}>"
-
-
-__all__ = ["Stream"]
+    id: int
+    send_window: int
+    receive_window: int
+    owner: Any = field(default=None, repr=False)
+    uncredited: int = 0
+    pending: deque[memoryview] = field(default_factory=deque, repr=False)
+    ending: bool = False
+    sent_end: bool = False
+    received_end: bool = False
+    status: int = 0
+    informational: int = 0
+    content_left: int | None = None

@@ -1,0 +1,52 @@
+"""What answers where an HTTP/2 server was expected, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import ssl
+
+_SHOWN = 200
+
+
+class Misfit(ConnectionError):
+    """The server is not what was expected, so trying again cannot help."""
+
+
+def recognize(first: bytes) -> Misfit | None:
+    """Tell from the first bytes of a server what it speaks; None where they do not say."""
+    if first[:5] == b"HTTP/":
+        shown = re.sub(r"[^ -~]+", " ", first[:_SHOWN].decode("latin-1")).strip()
+        return Misfit(f"the server speaks HTTP/1.1 there: this is no gRPC port; check base_url= (it said: {shown})")
+    if len(first) >= 3 and first[0] in (0x15, 0x16) and first[1] == 0x03:
+        return Misfit("the server speaks TLS: write https:// in base_url=")
+    return None
+
+
+def check_alpn(transport: asyncio.BaseTransport) -> Misfit | None:
+    """Tell whether a TLS connection did not agree to speak HTTP/2."""
+    secured = transport.get_extra_info("ssl_object")
+    if secured is None or secured.selected_alpn_protocol() == "h2":
+        return None
+    return Misfit(
+        "the server's TLS offers no HTTP/2 (ALPN h2), which gRPC needs: check the port, or the proxy before it"
+    )
+
+
+def explain_tls(error: ssl.SSLError) -> Misfit | None:
+    """Tell what a failed handshake means; None where it is not known."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message.rstrip(".")
+        if "mismatch" in reason.lower() or error.verify_code == 62:
+            return Misfit(
+                f"the server's certificate is for another name ({reason}): check base_url= or TLS(server_name=)"
+            )
+        return Misfit(
+            f"the server's certificate is not trusted ({reason}): give the authority that signed it as "
+            "root_certificates_path="
+        )
+    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
+        return Misfit("the server speaks no TLS there: write http:// in base_url=, or check the port")
+    if error.reason and "CERTIFICATE_REQUIRED" in error.reason:
+        return Misfit("the server wants a client certificate: give it as TLS(certificate=, key=)")
+    return None

@@ -1,0 +1,105 @@
+"""Responses: their headers, CONTINUATION, trailers. RFC 9113 sections 6.2, 6.10 and 8.1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from headrace.transport.h2.engine import events, frames
+from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault, unpadded
+from headrace.transport.h2.engine.headers import Fields
+from headrace.transport.h2.engine.state import State
+from headrace.transport.h2.engine.streams import Stream
+
+
+@dataclass(slots=True)
+class OpenBlock:
+    """A header block whose CONTINUATION frames have not all come."""
+
+    stream_id: int
+    end: bool
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+
+class Responses:
+    """Reads the header blocks of a connection; `block` is the one that has not come whole."""
+
+    def __init__(self, state: State) -> None:
+        self.block: OpenBlock | None = None
+        self._state = state
+
+    def headers(self, payload: bytes, flags: int, stream_id: int, reported: list[events.Event]) -> None:
+        """Take a HEADERS frame."""
+        payload = unpadded(payload, flags)
+        if flags & frames.HAS_PRIORITY:
+            if len(payload) < 5:
+                raise ConnectionFault(Code.FRAME_SIZE_ERROR, "HEADERS too short for their priority")
+            payload = payload[5:]
+        if stream_id not in self._state.streams:
+            self._state.check_opened(stream_id, "HEADERS")
+        end = bool(flags & frames.END_STREAM)
+        if flags & frames.END_HEADERS:
+            self._take(stream_id, payload, end, reported)
+        else:
+            self.block = OpenBlock(stream_id, end, [payload], len(payload))
+
+    def continuation(self, payload: bytes, flags: int, reported: list[events.Event]) -> None:
+        """Take a CONTINUATION frame."""
+        block, limits = self.block, self._state.limits
+        if block is None:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION without a header block")
+        block.parts.append(payload)
+        block.size += len(payload)
+        if block.size > limits.header_block_bytes or len(block.parts) > limits.continuations:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block without end")
+        if flags & frames.END_HEADERS:
+            self.block = None
+            self._take(block.stream_id, b"".join(block.parts), block.end, reported)
+
+    def _take(self, stream_id: int, block: bytes, end: bool, reported: list[events.Event]) -> None:
+        state, limit = self._state, self._state.limits.header_list_bytes
+        stream = state.streams.get(stream_id)
+        try:
+            fields = state.decoder.decode(block)  # of a closed stream as well: later blocks may refer to it
+            if stream is None or stream.received_end:
+                state.count_idle()
+            elif fields.size > limit:
+                state.reset(stream)
+                reason = f"{fields.size:,} bytes of headers or trailers; the limit is {limit:,}"
+                reported.append(events.Reset(stream, Code.CANCEL, reason, too_large=True))
+            elif not stream.status:
+                self._response(stream, fields, end, reported)
+            else:
+                self._trailers(stream, fields, end, reported)
+        except StreamFault as fault:
+            if stream is not None and not stream.received_end:
+                state.fault(stream, fault, reported)
+
+    def _response(self, stream: Stream, fields: Fields, end: bool, reported: list[events.Event]) -> None:
+        status = fields.status
+        if not status:
+            raise StreamFault(Code.PROTOCOL_ERROR, "headers without :status")
+        if status < 200:
+            stream.informational += 1
+            if end or status == 101:
+                raise StreamFault(Code.PROTOCOL_ERROR, f"status {status} ends the response")
+            if stream.informational > self._state.limits.informational:
+                raise StreamFault(Code.ENHANCE_YOUR_CALM, "1xx responses without end")
+            return
+        if end and fields.content_length:
+            raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
+        stream.status = status
+        stream.content_left = fields.content_length
+        self._state.progress()
+        reported.append(events.ResponseHeaders(stream, fields, end))
+        if end:
+            self._state.received_end(stream)
+
+    def _trailers(self, stream: Stream, fields: Fields, end: bool, reported: list[events.Event]) -> None:
+        if fields.status or not end:
+            raise StreamFault(Code.PROTOCOL_ERROR, "a second block of headers")
+        if stream.content_left:
+            raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
+        self._state.progress()
+        reported.append(events.Trailers(stream, fields))
+        self._state.received_end(stream)

@@ -1,0 +1,88 @@
+"""What reading and commands share: the streams, the output, and what the server did wrong. RFC 9113 5.1 and 5.4."""
+
+from __future__ import annotations
+
+from headrace.transport.h2.engine import events, frames
+from headrace.transport.h2.engine.flow import Credit, Output
+from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault
+from headrace.transport.h2.engine.headers import BlockDecoder, TableUpdates
+from headrace.transport.h2.engine.limits import H2Limits
+from headrace.transport.h2.engine.settings import PeerSettings
+from headrace.transport.h2.engine.streams import Stream
+
+
+class State:
+    """The state of a client's connection.
+
+    Attributes:
+        limits: what the server may make us store and do.
+        peer: the server's settings.
+        streams: those that are open, by id.
+        ready: the server's first SETTINGS have come.
+        draining: no stream can be opened any more; `last_id` is the highest one that the server processes.
+        failure: why the connection has to be closed.
+        next_id: of the stream that is opened next.
+        replies: acknowledgements of ours that have not left.
+        unacknowledged: SETTINGS of ours that the server has not acknowledged.
+    """
+
+    def __init__(self, limits: H2Limits, first_stream_id: int) -> None:
+        self.limits = limits
+        self.peer = PeerSettings()
+        self.streams: dict[int, Stream] = {}
+        self.ready = False
+        self.draining = False
+        self.last_id = frames.MAX_STREAM_ID
+        self.failure: events.Failed | None = None
+        self.output = Output(self.peer)
+        self.credit = Credit(limits.connection_window_bytes)
+        self.decoder = BlockDecoder()
+        self.table_updates = TableUpdates()
+        self.next_id = first_stream_id
+        self.replies = 0
+        self.unacknowledged = 1
+        self._idle = 0
+        self._resets = 0
+
+    def reset(self, stream: Stream, code: int = Code.CANCEL) -> None:
+        """End a stream at once; nothing happens where it is closed."""
+        if self.streams.pop(stream.id, None) is not None:
+            self.output.drop(stream)
+            self.output.frames.append(frames.rst_stream(stream.id, code))
+
+    def reply(self, frame: bytes) -> None:
+        """Acknowledge something."""
+        self.replies += 1
+        if self.replies > self.limits.replies:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, f"{self.replies} acknowledgements wait to be read")
+        self.output.frames.append(frame)
+
+    def check_opened(self, stream_id: int, frame: str) -> None:
+        """Check that a stream which is not open has been: frames may follow its end, never come before its begin."""
+        if not stream_id & 1 or stream_id >= self.next_id:
+            raise ConnectionFault(Code.PROTOCOL_ERROR, f"{frame} for stream {stream_id}, which was never opened")
+
+    def received_end(self, stream: Stream) -> None:
+        """Note that the server has said all it has to say on a stream."""
+        stream.received_end = True
+        self._resets = 0
+        if stream.sent_end:
+            del self.streams[stream.id]
+
+    def fault(self, stream: Stream, fault: StreamFault, reported: list[events.Event]) -> None:
+        """Reset a stream on which the server violated the protocol."""
+        self.reset(stream, fault.code)
+        self._resets += 1
+        if self._resets > self.limits.resets:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, f"{self._resets} violations in a row on single streams")
+        reported.append(events.Reset(stream, fault.code, fault.reason))
+
+    def count_idle(self, cost: int = 1) -> None:
+        """Count a frame that brought nothing."""
+        self._idle += cost
+        if self._idle > self.limits.idle_frames:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, f"{self._idle} frames in a row that bring nothing")
+
+    def progress(self) -> None:
+        """Note a frame that brought something."""
+        self._idle = 0

@@ -1,0 +1,62 @@
+"""Pings on a connection that has calls and is silent, and the end of one that stays silent.
+
+Silence is counted from the last byte that came, whatever it was, and nothing is sent while no call runs: so a server
+that allows one ping in each interval sees no more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+
+class Pinged(Protocol):
+    """A connection, as `Watch` sees it."""
+
+    heard: float
+
+    @property
+    def busy(self) -> bool:
+        """Whether calls run."""
+
+    def ping(self) -> None:
+        """Ask the server for a sign of life."""
+
+    def give_up(self, reason: str) -> None:
+        """End the connection: nobody answers."""
+
+
+class Watch:
+    """Looks after one connection.
+
+    Args:
+        interval: seconds of silence before a ping.
+        timeout: seconds of silence after it before the end.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, connection: Pinged, interval: float, timeout: float) -> None:
+        self._loop = loop
+        self._connection = connection
+        self._interval = interval
+        self._timeout = timeout
+        self._timer = loop.call_later(interval, self._look)
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        silence = self._loop.time() - self._connection.heard
+        if not self._connection.busy:
+            self._timer = self._loop.call_later(self._interval, self._look)
+        elif silence < self._interval:
+            self._timer = self._loop.call_later(self._interval - silence, self._look)
+        else:
+            self._connection.ping()
+            self._timer = self._loop.call_later(self._timeout, self._check_answer, self._connection.heard)
+
+    def _check_answer(self, heard: float) -> None:
+        if self._connection.heard == heard:
+            self._connection.give_up(f"no answer to a ping within {self._timeout:g} s")
+        else:
+            self._look()
