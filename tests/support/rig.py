@@ -17,8 +17,9 @@ from headrace.results import Prediction
 from headrace.testing import MemoryServer, ModelDouble
 from tests.support.bridge import GrpcServer
 
-Wire = Literal["memory", "grpc"]
+Wire = Literal["memory", "grpc", "h2"]
 WIRES: tuple[Wire, ...] = ("memory", "grpc")
+ALL_WIRES: tuple[Wire, ...] = (*WIRES, "h2")  # "h2": the lean transport, to the same server as "grpc"
 MODEL = {"user_id": "u", "app_id": "a", "model_id": "m"}
 
 _numbers = itertools.count()
@@ -69,10 +70,12 @@ async def rigged(
     client_options.setdefault("on_event", events.append)
     async with contextlib.AsyncExitStack() as stack:
         server: GrpcServer | None = None
-        if wire == "grpc":
+        if wire != "memory":
             address = "127.0.0.1:0" if tcp else f"unix:{folder}/{next(_numbers)}"
             server = await stack.enter_async_context(GrpcServer(made, address, options=grpc_options))
             client_options.setdefault("base_url", server.address)
+            if wire == "h2":
+                client_options.setdefault("transport", "h2")
         else:
             client_options.setdefault("base_url", "http://127.0.0.1:1")
             client_options.setdefault("transport", made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import os
 import re
 import socket
@@ -90,7 +91,7 @@ async def _open(target: Target, options: Transmission, make: Callable[[], Connec
         ssl=context,
         server_hostname=name,
         ssl_shutdown_timeout=_SHUTDOWN if context is not None else None,
-        happy_eyeballs_delay=_HAPPY_EYEBALLS,
+        happy_eyeballs_delay=_race(target.host),
     )
     return connection
 
@@ -101,7 +102,7 @@ async def _open_through(
     """Open a tunnel, and the connection inside it."""
     loop = asyncio.get_running_loop()
     transport, tunnel = await loop.create_connection(
-        lambda: Tunnel(loop, proxy, target), proxy.host, proxy.port, happy_eyeballs_delay=_HAPPY_EYEBALLS
+        lambda: Tunnel(loop, proxy, target), proxy.host, proxy.port, happy_eyeballs_delay=_race(proxy.host)
     )
     try:
         early = await tunnel.opened
@@ -123,6 +124,15 @@ async def _open_through(
     except BaseException:
         transport.abort()
         raise
+
+
+def _race(host: str) -> float | None:
+    """Tell after how many seconds the next address of a host is tried as well; None where it has one alone."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return _HAPPY_EYEBALLS
+    return None  # asyncio's race would lose the socket of a connection that is cancelled as it is made
 
 
 def _text(error: BaseException, phase: Phase) -> str:

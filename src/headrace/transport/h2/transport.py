@@ -48,6 +48,7 @@ class H2Transport:
         self._draining: set[Connection] = set()
         self._attempt: asyncio.Task[DialFailed | HeadraceError | None] | None = None
         self._phase = Phase()
+        self._connecting = 0  # tasks in `connect`
         self._waiting: dict[Call, None] = {}
         self._max_streams: int | None = None
         self._closed = False
@@ -68,7 +69,12 @@ class H2Transport:
         if self.healthy:
             return
         attempt = self._attempt or self._start_attempt(timeout)
-        done, _ = await asyncio.wait([attempt], timeout=timeout)
+        self._connecting += 1
+        try:
+            done, _ = await asyncio.wait([attempt], timeout=timeout)
+        finally:
+            self._connecting -= 1
+            self._drop_attempt()
         self._check_open()
         if not done:
             raise self._connect_failed(DialFailed(f"no connection within {timeout:g} s ({self._phase.doing})"))
@@ -134,6 +140,7 @@ class H2Transport:
         if self._waiting:
             self._waiting.pop(call, None)
             self._serve()
+            self._drop_attempt()
 
     def changed(self, connection: Connection) -> None:
         """Note that a connection ended, drains, or allows another number of calls."""
@@ -228,7 +235,8 @@ class H2Transport:
                 self._draining.add(connection)
                 failure = DialFailed(connection.goaway or "the connection ended at once")
         finally:
-            self._attempt = None
+            if self._attempt is asyncio.current_task():
+                self._attempt = None
         if failure is not None:
             reason = failure
             self._fail_waiting(lambda: self._connect_failed(reason))
@@ -236,6 +244,12 @@ class H2Transport:
         self._compare_limit()
         self._serve()
         return None
+
+    def _drop_attempt(self) -> None:
+        """Stop connecting where nobody waits for it any more."""
+        if self._attempt is not None and not self._waiting and not self._connecting:
+            self._attempt.cancel()
+            self._attempt = None
 
     def _retire(self) -> None:
         """Let the connection finish its calls, where it has one, and take no more."""

@@ -35,19 +35,15 @@ class Engine(State):
     def request(self, block: bytes, end: bool = False) -> Stream:
         """Open a stream with a header block."""
         assert self.can_open, "the connection takes no more streams"
-        stream = Stream(self.next_id, self.peer.window_bytes, self.limits.stream_window_bytes)
+        stream = Stream(self.next_id, self.peer.window_bytes, self.limits.stream_window_bytes, sent_end=end)
         self.next_id += 2
         self.streams[stream.id] = stream
         block = self.table_updates.take() + block
         self.output.frames.append(frames.headers(stream.id, block, end, self.peer.frame_bytes))
-        stream.sent_end = end
         return stream
 
     def send(self, stream: Stream, parts: Sequence[Buffer], end: bool = False) -> bool:
-        """Send content; tells whether it is in the output. Else it waits, and `take_drained` tells when it has left.
-
-        Nothing happens on a stream that is closed, or was ended.
-        """
+        """Send content; False where it waits: `take_drained` tells when it has left. A closed stream sends nothing."""
         if stream.sent_end or stream.ending or stream.id not in self.streams:
             return True
         written = self.output.add(stream, parts, end)
@@ -85,9 +81,9 @@ class Engine(State):
             self._forget_ended(stream)
         return drained
 
-    def receive(self, data: bytes) -> list[events.Event]:
+    def receive(self, data: bytes) -> events.Reported:
         """Take bytes from the server and report what they mean."""
-        reported: list[events.Event] = []
+        reported: events.Reported = []
         if self.failure is None:
             try:
                 self._reader.read(data, reported)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from headrace.transport.h2.engine import events, frames, settings
 from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault
@@ -20,9 +20,6 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-Handler: TypeAlias = Callable[[State, Frame, list[events.Event]], None]
-
-
 def _check(kind: str, frame: Frame, size: int, *, on_connection: bool) -> None:
     if bool(frame.stream_id) is on_connection:
         raise ConnectionFault(Code.PROTOCOL_ERROR, f"{kind} on stream {frame.stream_id}")
@@ -30,7 +27,7 @@ def _check(kind: str, frame: Frame, size: int, *, on_connection: bool) -> None:
         raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"{kind} of {len(frame.payload)} bytes")
 
 
-def _priority(state: State, frame: Frame, reported: list[events.Event]) -> None:
+def _priority(state: State, frame: Frame, reported: events.Reported) -> None:
     stream = state.streams.get(frame.stream_id)
     if stream is not None and len(frame.payload) != 5:
         state.fault(stream, StreamFault(Code.FRAME_SIZE_ERROR, f"PRIORITY of {len(frame.payload)} bytes"), reported)
@@ -39,7 +36,7 @@ def _priority(state: State, frame: Frame, reported: list[events.Event]) -> None:
     state.count_idle()
 
 
-def _rst_stream(state: State, frame: Frame, reported: list[events.Event]) -> None:
+def _rst_stream(state: State, frame: Frame, reported: events.Reported) -> None:
     _check("RST_STREAM", frame, 4, on_connection=False)
     stream = state.streams.pop(frame.stream_id, None)
     if stream is None:
@@ -51,7 +48,7 @@ def _rst_stream(state: State, frame: Frame, reported: list[events.Event]) -> Non
         reported.append(events.Reset(stream, int.from_bytes(frame.payload, "big")))
 
 
-def _settings(state: State, frame: Frame, reported: list[events.Event]) -> None:
+def _settings(state: State, frame: Frame, reported: events.Reported) -> None:
     if frame.flags & frames.ACK:
         _check("SETTINGS acknowledgement", frame, 0, on_connection=True)
         if not state.unacknowledged:
@@ -89,7 +86,7 @@ def _ping(state: State, frame: Frame, _: object) -> None:
         state.reply(frames.ping(frame.payload, ack=True))
 
 
-def _goaway(state: State, frame: Frame, reported: list[events.Event]) -> None:
+def _goaway(state: State, frame: Frame, reported: events.Reported) -> None:
     _check("GOAWAY", frame, max(8, len(frame.payload)), on_connection=True)
     last_id, code = frames.two_words(frame.payload)
     state.count_idle()
@@ -102,7 +99,7 @@ def _goaway(state: State, frame: Frame, reported: list[events.Event]) -> None:
     reported.append(events.GoAway(code, frame.payload[8 : 8 + _DEBUG_BYTES], unprocessed))
 
 
-def _window_update(state: State, frame: Frame, reported: list[events.Event]) -> None:
+def _window_update(state: State, frame: Frame, reported: events.Reported) -> None:
     if len(frame.payload) != 4:
         raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(frame.payload)} bytes")
     increment = int.from_bytes(frame.payload, "big") & 0x7FFFFFFF
@@ -126,7 +123,7 @@ def _window_update(state: State, frame: Frame, reported: list[events.Event]) -> 
         state.fault(stream, StreamFault(Code.FLOW_CONTROL_ERROR, "the stream's window is too large"), reported)
 
 
-HANDLERS: dict[int, Handler] = {
+HANDLERS: dict[int, Callable[[State, Frame, events.Reported], None]] = {
     frames.PRIORITY: _priority,
     frames.RST_STREAM: _rst_stream,
     frames.SETTINGS: _settings,

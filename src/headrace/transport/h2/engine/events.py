@@ -41,11 +41,9 @@ class Trailers:
 
 @dataclass(slots=True)
 class Reset:
-    """The stream ended early.
+    """The stream ended early; `reason` says why we reset it, and is "" where the server did.
 
-    Attributes:
-        reason: why we reset it; "" where the server did.
-        too_large: the headers or trailers were over the limit.
+    With `too_large` the headers or trailers were over the limit.
     """
 
     stream: Stream
@@ -54,16 +52,11 @@ class Reset:
     too_large: bool = False
 
 
-StreamEvent: TypeAlias = ResponseHeaders | Content | Trailers | Reset
-
-
 @dataclass(slots=True)
 class GoAway:
-    """The server opens no further streams.
+    """The server opens no further streams; those that it has not processed, and will not process, are closed.
 
-    Attributes:
-        debug: at most 200 bytes of what it said.
-        unprocessed: the streams that it has not processed, and will not process; they are closed.
+    `debug` is at most 200 bytes of what it said.
     """
 
     code: int
@@ -87,5 +80,5 @@ class Failed:
     reason: str
 
 
-ConnectionEvent: TypeAlias = GoAway | SettingsChanged | Failed
-Event: TypeAlias = StreamEvent | ConnectionEvent
+Event: TypeAlias = ResponseHeaders | Content | Trailers | Reset | GoAway | SettingsChanged | Failed
+Reported: TypeAlias = list[Event]

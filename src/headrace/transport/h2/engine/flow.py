@@ -35,12 +35,7 @@ class Output:
         self._peer = peer
 
     def add(self, stream: Stream, parts: Sequence[Buffer], end: bool) -> bool:
-        """Write content of a stream, or keep it until the windows open; tells whether it was written.
-
-        Args:
-            parts: kept as views until they have left; they must not change until then.
-            end: no more content follows.
-        """
+        """Write content of a stream; False where views of it are kept until the windows open."""
         size = sum(map(len, parts))
         if not stream.pending:
             if size <= SMALL and (not size or (size <= self.window and size <= stream.send_window)):
@@ -109,10 +104,10 @@ class Credit:
         self._owed = 0
 
     def charge(self, size: int) -> int:
-        """Take a frame's bytes in, and give the increment to send now (0: none).
+        """Take a frame's bytes in, and give the increment to send now (0: none); `left` < 0: it sent too much.
 
         The connection's window is given back at once: what bounds memory are the streams' own, and content of a stream
-        that nobody reads must not stop the others. The window is negative where the server sent too much.
+        that nobody reads must not stop the others.
         """
         self.left -= size
         self._owed += size

@@ -95,7 +95,7 @@ SETTINGS_ACK = header(0, SETTINGS, ACK, 0)
 
 
 def ping(opaque: bytes, *, ack: bool) -> bytes:
-    """Write a PING frame of eight bytes."""
+    """Write a PING frame."""
     return header(8, PING, ACK if ack else 0, 0) + opaque
 
 

@@ -27,9 +27,9 @@ class Fields:
 
     Attributes:
         status: of a response; 0 in trailers.
-        items: names in lower case with their values, in order; bytes above 0x7f as Latin-1 characters.
+        items: names and values in order, bytes above 0x7f as Latin-1 characters; `first` has the first of each name.
         size: as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
-        content_length: what the headers say, None where they do not.
+        content_length: what the headers say, or None.
     """
 
     __slots__ = ("content_length", "first", "items", "size", "status")
@@ -80,23 +80,19 @@ class BlockDecoder:
             self._decoder.header_table_size = 0
 
     def decode(self, block: bytes) -> Fields:
-        """Decode and check a block.
-
-        Raises:
-            ConnectionFault: it cannot be decoded, so no later one can be.
-            StreamFault: it can, but it is malformed.
-        """
+        """Decode and check a block; what cannot be decoded ends the connection, what is malformed its stream."""
         fields = self._cache.get(block)
         if fields is not None:
             return fields
-        fields = Fields(self._decode(block))
+        fields = Fields(self.decode_raw(block))
         if self._table is False and len(block) <= _CACHED_BYTES:
             if len(self._cache) >= _CACHED_BLOCKS:
                 self._cache.clear()
             self._cache[block] = fields
         return fields
 
-    def _decode(self, block: bytes) -> list[tuple[bytes, bytes]]:
+    def decode_raw(self, block: bytes) -> list[tuple[bytes, bytes]]:
+        """Decode a block without the checks and the cache."""
         decoder: Any = self._decoder
         if self._table is None:
             if block[:1] and block[0] & 0xE0 == 0x20:
@@ -119,25 +115,20 @@ class TableUpdates:
     """The size updates that our next block has to begin with, though we never use the server's table."""
 
     def __init__(self) -> None:
-        self._lowest: int | None = None
+        self._sizes: list[int] = []  # the lowest since the last block, and the last
         self._last = 4_096
 
     def changed(self, size: int) -> None:
         """Note the server's SETTINGS_HEADER_TABLE_SIZE."""
         size = min(size, 4_096)
-        if self._lowest is not None or size != self._last:
-            self._lowest = size if self._lowest is None else min(self._lowest, size)
+        if self._sizes or size != self._last:
+            self._sizes = [min([*self._sizes, size]), size]
         self._last = size
 
     def take(self) -> bytes:
         """Give the updates, once."""
-        if self._lowest is None:
-            return b""
-        updates = _integer(self._lowest, 5, 0x20)
-        if self._last != self._lowest:
-            updates += _integer(self._last, 5, 0x20)
-        self._lowest = None
-        return updates
+        sizes, self._sizes = self._sizes, []
+        return b"".join(_integer(size, 5, 0x20) for size in dict.fromkeys(sizes))
 
 
 def request_block(path: str, authority: str, *, tls: bool) -> bytes:
@@ -147,11 +138,7 @@ def request_block(path: str, authority: str, *, tls: bool) -> bytes:
 
 
 def block(items: Iterable[tuple[str, str]], *, secret: bool = False) -> bytes:
-    """Write headers as literals that enter no table.
-
-    Args:
-        secret: proxies must not put them into a table either (never-indexed literals).
-    """
+    """Write headers as literals that enter no table; `secret` ones enter none of a proxy either."""
     written = []
     first = 0x10 if secret else 0x00
     for name, value in items:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
-from headrace.errors import ConfigError
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +13,8 @@ class H2Limits:
     never reaches them however long it lives.
 
     Args:
-        frame_bytes: the largest frame, advertised as SETTINGS_MAX_FRAME_SIZE. Guards the buffer of a frame that has
-            not arrived whole; content is never buffered.
-        stream_window_bytes: how much content a server may send to a stream that nobody reads. Guards the memory of
-            answers that have not been taken.
+        frame_bytes: the largest frame (SETTINGS_MAX_FRAME_SIZE), of which a part may wait for its rest.
+        stream_window_bytes: content that a server may send to a stream that nobody reads.
         connection_window_bytes: how much content may be on its way on all streams together.
         header_list_bytes: the largest list of headers or trailers, 32 bytes counted extra for each. A larger one fails
             its call alone.
@@ -41,17 +37,3 @@ class H2Limits:
     replies: int = 1_000
     idle_frames: int = 1_000
     resets: int = 100
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if type(value) is not int or value < 1:
-                raise ConfigError(f"H2Limits.{field.name} must be a positive whole number, not {value!r}")
-        if not 16_384 <= self.frame_bytes <= 16_777_215:
-            raise ConfigError(f"H2Limits.frame_bytes must lie in 16,384 to 16,777,215, not {self.frame_bytes}")
-        for name in ("stream_window_bytes", "connection_window_bytes"):
-            if not 65_535 <= getattr(self, name) < 1 << 31:
-                raise ConfigError(f"H2Limits.{name} must lie in 65,535 to 2,147,483,647, not {getattr(self, name)}")
-
-
-__all__ = ["H2Limits"]

@@ -28,12 +28,8 @@ class Reader:
         self._content: Stream | None = None  # whose they are; None: nobody's
         self._content_end = False
 
-    def read(self, data: bytes, reported: list[events.Event]) -> None:
-        """Read what has come, and report it.
-
-        Raises:
-            ConnectionFault: the server violated the protocol.
-        """
+    def read(self, data: bytes, reported: events.Reported) -> None:
+        """Read what has come, and report it; a violation of the protocol is a `ConnectionFault`."""
         data = self._rest + data
         position, size, longest = 0, len(data), self._state.limits.frame_bytes
         while True:
@@ -71,7 +67,7 @@ class Reader:
         if block is not None and (type_ != frames.CONTINUATION or stream_id != block.stream_id):
             raise ConnectionFault(Code.PROTOCOL_ERROR, "a header block is interrupted")
 
-    def _frame(self, type_: int, frame: control.Frame, reported: list[events.Event]) -> None:
+    def _frame(self, type_: int, frame: control.Frame, reported: events.Reported) -> None:
         if type_ == frames.HEADERS:
             self._responses.headers(frame.payload, frame.flags, frame.stream_id, reported)
         elif type_ == frames.CONTINUATION:
@@ -88,9 +84,7 @@ class Reader:
         else:
             control.HANDLERS[type_](self._state, frame, reported)
 
-    def _begin_content(
-        self, flags: int, stream_id: int, length: int, payload: int, reported: list[events.Event]
-    ) -> None:
+    def _begin_content(self, flags: int, stream_id: int, length: int, payload: int, reported: events.Reported) -> None:
         """Check a DATA frame of `length` bytes, and note whose the next `payload` bytes are."""
         state = self._state
         self._left, self._content, self._content_end = payload, None, bool(flags & frames.END_STREAM)
@@ -112,7 +106,7 @@ class Reader:
             return
         self._content = stream
         if payload:
-            state.progress()
+            state.idle = 0
         elif self._content_end:
             self._emit(stream, b"", length, True, reported)
         else:
@@ -129,7 +123,7 @@ class Reader:
             if stream.content_left < 0 or (stream.content_left and self._content_end):
                 raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
 
-    def _pass_on(self, data: bytes, position: int, reported: list[events.Event]) -> int:
+    def _pass_on(self, data: bytes, position: int, reported: events.Reported) -> int:
         """Report what has come of a frame's content; gives the position behind it."""
         end = min(position + self._left, len(data))
         size = end - position
@@ -143,9 +137,7 @@ class Reader:
                 self._emit(stream, piece, size, self._content_end and not self._left, reported)
         return end
 
-    def _emit(
-        self, stream: Stream, data: bytes | memoryview, size: int, end: bool, reported: list[events.Event]
-    ) -> None:
+    def _emit(self, stream: Stream, data: bytes | memoryview, size: int, end: bool, reported: events.Reported) -> None:
         reported.append(events.Content(stream, data, size, end))
         if end:
             self._state.received_end(stream)

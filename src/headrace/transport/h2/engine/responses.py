@@ -28,7 +28,7 @@ class Responses:
         self.block: OpenBlock | None = None
         self._state = state
 
-    def headers(self, payload: bytes, flags: int, stream_id: int, reported: list[events.Event]) -> None:
+    def headers(self, payload: bytes, flags: int, stream_id: int, reported: events.Reported) -> None:
         """Take a HEADERS frame."""
         payload = unpadded(payload, flags)
         if flags & frames.HAS_PRIORITY:
@@ -43,7 +43,7 @@ class Responses:
         else:
             self.block = OpenBlock(stream_id, end, [payload], len(payload))
 
-    def continuation(self, payload: bytes, flags: int, reported: list[events.Event]) -> None:
+    def continuation(self, payload: bytes, flags: int, reported: events.Reported) -> None:
         """Take a CONTINUATION frame."""
         block, limits = self.block, self._state.limits
         if block is None:
@@ -56,7 +56,7 @@ class Responses:
             self.block = None
             self._take(block.stream_id, b"".join(block.parts), block.end, reported)
 
-    def _take(self, stream_id: int, block: bytes, end: bool, reported: list[events.Event]) -> None:
+    def _take(self, stream_id: int, block: bytes, end: bool, reported: events.Reported) -> None:
         state, limit = self._state, self._state.limits.header_list_bytes
         stream = state.streams.get(stream_id)
         try:
@@ -75,7 +75,7 @@ class Responses:
             if stream is not None and not stream.received_end:
                 state.fault(stream, fault, reported)
 
-    def _response(self, stream: Stream, fields: Fields, end: bool, reported: list[events.Event]) -> None:
+    def _response(self, stream: Stream, fields: Fields, end: bool, reported: events.Reported) -> None:
         status = fields.status
         if not status:
             raise StreamFault(Code.PROTOCOL_ERROR, "headers without :status")
@@ -90,16 +90,16 @@ class Responses:
             raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
         stream.status = status
         stream.content_left = fields.content_length
-        self._state.progress()
+        self._state.idle = 0
         reported.append(events.ResponseHeaders(stream, fields, end))
         if end:
             self._state.received_end(stream)
 
-    def _trailers(self, stream: Stream, fields: Fields, end: bool, reported: list[events.Event]) -> None:
+    def _trailers(self, stream: Stream, fields: Fields, end: bool, reported: events.Reported) -> None:
         if fields.status or not end:
             raise StreamFault(Code.PROTOCOL_ERROR, "a second block of headers")
         if stream.content_left:
             raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
-        self._state.progress()
+        self._state.idle = 0
         reported.append(events.Trailers(stream, fields))
         self._state.received_end(stream)

@@ -24,6 +24,7 @@ class State:
         next_id: of the stream that is opened next.
         replies: acknowledgements of ours that have not left.
         unacknowledged: SETTINGS of ours that the server has not acknowledged.
+        idle: frames in a row that brought nothing.
     """
 
     def __init__(self, limits: H2Limits, first_stream_id: int) -> None:
@@ -41,7 +42,7 @@ class State:
         self.next_id = first_stream_id
         self.replies = 0
         self.unacknowledged = 1
-        self._idle = 0
+        self.idle = 0
         self._resets = 0
 
     def reset(self, stream: Stream, code: int = Code.CANCEL) -> None:
@@ -69,7 +70,7 @@ class State:
         if stream.sent_end:
             del self.streams[stream.id]
 
-    def fault(self, stream: Stream, fault: StreamFault, reported: list[events.Event]) -> None:
+    def fault(self, stream: Stream, fault: StreamFault, reported: events.Reported) -> None:
         """Reset a stream on which the server violated the protocol."""
         self.reset(stream, fault.code)
         self._resets += 1
@@ -79,10 +80,6 @@ class State:
 
     def count_idle(self, cost: int = 1) -> None:
         """Count a frame that brought nothing."""
-        self._idle += cost
-        if self._idle > self.limits.idle_frames:
-            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, f"{self._idle} frames in a row that bring nothing")
-
-    def progress(self) -> None:
-        """Note a frame that brought something."""
-        self._idle = 0
+        self.idle += cost
+        if self.idle > self.limits.idle_frames:
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM, f"{self.idle} frames in a row that bring nothing")

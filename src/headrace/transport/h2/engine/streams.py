@@ -13,13 +13,13 @@ class Stream:
 
     Attributes:
         id: odd, rising.
-        send_window: bytes of content that the server takes now; negative after it lowered its setting.
-        receive_window: bytes of content that the server may still send.
+        send_window: bytes that the server takes now; negative after it lowered its setting.
+        receive_window: bytes that the server may still send.
         owner: whatever the user of the engine puts there.
         uncredited: bytes that were consumed and not given back to the server's window yet.
         pending: content that waits for a window, in views.
         ending: END_STREAM follows the pending content.
-        sent_end, received_end: the two halves are closed.
+        sent_end, received_end: which halves are closed.
         status: of the response; 0 before its headers.
         informational: 1xx responses so far.
         content_left: bytes that content-length still promises; None where it promises nothing.
