@@ -191,7 +191,9 @@ def test_what_moves_bytes_knows_no_messages(room: str) -> None:
 
 @pytest.mark.parametrize("room", ["flow", "sources", "inputs", "results", "codec"])
 def test_what_holds_data_knows_no_connection(room: str) -> None:
-    knowing = users_of("headrace.transport.grpc", "headrace.transport.memory", "headrace.channels")
+    knowing = users_of(
+        "headrace.transport.grpc", "headrace.transport.h2", "headrace.transport.memory", "headrace.channels"
+    )
     assert not {module for module in knowing if room_of(module) == room}
 
 

@@ -1,1 +1,1 @@
-"""Connections: what carries bytes and metadata. `grpc` is the only client file that imports grpc."""
+"""Connections: what carries bytes and metadata. Only `grpc` imports grpc; `h2` speaks HTTP/2 by itself."""

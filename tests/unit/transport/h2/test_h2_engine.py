@@ -297,6 +297,15 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     ("AT-08 below", PING_8 * 999, Fine()),
     ("AT-12", RESPONSE + frame(DATA, 0, 1) * 1_001, Conn(CALM)),
     ("AT-12 below", RESPONSE + (frame(DATA, 0, 1) * 900 + frame(DATA, 0, 1, b"x")) * 3, Fine()),
+    ("AT-13", update(1, 1) * 1_001, Conn(CALM)),
+    ("AT-13 large", update(1, 1_024) * 1_001, Fine()),
+    (
+        "AT-04",
+        frame(
+            HEADERS, END_HEADERS, 1, b"\x88\x40\x01a\x7f\x81\x1e" + bytes(4_000).replace(b"\0", b"x") + b"\xbe" * 9_000
+        ),
+        Conn(COMPRESSION),
+    ),
     ("AT-16", frame(PRIORITY, 0, 101, bytes(5)) * 1_001, Conn(CALM)),
     ("AT-17", headers_of((":status", "103")) * 33, OnStream(CALM)),
     ("AT-19", frame(GOAWAY, 0, 0, (3).to_bytes(4, "big") + bytes(4)) * 1_001, Conn(CALM)),
@@ -418,6 +427,15 @@ def test_h2_6_9_08_writers_that_wait_go_on_in_turn() -> None:
     engine.receive(update(0, 10 * 16_384))
     ids = [int.from_bytes(bytes(part)[5:9], "big") for part in engine.take_output() if len(part) == 9]
     assert ids == [stream.id for stream in streams]
+
+
+def test_at_13_a_server_that_gives_every_byte_back_by_itself_is_honest() -> None:
+    engine, *_ = begun()
+    stream = engine.request(b"\x83")
+    engine.send(stream, [bytes(1_000)])
+    engine.take_output()
+    engine.receive((update(0, 1) + update(stream.id, 1)) * 1_000)
+    assert engine.failure is None
 
 
 def test_h2_6_9_09_an_empty_end_needs_no_window() -> None:

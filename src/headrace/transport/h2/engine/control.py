@@ -9,7 +9,7 @@ from headrace.transport.h2.engine import events, frames, settings
 from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault
 from headrace.transport.h2.engine.state import State
 
-_DEBUG_BYTES = 200
+_DEBUG_BYTES, _SMALL_UPDATE = 200, 1_024
 
 
 class Frame(NamedTuple):
@@ -103,8 +103,9 @@ def _window_update(state: State, frame: Frame, reported: events.Reported) -> Non
     if len(frame.payload) != 4:
         raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(frame.payload)} bytes")
     increment = int.from_bytes(frame.payload, "big") & 0x7FFFFFFF
-    if not state.output.waiting:
+    if state.output.owed < increment < _SMALL_UPDATE:  # larger ones soon overflow the window
         state.count_idle()
+    state.output.owed = max(0, state.output.owed - increment)
     if not frame.stream_id:
         if not increment:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")

@@ -23,6 +23,7 @@ class Output:
     Attributes:
         frames: ready, in order.
         window: bytes of content that the server takes now on all streams together.
+        owed: bytes that the server may give back, to the connection and to the stream.
         waiting: streams with pending content, in turn.
         drained: streams whose pending content has left since the caller looked last.
     """
@@ -32,6 +33,7 @@ class Output:
         self.window = frames.DEFAULT_WINDOW
         self.waiting: dict[Stream, None] = {}
         self.drained: list[Stream] = []
+        self.owed = 0
         self._peer = peer
 
     def add(self, stream: Stream, parts: Sequence[Buffer], end: bool) -> bool:
@@ -42,8 +44,7 @@ class Output:
                 if size or end:
                     flags = frames.END_STREAM if end else 0
                     self.frames.append(b"".join((frames.header(size, frames.DATA, flags, stream.id), *parts)))
-                    self.window -= size
-                    stream.send_window -= size
+                    self._charge(stream, size)
                     stream.sent_end = end
                 return True
             self.waiting[stream] = None
@@ -59,21 +60,18 @@ class Output:
     def take(self, budget: int) -> list[Buffer]:
         """Give the ready frames, then about `budget` bytes of pending content, a frame of each stream in turn."""
         taken, self.frames = self.frames, []
-        progress = True
-        while self.waiting and self.window > 0 and budget > 0 and progress:
-            progress = False
+        before = 0
+        while self.waiting and self.window > 0 and budget > 0 and budget != before:
+            before = budget
             for stream in list(self.waiting):
                 size = min(stream.send_window, self.window, self._peer.frame_bytes, LARGEST, budget)
-                if size <= 0:
-                    continue
-                budget -= self._frame(stream, size, taken)
-                progress = True
+                if size > 0:
+                    budget -= self._frame(stream, size, taken)
         return taken
 
     def _frame(self, stream: Stream, most: int, taken: list[Buffer]) -> int:
         """Write one frame of pending content, of at most `most` bytes; gives its size."""
-        place = len(taken)
-        size, pending = 0, stream.pending
+        place, size, pending = len(taken), 0, stream.pending
         while pending and size < most:
             view = pending.popleft()
             room = most - size
@@ -90,9 +88,13 @@ class Output:
                 flags = frames.END_STREAM
                 stream.sent_end = True
         taken.insert(place, frames.header(size, frames.DATA, flags, stream.id))
+        self._charge(stream, size)
+        return size
+
+    def _charge(self, stream: Stream, size: int) -> None:
         self.window -= size
         stream.send_window -= size
-        return size
+        self.owed += 2 * size
 
 
 class Credit:

@@ -62,10 +62,7 @@ class StreamFault(Fault):
 
 def code_name(code: int) -> str:
     """Name an error code, also one that no document knows."""
-    try:
-        return Code(code).name
-    except ValueError:
-        return f"code {code:#x}"
+    return Code(code).name if code < len(Code) else f"code {code:#x}"
 
 
 def header(length: int, type_: int, flags: int, stream_id: int) -> bytes:

@@ -19,7 +19,7 @@ _STATIC = {":authority": 1, ":path": 4, "authorization": 23, "content-type": 31,
 _METHOD_POST, _SCHEME_HTTP, _SCHEME_HTTPS = b"\x83", b"\x86", b"\x87"
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
 _FORBIDDEN = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
-_CACHED_BLOCKS, _CACHED_BYTES = 256, 1_024
+_CACHED_BLOCKS, _CACHED_BYTES, _DECODED_BYTES = 256, 1_024, 1 << 20
 
 
 class Fields:
@@ -69,7 +69,7 @@ class BlockDecoder:
     """Decodes the blocks of one connection in their order."""
 
     def __init__(self) -> None:
-        self._decoder = hpack.Decoder(max_header_list_size=1 << 40)  # the blocks themselves are bounded
+        self._decoder = hpack.Decoder(max_header_list_size=_DECODED_BYTES)
         self._cache: dict[bytes, Fields] = {}
         self._table: bool | None = True  # None: we may have none, but the server has not said yet that it knows
 

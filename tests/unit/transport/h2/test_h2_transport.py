@@ -1,0 +1,650 @@
+"""The lean transport against a server that sends frames as a test says: ends of calls, GOAWAY, limits, windows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gzip
+import zlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from headrace import errors
+from headrace.config import KeepAlive, Target, Transmission
+from headrace.transport.h2.transport import H2Transport
+from tests.support.frames import (
+    DATA,
+    END,
+    GOAWAY,
+    HEADERS,
+    INITIAL_WINDOW,
+    MAX_HEADER_LIST,
+    MAX_STREAMS,
+    PING,
+    RST,
+    WINDOW,
+    FrameServer,
+    Peer,
+    answer,
+    frame,
+    message,
+    settings,
+)  # fmt: skip
+
+pytestmark = pytest.mark.core
+
+NO_ERROR, PROTOCOL, INTERNAL, REFUSED, CANCEL, CALM, INSECURE = 0, 1, 2, 7, 8, 11, 12
+METHOD = "/test.T/Method"
+MiB = 1 << 20
+
+
+@contextlib.asynccontextmanager
+async def connected(server: FrameServer, **options: Any) -> AsyncIterator[H2Transport]:
+    """Give a transport that is connected, and check that closing it leaves nothing behind."""
+    before = asyncio.all_tasks()
+    transport = H2Transport(Target.parse(server.address), Transmission(**options))
+    try:
+        if server.greet:
+            await transport.connect(5)
+        yield transport
+    finally:
+        await transport.close(0)
+    await server.until(lambda: all(peer.closed for peer in server.peers))
+    left = [task for task in asyncio.all_tasks() - before if "headrace" in task.get_name()]
+    assert not left
+
+
+async def call(transport: H2Transport, content: bytes = b"ask", timeout: float | None = 10) -> bytes:
+    return await transport.unary(METHOD, [content], (), timeout)
+
+
+# -- ends of calls
+
+
+def reset(code: int) -> Callable[[Peer, int], bytes]:
+    return lambda peer, stream: peer.reset(stream, code)
+
+
+def headers_then_reset(code: int) -> Callable[[Peer, int], bytes]:
+    return lambda peer, stream: peer.response(stream) + peer.reset(stream, code)
+
+
+def answered(*content: bytes, status: str | None = "0", fields: Any = ()) -> Callable[[Peer, int], bytes]:
+    def write(peer: Peer, stream: int) -> bytes:
+        data = b"".join(frame(DATA, 0, stream, part) for part in content)
+        return peer.response(stream, *fields) + data + (peer.trailers(stream, status) if status is not None else b"")
+
+    return write
+
+
+def only(*fields: tuple[str, str], status: str = "200", body: bytes = b"") -> Callable[[Peer, int], bytes]:
+    def write(peer: Peer, stream: int) -> bytes:
+        head = peer.headers(stream, (":status", status), *fields, end=not body)
+        return head + (frame(DATA, END, stream, body) if body else b"")
+
+    return write
+
+
+GRPC = ("content-type", "application/grpc")
+HTML = ("content-type", "text/html")
+ENDS: list[tuple[str, Callable[[Peer, int], bytes], type[Exception], str, bool]] = [
+    # id, what the server sends, class, what the message has, unprocessed
+    ("H2-6.4-03", headers_then_reset(NO_ERROR), errors.ConnectionLost, "NO_ERROR", False),
+    (
+        "H2-6.4-05",
+        lambda peer, stream: answered(message(b"x"), status=None)(peer, stream) + peer.reset(stream, NO_ERROR),
+        errors.ConnectionLost,
+        "NO_ERROR",
+        False,
+    ),
+    ("H2-6.4-06", reset(NO_ERROR), errors.ConnectionLost, "NO_ERROR", False),
+    ("H2-6.4-08", reset(REFUSED), errors.ConnectionLost, "REFUSED_STREAM", True),
+    ("H2-6.4-09", headers_then_reset(REFUSED), errors.ConnectionLost, "REFUSED_STREAM", False),
+    ("H2-6.4-10", reset(CANCEL), errors.ConnectionLost, "CANCEL", False),
+    ("H2-6.4-11 calm", reset(CALM), errors.Throttled, "ENHANCE_YOUR_CALM", False),
+    ("H2-6.4-11 insecure", reset(INSECURE), errors.PermissionDenied, "INADEQUATE_SECURITY", False),
+    *[(f"H2-6.4-12 {code}", reset(code), errors.ConnectionLost, "the server reset", False) for code in (1, 2, 3, 5, 9)],
+    ("H2-6.4-13", reset(0xFF), errors.ConnectionLost, "0xff", False),
+    ("G-FR-05 prefix", answered(b"\0\0"), errors.PredictionFailed, "inside a message", False),
+    ("G-FR-05 message", answered(b"\0\0\0\0\5abc"), errors.PredictionFailed, "inside a message", False),
+    ("G-FR-06", answered(message(b"x", 2)), errors.PredictionFailed, "flags 2", False),
+    ("G-FR-07", answered(b"\0\xff\xff\xff\xff"), errors.PayloadTooLarge, "4,294,967,295", False),
+    ("G-FR-09", answered(), errors.PredictionFailed, "no answer", False),
+    ("G-FR-10", answered(message(b"a") + message(b"b")), errors.PredictionFailed, "more than one", False),
+    ("G-FR-11", answered(message(b"a"), status="5"), errors.NotFound, "NOT_FOUND", False),
+    (
+        "G-ST-01",
+        only(GRPC, ("grpc-status", "16"), ("grpc-message", "bad%20key")),
+        errors.AuthError,
+        "bad key",
+        False,
+    ),
+    ("G-ST-04", only(GRPC, ("grpc-status", "0"), body=message(b"x")), errors.PredictionFailed, "trailers", False),
+    ("G-ST-05", only(GRPC), errors.PredictionFailed, "without a status", False),
+    (
+        "G-ST-06",
+        lambda peer, stream: peer.response(stream) + frame(DATA, END, stream, message(b"x")),
+        errors.PredictionFailed,
+        "without trailers",
+        False,
+    ),
+    *[
+        (f"G-ST-07 {status}", only(HTML, status=str(status)), cls, str(status), False)
+        for status, cls in (
+            (400, errors.ConnectFailed),
+            (401, errors.AuthError),
+            (403, errors.PermissionDenied),
+            (404, errors.ConnectFailed),
+            (413, errors.PayloadTooLarge),
+            (429, errors.Throttled),
+            (500, errors.ConnectionLost),
+            (503, errors.ConnectionLost),
+        )
+    ],
+    ("G-ST-08", only(HTML, status="502", body=b"<h1>Bad\n gateway"), errors.ConnectionLost, "<h1>Bad gateway", False),
+    ("G-ST-09", only(HTML, ("grpc-status", "5"), status="503"), errors.NotFound, "NOT_FOUND", False),
+    ("G-ST-10", only(HTML, body=b"hello"), errors.ConnectFailed, "text/html; hello", False),
+    *[
+        (f"G-ST-14 {text}", answered(status=text), errors.PredictionFailed, "does not exist", False)
+        for text in ("", "x", "-1", "17", "999", "1e1", "00")
+    ],
+    ("G-CP-03", answered(message(b"x", 1)), errors.PredictionFailed, "compressed", False),
+    (
+        "G-CP-04",
+        answered(message(b"x", 1), fields=[("grpc-encoding", "zstd")]),
+        errors.PredictionFailed,
+        "'zstd'",
+        False,
+    ),
+    (
+        "G-CP-05",
+        answered(message(gzip.compress(b"x" * 99)[:-9], 1), fields=[("grpc-encoding", "gzip")]),
+        errors.PredictionFailed,
+        "cut off",
+        False,
+    ),
+    (
+        "G-CP-06",
+        answered(message(gzip.compress(bytes(4 * MiB)), 1), fields=[("grpc-encoding", "gzip")]),
+        errors.PayloadTooLarge,
+        "when decompressed",
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "byte by byte"])
+@pytest.mark.parametrize(("write", "cls", "text", "unprocessed"), [e[1:] for e in ENDS], ids=[e[0] for e in ENDS])
+async def test_ends_of_a_call(
+    write: Callable[[Peer, int], bytes], cls: type[Exception], text: str, unprocessed: bool, cut: bool
+) -> None:
+    waiting: list[int] = []
+
+    def script(peer: Peer, stream: int) -> None:
+        if not waiting:  # the other call is answered last
+            waiting.append(stream)
+            return
+        data = write(peer, stream)
+        for piece in [data[n : n + 1] for n in range(len(data))] if cut and len(data) < 2_000 else [data]:
+            peer.send(piece)
+
+    async with FrameServer(script) as server, connected(server, message_bytes=2 * MiB) as transport:
+        other = asyncio.ensure_future(call(transport))
+        await server.until(lambda: waiting)
+        with pytest.raises(cls) as caught:
+            await call(transport)
+        assert type(caught.value) is cls
+        assert text in str(caught.value)
+        assert getattr(caught.value, "unprocessed", False) is unprocessed
+        server.peer.answer(waiting[0])
+        assert await other == b"answer"
+        assert len(server.peers) == 1
+        assert len(server.peer.of(RST, 3)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("write", "messages"),
+    [
+        (answered(b"\0\0\0\0\0"), [b""]),  # G-FR-03
+        (answered(message(b"a") * 300), [b"a"] * 300),  # G-FR-04
+        (answered(*(bytes((byte,)) for byte in message(b"abc"))), [b"abc"]),
+        (answered(message(gzip.compress(b"a"), 1), message(b"b"), fields=[("grpc-encoding", "gzip")]), [b"a", b"b"]),
+        (answered(message(zlib.compress(b"a"), 1), fields=[("grpc-encoding", "deflate")]), [b"a"]),
+        (answered(message(b"", 1), fields=[("grpc-encoding", "gzip")]), [b""]),  # G-CP-07
+        (answered(message(b"a"), fields=[("grpc-encoding", "zstd")]), [b"a"]),  # G-CP-04
+    ],
+)
+async def test_messages_that_arrive(write: Callable[[Peer, int], bytes], messages: list[bytes]) -> None:
+    def script(peer: Peer, stream: int) -> None:
+        peer.send(write(peer, stream))
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        stream = transport.open(METHOD, (), first=[b"ask"])
+        for expected in messages:
+            assert await stream.read() == expected
+        assert await stream.read() is None
+        assert await stream.read() is None
+
+
+async def test_h2_6_4_04_whole_messages_before_a_reset_are_read() -> None:
+    def script(peer: Peer, stream: int) -> None:
+        peer.send(answered(message(b"whole") + b"\0\0\0\0\x09part", status=None)(peer, stream), peer.reset(stream, 0))
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        stream = transport.open(METHOD, (), first=[b""])
+        assert await stream.read() == b"whole"
+        with pytest.raises(errors.ConnectionLost, match="NO_ERROR"):
+            await stream.read()
+
+
+async def test_h2_6_4_07_trailers_before_our_end_are_the_result_and_stop_the_sending() -> None:  # G-FR-13, G-FR-14
+    def script(peer: Peer, stream: int) -> None:
+        peer.send(answered(message(b"early"))(peer, stream), peer.reset(stream, NO_ERROR))
+
+    async with FrameServer(on_headers=script) as server, connected(server) as transport:
+        stream = transport.open(METHOD, ())
+        with contextlib.suppress(errors.ConnectionLost):
+            while True:
+                await stream.write([bytes(MiB)])
+        assert await stream.read() == b"early"
+        assert await stream.read() is None
+        await stream.half_close()
+
+
+# -- GOAWAY
+
+
+async def test_h2_6_8_03_calls_above_the_last_stream_are_unprocessed() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        calls = [asyncio.ensure_future(call(transport)) for _ in range(3)]
+        await server.until(lambda: server.requests == 3)
+        old = server.peer
+        old.send(old.goaway(1, 11, b"too_many_pings"))
+        for late in calls[1:]:
+            with pytest.raises(errors.ConnectionLost, match="too_many_pings") as caught:
+                await late
+            assert caught.value.unprocessed
+        assert not transport.healthy
+        server.on_request = answer
+        assert await call(transport) == b"answer"  # on a new connection, while the old one has a call
+        assert len(server.peers) == 2
+        assert not old.closed
+        old.answer(1)
+        assert await calls[0] == b"answer"
+        await server.until(lambda: old.closed)  # H2-6.8-14
+        assert transport.healthy
+
+
+async def test_h2_6_8_04_a_goaway_in_two_phases() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        calls = [asyncio.ensure_future(call(transport)) for _ in range(2)]
+        await server.until(lambda: server.requests == 2)
+        old = server.peer
+        old.send(old.goaway((1 << 31) - 1))
+        while transport.healthy:
+            await asyncio.sleep(0.001)
+        assert not any(one.done() for one in calls)
+        old.send(old.goaway(1))
+        with pytest.raises(errors.ConnectionLost) as caught:
+            await calls[1]
+        assert caught.value.unprocessed
+        old.answer(1)
+        assert await calls[0] == b"answer"
+
+
+async def test_h2_6_8_08_an_answer_a_goaway_and_the_end_in_one_piece() -> None:
+    def script(peer: Peer, stream: int) -> None:
+        peer.send(answered(message(b"last"))(peer, stream), peer.goaway(stream))
+        peer.writer.close()
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        assert await call(transport) == b"last"
+        server.on_request = answer
+        assert await call(transport) == b"answer"  # H2-6.8-15
+        assert len(server.peers) == 2
+
+
+async def test_h2_6_8_12_calls_that_wait_for_room_move_to_the_next_connection() -> None:
+    async with FrameServer(lambda peer, stream: None, first={MAX_STREAMS: 1}) as server, connected(server) as transport:
+        calls = [asyncio.ensure_future(call(transport)) for _ in range(5)]
+        await server.until(lambda: server.requests == 1)
+        server.on_request = answer
+        old = server.peer
+        old.send(old.goaway(1))
+        assert await asyncio.gather(*calls[1:]) == [b"answer"] * 4
+        assert len(old.of(HEADERS)) == 1
+        old.answer(1)
+        assert await calls[0] == b"answer"
+
+
+async def test_h2_6_8_16_calls_of_a_connection_that_ends() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        running = asyncio.ensure_future(call(transport))
+        await server.until(lambda: server.requests == 1)
+        server.peer.writer.transport.abort()
+        with pytest.raises(errors.ConnectionLost) as caught:
+            await running
+        assert not caught.value.unprocessed
+
+
+async def test_h2_5_4_03_a_violation_ends_the_connection_and_what_waits_goes_on_elsewhere() -> None:
+    async with FrameServer(lambda peer, stream: None, first={MAX_STREAMS: 3}) as server, connected(server) as transport:
+        calls = [asyncio.ensure_future(call(transport)) for _ in range(8)]
+        await server.until(lambda: server.requests == 3)
+        server.on_request = answer
+        old = server.peer
+        old.send(frame(PING, 0, 3, bytes(8)))
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert [type(result) for result in results[:3]] == [errors.ConnectionLost] * 3
+        assert "violated HTTP/2" in str(results[0])
+        assert results[3:] == [b"answer"] * 5
+        await server.until(lambda: old.closed)
+        assert old.of(GOAWAY)[0].payload[:8] == bytes(4) + PROTOCOL.to_bytes(4, "big")  # H2-5.4-02
+
+
+async def test_h2_6_8_20_closing_with_grace() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        calls = [asyncio.ensure_future(call(transport)) for _ in range(2)]
+        await server.until(lambda: server.requests == 2)
+        closing = asyncio.ensure_future(transport.close(0.3))
+        await server.until(lambda: server.peer.of(GOAWAY))
+        server.peer.answer(1)
+        assert await calls[0] == b"answer"
+        with pytest.raises(errors.ClosedError):
+            await calls[1]
+        await closing
+        await server.until(lambda: server.peer.closed)
+        assert server.peer.of(GOAWAY)[0].payload == bytes(8)
+        assert server.peer.of(RST, 3)
+
+
+# -- limits of streams
+
+
+async def test_h2_5_1_2_01_no_more_streams_than_the_server_allows() -> None:
+    async def later(peer: Peer, stream: int) -> None:
+        await asyncio.sleep(0.001)
+        peer.answer(stream)
+
+    tasks: list[asyncio.Task[None]] = []
+    async with (
+        FrameServer(
+            lambda peer, stream: tasks.append(asyncio.create_task(later(peer, stream))), first={MAX_STREAMS: 2}
+        ) as server,
+        connected(server) as transport,
+    ):
+        assert transport.max_streams == 2
+        assert await asyncio.gather(*(call(transport) for _ in range(30))) == [b"answer"] * 30
+        assert server.peer.most_open == 2
+        ids = [f.stream for f in server.peer.of(HEADERS)]
+        assert ids == list(range(1, 61, 2))  # H2-5.1.1-01
+
+
+async def test_h2_5_1_2_03_zero_and_then_more() -> None:
+    async with FrameServer(first={MAX_STREAMS: 0}) as server, connected(server) as transport:
+        seen: list[int | None] = []
+        transport.on_max_streams = lambda: seen.append(transport.max_streams)
+        with pytest.raises(errors.DeadlineExceeded):  # G-DL-04
+            await call(transport, timeout=0.05)
+        order: list[int] = []
+
+        async def numbered(number: int) -> None:
+            await call(transport)
+            order.append(number)
+
+        calls = [asyncio.ensure_future(numbered(number)) for number in range(5)]
+        await asyncio.sleep(0)
+        calls[2].cancel()
+        await asyncio.sleep(0)
+        assert not server.peer.of(HEADERS)
+        server.peer.send(settings({MAX_STREAMS: 1}))
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert order == [0, 1, 3, 4]
+        assert seen == [1]
+        assert len(server.peer.of(HEADERS)) == 4
+
+
+async def test_h2_5_1_2_02_lowered_below_what_runs() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        calls = [asyncio.ensure_future(call(transport)) for _ in range(3)]
+        await server.until(lambda: server.requests == 3)
+        server.peer.send(settings({MAX_STREAMS: 1}))
+        while transport.max_streams != 1:
+            await asyncio.sleep(0.001)
+        waiting = asyncio.ensure_future(call(transport))
+        server.peer.answer(1)
+        server.peer.answer(3)
+        await asyncio.gather(*calls[:2])
+        assert server.requests == 3
+        server.on_request = answer
+        server.peer.answer(5)
+        assert await waiting == b"answer"
+
+
+async def test_h2_5_1_2_05_cancelled_calls_leak_no_room() -> None:
+    async with FrameServer(lambda peer, stream: None, first={MAX_STREAMS: 2}) as server, connected(server) as transport:
+        for _ in range(20):
+            calls = [asyncio.ensure_future(call(transport)) for _ in range(5)]
+            await asyncio.sleep(0)
+            for one in calls:
+                one.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        server.on_request = answer
+        assert await call(transport) == b"answer"
+
+
+async def test_h2_5_1_2_07_without_a_limit_there_is_one_of_our_own() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        calls = [asyncio.ensure_future(call(transport)) for _ in range(1_100)]
+        await server.until(lambda: server.requests == 1_000)
+        assert server.peer.most_open == 1_000
+        for stream in list(server.peer.open):
+            server.peer.answer(stream)
+        server.on_request = answer
+        assert set(await asyncio.gather(*calls)) == {b"answer"}
+
+
+# -- windows
+
+
+async def test_h2_6_9_07_a_write_waits_for_its_window_and_the_others_go_on() -> None:
+    async with FrameServer(first={INITIAL_WINDOW: 10}, credit=False) as server, connected(server) as transport:
+        blocked = transport.open(METHOD, ())
+        writing = asyncio.ensure_future(blocked.write([bytes(100)]))
+        await server.until(lambda: len(server.peer.messages[1]) == 10)
+        assert await call(transport, b"abc") == b"answer"
+        assert not writing.done()
+        blocked.cancel()
+        with pytest.raises(errors.ConnectionLost):
+            await writing
+        await server.until(lambda: server.peer.of(RST, 1))
+        with pytest.raises(errors.DeadlineExceeded):
+            await call(transport, bytes(100), timeout=0.05)
+
+
+async def test_h2_6_9_13_messages_far_above_every_window_both_ways() -> None:
+    payload = bytes(range(256)) * (20 * MiB // 256)
+
+    def script(peer: Peer, stream: int) -> None:
+        assert peer.messages[stream] == message(payload)
+        task.append(asyncio.create_task(flood(peer, stream)))
+
+    task: list[asyncio.Task[None]] = []
+
+    async def flood(peer: Peer, stream: int) -> None:
+        """Send as the windows allow."""
+        data = message(payload)
+        peer.send(peer.response(stream))
+        seen = sent = 0
+        granted = 4 * MiB
+        while sent < len(data):
+            for update in peer.of(WINDOW, stream)[seen:]:
+                granted += int.from_bytes(update.payload, "big")
+                seen += 1
+            size = min(65_536, granted - sent, len(data) - sent)
+            if size <= 0:
+                await peer.server.until(lambda: len(peer.of(WINDOW, stream)) > seen)  # noqa: B023
+                continue
+            peer.send(frame(DATA, 0, stream, data[sent : sent + size]))
+            sent += size
+            await peer.writer.drain()
+        peer.send(peer.trailers(stream))
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        assert await call(transport, payload, timeout=60) == payload
+        call_ = transport.open(METHOD, (), first=[payload])
+        assert await call_.read() == payload
+        assert await call_.read() is None
+
+
+async def test_h2_6_9_12_a_stream_that_nobody_reads_gets_no_credit() -> None:
+    def script(peer: Peer, stream: int) -> None:
+        if stream == 1:
+            peer.send(peer.response(stream), frame(DATA, 0, stream, message(bytes(1_000))) * 4_000)
+        else:
+            peer.answer(stream)
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        unread = transport.open(METHOD, (), first=[b""])
+        await server.until(lambda: server.requests)
+        assert await call(transport) == b"answer"
+        assert not server.peer.of(WINDOW, 1)
+        for _ in range(4_000):
+            assert await unread.read() == bytes(1_000)
+        await server.until(lambda: server.peer.of(WINDOW, 1))
+        unread.cancel()
+
+
+# -- deadlines and cancelling
+
+
+async def test_g_dl_the_server_is_told_what_is_left() -> None:
+    async with FrameServer(first={MAX_STREAMS: 0}) as server, connected(server) as transport:
+        assert not server.peer.requests
+        waiting = asyncio.ensure_future(call(transport, timeout=10))
+        await asyncio.sleep(0.1)
+        server.peer.send(settings({MAX_STREAMS: 9}))
+        await waiting
+        assert await call(transport, timeout=None) == b"answer"
+        assert await call(transport, timeout=float("inf")) == b"answer"
+        with pytest.raises(errors.DeadlineExceeded):
+            await call(transport, timeout=0)
+        first, *others = (fields.get("grpc-timeout") for fields in server.peer.requests.values())
+        assert first is not None
+        assert 9_000 < int(first.removesuffix("m")) <= 9_901  # G-DL-08
+        assert others == [None, None]  # G-DL-01, G-DL-02
+
+
+async def test_g_dl_03_the_clock_ends_a_call_and_the_server_hears_of_it() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        with pytest.raises(errors.DeadlineExceeded):
+            await call(transport, timeout=0.05)
+        await server.until(lambda: server.peer.of(RST, 1))
+        assert server.peer.of(RST, 1)[0].payload == CANCEL.to_bytes(4, "big")
+        server.peer.answer(1)  # G-DL-05: after the end
+        server.on_request = answer
+        assert await call(transport) == b"answer"
+
+
+async def test_h2_6_4_10_a_cancel_of_the_server_after_the_deadline_is_the_deadline() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        running = asyncio.ensure_future(call(transport, timeout=2.0))
+        await server.until(lambda: server.requests)
+        (waiting,) = transport._connection.engine.streams.values()  # type: ignore[union-attr]
+        waiting.owner.deadline = asyncio.get_running_loop().time() - 0.001  # over, and the timer has not run yet
+        server.peer.send(server.peer.reset(1, CANCEL))
+        with pytest.raises(errors.DeadlineExceeded):
+            await running
+
+
+async def test_g_ca_06_a_cancelled_task_cancels_its_call() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        running = asyncio.ensure_future(call(transport))
+        await server.until(lambda: server.requests)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await server.until(lambda: server.peer.of(RST, 1))
+        assert len(server.peer.of(RST)) == 1
+
+
+# -- metadata
+
+
+async def test_g_fr_01_the_headers_of_a_request() -> None:
+    async with FrameServer() as server, connected(server) as transport:
+        await transport.unary(METHOD, [b"x"], [("Authorization", "Key s"), ("a-bin", "\xff\xfe")], 3)
+        fields = server.peer.requests[1]
+        assert list(fields)[:5] == [":method", ":scheme", ":path", ":authority", "grpc-timeout"]
+        assert fields[":authority"] == f"127.0.0.1:{server.port}"
+        assert fields[":path"] == METHOD
+        assert fields["te"] == "trailers"
+        assert fields["grpc-timeout"] == "3000m"
+        assert fields["grpc-accept-encoding"] == "identity,deflate,gzip"  # G-CP-01
+        assert fields["a-bin"] == "//4"  # G-MD-05
+        assert server.peer.of(DATA, 1)[-1].flags == END  # G-FR-02
+
+
+@pytest.mark.parametrize(
+    "pair", [("a b", "x"), (":path", "/"), ("grpc-timeout", "1S"), ("te", "x"), ("a", "x\r\nb: y"), ("a", "\xe9")]
+)
+async def test_g_md_07_metadata_that_cannot_be_sent(pair: tuple[str, str]) -> None:
+    async with FrameServer() as server, connected(server) as transport:
+        with pytest.raises(errors.ConfigError, match="metadata"):
+            await transport.unary(METHOD, [b"x"], [pair], 3)
+        with pytest.raises(errors.ConfigError, match="metadata"):
+            await transport.open(METHOD, [pair]).read()
+        assert not server.peer.of(HEADERS)
+
+
+async def test_g_md_08_metadata_over_the_servers_limit() -> None:
+    async with FrameServer(first={MAX_HEADER_LIST: 1_000}) as server, connected(server) as transport:
+        assert await call(transport) == b"answer"
+        with pytest.raises(errors.PayloadTooLarge, match="1,000"):
+            await transport.unary(METHOD, [b"x"], [("a", "x" * 1_000)], 3)
+        assert len(server.peer.of(HEADERS)) == 1
+
+
+# -- keepalive
+
+
+async def test_ka_01_a_silent_connection_is_given_up() -> None:
+    server = FrameServer(lambda peer, stream: None, pong=False)
+    async with server, connected(server, keepalive=KeepAlive(0.05, 0.1)) as transport:
+        with pytest.raises(errors.ConnectionLost, match="ping"):
+            await call(transport)
+        assert len(server.peer.of(PING)) == 1
+        assert not transport.healthy
+
+
+async def test_ka_03_pings_only_while_calls_run() -> None:
+    server = FrameServer(lambda peer, stream: None)
+    async with server, connected(server, keepalive=KeepAlive(0.02, 5)) as transport:
+        await asyncio.sleep(0.1)
+        assert not server.peer.of(PING)
+        running = asyncio.ensure_future(call(transport))
+        await server.until(lambda: len(server.peer.of(PING)) > 1)
+        server.peer.answer(1)
+        await running
+
+
+async def test_ka_07_pings_are_rarer_after_a_complaint() -> None:
+    async with FrameServer() as server, connected(server, keepalive=KeepAlive(7, 5)) as transport:
+        server.peer.send(server.peer.goaway(0, CALM, b"too_many_pings"))
+        await server.until(lambda: server.peer.closed)
+        assert await call(transport) == b"answer"
+        assert transport._keepalive.interval == 14
+
+
+async def test_h2_6_9_16_a_reset_wakes_a_writer() -> None:
+    async with FrameServer(first={INITIAL_WINDOW: 10}, credit=False) as server, connected(server) as transport:
+        stream = transport.open(METHOD, ())
+        writing = asyncio.ensure_future(stream.write([bytes(100)]))
+        await server.until(lambda: server.peer.messages[1])
+        server.peer.send(server.peer.reset(1, INTERNAL))
+        with pytest.raises(errors.ConnectionLost):
+            await writing
+        with pytest.raises(errors.ConnectionLost, match="INTERNAL_ERROR"):
+            await stream.read()
