@@ -1,6 +1,6 @@
 """One prompt, its answer piece by piece as the model makes it.
 
-On this machine, with the embedded server (its first use fetches the model's weights, 93 MB):
+On this machine, with the embedded server (its first use downloads the model's weights, 93 MB):
 
     python examples/generate.py "Why do rivers wind?"
 
@@ -11,6 +11,7 @@ On another server (the credential comes from CLARIFAI_PAT):
 
 import argparse
 import asyncio
+import sys
 
 import headrace
 
@@ -21,8 +22,8 @@ async def main(prompt: str, model_url: str | None) -> None:
         params = {"temperature": 0.0, "max_tokens": 60}
         # Leaving the block early, by break or by an exception, stops the model on the server.
         async with model.generate_by_bytes(prompt, input_type="text", inference_params=params) as stream:
-            async for chunk in stream:
-                print(chunk.text, end="", flush=True)
+            async for piece in stream:
+                print(piece.text, end="", flush=True)
     print()
 
 
@@ -30,5 +31,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Let a model write.")
     parser.add_argument("prompt")
     parser.add_argument("--model", metavar="URL", help="a model on a server; left out: one on this machine")
-    given = parser.parse_args()
-    asyncio.run(main(given.prompt, given.model))
+    args = parser.parse_args()
+    try:
+        asyncio.run(main(args.prompt, args.model))
+    except headrace.HeadraceError as error:  # such as a missing file, no server, no credential
+        sys.exit(f"{parser.prog}: {error}")

@@ -2,15 +2,17 @@
 
 On this machine, with the embedded server:
 
-    python examples/predict.py photo.jpg
+    headrace samples
+    python examples/predict.py samples/photos/cat.jpg
 
 On another server (the credential comes from CLARIFAI_PAT):
 
-    python examples/predict.py photo.jpg --model https://clarifai.com/clarifai/main/models/general-image-recognition
+    python examples/predict.py samples/photos/cat.jpg --model https://clarifai.com/clarifai/main/models/general-image-recognition
 """
 
 import argparse
 import asyncio
+import sys
 
 import headrace
 
@@ -27,5 +29,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="What is in a photo?")
     parser.add_argument("photo")
     parser.add_argument("--model", metavar="URL", help="a model on a server; left out: one on this machine")
-    given = parser.parse_args()
-    asyncio.run(main(given.photo, given.model))
+    args = parser.parse_args()
+    try:
+        asyncio.run(main(args.photo, args.model))
+    except headrace.HeadraceError as error:  # such as a missing file, no server, no credential
+        sys.exit(f"{parser.prog}: {error}")

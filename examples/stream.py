@@ -1,16 +1,18 @@
-"""Many inputs through one stream: answers arrive while inputs still leave.
+"""Many inputs through one stream: answers arrive while inputs are still being sent.
 
 On this machine, with the embedded server:
 
-    python examples/stream.py photos/*.jpg
+    headrace samples
+    python examples/stream.py samples/photos/*.jpg
 
 On another server (the credential comes from CLARIFAI_PAT):
 
-    python examples/stream.py photos/*.jpg --model https://clarifai.com/clarifai/main/models/general-image-recognition
+    python examples/stream.py samples/photos/*.jpg --model https://clarifai.com/clarifai/main/models/general-image-recognition
 """
 
 import argparse
 import asyncio
+import sys
 import time
 
 import headrace
@@ -23,12 +25,11 @@ async def main(photos: list[str], model_url: str | None) -> None:
         # At most 8 photos are in flight: however many there are, neither side piles them up.
         async with model.stream_by_filepath(photos, input_type="image", window=8) as stream:
             async for prediction in stream:
-                name = photos[prediction.position]
                 if prediction.error is not None:  # one bad photo does not end the stream
-                    print(f"{name}: {prediction.error}")
+                    print(f"{photos[prediction.position]}: {prediction.error}")
                     continue
                 best = prediction.concepts[0]
-                print(f"{time.monotonic() - start:6.2f} s  {name}: {best.name} {best.value:.0%}")
+                print(f"{time.monotonic() - start:6.2f} s  {photos[prediction.position]}: {best.name} {best.value:.0%}")
         print(f"{stream.stats.received} answers, at most {stream.stats.peak_in_flight} in flight")
 
 
@@ -36,5 +37,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="What is in many photos?")
     parser.add_argument("photos", nargs="+")
     parser.add_argument("--model", metavar="URL", help="a model on a server; left out: one on this machine")
-    given = parser.parse_args()
-    asyncio.run(main(given.photos, given.model))
+    args = parser.parse_args()
+    try:
+        asyncio.run(main(args.photos, args.model))
+    except headrace.HeadraceError as error:  # such as a missing file, no server, no credential
+        sys.exit(f"{parser.prog}: {error}")
