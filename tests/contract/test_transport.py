@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +82,8 @@ class Pair:
     server: MemoryServer
     die: Callable[[], Awaitable[None]]
     revive: Callable[[], Awaitable[None]]
+    go_away: Callable[[], Awaitable[None]]
+    silent: Callable[[], contextlib.AbstractAsyncContextManager[Transport]]
 
     def __post_init__(self) -> None:
         self.transport = self.make()
@@ -104,8 +107,15 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         async def restart() -> None:
             server.restart()
 
-        pair = Pair(in_memory, server, kill, restart)
-        yield pair
+        async def drain() -> None:
+            server.go_away()
+
+        @contextlib.asynccontextmanager
+        async def nobody() -> AsyncIterator[Transport]:
+            with server.silent():
+                yield in_memory()
+
+        yield Pair(in_memory, server, kill, restart, drain, nobody)
     else:
         address = f"unix:{tmp_path}/s" if "file" in request.param else "127.0.0.1:0"
         bridge = GrpcServer(server, address)
@@ -117,10 +127,26 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
             made.append(factory(Target.parse(bridge.address), Transmission(**options)))
             return made[-1]
 
-        yield Pair(on_wire, server, bridge.stop, bridge.start)
+        draining: list[asyncio.Task[None]] = []
+
+        async def replace_server() -> None:
+            draining.append(asyncio.ensure_future(bridge.stop(10)))  # it sends GOAWAY, and waits for its calls
+            await asyncio.sleep(0.05)
+            await bridge.start()
+
+        @contextlib.asynccontextmanager
+        async def silence() -> AsyncIterator[Transport]:
+            with socket.create_server(("127.0.0.1", 0)) as listening:  # the system connects, and nobody accepts
+                target = Target.parse(f"127.0.0.1:{listening.getsockname()[1]}")
+                made.append(factory(target, Transmission()))
+                yield made[-1]
+                await made[-1].close(0)
+
+        yield Pair(on_wire, server, bridge.stop, bridge.start, replace_server, silence)
         for transport in made:
             await transport.close(0)
         await bridge.stop()
+        await asyncio.gather(*draining)
     for transport in made:
         await transport.close(0)
 
@@ -367,6 +393,55 @@ async def test_a_reader_needs_no_task(pair: Pair) -> None:
     async with asyncio.timeout(10):
         await done
     assert messages == [b"%d" % n for n in range(100)]
+
+
+# -- a server that goes away, and one that says nothing
+
+
+async def test_a_call_that_runs_outlives_a_goaway_and_others_get_another_connection(pair: Pair) -> None:
+    await pair.transport.connect(5)
+    running = await opened(pair, ECHO, b"first")
+    assert await running.read() == b"first"
+    await pair.go_away()
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await pair.transport.connect(5)
+                assert await pair.transport.unary(ECHO, [b"new"], (), 5) == b"new"
+                break
+            except errors.TransportError as error:
+                if not error.unprocessed and not isinstance(error, errors.ConnectFailed):
+                    raise
+    await running.write([b"old"])
+    assert await running.read() == b"old"
+    await running.half_close()
+    assert await running.read() is None
+    assert len(pair.server.calls) == 2
+
+
+@pytest.mark.parametrize("waits_in", ["connect", "unary", "read", "write"])
+async def test_a_task_that_is_cancelled_while_nobody_answers_is_cancelled(pair: Pair, waits_in: str) -> None:
+    async with pair.silent() as transport:
+        call: Call | None = None
+        work: Coroutine[Any, Any, object]
+        if waits_in == "connect":
+            work = transport.connect(60)
+        elif waits_in == "unary":
+            work = transport.unary(ECHO, [b"x"], (), None)
+        else:
+            call = transport.open(ECHO, ())
+            work = call.read() if waits_in == "read" else call.write([bytes(MiB)])
+        task = asyncio.ensure_future(work)
+        await settled(task)
+        if task.done():  # in memory who does not connect first learns at once that there is no connection
+            assert isinstance(task.exception(), errors.TransportError)
+            return
+        task.cancel()
+        async with asyncio.timeout(5):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        if call is not None:
+            call.cancel()
 
 
 # -- closing

@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from h2.settings import SettingCodes
 
-from headrace import DeadlineExceeded, Limits, PayloadTooLarge, RetryPolicy, StreamBroken, Timeouts
+from headrace import Client, DeadlineExceeded, Limits, PayloadTooLarge, RetryPolicy, StreamBroken, Timeouts
+from headrace.model import Model
+from headrace.results import Prediction
 from headrace.testing import Fail, MemoryServer
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM
-from tests.support.rig import WIRES, Wire, rigged, timed
+from tests.support.child import echo_child
+from tests.support.rig import MODEL, WIRES, Wire, rigged, timed
+from tests.support.scripted import Peer, ScriptedServer
 
 pytestmark = pytest.mark.core
 
@@ -84,6 +89,43 @@ async def test_inputs_time_out_while_no_call_can_be_made(fault: str, tmp_path: P
         assert took[0] < 3
 
 
+async def predicted(model: Model, **options: Any) -> None:
+    await model.predict_by_bytes("text", "text", **options)
+
+
+async def listed(model: Model, **options: Any) -> None:
+    await model.predict(["text", "text"], "text", **options)
+
+
+async def generated(model: Model, **options: Any) -> None:
+    await model.generate_by_bytes("text", "text", **options).text()
+
+
+async def streamed(model: Model, **options: Any) -> None:
+    async for prediction in model.stream_by_bytes(TEXTS, "text", on_error="raise", **options):
+        assert prediction
+
+
+async def mapped(model: Model, **options: Any) -> None:
+    async for prediction in model.map(TEXTS, input_type="text", on_error="raise", **options):
+        assert prediction
+
+
+@pytest.mark.parametrize("shape", [predicted, listed, generated, streamed, mapped])
+@pytest.mark.parametrize("setting", [SettingCodes.INITIAL_WINDOW_SIZE, SettingCodes.MAX_CONCURRENT_STREAMS])
+async def test_a_server_that_allows_no_bytes_or_no_streams(
+    setting: SettingCodes, shape: Callable[..., Awaitable[None]]
+) -> None:
+    def never(peer: Peer, stream: int) -> None:
+        raise AssertionError("a request arrived whole")
+
+    async with ScriptedServer(never, {setting: 0}) as server, Client(base_url=server.address) as client:
+        with timed() as took, pytest.raises((DeadlineExceeded, StreamBroken)):
+            async with asyncio.timeout(10):
+                await shape(client.model(**MODEL), timeout=0.3)
+        assert took[0] < 5
+
+
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_server_without_ids_that_falls_silent(wire: Wire, tmp_path: Path) -> None:
     async with rigged(wire, tmp_path, double={"echo_ids": False}, timeouts=Timeouts(first_answer=0.5)) as rig:
@@ -118,6 +160,53 @@ async def test_answers_that_came_while_the_loop_stood_still_are_delivered(
                 time.sleep(0.5)
         assert [p.error for p in found if p.error is not None] == []
         assert sorted(p.text for p in found) == sorted(texts)
+
+
+async def stream_answers(model: Model) -> AsyncIterator[Prediction]:
+    async for prediction in model.stream_by_bytes(TEXTS * 2, "text", timeout=0.3):
+        yield prediction
+
+
+async def map_answers(model: Model) -> AsyncIterator[Prediction]:
+    async for prediction in model.map(TEXTS * 2, input_type="text", timeout=0.3, on_error="yield"):
+        yield prediction
+
+
+async def packed_answers(model: Model) -> AsyncIterator[Prediction]:
+    async for prediction in model.map(TEXTS * 2, input_type="text", timeout=0.3, on_error="yield", batch=4):
+        yield prediction
+
+
+async def predict_answers(model: Model) -> AsyncIterator[Prediction]:
+    calls = [asyncio.ensure_future(model.predict_by_bytes(text, "text", timeout=0.3)) for text in TEXTS * 2]
+    for call in calls:
+        yield await call
+
+
+@pytest.mark.parametrize(
+    ("answers", "coalesce"),
+    [
+        (stream_answers, False),
+        (map_answers, False),
+        (packed_answers, False),
+        (predict_answers, False),
+        (predict_answers, True),
+    ],
+)
+async def test_answers_of_another_process_that_came_meanwhile_are_delivered(
+    answers: Callable[[Model], AsyncIterator[Prediction]], coalesce: bool, tmp_path: Path
+) -> None:
+    socket = tmp_path / "socket"
+    async with echo_child(socket), Client(base_url=f"unix:{socket}", coalesce=coalesce) as client:
+        model = client.model(**MODEL)
+        await model.predict_by_bytes("connected", "text")
+        found: list[Prediction] = []
+        async for prediction in answers(model):
+            found.append(prediction)
+            if len(found) == 20:
+                time.sleep(0.6)
+        assert [p.error for p in found if p.error is not None] == []
+        assert [p.text for p in found] == TEXTS * 2
 
 
 @pytest.mark.parametrize("at", [0, 7, 29])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 
 #: Acts on a stream whose request has arrived whole.
 Script = Callable[["Peer", int], None]
@@ -56,13 +57,17 @@ class Peer:
 class ScriptedServer:
     """Listens on a loopback port.
 
+    Args:
+        settings: what it announces.
+
     Attributes:
         requests: streams whose request arrived whole, GOAWAY or not.
         answered: streams that `Peer.answer` answered.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, settings: Mapping[h2.settings.SettingCodes, int] | None = None) -> None:
         self.script = script
+        self.settings = dict(settings or {})
         self.requests = 0
         self.answered = 0
         self.address = ""
@@ -85,6 +90,8 @@ class ScriptedServer:
         assert task is not None
         self._peers.add(task)
         peer = Peer(self, writer)
+        if self.settings:
+            peer.http2.local_settings = h2.settings.Settings(client=False, initial_values=self.settings)
         peer.http2.initiate_connection()
         try:
             writer.write(peer.http2.data_to_send())
