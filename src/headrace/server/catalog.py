@@ -69,7 +69,7 @@ class Catalog:
         return rpc.SingleModelResponse(model=model)
 
     async def _list_models(self, request: rpc.ListModelsRequest) -> rpc.MultiModelResponse:
-        found = [h for h in await self._registry.all() if _wanted(h.card, request)]
+        found = [h for h in await self._registry.all() if _wanted(h.card, h.built_in, request)]
         if request.sort_by_name:
             found.sort(key=lambda h: h.card.title, reverse=not request.sort_ascending)
         size = min(request.per_page or 100, 1000)
@@ -121,7 +121,7 @@ class Catalog:
         card = hosted.card
         user, app = owner.user_id if owner.user_id not in ("", "me") else USER, owner.app_id or APP
         model = pb.Model(id=card.id, name=card.id, display_name=card.title, user_id=user, app_id=app)
-        model.model_type_id = card.task
+        model.model_type_id = _type_id(card)
         model.task = card.task
         model.description = card.description
         model.metadata.update(_beyond(card))
@@ -141,12 +141,12 @@ class Catalog:
     async def _types(self) -> dict[str, pb.ModelType]:
         types: dict[str, pb.ModelType] = {}
         for hosted in await self._registry.all():
-            card = hosted.card
-            known = types.get(card.task)
+            card, type_id = hosted.card, _type_id(hosted.card)
+            known = types.get(type_id)
             if known is None:
                 title = card.task.replace("-", " ").capitalize()
-                types[card.task] = pb.ModelType(
-                    id=card.task, title=title, input_fields=_inputs(card), output_fields=card.output_fields
+                types[type_id] = pb.ModelType(
+                    id=type_id, title=title, input_fields=card.input_fields, output_fields=card.output_fields
                 )
             else:  # what all models of the type take; all that any of them gives
                 shared = [kind for kind in known.input_fields if kind in card.input_fields]
@@ -155,9 +155,19 @@ class Catalog:
         return types
 
 
-def _inputs(card: Card) -> list[str]:
-    """Give a type's input fields; a video is pictures, and clients look for exactly one field."""
-    return [kind for kind in card.input_fields if kind != "video" or "image" not in card.input_fields]
+#: What models of a task take, by the first word of its name.
+_USUAL_INPUTS = {"visual": {"image"}, "image": {"image"}, "video": {"video"}, "audio": {"audio"}, "text": {"text"}}
+
+
+def _type_id(card: Card) -> str:
+    """Name a model's type: its task, and its inputs where they are not those of the task.
+
+    Clients look up what a model takes by its type, so models that take different inputs have different types.
+    """
+    usual = _USUAL_INPUTS.get(card.task.partition("-")[0])
+    if usual is None or usual == set(card.input_fields):
+        return card.task
+    return f"{card.task}-{'-'.join(card.input_fields)}"
 
 
 def _beyond(card: Card) -> dict[str, Any]:
@@ -174,11 +184,13 @@ def _beyond(card: Card) -> dict[str, Any]:
     }
 
 
-def _wanted(card: Card, request: rpc.ListModelsRequest) -> bool:
+def _wanted(card: Card, built_in: bool, request: rpc.ListModelsRequest) -> bool:
+    """Tell whether a request to list models means this one; featured are those that come with the server."""
     words = " ".join((card.id, card.title, card.description, card.task)).casefold()
     asked = (request.search or request.query or request.name).casefold()
     return (
-        (not request.model_type_id or request.model_type_id == card.task)
+        (not request.model_type_id or request.model_type_id in (card.task, _type_id(card)))
+        and (not request.featured_only or built_in)
         and all(kind in card.input_fields for kind in request.input_fields)
         and all(kind in card.output_fields for kind in request.output_fields)
         and (not asked or asked in words)

@@ -55,6 +55,7 @@ class Hosted:
     def __init__(self, cls: type, card: Card, methods: Mapping[str, Method], prepare: Prepare) -> None:
         self.card = card
         self.described = "card" in vars(cls)  # by its author, not by default
+        self.built_in = cls.__module__.startswith("headrace.server.models.")
         self.methods = methods
         self.concurrency = max(1, int(getattr(cls, "concurrency", 1)))
         self.ordered = bool(getattr(cls, "ordered", True))

@@ -42,7 +42,12 @@ async def test_get_model_tells_what_clients_need(serve: Any) -> None:
     model = response.model
     assert response.status.code == 10000
     assert response.status.req_id
-    assert (model.id, model.user_id, model.app_id, model.model_type_id) == ("cats", "u", "a", "visual-detector")
+    assert (model.id, model.user_id, model.app_id, model.model_type_id) == (
+        "cats",
+        "u",
+        "a",
+        "visual-detector-image-video",
+    )
     assert model.model_version.id == ""  # clients send it back, and nothing else is kept
     assert model.metadata["input_fields"][1] == "video"
     assert model.metadata["licence"] == "CC0-1.0"
@@ -65,7 +70,9 @@ async def test_models_are_listed_filtered_and_paged(serve: Any) -> None:
 
     assert await ids() == ["cats", "faces", "echo"]
     assert await ids(model_type_id="visual-detector") == ["cats", "faces"]
+    assert await ids(model_type_id="visual-detector-image-video") == ["cats"]
     assert await ids(input_fields=["video"]) == ["cats", "echo"]
+    assert await ids(featured_only=True) == ["echo"]
     assert await ids(search="FACES") == ["faces"]
     assert await ids(page=2, per_page=2) == ["echo"]
     assert await ids(page=3, per_page=2) == []
@@ -89,13 +96,17 @@ async def test_the_default_of_a_kind_is_the_first_that_takes_it_and_echo_the_las
     }
 
 
-async def test_a_type_has_the_fields_that_all_its_models_take(serve: Any) -> None:
-    stub = await serve(Cats, Faces)
-    response = await stub.call["GetModelType"](pb.GetModelTypeRequest(model_type_id="visual-detector"))
-    assert list(response.model_type.input_fields) == ["image"]  # exactly one, for clients that look it up
-    assert list(response.model_type.output_fields) == ["regions", "concepts"]
-    listed = await stub.call["ListModelTypes"](pb.ListModelTypesRequest())
-    assert [t.id for t in listed.model_types] == ["visual-detector", "echo"]
+async def test_a_models_type_says_what_the_model_takes(serve: Any) -> None:
+    stub = await serve(Bare, Cats, Faces, models=("echo", "yolov3-tiny", "yolov3-tiny-video", "efficientnet-lite0"))
+    types = {t.id: t for t in (await stub.call["ListModelTypes"](pb.ListModelTypesRequest())).model_types}
+    for model in (await stub.call["ListModels"](pb.ListModelsRequest())).models:
+        one = await stub.call["GetModelType"](pb.GetModelTypeRequest(model_type_id=model.model_type_id))
+        assert one.model_type == types[model.model_type_id]
+        assert list(one.model_type.input_fields) == list(model.metadata["input_fields"]), model.id
+    assert list(types["visual-detector"].input_fields) == ["image"]
+    assert list(types["visual-detector"].output_fields) == ["regions", "concepts"]
+    assert list(types["visual-detector-video"].input_fields) == ["video"]
+    assert list(types["echo"].input_fields) == ["text", "image", "video", "audio"]
     unknown = await stub.call["GetModelType"](pb.GetModelTypeRequest(model_type_id="nope"))
     assert unknown.status.code == 11101
 
