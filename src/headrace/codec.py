@@ -10,7 +10,7 @@ from __future__ import annotations
 import array
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from headrace.errors import ConfigError, PredictionFailed
+from headrace.protobytes import check_messages, fields_of
 from headrace.transport.base import Buffer
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
@@ -264,8 +265,9 @@ def decode_as(cls: type[M], raw: bytes) -> M:
         PredictionFailed: the bytes are not such a message.
     """
     try:
-        if len(raw) >= LAZY_BYTES and any(islice(_fields(memoryview(raw)), MAX_FIELDS, None)):
+        if len(raw) >= LAZY_BYTES and any(islice(fields_of(memoryview(raw)), MAX_FIELDS, None)):
             raise DecodeError(f"it has more than {MAX_FIELDS:,} fields")
+        check_messages(raw, cls)
         return cls.FromString(raw)
     except DecodeError as error:
         raise _undecodable(raw, error) from None
@@ -314,7 +316,7 @@ def lazy(raw: bytes, max_outputs: int) -> tuple[status_pb2.Status, Sequence[Lazy
     try:
         head, others = status_pb2.Status(), 0
         outputs: list[memoryview] = []
-        for key, part in _fields(memoryview(raw)):
+        for key, part in fields_of(memoryview(raw)):
             if key == _OUTPUTS_KEY:
                 outputs.append(part)
             else:
@@ -324,6 +326,7 @@ def lazy(raw: bytes, max_outputs: int) -> tuple[status_pb2.Status, Sequence[Lazy
             if len(outputs) > max_outputs or others > _OTHER_FIELDS:
                 raise TooManyFields
         if len(raw) < LARGE * len(outputs):
+            check_messages(raw, rpc.MultiOutputResponse)
             response = decode(raw)
             return response.status, response.outputs
         if len(outputs) > 1:  # each is kept by itself, and must not keep the others
@@ -335,13 +338,13 @@ def lazy(raw: bytes, max_outputs: int) -> tuple[status_pb2.Status, Sequence[Lazy
 
 def _lazy(wire: memoryview) -> LazyOutput:
     status, input_id = status_pb2.Status(), ""
-    for count, (key, part) in enumerate(_fields(wire)):
+    for count, (key, part) in enumerate(fields_of(wire)):
         if count == _OTHER_FIELDS:
             raise TooManyFields
         if key == _OUTPUT_STATUS_KEY:
             status.MergeFromString(bytes(part))
         elif key == _OUTPUT_INPUT_KEY:
-            for inner_key, inner in _fields(part):
+            for inner_key, inner in fields_of(part):
                 if inner_key == _INPUT_ID_KEY:
                     input_id = str(inner, "utf-8")
     return LazyOutput(wire, status, input_id)
@@ -371,7 +374,7 @@ def outputs_in(raw: bytes) -> Sequence[pb.Output | LazyOutput]:
 def count_outputs(raw: bytes) -> int | None:
     """Count the outputs of a response without decoding them; None where that takes decoding, or it is none."""
     try:
-        return sum(key == _OUTPUTS_KEY for key, _ in _fields(memoryview(raw)))
+        return sum(key == _OUTPUTS_KEY for key, _ in fields_of(memoryview(raw)))
     except DecodeError:
         return None
 
@@ -409,7 +412,7 @@ def vectors_in(wire: memoryview) -> list[memoryview[float]] | None:
     if data is None or sys.byteorder == "big":
         return None
     found: list[memoryview[float]] = []
-    for key, embedding in _fields(data):
+    for key, embedding in fields_of(data):
         if key == _EMBEDDINGS_KEY:
             vector = _only(embedding, _VECTOR_KEY)
             if vector is None or len(vector) % 4:
@@ -434,43 +437,5 @@ def vector_of(embedding: pb.Embedding) -> memoryview[float]:
 
 def _only(wire: memoryview | None, key: int) -> memoryview | None:
     """Find the one field with this key; None where there is none, several, or another form of the same field."""
-    found = [(other, part) for other, part in _fields(wire or memoryview(b"")) if other >> 3 == key >> 3]
+    found = [(other, part) for other, part in fields_of(wire or memoryview(b"")) if other >> 3 == key >> 3]
     return found[0][1] if len(found) == 1 and found[0][0] == key else None
-
-
-def _fields(wire: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Walk over a message: each field's key and its bytes (without the length); nothing is copied.
-
-    Raises:
-        DecodeError: it is no message.
-    """
-    at, end = 0, len(wire)
-    while at < end:
-        key, at = _read_varint(wire, at)
-        kind = key & 7
-        if not 8 <= key < 1 << 32:
-            raise DecodeError("no field has that number")
-        if kind == 2:
-            size, start = _read_varint(wire, at)
-        elif kind == 0:
-            start, size = at, _read_varint(wire, at)[1] - at
-        elif kind in (1, 5):
-            start, size = at, 8 if kind == 1 else 4
-        else:
-            raise DecodeError("it has a group, which the protocol does not know")
-        at = start + size
-        if at > end:
-            raise DecodeError("it ends within a field")
-        yield key, wire[start:at]
-
-
-def _read_varint(wire: memoryview, at: int) -> tuple[int, int]:
-    value = shift = 0
-    while shift < 70 and at < len(wire):
-        byte = wire[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
-    raise DecodeError("no number")

@@ -21,7 +21,20 @@ FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE / 
 
 #: Rooms from the bottom up: each may import those of its own floor and of the floors below.
 FLOORS = (
-    ("errors", "extras", "files", "frozen", "jsontext", "misuse", "texts", "threads", "types", "_version", "v2"),
+    (
+        "errors",
+        "extras",
+        "files",
+        "frozen",
+        "jsontext",
+        "misuse",
+        "protobytes",
+        "texts",
+        "threads",
+        "types",
+        "_version",
+        "v2",
+    ),
     ("target", "status", "events", "reference", "media", "pictures", "encoding", "reading"),
     ("config", "credentials", "local", "draw"),
     ("transport", "flow"),

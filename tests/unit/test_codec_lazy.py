@@ -139,6 +139,47 @@ def test_outputs_without_end_are_counted_not_made(bomb: str, way: str) -> None:
     assert min(seconds) < 0.1
 
 
+def field(number: int, content: bytes) -> bytes:
+    return codec._varint(number << 3 | 2) + codec._varint(len(content)) + content
+
+
+def number_of(name: str) -> int:
+    return int(pb.Data.DESCRIPTOR.fields_by_name[name].number)
+
+
+def in_one_output(data: bytes) -> bytes:
+    return OK + field(2, field(6, data))
+
+
+MANY = 400_000
+CROWDS = {
+    **{
+        name: in_one_output(field(number_of(name), b"") * MANY)
+        for name in ("concepts", "regions", "frames", "parts", "colors", "clusters", "embeddings")
+    },
+    "concepts of a region": in_one_output(
+        field(number_of("regions"), field(3, field(number_of("concepts"), b"") * MANY))
+    ),
+    "regions with a box": in_one_output(field(number_of("regions"), field(2, field(1, b""))) * MANY),
+    "parts within parts": in_one_output(field(number_of("parts"), field(2, field(number_of("concepts"), b""))) * MANY),
+    "entries of a map": in_one_output(field(number_of("metadata"), field(1, b"") * MANY)),
+    "in several outputs": OK + field(2, field(6, field(number_of("concepts"), b"") * 400)) * 1000,
+}
+
+
+@pytest.mark.parametrize("crowd", CROWDS)
+def test_messages_without_end_inside_of_outputs_are_counted_not_made(crowd: str) -> None:
+    with pytest.raises(PredictionFailed, match="more than 250,000 messages"):
+        _ = responses.prediction("a", CROWDS[crowd]).data
+
+
+def test_a_large_answer_with_much_in_it_is_read() -> None:
+    concepts = [pb.Concept(id=f"c{n}", name="x" * 20, value=0.5) for n in range(100_000)]
+    raw = rpc.MultiOutputResponse.FromString(OK)
+    raw.outputs.add().data.concepts.extend(concepts)
+    assert len(responses.prediction("a", raw.SerializeToString()).concepts) == 100_000
+
+
 def test_the_message_tells_how_many_outputs_there_were() -> None:
     few, many = (rpc.MultiOutputResponse.FromString(OK) for _ in range(2))
     few.outputs.extend([pb.Output()] * 2000)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_SCORE = 0.8  # below it a line is more often an invention than a text
 LONGEST_SIDE = 2500  # larger pictures are made smaller first
+MAX_ASPECT = 4  # how many times as long as wide a picture may be for the engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,9 @@ class Reader:
         shrink = min(1.0, LONGEST_SIDE / max(image.size))
         if shrink < 1:
             image = image.resize((max(1, round(image.width * shrink)), max(1, round(image.height * shrink))))
+        padded = _less_narrow(image)
         with self._turn:
-            found = self._engine(np.ascontiguousarray(np.asarray(image)[:, :, ::-1]))
+            found = self._engine(np.ascontiguousarray(np.asarray(padded)[:, :, ::-1]))
         if found.boxes is None or found.txts is None:
             return []
         lines = []
@@ -66,6 +68,18 @@ class Reader:
                 right, bottom = np.clip(corners.max(0) / image.size, 0.0, 1.0).tolist()
                 lines.append(Line(text, float(score), top, left, bottom, right))
         return lines
+
+
+def _less_narrow(image: Image) -> Image:
+    """Widen a very narrow picture by its own background: the engine fails for some, and takes minutes for others."""
+    from PIL import Image as Pictures
+
+    least = -(-max(image.size) // MAX_ASPECT)
+    if min(image.size) >= least:
+        return image
+    padded = Pictures.new("RGB", (max(image.width, least), max(image.height, least)), image.getpixel((0, 0)))
+    padded.paste(image, (0, 0))
+    return padded
 
 
 #: The one that all models share.

@@ -67,3 +67,23 @@ def test_the_engine_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     model.load()
     model.predict(Item(image=page(["Hello"])))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (3, 5000), (65_000, 1), (1, 1)])
+def test_a_picture_of_any_shape_is_read(ocr: Ocr, size: tuple[int, int]) -> None:
+    target = io.BytesIO()
+    Image.new("RGB", size).save(target, "PNG")
+    assert ocr.predict(Item(image=target.getvalue())).data.text.raw == ""
+
+
+def test_a_long_line_keeps_its_place(ocr: Ocr) -> None:
+    strip = Image.open(io.BytesIO(page(LINES[:1]))).crop((0, 40, 700, 130))
+    wide = Image.new("RGB", (strip.width * 3, strip.height), "white")
+    wide.paste(strip, (0, 0))
+    target = io.BytesIO()
+    wide.save(target, "PNG")
+    data = ocr.predict(Item(image=target.getvalue(), params={"regions": True})).data
+    assert data.text.raw == LINES[0]
+    box = data.regions[0].region_info.bounding_box
+    assert box.right_col < 0.4
+    assert box.bottom_row <= 1.0
