@@ -126,6 +126,11 @@ def test_what_is_installed_can_be() -> None:
                 assert set(extras[1].split(",")) <= set(EXTRAS), f"{page.name}: {what}"
 
 
+def test_every_extra_stands_in_the_readme() -> None:
+    rows = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert rows == set(EXTRAS) - {"dev", "bench"}  # for work on headrace itself
+
+
 def test_each_exception_is_one() -> None:
     for page, words in NOT_RUN:
         assert [block for block in blocks(ROOT / page) if words in block.text], (page, words)

@@ -115,3 +115,21 @@ def test_every_environment_variable_stands_in_the_configuration() -> None:
     assert variables - listed - {"XDG_CACHE_HOME"} == set()
     ours = {name for name in listed if name.startswith(("HEADRACE_", "CLARIFAI_"))}
     assert ours <= variables
+
+
+@pytest.mark.parametrize("name", ["troubleshooting", "without-async"])
+def test_every_message_that_is_explained_is_one_of_ours(name: str) -> None:
+    """A message, or a part of it, is a code span with blanks in the first column; `...` stands for what varies."""
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    source = re.sub(r'"\s*\n\s*f?"', "", source)  # literals over several lines
+    spans = [
+        span
+        for cell in re.findall(r"^\| (.*?) \|", page(name), re.MULTILINE)
+        for _, span in re.findall(r"(`+)(.+?)\1", cell)
+        if " " in span.strip()
+    ]
+    assert len(spans) >= 2
+    of_python = ("'coroutine' object", "coroutine ... was never awaited", "asyncio.run() cannot be called")
+    for span in spans:
+        for part in [] if span.startswith(of_python) else filter(None, map(str.strip, span.split("..."))):
+            assert part in source, span
