@@ -10,29 +10,39 @@ from headrace import media
 from headrace.config import Limits
 from headrace.errors import InputError
 from headrace.inputs import Input, name_of
+from headrace.prepared import Prepared
 from headrace.reading import View
-from headrace.transport.base import Buffer
+from headrace.types import Buffer
 
 
-def prepared(item: Input, ids: Iterator[str], limits: Limits) -> Input | None:
+def prepare_now(item: Input, ids: Iterator[str], limits: Limits) -> Prepared | None:
     """Give an input an id if it has none, and check it; None where it has to be looked up, read or encoded first.
 
     Raises:
         InputError: empty, or over a limit.
     """
-    if not item.id:
-        item = item._named(next(ids))
-    if len(item.fields) == 1 and item._raw is None:
+    id = item.id or next(ids)
+    if len(item.fields) == 1 and item.raw is None:
         type_, form, payload = item.fields[0]
         small = form == "bytes" and 0 < len(payload) < _SMALL_IMAGE
         if small and limits.request_bytes >= len(payload) <= limits.input_bytes.get(type_, 0):
             if type_ == "text" and not (type(payload) is bytes and payload.isascii()):
-                check_text(item, payload)
-            return item  # as most are: nothing else could be wrong with it
-    if not item.typed or not item.ready or pillow_wanted(item):
+                check_text(item.with_id(id), payload)
+            return Prepared(item, id)  # as most are: nothing else could be wrong with it
+    if not item.typed or not is_ready(item) or pillow_wanted(item):
         return None
+    if not item.id:
+        item = item.with_id(id)
     check(item, limits)
-    return item
+    return Prepared(item, id)
+
+
+def is_ready(item: Input) -> bool:
+    """Whether an input can be sent without reading or encoding anything first."""
+    for field in item.fields:  # noqa: SIM110 - asked of many inputs, and all() costs four times as much
+        if not field.ready:
+            return False
+    return True
 
 
 def check(item: Input, limits: Limits) -> None:
@@ -128,12 +138,12 @@ def _pixels(data: Buffer) -> int:
         return 0
 
 
-def split(items: Sequence[Input], limits: Limits, sizes: Iterable[int], request_bytes: int) -> list[list[int]]:
+def split(items: Sequence[Prepared], limits: Limits, sizes: Iterable[int], request_bytes: int) -> list[list[int]]:
     """Split a list into requests within the limits: indexes, in order, by count, bytes and videos."""
     groups: list[list[int]] = []
     room_bytes = room_videos = 0
     for position, (item, size) in enumerate(zip(items, sizes, strict=True)):
-        videos = sum(field.type == "video" for field in item.fields)
+        videos = sum(field.type == "video" for field in item.input.fields)
         fits = (
             groups
             and len(groups[-1]) < limits.inputs_per_request

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
-from headrace import codec
 from headrace.errors import ConfigError, InputError
 from headrace.official import OfficialNames
-from headrace.transport.base import Buffer
+from headrace.types import Buffer
 
 InputType: TypeAlias = Literal["image", "video", "text", "audio"]
 INPUT_TYPES: tuple[InputType, ...] = ("image", "video", "text", "audio")
@@ -65,6 +64,16 @@ class Field(NamedTuple):
     def __repr__(self) -> str:
         return f"Field({self.type!r}, {self.form!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        payload = bytes(self.payload) if isinstance(self.payload, memoryview) else self.payload
+        return Field, (self.type, self.form, payload)
+
+    def same(self, other: Field) -> bool:
+        """Whether two fields are equal; open files and pictures in memory are where they are the very same."""
+        if self.type != other.type or self.form != other.form:
+            return False
+        return self.payload is other.payload or (self.form not in ("file", "picture") and self.payload == other.payload)
+
     @property
     def ready(self) -> bool:
         """Whether it can be sent as it is."""
@@ -82,23 +91,34 @@ class Input(OfficialNames):
     """One input of a model: an image, a video, a text, an audio, or several of them (multimodal).
 
     Made by `from_bytes`, `from_text`, `from_url`, `from_filepath` and `multimodal`; the constructor is for them.
-    Payloads are kept by reference and never copied. Immutable.
+    Payloads are kept by reference and never copied. Immutable; equal to another with the same id and parts.
 
     Attributes:
         id: the input's id, or "" when the client is to give one. Lower-case letters, digits, `-` and `_`, at most
             32 characters, are understood by every server.
         fields: the parts.
+        raw: an encoded `Input` message, in place of the parts; or None.
+        source: what it came from: a file's path, a URL without its credentials; "" where that is not known.
     """
 
-    __slots__ = ("_raw", "fields", "id")
+    __slots__ = ("fields", "id", "raw", "source")
 
-    #: What it came from, such as a file's path; sources know it.
-    source: str = ""
-
-    def __init__(self, fields: Sequence[Field], id: str | None = None, *, raw: bytes | None = None) -> None:
+    def __init__(
+        self, fields: Sequence[Field], id: str | None = None, *, raw: bytes | None = None, source: str = ""
+    ) -> None:
         self.id = _checked_id(id)
         self.fields = tuple(fields)
-        self._raw = raw
+        self.raw = raw
+        self.source = source
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Input):
+            return NotImplemented
+        same = self.id == other.id and self.raw == other.raw and len(self.fields) == len(other.fields)
+        return same and all(mine.same(theirs) for mine, theirs in zip(self.fields, other.fields, strict=True))
+
+    def __hash__(self) -> int:  # payloads may be of any kind and size
+        return hash((self.id, self.raw, tuple((field.type, field.form) for field in self.fields)))
 
     def __repr__(self) -> str:
         parts = ", ".join(
@@ -119,9 +139,9 @@ class Input(OfficialNames):
             ConfigError: an unknown type, or data of a kind that cannot be sent.
         """
         if id is None and type(data) is str and input_type in ("text", None):  # as most are, in fewer steps
-            made = object.__new__(cls)
-            made.id, made.fields, made._raw = "", (Field("text", "bytes", utf8(data)),), None
-            return made
+            text = object.__new__(cls)
+            text.id, text.fields, text.raw, text.source = "", (Field("text", "bytes", utf8(data)),), None, ""
+            return text
         return cls([_field(data, checked_type(input_type))], id)
 
     @classmethod
@@ -143,12 +163,13 @@ class Input(OfficialNames):
         Raises:
             ConfigError: not an http(s) URL, or an unknown type.
         """
-        return cls([_url_field(url, checked_type(input_type))], id)
+        return cls([_url_field(url, checked_type(input_type))], id, source=_CREDENTIALS("", url))
 
     @classmethod
     def from_filepath(cls, path: str | os.PathLike[str], input_type: str | None = None, id: str | None = None) -> Input:
         """Make an input of a file, read when it is sent (in a worker thread)."""
-        return cls([Field(checked_type(input_type), "path", Path(path))], id)
+        path = Path(path)
+        return cls([Field(checked_type(input_type), "path", path)], id, source=str(path))
 
     @classmethod
     def multimodal(
@@ -227,18 +248,10 @@ class Input(OfficialNames):
         return True
 
     @property
-    def ready(self) -> bool:
-        """Whether it can be sent without reading or encoding anything first."""
-        for field in self.fields:  # noqa: SIM110 - as above
-            if not field.ready:
-                return False
-        return True
-
-    @property
     def size_bytes(self) -> int:
         """Bytes of all payloads that are in memory."""
-        if self._raw is not None:
-            return len(self._raw)
+        if self.raw is not None:
+            return len(self.raw)
         return self.fields[0].size if len(self.fields) == 1 else sum(field.size for field in self.fields)
 
     def with_type(self, input_type: str) -> Input:
@@ -246,39 +259,12 @@ class Input(OfficialNames):
         if self.typed:
             return self
         checked_type(input_type)
-        return Input(
-            [field if field.type else field._replace(type=input_type) for field in self.fields], self.id or None
-        )
+        fields = [field if field.type else field._replace(type=input_type) for field in self.fields]
+        return Input(fields, self.id or None, source=self.source)
 
     def with_id(self, id: str) -> Input:
         """Make the same input with another id."""
-        return self._named(_checked_id(id))
-
-    def _named(self, id: str) -> Input:
-        """Make the same input with an id that is known to be good."""
-        made = object.__new__(Input)
-        made.id, made.fields, made._raw = id, self.fields, self._raw
-        return made
-
-    def emptied(self) -> Input:
-        """Make what is left of an input that is not sent any more: its id."""
-        left = object.__new__(Input)
-        left.id, left.fields, left._raw = self.id, (), None
-        return left
-
-    def encode(self) -> list[Buffer]:
-        """Encode it for a request, in parts; it must be typed and ready."""
-        if self._raw is not None:
-            return codec.encode_raw_input(self._raw, self.id)
-        return codec.encode_input(self.id, self.fields)
-
-    def request(self, head: bytes) -> list[Buffer]:
-        """Encode a request of it alone, in parts: the template, then the input."""
-        return [head, *self.encode()]
-
-    def whole(self, head: bytes) -> bytes | None:
-        """Give the request of it alone, where it lies in one piece of memory already; None otherwise."""
-        return None
+        return Input(self.fields, id, raw=self.raw, source=self.source)
 
 
 def _field(data: Any, input_type: str) -> Field:
@@ -318,6 +304,8 @@ def is_url(text: str) -> bool:
     except ValueError:  # half an address in brackets, a port that is none
         return False
 
+
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@").sub  # of a URL: source, for what is shown
 
 #: Neither blanks nor control characters nor lone surrogates.
 _URL_CHARACTERS = re.compile(r"[^\s\x00-\x1f\x7f\ud800-\udfff]+").fullmatch

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from headrace import codec, encoding, reading
-from headrace.checks import check, pillow_wanted
+from headrace.checks import check, is_ready, pillow_wanted
 from headrace.config import Limits
 from headrace.errors import HeadraceError, InputError
 from headrace.inputs import (
@@ -17,49 +16,44 @@ from headrace.inputs import (
     shortened,
     utf8,
 )
+from headrace.prepared import Prepared, PreparedFile
 from headrace.threads import in_thread, slot
-from headrace.transport.base import Buffer
+from headrace.types import Buffer
 
 
-async def load(item: Input, limits: Limits, head: bytes | None = None) -> Input:
+async def load(item: Input, limits: Limits) -> Input:
     """Read files and encode pictures in daemon threads, then check the limits.
-
-    Args:
-        head: the template of the request that the input goes with: its only file is read to where it is sent from.
 
     Raises:
         InputError: missing or unreadable file, empty, over a limit.
     """
-    if not item.ready:
+    return (await _load(item, limits, None))[0]
+
+
+async def prepare(item: Input, limits: Limits, head: bytes) -> Prepared:
+    """As `load`, of an input with an id; its only file is read to where it is sent from.
+
+    Args:
+        head: the template of the request that the input goes with.
+    """
+    item, message = await _load(item, limits, head)
+    if message is None:
+        return Prepared(item, item.id)
+    return PreparedFile(item, item.id, head, message)
+
+
+async def _load(item: Input, limits: Limits, head: bytes | None) -> tuple[Input, bytes | None]:
+    message: bytes | None = None
+    if not is_ready(item):
         async with slot():
-            item = await _loaded(item, limits, head)
+            item, message = await _loaded(item, limits, head)
     if pillow_wanted(item):
         await in_thread(_import_pillow)
     check(item, limits)
-    return item
+    return item, message
 
 
-class _Whole(Input):
-    """An input that was read behind its request's template: the request is one piece of memory already."""
-
-    __slots__ = ("_head", "_message")
-
-    def __init__(self, fields: Sequence[Field], id: str, head: bytes, message: bytes) -> None:
-        super().__init__(fields, id or None)
-        self._head = head
-        self._message = message
-
-    def request(self, head: bytes) -> list[Buffer]:
-        """Give the request."""
-        whole = self.whole(head)
-        return super().request(head) if whole is None else [whole]
-
-    def whole(self, head: bytes) -> bytes | None:
-        """Give the request, where it has this very template."""
-        return self._message if head == self._head else None
-
-
-async def _loaded(item: Input, limits: Limits, head: bytes | None) -> Input:
+async def _loaded(item: Input, limits: Limits, head: bytes | None) -> tuple[Input, bytes | None]:
     fields: list[Field] = []
     message: bytes | None = None
     for field in item.fields:
@@ -70,9 +64,9 @@ async def _loaded(item: Input, limits: Limits, head: bytes | None) -> Input:
             fields.append(field._replace(form="bytes", payload=await _encoded(field, item)))
         else:
             fields.append(field)
-    if head is not None and message is not None and _alone(item):
-        return _Whole(fields, item.id, head, message)
-    return Input(fields, item.id or None)
+    if head is None or not _alone(item):
+        message = None
+    return Input(fields, item.id or None, source=item.source), message
 
 
 def _alone(item: Input) -> bool:
@@ -134,4 +128,4 @@ def _import_pillow() -> None:
         pass
 
 
-__all__ = ["load"]
+__all__ = ["load", "prepare"]

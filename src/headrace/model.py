@@ -33,7 +33,7 @@ from headrace.calls.shown import shows
 from headrace.calls.streams import OnError, PredictionStream
 from headrace.calls.unary.lists import predict_many, predict_one
 from headrace.catalog import ModelInfo, template
-from headrace.checks import prepared
+from headrace.checks import prepare_now
 from headrace.errors import (
     ConfigError,
     InvalidRequest,
@@ -42,6 +42,7 @@ from headrace.errors import (
 from headrace.forms import Forms
 from headrace.inputs import Frames, Input, InputLike, InputType, checked_type, is_single
 from headrace.misuse import AsyncContext
+from headrace.prepared import Prepared
 from headrace.results import Prediction
 from headrace.sources.base import InputSource
 from headrace.sources.iterables import Source, source
@@ -348,7 +349,7 @@ class Model(Forms, AsyncContext):
         if options or input_type or given is None:
             given = self._given(options, input_type)
         client = self._client
-        ready = prepared(item, client._ids, client.limits)
+        ready = prepare_now(item, client._ids, client.limits)
         if ready is None or not self._head or given is not self._plain:
             return self._predict_prepared(ready, item, input_type, given)
         return (client._coalescer or predict_one)(
@@ -361,7 +362,7 @@ class Model(Forms, AsyncContext):
         )
 
     async def _predict_prepared(
-        self, ready: Input | None, item: Input, input_type: InputType | None, given: Given
+        self, ready: Prepared | None, item: Input, input_type: InputType | None, given: Given
     ) -> Prediction:
         client = self._client
         deadline = Deadline.after(given.seconds(client.timeouts.total))
@@ -396,7 +397,7 @@ class Model(Forms, AsyncContext):
         head = await preparer.template(deadline)
         session, limits = self._client._session, self._client.limits
 
-        async def send(ready: Mapping[int, Input]) -> Mapping[int, Prediction]:
+        async def send(ready: Mapping[int, Prepared]) -> Mapping[int, Prediction]:
             return await predict_many(
                 session, head, ready, limits, deadline=deadline, warm_up=given.warm_up, metadata=given.metadata
             )

@@ -39,7 +39,7 @@ FLOORS = (
     ("config", "credentials", "local", "draw"),
     ("transport", "flow"),
     ("codec", "channels"),
-    ("inputs", "official", "checks", "loading", "results", "export", "saving"),
+    ("inputs", "official", "prepared", "checks", "loading", "results", "export", "saving"),
     ("signatures", "sources", "track", "sinks"),
     ("calls",),
     ("frames", "catalog", "forms"),

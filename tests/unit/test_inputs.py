@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import copy
 import io
 import itertools
 import os
@@ -19,11 +20,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from headrace import codec
-from headrace.checks import check, split
+from headrace.checks import check, is_ready, split
 from headrace.config import Limits
 from headrace.errors import ConfigError, InputError
 from headrace.inputs import Input
 from headrace.loading import load
+from headrace.prepared import Prepared
+from headrace.sources.items import failed
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 
@@ -32,7 +35,7 @@ LIMITS = Limits()
 
 def sent(item: Input) -> pb.Input:
     """Tell how it looks on the wire."""
-    return rpc.PostModelOutputsRequest.FromString(b"".join(item.encode())).inputs[0]
+    return rpc.PostModelOutputsRequest.FromString(b"".join(Prepared(item, item.id).encode())).inputs[0]
 
 
 async def loaded(item: Input, **limits: Any) -> pb.Input:
@@ -69,7 +72,7 @@ def test_bytes_of_any_kind_are_sent_as_they_are(make: Callable[[bytes], Any]) ->
     data = b"\x01\x00\x00\x00\x02\x00\x00\x00"
     item = Input.from_bytes(make(data), "image", id="a")
     assert item.size_bytes == 8
-    assert item.ready
+    assert is_ready(item)
     check(item, LIMITS)
     assert sent(item) == pb.Input(id="a", data=pb.Data(image=pb.Image(base64=data)))
 
@@ -82,7 +85,7 @@ def test_the_size_of_a_view_is_in_bytes() -> None:
 
 def test_payloads_are_kept_by_reference() -> None:
     data = bytearray(b"x" * 10_000)
-    assert any(part is data for part in Input.from_bytes(data, "image").encode())
+    assert any(part is data for part in Prepared(Input.from_bytes(data, "image"), "a").encode())
 
 
 @pytest.mark.parametrize("input_type", [None, "text"])
@@ -98,7 +101,7 @@ async def test_files_by_path(make: Callable[[Path], Any], tmp_path: Path) -> Non
     path = tmp_path / "a.wav"
     path.write_bytes(b"RIFF")
     item = Input.from_filepath(make(path), "audio")
-    assert not item.ready
+    assert not is_ready(item)
     assert (await loaded(item)).data.audio.base64 == b"RIFF"
     assert (await loaded(Input.of(path, "audio"))).data.audio.base64 == b"RIFF"
 
@@ -124,7 +127,7 @@ async def test_pictures_of_any_mode_become_png(mode: str) -> None:
 async def test_arrays_become_png(shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(1).integers(0, 255, shape, "u1")
     item = Input.from_bytes(pixels)
-    assert (item.type, item.ready) == ("image", False)
+    assert (item.type, is_ready(item)) == ("image", False)
     with Image.open(io.BytesIO((await loaded(item)).data.image.base64)) as image:
         assert np.array_equal(np.asarray(image), pixels.reshape(shape[:2]) if shape[2:] == (1,) else pixels)
 
@@ -155,8 +158,8 @@ def test_the_official_packages_message_is_taken_as_it_is() -> None:
     message = official.Input(id="off", data=official.Data(text=official.Text(raw="hi")))
     message.data.metadata.update({"k": 1})
     item = Input.of(message)
-    assert (item.id, item.typed, item.ready, item.type) == ("off", True, True, "")
-    wire = rpc.PostModelOutputsRequest.FromString(b"".join(item.encode())).inputs[0]
+    assert (item.id, item.typed, is_ready(item), item.type) == ("off", True, True, "")
+    wire = rpc.PostModelOutputsRequest.FromString(b"".join(Prepared(item, item.id).encode())).inputs[0]
     assert official.Input.FromString(wire.SerializeToString()) == message
     assert sent(item.with_id("other")).id == "other"
     assert sent(item.with_id("other")).data.text.raw == "hi"
@@ -409,7 +412,7 @@ def test_lists_are_split_within_the_limits_and_kept_in_order(
     items: list[tuple[int, bool]], count: int, room: int, videos: int
 ) -> None:
     limits = Limits(inputs_per_request=count, videos_per_request=videos)
-    inputs = [Input.from_bytes(b"x" * size, "video" if video else "image") for size, video in items]
+    inputs = [Prepared(Input.from_bytes(b"x" * size, "video" if video else "image"), "a") for size, video in items]
     sizes = [size for size, _ in items]
     groups = split(inputs, limits, sizes, room)
     assert [position for group in groups for position in group] == list(range(len(items)))
@@ -427,7 +430,53 @@ def test_lists_are_split_within_the_limits_and_kept_in_order(
 
 
 def test_sizes_on_the_wire_are_what_counts() -> None:
-    items = [Input.from_bytes(b"x" * 1000, "image", id=str(n)) for n in range(10)]
+    items = [Prepared(Input.from_bytes(b"x" * 1000, "image"), str(n)) for n in range(10)]
     sizes = [codec.size_of(item.encode()) for item in items]
     groups = split(items, LIMITS, sizes, 3 * sizes[0])
     assert [len(group) for group in groups] == [3, 3, 3, 1]
+
+
+def test_equal_inputs_are_equal_however_they_were_made(tmp_path: Path) -> None:
+    picture = np.zeros((2, 2, 3), np.uint8)
+    pairs = [
+        (Input.from_text("x"), Input.from_bytes("x")),
+        (Input.from_bytes(b"x", "image", id="a"), Input.from_bytes(memoryview(b"x"), "image").with_id("a")),
+        (Input.from_url("https://h/a", "image"), Input.from_url("https://h/a").with_type("image")),
+        (Input.from_filepath("a.jpg", "image"), Input.of(Path("a.jpg"), "image")),
+        (Input.from_bytes(picture), Input.from_bytes(picture)),
+        (Input.multimodal(text="x", image_bytes=b"y"), Input.multimodal(raw_text="x", image_bytes=b"y")),
+        (Input((), raw=b"x"), Input((), raw=b"x")),
+    ]
+    for one, other in pairs:
+        assert one == other
+        assert len({one, other}) == 1
+    others = [one for one, _ in pairs]
+    others += [
+        Input.from_text("x", id="a"),
+        Input.from_text("y"),
+        Input.from_bytes(picture.copy()),
+        Input.from_url("https://h/a"),
+    ]
+    assert len(set(others)) == len(others)
+    assert Input.from_text("x") != "x"
+
+
+@pytest.mark.parametrize("form", ["memory", "view", "path", "raw", "named"])
+def test_inputs_go_through_pickle_and_copies(form: str) -> None:
+    item = {
+        "memory": Input.from_text("x", id="a"),
+        "view": Input.from_bytes(memoryview(b"x"), "image"),
+        "path": Input.from_filepath("a.jpg", "image"),
+        "raw": Input((), "a", raw=b"x"),
+        "named": failed(InputError("bad"), 3, "a.jpg", "id-3"),
+    }[form]
+    for again in (pickle.loads(pickle.dumps(item)), copy.deepcopy(item)):
+        assert again == item or form == "named"
+        assert (type(again), again.id, again.source) == (type(item), item.id, item.source)
+
+
+def test_an_input_knows_where_it_came_from() -> None:
+    assert Input.from_filepath(Path("b") / "a.jpg").source == str(Path("b") / "a.jpg")
+    assert Input.from_url("https://user:secret@h/a?b=c@d", "image").source == "https://h/a?b=c@d"
+    assert Input.from_text("x").source == ""
+    assert Input.from_filepath("a.jpg").with_type("image").with_id("a").source == "a.jpg"

@@ -17,7 +17,7 @@ from headrace.checks import check
 from headrace.config import Limits
 from headrace.errors import InputError
 from headrace.inputs import Input
-from headrace.loading import load
+from headrace.loading import prepare
 from headrace.testing import GrpcFail
 from headrace.v2 import service_pb2 as rpc
 from tests.support.rig import rigged
@@ -50,7 +50,7 @@ async def test_a_file_is_one_request(tmp_path: Path, size: int, opened: bool) ->
     path = file(tmp_path, size)
     with path.open("rb") as stream:
         given_ = Input.from_bytes(stream, "video", id="v") if opened else Input.from_filepath(path, "video", id="v")
-        item = await load(given_, LIMITS, HEAD)
+        item = await prepare(given_, LIMITS, HEAD)
     assert item.size_bytes == size
     parts = item.request(HEAD)
     assert len(parts) == 1
@@ -62,19 +62,19 @@ async def test_a_file_is_one_request(tmp_path: Path, size: int, opened: bool) ->
 
 
 async def test_another_template_or_id_is_encoded_anew(tmp_path: Path) -> None:
-    item = await load(Input.from_filepath(file(tmp_path, 5000), "video", id="v"), LIMITS, HEAD)
+    item = await prepare(Input.from_filepath(file(tmp_path, 5000), "video", id="v"), LIMITS, HEAD)
     other = rpc.PostModelOutputsRequest.FromString(b"".join(item.request(b"")))
     assert other.model_id == ""
-    assert other.inputs[0].data.video.base64 == item.fields[0].payload
-    named = rpc.PostModelOutputsRequest.FromString(b"".join(item.with_id("w").request(HEAD)))
+    assert other.inputs[0].data.video.base64 == item.input.fields[0].payload
+    named = rpc.PostModelOutputsRequest.FromString(b"".join(item.named("w").request(HEAD)))
     assert named.inputs[0].id == "w"
-    assert named.inputs[0].data.video.base64 == item.fields[0].payload
+    assert named.inputs[0].data.video.base64 == item.input.fields[0].payload
 
 
 async def test_files_among_other_parts_are_parts(tmp_path: Path) -> None:
     path = file(tmp_path, 5000)
     with path.open("rb") as stream:
-        item = await load(Input.multimodal(text="t", video_bytes=stream, id="v"), LIMITS, HEAD)
+        item = await prepare(Input.multimodal(text="t", video_bytes=stream, id="v"), LIMITS, HEAD)
     assert item.whole(HEAD) is None
     found = rpc.PostModelOutputsRequest.FromString(b"".join(item.request(HEAD))).inputs[0].data
     assert (found.text.raw, found.video.base64) == ("t", path.read_bytes())
@@ -82,10 +82,10 @@ async def test_files_among_other_parts_are_parts(tmp_path: Path) -> None:
 
 async def test_a_file_takes_memory_once(tmp_path: Path) -> None:
     path = file(tmp_path, 4 * MiB)
-    await load(Input.from_filepath(path, "video", id="v"), LIMITS, HEAD)  # what it imports
+    await prepare(Input.from_filepath(path, "video", id="v"), LIMITS, HEAD)  # what it imports
     tracemalloc.start()
     try:
-        item = await load(Input.from_filepath(path, "video", id="v"), LIMITS, HEAD)
+        item = await prepare(Input.from_filepath(path, "video", id="v"), LIMITS, HEAD)
         parts = item.request(HEAD)
         assert tracemalloc.get_traced_memory()[1] < 4.2 * MiB
     finally:
@@ -99,7 +99,7 @@ async def test_a_file_that_changes_while_it_is_read_is_sent_as_it_was_read(
 ) -> None:
     path = file(tmp_path, 5000)
     monkeypatch.setattr(reading, "plain_size", lambda _: 5000 - change)
-    item = await load(Input.from_filepath(path, "video", id="v"), LIMITS, HEAD)
+    item = await prepare(Input.from_filepath(path, "video", id="v"), LIMITS, HEAD)
     request = rpc.PostModelOutputsRequest.FromString(b"".join(item.request(HEAD)))
     assert request.inputs[0].data.video.base64 == path.read_bytes()
 
@@ -108,7 +108,7 @@ async def test_a_file_that_grows_over_the_limit_is_refused(tmp_path: Path, monke
     path = file(tmp_path, 5000)
     monkeypatch.setattr(reading, "plain_size", lambda _: 1000)
     with pytest.raises(InputError, match="more than 1,000 bytes, the limit"):
-        await load(Input.from_filepath(path, "video"), Limits(input_bytes={"video": 1000}), HEAD)
+        await prepare(Input.from_filepath(path, "video"), Limits(input_bytes={"video": 1000}), HEAD)
 
 
 async def test_a_file_is_read_once_however_often_it_is_sent(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import headrace
 from headrace import TLS, ClosedError, Coalesce, ConfigError, Input, KeepAlive, Limits, Model, sources
 from headrace.testing import Fail, ModelDouble
-from tests.support.rig import WIRES, rigged
+from tests.support.rig import WIRES, Wire, rigged
 
 OFFLINE: dict[str, Any] = {"base_url": "http://127.0.0.1:1"}
 
@@ -166,3 +166,25 @@ def test_builders_of_the_official_package() -> None:
         with pytest.raises(ConfigError, match="give one of"):
             Input.get_input_from_url("a", **wrong)
     assert Input.get_text_input("", "x").id == ""
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_prediction_says_which_file_or_url_it_answers(wire: Wire, tmp_path: Path) -> None:
+    path, url = tmp_path / "f.txt", "https://user:secret@example.com/x"
+    path.write_text("file")
+    file, link = str(path), "https://example.com/x"
+    async with rigged(wire, tmp_path, lambda item: item.data.text.raw or item.data.text.url) as rig:
+        model = rig.model
+        assert (await model.predict_by_filepath(path, "text")).source == file
+        assert (await model.predict_by_url(url, "text")).source == link
+        assert (await model.predict("text")).source == ""
+        for stream, source in (
+            (model.stream_by_filepath([path], "text"), file),
+            (model.stream_by_url([url], "text"), link),
+            (model.stream([path], "text", batch="auto"), file),
+            (model.map([path], input_type="text"), file),
+            (model.map([Input.from_url(url, "text")], batch="auto"), link),
+            (model.stream_by_filepath([Path("missing")], "text"), "missing"),
+            (model.map([Path("missing")], input_type="text", on_error="yield"), "missing"),
+        ):
+            assert [p.source async for p in stream] == [source]

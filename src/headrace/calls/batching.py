@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from headrace.config import MiB
 from headrace.errors import HeadraceError
-from headrace.inputs import Input
+from headrace.prepared import Prepared
 from headrace.status import Kind, fatal, kind_of
 
 MAX_IN_FLIGHT = 4  # in-flight requests at which inputs start to be batched
@@ -55,11 +55,11 @@ class BatchSpace:
         self._videos = batching.videos
         self._first = True
 
-    def take(self, item: Input, size: int) -> bool:
+    def take(self, item: Prepared, size: int) -> bool:
         """Take an input of `size` payload bytes in if it fits; the first one always does."""
-        cost = size + 15 + 4 * len(item.id) + 12 * len(item.fields)  # the most that its envelope can take
+        cost = size + 15 + 4 * len(item.id) + 12 * len(item.input.fields)  # the most that its envelope can take
         videos = 0
-        for field in item.fields:
+        for field in item.input.fields:
             if field.type == "video":
                 videos += 1
         fits = self._inputs > 0 and cost <= self._bytes and videos <= self._videos

@@ -9,17 +9,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from headrace.calls.stats import Tally
 from headrace.config import MiB
 from headrace.errors import HeadraceError
 from headrace.inputs import Input
-from headrace.sources.items import OWN_ERRORS, SourceInput
+from headrace.prepared import Prepared
+from headrace.sources.items import OWN_ERRORS
 from headrace.sources.iterables import Source, pull_some
 
 #: Turns an item of the source into a checked input with an id: at once, or with I/O first.
-Convert = Callable[[object], Input | Coroutine[Any, Any, Input]]
+Convert = Callable[[object], Prepared | Coroutine[Any, Any, Prepared]]
 #: Gives the request's template; it may do I/O once.
 Template = Callable[[], Awaitable[bytes]]
 #: Starts a task that belongs to the stream: its failure is the stream's.
@@ -35,7 +37,7 @@ class Pulled:
     """One item of the source: an input, or why there is none."""
 
     position: int
-    item: Input
+    item: Prepared
     size: int = 0  # bytes of its payloads
     error: HeadraceError | None = None
 
@@ -126,7 +128,7 @@ class Feeder:
             except OWN_ERRORS as error:
                 pulled = _bad(position, item, error)
             else:
-                if not isinstance(made, Input):
+                if not isinstance(made, Prepared):
                     if position > first:
                         intake.fed()  # for those before it: this one may take a while
                     await self._prepare_apart(position, item, made)
@@ -147,7 +149,7 @@ class Feeder:
 
     # --- what takes a while
 
-    async def _prepare_apart(self, position: int, item: object, preparing: Coroutine[Any, Any, Input]) -> None:
+    async def _prepare_apart(self, position: int, item: object, preparing: Coroutine[Any, Any, Prepared]) -> None:
         """Prepare an input in a task; return when it is put in, or takes so long that the next one may go on."""
         before = self._last if self._aside and self._intake.in_order else None
         task = self._set_aside(self._prepare(position, item, preparing, before))
@@ -161,7 +163,7 @@ class Feeder:
         return task
 
     async def _prepare(
-        self, position: int, item: object, preparing: Coroutine[Any, Any, Input], before: asyncio.Task[None] | None
+        self, position: int, item: object, preparing: Coroutine[Any, Any, Prepared], before: asyncio.Task[None] | None
     ) -> None:
         try:
             ready = await preparing
@@ -210,6 +212,6 @@ class Feeder:
 
 
 def _bad(position: int, item: object, error: HeadraceError) -> Pulled:
-    source = item.source if isinstance(item, Input) else ""
-    failed = SourceInput((), getattr(error, "input_id", None) or f"item-{position}", source=source)
-    return Pulled(position, failed, error=error)
+    source = item.source if isinstance(item, Input) else str(item) if isinstance(item, Path) else ""
+    id = getattr(error, "input_id", None) or f"item-{position}"
+    return Pulled(position, Prepared(Input((), source=source), id), error=error)

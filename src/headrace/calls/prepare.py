@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from headrace import media
 from headrace.calls.deadline import Deadline, within
 from headrace.calls.unary.lists import join
-from headrace.checks import prepared
+from headrace.checks import is_ready, prepare_now
 from headrace.config import Limits
 from headrace.errors import (
     ConfigError,
@@ -25,7 +25,8 @@ from headrace.errors import (
     ServerError,
 )
 from headrace.inputs import Input, is_url, shortened
-from headrace.loading import load
+from headrace.loading import prepare
+from headrace.prepared import Prepared
 from headrace.reference import ModelRef
 from headrace.results import Prediction
 from headrace.sources.items import OWN_ERRORS
@@ -85,7 +86,7 @@ class Preparer:
         """
         return await self._catalog.template(self._ref, self._options, deadline or Deadline.after(self._timeout))
 
-    def __call__(self, raw: object) -> Input | Coroutine[Any, Any, Input]:
+    def __call__(self, raw: object) -> Prepared | Coroutine[Any, Any, Prepared]:
         """Prepare one of many: now where that is possible, else later.
 
         Raises: as `now`; awaiting it: as `later`, but that all that is wrong with one input is an `OWN_ERRORS`.
@@ -106,20 +107,20 @@ class Preparer:
         except Exception as error:
             raise _own(error, raw.id if isinstance(raw, Input) else "") from error
 
-    def now(self, item: Input) -> Input | None:
+    def now(self, item: Input) -> Prepared | None:
         """Give an input its id and check it; None where it has to be looked up, read or encoded first.
 
         Raises:
             InputError: it cannot be sent.
         """
         try:
-            return prepared(item, self._ids, self._limits)
+            return prepare_now(item, self._ids, self._limits)
         except HeadraceError:
             raise
         except Exception as error:
             raise _own(error, item.id) from error
 
-    async def later(self, item: Input, deadline: Deadline) -> Input:
+    async def later(self, item: Input, deadline: Deadline) -> Prepared:
         """Give an input its type and id, read its files, encode its pictures, check it.
 
         Raises:
@@ -132,16 +133,16 @@ class Preparer:
             item = item.with_type(await self._type(deadline))
         if not item.id:
             item = item.with_id(next(self._ids))
-        head = None if item.ready else await self.template(deadline)
+        head = b"" if is_ready(item) else await self.template(deadline)
         try:
             async with within(deadline, f"input {item.id}: reading it"):
-                return await load(item, self._limits, head)
+                return await prepare(item, self._limits, head)
         except HeadraceError:
             raise
         except Exception as error:
             raise _own(error, item.id) from error
 
-    async def one_of_many(self, item: Input, deadline: Deadline | None = None) -> Input:
+    async def one_of_many(self, item: Input, deadline: Deadline | None = None) -> Prepared:
         """As `later`, but that what is wrong with its type or with encoding it is its own error.
 
         Args:
@@ -167,7 +168,7 @@ class Preparer:
 
 
 #: Sends prepared inputs, by position.
-Send = Callable[[Mapping[int, Input]], Awaitable[Mapping[int, Prediction]]]
+Send = Callable[[Mapping[int, Prepared]], Awaitable[Mapping[int, Prediction]]]
 
 PATIENCE_SECONDS = 1.0  # that the inputs of a list wait for those that are still read
 
@@ -184,15 +185,15 @@ async def predict_prepared(
         HeadraceError: what fails for the whole call.
     """
     predictions: dict[int, Prediction] = {}
-    ready: dict[int, Input] = {}
-    slow: dict[int, asyncio.Task[Input]] = {}
+    ready: dict[int, Prepared] = {}
+    slow: dict[int, asyncio.Task[Prepared]] = {}
     late: list[asyncio.Task[Mapping[int, Prediction]]] = []
     try:
         for position, raw in items.items():
             try:
                 item = preparer.made(raw)
-                if (prepared_ := preparer.now(item)) is not None:
-                    ready[position] = prepared_
+                if (prepared := preparer.now(item)) is not None:
+                    ready[position] = prepared
                 else:
                     slow[position] = asyncio.ensure_future(preparer.one_of_many(item, deadline))
             except OWN_ERRORS as error:
@@ -220,7 +221,7 @@ async def predict_prepared(
             await asyncio.wait(tasks)
 
 
-async def _send_late(position: int, task: asyncio.Task[Input], raw: object, send: Send) -> Mapping[int, Prediction]:
+async def _send_late(position: int, task: asyncio.Task[Prepared], raw: object, send: Send) -> Mapping[int, Prediction]:
     try:
         item = await task
     except OWN_ERRORS as error:

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterable, Iterable, Iterator
 from pathlib import Path
 
+from headrace.checks import is_ready
 from headrace.config import Limits
 from headrace.errors import SourceError
 from headrace.inputs import Input, InputType
@@ -101,7 +102,7 @@ def from_bytes(
 
     async def make(item: object) -> Input:
         made = Input.of(item, input_type)
-        if made.ready and not prefetch:
+        if is_ready(made) and not prefetch:
             return made
         return await load(made, limits)
 

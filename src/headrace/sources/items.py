@@ -26,7 +26,7 @@ class SourceInput(Input):
         error: why there is no such input, or None. It is raised when the input is sent, as this input's own error.
     """
 
-    __slots__ = ("error", "position", "source", "timestamp")
+    __slots__ = ("error", "position", "timestamp")
 
     def __init__(
         self,
@@ -39,16 +39,16 @@ class SourceInput(Input):
         source: str = "",
         error: OwnError | None = None,
     ) -> None:
-        super().__init__(fields, id, raw=raw)
+        super().__init__(fields, id, raw=raw, source=source)
         self.position = position
         self.timestamp = time.time() if timestamp is None else timestamp
-        self.source = source
         self.error = error
 
 
 def placed(item: Input, position: int, source: str, new_id: Callable[[int], str]) -> SourceInput:
     """Make an input one of a source; one without id gets one."""
-    return SourceInput(item.fields, item.id or new_id(position), raw=item._raw, position=position, source=source)
+    id, source = item.id or new_id(position), item.source or source
+    return SourceInput(item.fields, id, raw=item.raw, position=position, source=source)
 
 
 def failed(error: OwnError, position: int, source: str, id: str, input_type: str = "") -> SourceInput:

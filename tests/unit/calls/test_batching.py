@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 import headrace
-from headrace import Input, Limits, StreamBroken, Timeouts, errors
+from headrace import Input, Limits, StreamBroken, Timeouts, codec, errors
 from headrace.calls.batching import MAX_IN_FLIGHT, BatchLimits, BatchSpace
+from headrace.prepared import Prepared
 from headrace.testing import Fail, MemoryServer, ModelDouble, ReceivedInput, ServerCall
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM
@@ -379,7 +380,7 @@ async def test_large_inputs_are_pulled_as_the_bytes_in_flight_allow(connect: Con
 
 
 def test_a_request_has_room_for_what_it_may_hold() -> None:
-    text, video = Input.from_text("x" * 100, id="a"), Input.from_bytes(b"v" * 100, "video", id="b")
+    text, video = Prepared(Input.from_text("x" * 100), "a"), Prepared(Input.from_bytes(b"v" * 100, "video"), "b")
     room = BatchSpace(BatchLimits(3, 500, 1), 50)
     assert [room.take(item, 100) for item in (text, video, video, text, text)] == [True, True, False, True, False]
     assert BatchSpace(BatchLimits(3, 10), 5).take(text, 100)  # the first always goes
@@ -390,14 +391,15 @@ def test_a_request_has_room_for_what_it_may_hold() -> None:
 @pytest.mark.parametrize("text", ["", "x", "y" * 127, "z" * 128, "ü" * 20000])
 @pytest.mark.parametrize("id_", ["a", "é" * 256])
 def test_the_room_that_an_input_takes_is_never_less_than_its_bytes(text: str, id_: str) -> None:
-    item = Input.multimodal(text=text, image_url="http://example.com/a.png", id=id_)
-    encoded = sum(map(len, item.encode()))
+    item = Prepared(Input.multimodal(text=text, image_url="http://example.com/a.png"), id_)
+    encoded = codec.size_of(item.encode())
     assert not _takes(item, encoded - 1)
 
 
-def _takes(item: Input, room_bytes: int) -> bool:
+def _takes(item: Prepared, room_bytes: int) -> bool:
     room = BatchSpace(BatchLimits(2, room_bytes), 0)
-    room.take(Input((), "first"), -15 - 4 * len("first"))  # the first one always fits, and this one takes nothing
+    # The first one always fits, and this one takes nothing.
+    room.take(Prepared(Input(()), "first"), -15 - 4 * len("first"))
     return room.take(item, item.size_bytes)
 
 

@@ -14,6 +14,7 @@ from headrace.calls.stats import Tally
 from headrace.errors import ClosedError, ConfigError, DeadlineExceeded, InputError, SourceError
 from headrace.flow.pipe import EndOfPipe, Pipe
 from headrace.inputs import Input
+from headrace.prepared import Prepared
 from headrace.sources.iterables import source
 
 pytestmark = pytest.mark.core
@@ -76,16 +77,14 @@ class Feed:
             self.closed += 1
 
 
-async def convert(raw: object) -> Input:
-    if isinstance(raw, Input):
-        return raw
+async def convert(raw: object) -> Prepared:
     if raw == "bad":
         raise InputError("it is bad", input_id="b")
     if raw == "gone":
         raise SourceError("unreachable")
     if raw == "wrong":
         raise ConfigError("which type?")
-    return Input.from_text(str(raw))
+    return Prepared(Input.from_text(str(raw)), f"id-{raw}")
 
 
 class Pipeful:
@@ -151,10 +150,10 @@ async def test_what_is_bad_alone_goes_in_with_its_error() -> None:
 
 
 async def test_what_takes_too_long_is_an_error_of_its_own() -> None:
-    async def making(raw: object) -> Input:
+    async def making(raw: object) -> Prepared:
         if raw == "slow":
             raise DeadlineExceeded("reading it took longer than 2 s")
-        return Input.from_text(str(raw))
+        return Prepared(Input.from_text(str(raw)), f"id-{raw}")
 
     feeder, intake, _ = feeding(["a", "slow", "c"], making=making)
     await feeder.run()
@@ -194,10 +193,10 @@ async def test_what_no_input_can_be_made_of_at_all_is_the_streams_failure() -> N
 async def test_what_is_made_after_the_end_goes_nowhere() -> None:
     started, release = asyncio.Event(), asyncio.Event()
 
-    async def slow(raw: object) -> Input:
+    async def slow(raw: object) -> Prepared:
         started.set()
         await release.wait()
-        return Input.from_text(str(raw))
+        return Prepared(Input.from_text(str(raw)), f"id-{raw}")
 
     feeder, intake, tally = feeding(Feed(["a"]), making=slow)
     task = asyncio.create_task(feeder.run())

@@ -17,6 +17,7 @@ from headrace.config import Window
 from headrace.errors import DeadlineExceeded, HeadraceError, InputError, frameless
 from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
+from headrace.prepared import Prepared
 from headrace.results import Prediction
 from headrace.testing import GrpcFail
 from tests.support.rig import WIRES, Rig, Wire, quiet_server, rigged
@@ -128,7 +129,7 @@ async def test_failed_predictions_hold_no_inputs(wire: Wire, tmp_path: Path, wat
 
 def test_an_input_that_timed_out_leaves_its_id_only(watch: Watch) -> None:
     ledger = Ledger(True, FlowWindow(Window(None)))
-    entry = ledger.enter(0, Input.from_bytes(watch.payload(), "video", id="a"), 100, 0.0, 1.0)
+    entry = ledger.enter(0, Prepared(Input.from_bytes(watch.payload(), "video"), "a"), 100, 0.0, 1.0)
     ledger.sent([entry])
     assert watch.alive == 1
     ledger.time_out(entry, DeadlineExceeded("late"))
@@ -143,7 +144,7 @@ def test_an_input_that_timed_out_leaves_its_id_only(watch: Watch) -> None:
 def test_answered_inputs_are_let_go_of_behind_one_that_waits(watch: Watch) -> None:
     ledger = Ledger(False, FlowWindow(Window(None)))
     for position in range(1000):
-        item = Input.from_bytes(watch.payload(), "video", id=f"i-{position}")
+        item = Prepared(Input.from_bytes(watch.payload(), "video"), f"i-{position}")
         entry = ledger.enter(position, item, 100, float(position), 1e6)
         ledger.sent([entry])
         if position:

@@ -18,7 +18,7 @@ from headrace.calls.responses import Envelope, id_of
 from headrace.calls.retry import Attempts
 from headrace.errors import HeadraceError, ServerError, StreamBroken
 from headrace.flow.window import FlowWindow
-from headrace.inputs import Input
+from headrace.prepared import Prepared
 from headrace.results import Output, Prediction
 
 MAX_LATE = 65536  # ids of timed-out inputs whose answers may still come
@@ -42,7 +42,7 @@ class Entry:
 
     seq: int  # order of leaving the pipe; answers are delivered in it when ordered
     position: int  # in the source
-    item: Input
+    item: Prepared
     name: str  # the id that the user knows; that of `item` is another one where two are under way under the same
     size: int  # bytes it counts in the window
     left: float  # when it left the pipe
@@ -161,7 +161,7 @@ class Ledger:
             unanswered=unanswered,
         )
 
-    def enter(self, position: int, item: Input, size: int, now: float, timeout: float) -> Entry:
+    def enter(self, position: int, item: Prepared, size: int, now: float, timeout: float) -> Entry:
         """Take in an input that leaves the pipe; one whose id is under way already travels under one of ours.
 
         It counts in the window at once, whether that admits it or not.
@@ -169,7 +169,7 @@ class Ledger:
         self.window.take(size)
         name = item.id
         if self.knows(name):
-            item = item.with_id(f"again-{secrets.token_hex(12)}")
+            item = item.named(f"again-{secrets.token_hex(12)}")
         entry = Entry(self._next_seq, position, item, name, size, now, now + timeout)
         self._next_seq += 1
         self._open[entry.seq] = entry

@@ -26,7 +26,7 @@ from headrace.errors import (
     TransportError,
 )
 from headrace.flow.pipe import EndOfPipe, Pipe
-from headrace.inputs import Input
+from headrace.prepared import Prepared
 from headrace.results import Output, Prediction
 from headrace.sources.iterables import Source
 from headrace.status import fatal
@@ -50,7 +50,7 @@ class FreeDuplex(DuplexWork):
         self._answers: Pipe[Prediction] = Pipe(
             1 << 16, size_bytes=options.window.bytes, size=lambda prediction: len(prediction.raw)
         )
-        self._sent: list[Input] = []  # until the first answer: what another call has to begin with
+        self._sent: list[Prepared] = []  # until the first answer: what another call has to begin with
         self._sent_bytes = 0
         self._bad: Prediction | None = None  # an input that could not be sent, before its error is delivered
         self._idle_timer: asyncio.TimerHandle | None = None

@@ -22,7 +22,7 @@ from headrace.calls.session import CallState, Counts, Session
 from headrace.calls.unary.lists import predict_many, predict_one
 from headrace.config import Limits
 from headrace.errors import ClosedError, HeadraceError, ServerError
-from headrace.inputs import Input
+from headrace.prepared import Prepared
 from headrace.results import Prediction
 from headrace.transport.base import Metadata
 
@@ -38,7 +38,7 @@ class QueuedCall:
 
     def __init__(
         self,
-        item: Input,
+        item: Prepared,
         size: int,
         deadline: Deadline,
         warm_up: float | None,

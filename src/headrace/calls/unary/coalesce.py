@@ -16,7 +16,7 @@ from headrace.calls.unary.batch_queue import BatchQueue, QueuedCall
 from headrace.calls.unary.lists import predict_one
 from headrace.config import Coalesce, Limits
 from headrace.errors import ConfigError
-from headrace.inputs import Input
+from headrace.prepared import Prepared
 from headrace.results import Prediction
 from headrace.transport.base import Metadata
 
@@ -44,7 +44,7 @@ class Coalescer:
         self,
         session: Session,
         head: bytes,
-        item: Input,
+        item: Prepared,
         *,
         timeout: float | Deadline | None,
         warm_up: float | None = None,

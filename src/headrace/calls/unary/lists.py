@@ -24,7 +24,7 @@ from headrace.checks import split
 from headrace.config import Limits
 from headrace.errors import HeadraceError, ServerError
 from headrace.flow.rate import Budget
-from headrace.inputs import Input
+from headrace.prepared import Prepared
 from headrace.results import Output, Prediction
 from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Metadata
@@ -33,13 +33,13 @@ MAX_IN_FLIGHT = 8  # requests of one list
 TOGETHER = 0.1  # seconds that an input may wait longer, to be sent again with others
 
 #: The inputs of one request, with their positions.
-_Group: TypeAlias = Sequence[tuple[int, Input]]
+_Group: TypeAlias = Sequence[tuple[int, Prepared]]
 
 
 def predict_one(
     session: Session,
     head: bytes,
-    item: Input,
+    item: Prepared,
     *,
     timeout: float | Deadline | None,
     warm_up: float | None = None,
@@ -62,7 +62,7 @@ def predict_one(
     )
 
 
-def _sourced(item: Input, raw: bytes) -> Prediction:
+def _sourced(item: Prepared, raw: bytes) -> Prediction:
     prediction = responses.prediction(item.id, raw)
     prediction.source = item.source
     return prediction
@@ -75,7 +75,7 @@ Deliver = Callable[[int, Prediction], None]
 async def predict_many(
     session: Session,
     head: bytes,
-    items: Mapping[int, Input],
+    items: Mapping[int, Prepared],
     limits: Limits,
     *,
     deadline: Deadline,
@@ -111,7 +111,7 @@ async def predict_many(
 
 async def _send_again(
     work: _Round,
-    items: Mapping[int, Input],
+    items: Mapping[int, Prepared],
     wanted: Callable[[int], bool],
     attempts_of: Callable[[int], Attempts] | None,
 ) -> None:
@@ -196,7 +196,7 @@ class _Round:
     again: dict[int, HeadraceError] = field(default_factory=dict)  # position -> why to send it again
     encoded: dict[int, list[Buffer]] = field(default_factory=dict)  # of those that had to be measured
 
-    async def run(self, items: Mapping[int, Input]) -> None:
+    async def run(self, items: Mapping[int, Prepared]) -> None:
         """Send inputs in requests within the limits."""
         if not items:
             return
@@ -313,7 +313,7 @@ def _predictions(response: Envelope, group: _Group, *, packed: bool) -> list[Pre
     ]
 
 
-def _failed(error: ServerError, item: Input, position: int, raw: bytes) -> Prediction:
+def _failed(error: ServerError, item: Prepared, position: int, raw: bytes) -> Prediction:
     error.input_id = item.id
     return Prediction.failed(error, input_id=item.id, position=position, raw=raw)
 

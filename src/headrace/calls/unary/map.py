@@ -20,7 +20,7 @@ from headrace.calls.signal import Signal
 from headrace.calls.unary.lists import predict_many
 from headrace.config import Limits, MiB, Window
 from headrace.flow.window import FlowWindow
-from headrace.inputs import Input
+from headrace.prepared import Prepared
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
 from headrace.status import fatal
@@ -195,7 +195,7 @@ class MapWork(StreamWork):
             self._add_worker()
             await self._send(group)
 
-    async def _next_group(self) -> dict[int, Input]:
+    async def _next_group(self) -> dict[int, Prepared]:
         """Take the inputs of one request: those that are there; none at the end."""
         batching, gathered = self._batching, self._gathered
         while not gathered and not self._ended:
@@ -209,7 +209,7 @@ class MapWork(StreamWork):
                 if left <= 0:
                     break
                 await self._arrived.wait(left)
-        group: dict[int, Input] = {}
+        group: dict[int, Prepared] = {}
         space = BatchSpace(batching, len(self._head))
         while gathered and len(group) < batching.inputs:
             pulled = gathered[0]
@@ -219,7 +219,7 @@ class MapWork(StreamWork):
             gathered.popleft()
         return group
 
-    async def _send(self, group: dict[int, Input]) -> None:
+    async def _send(self, group: dict[int, Prepared]) -> None:
         self.tally.sent += len(group)
         options = self._options
         assert self._head is not None

@@ -13,6 +13,7 @@ from headrace.config import Window
 from headrace.errors import DeadlineExceeded, PredictionFailed, ServerError
 from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
+from headrace.prepared import Prepared
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import status_pb2
@@ -55,7 +56,7 @@ class Stream:
         return set(range(len(self.entered))) - held
 
     def enter(self, input_id: str = "", timeout: float = 1e9) -> Entry:
-        item = Input.from_text("x", id=input_id or f"i{len(self.entered)}")
+        item = Prepared(Input.from_text("x"), input_id or f"i{len(self.entered)}")
         number = len(self.entered)
         entry = self.ledger.enter(number, item, 1 << number, self.now, timeout)  # by its size the window shows which
         self.entered.append(entry)

@@ -1,0 +1,81 @@
+"""An input that is ready to be sent: it has an id, its payloads are in memory, and it was checked."""
+
+from __future__ import annotations
+
+from headrace import codec
+from headrace.inputs import Input
+from headrace.types import Buffer
+
+
+class Prepared:
+    """What the calls send and keep in their books.
+
+    Attributes:
+        id: the id under which it travels.
+        input: its parts; the input's own id may be another one, or none.
+    """
+
+    __slots__ = ("id", "input")
+
+    def __init__(self, input: Input, id: str) -> None:
+        self.input = input
+        self.id = id
+
+    def __repr__(self) -> str:
+        return f"<Prepared {self.id}: {self.input!r}>"
+
+    @property
+    def source(self) -> str:
+        """What it came from, such as a file's path; "" where that is not known."""
+        return self.input.source
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its payloads."""
+        return self.input.size_bytes
+
+    def named(self, id: str) -> Prepared:
+        """Make the same input with another id."""
+        return Prepared(self.input, id)
+
+    def emptied(self) -> Prepared:
+        """Make what is left of an input that is not sent any more: its id."""
+        return Prepared(_NOTHING, self.id)
+
+    def encode(self) -> list[Buffer]:
+        """Encode it for a request, in parts."""
+        if self.input.raw is not None:
+            return codec.encode_raw_input(self.input.raw, self.id)
+        return codec.encode_input(self.id, self.input.fields)
+
+    def request(self, head: bytes) -> list[Buffer]:
+        """Encode a request of it alone, in parts: the template, then the input."""
+        return [head, *self.encode()]
+
+    def whole(self, head: bytes) -> bytes | None:
+        """Give the request of it alone, where it lies in one piece of memory already; None otherwise."""
+        return None
+
+
+class PreparedFile(Prepared):
+    """An input that was read behind its request's template: the request is one piece of memory already."""
+
+    __slots__ = ("_head", "_message")
+
+    def __init__(self, input: Input, id: str, head: bytes, message: bytes) -> None:
+        super().__init__(input, id)
+        self._head = head
+        self._message = message
+
+    def request(self, head: bytes) -> list[Buffer]:
+        """Give the request."""
+        return [self._message] if head == self._head else super().request(head)
+
+    def whole(self, head: bytes) -> bytes | None:
+        """Give the request, where it has this very template."""
+        return self._message if head == self._head else None
+
+
+_NOTHING = Input(())
+
+__all__ = ["Prepared", "PreparedFile"]
