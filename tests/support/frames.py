@@ -206,7 +206,8 @@ class FrameServer:
             if self.greet:
                 writer.write(settings(self.first))
             with contextlib.suppress(asyncio.IncompleteReadError):
-                assert await reader.readexactly(len(PREFACE)) == PREFACE
+                if await reader.readexactly(len(PREFACE)) != PREFACE:
+                    return
                 while True:
                     head = await reader.readexactly(9)
                     payload = await reader.readexactly(int.from_bytes(head[:3], "big"))

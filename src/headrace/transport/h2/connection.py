@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import warnings
 from collections import deque
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from headrace import status
 from headrace.config import KeepAlive
 from headrace.errors import ClosedError, HeadraceError
 from headrace.transport.h2.calls import TAKERS, Call
-from headrace.transport.h2.diagnosis import check_alpn, recognize
+from headrace.transport.h2.diagnosis import EarlyEnd, check_alpn, recognize
 from headrace.transport.h2.engine import Engine, H2Limits, events
 from headrace.transport.h2.engine.frames import Code, code_name
 from headrace.transport.h2.engine.streams import Stream
@@ -242,8 +243,11 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End all calls."""
-        early = "" if self.engine.ready else " before its HTTP/2 settings came"
-        self._lost(f"{exc}" if exc is not None else f"the server closed the connection{early}", exc)
+        reason = str(exc) if exc is not None else "the server closed the connection"
+        if not self.engine.ready and not isinstance(exc, ssl.SSLError):
+            reason = f"{reason} before its HTTP/2 settings came"
+            exc = ConnectionError(reason) if self._first else EarlyEnd(reason)
+        self._lost(reason, exc)
         self._transport = None
         if self._cut is not None:
             self._cut.cancel()

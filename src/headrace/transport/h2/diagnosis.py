@@ -6,11 +6,36 @@ import asyncio
 import re
 import ssl
 
+from headrace.config import TLS, Target
+
+_SPEAKS_TLS = "the server speaks TLS: write https:// in base_url="
 _SHOWN = 200
+_LOOK = 2.0  # seconds for a second look
 
 
 class Misfit(ConnectionError):
     """The server is not what was expected, so trying again cannot help."""
+
+
+class EarlyEnd(ConnectionError):
+    """The server closed the connection before it said anything."""
+
+
+async def explain_early_end(error: EarlyEnd, target: Target, tls: TLS, seconds: float) -> ConnectionError:
+    """Find out what a server wants that said nothing: one short connection more, where it may want TLS."""
+    if target.tls:
+        advice = "if it wants a client certificate, give it as TLS(certificate=, key=)"
+        return error if tls.certificate is not None else EarlyEnd(f"{error}; {advice}")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        async with asyncio.timeout(min(_LOOK, seconds)):
+            _, writer = await asyncio.open_connection(target.host, target.port, ssl=context, server_hostname="")
+    except OSError:  # a TimeoutError and an SSLError are one
+        return error
+    writer.transport.abort()
+    return Misfit(_SPEAKS_TLS)
 
 
 def recognize(first: bytes) -> Misfit | None:
@@ -19,7 +44,7 @@ def recognize(first: bytes) -> Misfit | None:
         shown = re.sub(r"[^ -~]+", " ", first[:_SHOWN].decode("latin-1")).strip()
         return Misfit(f"the server speaks HTTP/1.1 there: this is no gRPC port; check base_url= (it said: {shown})")
     if len(first) >= 3 and first[0] in (0x15, 0x16) and first[1] == 0x03:
-        return Misfit("the server speaks TLS: write https:// in base_url=")
+        return Misfit(_SPEAKS_TLS)
     return None
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from headrace.config import Target, Transmission
 from headrace.transport.h2.connection import Connection
-from headrace.transport.h2.diagnosis import Misfit, explain_tls
+from headrace.transport.h2.diagnosis import EarlyEnd, Misfit, explain_early_end, explain_tls
 from headrace.transport.h2.proxy import Proxy, Tunnel, proxy_of
 from headrace.transport.h2.tls import make_context
 
@@ -50,8 +50,9 @@ async def dial(
         DialFailed: no connection within `timeout` seconds.
         ConfigError: a certificate, or the address of a proxy, cannot be read.
     """
+    loop = asyncio.get_running_loop()
     connection: Connection | None = None
-    ready = False
+    ready, end = False, loop.time() + timeout
     try:
         async with asyncio.timeout(timeout):
             connection = await _open(target, options, make, phase)
@@ -64,7 +65,9 @@ async def dial(
             raise DialFailed(str(error)) from None
         raise DialFailed(f"no connection within {timeout:g} s ({phase.doing})") from None
     except (OSError, ExceptionGroup) as error:
-        explained = explain_tls(error) if isinstance(error, ssl.SSLError) else error
+        explained: BaseException | None = explain_tls(error) if isinstance(error, ssl.SSLError) else error
+        if isinstance(error, EarlyEnd) and not target.path and proxy_of(target) is None:
+            explained = await explain_early_end(error, target, options.tls, end - loop.time())
         permanent = isinstance(explained, Misfit)
         raise DialFailed(_text(explained or error, phase), permanent=permanent) from None
     finally:

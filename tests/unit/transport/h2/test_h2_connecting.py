@@ -1,0 +1,350 @@
+"""Connecting: what answers where HTTP/2 was expected, TLS, proxies, deadlines; and what a first call imports."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from headrace import errors
+from headrace.config import TLS, Target, Transmission
+from headrace.transport.h2.transport import H2Transport
+from tests.support.frames import FrameServer
+
+pytestmark = pytest.mark.core
+
+METHOD = "/test.T/Method"
+AUTHORITY = trustme.CA()
+
+
+def pem(authority: trustme.CA) -> bytes:
+    return bytes(authority.cert_pem.bytes())
+
+
+def server_context(*names: str, alpn: tuple[str, ...] = ("h2",), client: trustme.CA | None = None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    AUTHORITY.issue_cert(*(names or ("127.0.0.1",))).configure_cert(context)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    if client is not None:
+        client.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@contextlib.asynccontextmanager
+async def transport_to(address: str, **options: Any) -> AsyncIterator[H2Transport]:
+    transport = H2Transport(Target.parse(address), Transmission(**options))
+    try:
+        yield transport
+    finally:
+        await transport.close(0)
+
+
+async def failure(address: str, timeout: float = 5, **options: Any) -> errors.ConnectFailed:
+    """Give the error of connecting, which a call fails with as well."""
+    async with transport_to(address, **options) as transport:
+        with pytest.raises(errors.ConnectFailed) as caught:
+            await transport.connect(timeout)
+        if timeout >= 5:
+            with pytest.raises(errors.ConnectFailed):
+                await transport.unary(METHOD, [b""], (), 20)
+        assert not transport.healthy
+        return caught.value
+
+
+@contextlib.asynccontextmanager
+async def listening(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> AsyncIterator[int]:
+    tasks: set[asyncio.Task[Any]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError):
+            await answer(reader, writer)
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+
+
+def says(data: bytes, *, then_waits: bool = False) -> Callable[..., Any]:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(data)
+        await writer.drain()
+        if then_waits:
+            await reader.read()
+
+    return serve
+
+
+# -- what answers
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "permanent"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "speaks HTTP/1.1.*check base_url=.*400 Bad", True),
+        (b"\x15\x03\x03\x00\x02\x02\x28", "speaks TLS: write https://", True),  # H2-3.4-06
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "violated HTTP/2", False),
+        (b"", "closed the connection before its HTTP/2 settings", False),  # H2-3.4-07
+        (b"\0\0\x06\x04\0", "closed the connection before its HTTP/2 settings", False),
+        (b"\0\0\0\4\0\0\0\0\0\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\0", "GOAWAY", False),  # H2-3.4-08
+    ],
+    ids=["HTTP/1.1", "TLS", "SSH", "nothing", "half a frame", "GOAWAY"],
+)
+async def test_h2_3_4_what_a_server_says_first(said: bytes, text: str, permanent: bool) -> None:
+    async with listening(says(said)) as port:
+        error = await failure(f"http://127.0.0.1:{port}")
+    assert re.search(text, str(error)), error
+    assert error.permanent is permanent
+
+
+async def test_h2_3_4_04_a_silent_server_is_given_up_in_time() -> None:
+    async with listening(says(b"", then_waits=True)) as port:
+        error = await failure(f"http://127.0.0.1:{port}", 0.1)
+    assert "0.1 s (waiting for the server's HTTP/2 settings)" in str(error)
+
+
+async def test_c_01_and_c_02_nobody_and_no_such_name(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    assert "refused" in str(await failure(f"http://127.0.0.1:{port}"))
+    assert "No such file" in str(await failure(f"unix:{tmp_path}/nobody"))  # C-14
+    assert "nobody.invalid" in str(await failure("http://nobody.invalid:80"))
+
+
+async def test_c_17_one_attempt_serves_all_calls_and_c_19_each_keeps_its_deadline() -> None:
+    async with FrameServer(greet=False) as server, transport_to(server.address) as transport:
+        hasty = asyncio.ensure_future(transport.unary(METHOD, [b""], (), 0.05))
+        patient = [asyncio.ensure_future(transport.unary(METHOD, [b""], (), 20)) for _ in range(50)]
+        with pytest.raises(errors.DeadlineExceeded):
+            await hasty
+        await server.until(lambda: server.peers and server.peer.frames)
+        server.peer.send(b"\0\0\0\4\0\0\0\0\0")
+        assert set(await asyncio.gather(*patient)) == {b"answer"}
+        assert len(server.peers) == 1
+
+
+async def test_connecting_ends_when_nobody_waits_for_it_any_more() -> None:
+    async with FrameServer(greet=False) as server, transport_to(server.address) as transport:
+        connecting = asyncio.ensure_future(transport.connect(20))
+        await server.until(lambda: server.peers)
+        connecting.cancel()
+        await server.until(lambda: server.peer.closed)
+
+
+# -- TLS
+
+
+async def test_c_07_to_c_09_tls_that_works() -> None:
+    clients = trustme.CA()
+    ours = clients.issue_cert("client")
+    tls = TLS(
+        root_certificates=pem(AUTHORITY),
+        certificate=bytes(ours.cert_chain_pems[0].bytes()),
+        key=bytes(ours.private_key_pem.bytes()),
+        server_name="model.example",
+    )
+    context = server_context("model.example", client=clients)
+    async with FrameServer(ssl_context=context) as server, transport_to(server.address, tls=tls) as transport:
+        await transport.connect(5)
+        assert await transport.unary(METHOD, [b"x" * 100_000], (), 5) == b"answer"
+        assert server.peer.requests[1][":scheme"] == "https"
+        assert server.peer.requests[1][":authority"] == "model.example"
+
+
+@pytest.mark.parametrize(
+    ("context", "tls", "text"),
+    [
+        (server_context, TLS(), "not trusted.*root_certificates_path="),
+        (lambda: server_context("other.example"), TLS(root_certificates=pem(AUTHORITY)), "for another name"),
+        (lambda: server_context(alpn=("http/1.1",)), TLS(root_certificates=pem(AUTHORITY)), "no HTTP/2"),
+        (lambda: server_context(alpn=()), TLS(root_certificates=pem(AUTHORITY)), "no HTTP/2"),
+        (lambda: server_context(client=AUTHORITY), TLS(root_certificates=pem(AUTHORITY)), "client certificate"),
+    ],
+    ids=["C-06 untrusted", "C-06 name", "C-07 http/1.1", "C-07 none", "C-09 not given"],
+)
+async def test_tls_that_fails_says_why(context: Callable[[], ssl.SSLContext], tls: TLS, text: str) -> None:
+    async with FrameServer(ssl_context=context()) as server:
+        error = await failure(server.address, tls=tls)
+    assert re.search(text, str(error)), error
+    assert error.permanent is ("client" not in text)  # which may as well be something else
+
+
+async def test_tls_where_there_is_none_and_none_where_there_is() -> None:
+    async with FrameServer() as server:
+        error = await failure(server.address.replace("http:", "https:"))
+        assert "speaks no TLS there: write http://" in str(error)
+        assert error.permanent
+    async with FrameServer(ssl_context=server_context()) as server:
+        error = await failure(server.address.replace("https:", "http:"))
+        assert "speaks TLS: write https://" in str(error)
+        assert error.permanent
+
+
+async def test_a_certificate_that_cannot_be_read_is_named() -> None:
+    async with transport_to("https://127.0.0.1:1", tls=TLS(root_certificates="/nowhere.pem")) as transport:
+        with pytest.raises(errors.ConfigError, match="root_certificates"):
+            await transport.connect(5)
+
+
+# -- proxies
+
+
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    for name in list(os.environ):
+        if name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+
+    def use(url: str) -> None:
+        monkeypatch.setenv("https_proxy", url)
+        monkeypatch.setenv("http_proxy", url)
+
+    return use
+
+
+@pytest.mark.parametrize("tls", [True, False], ids=["TLS inside", "plain inside"])
+async def test_c_11_a_tunnel_through_a_proxy(tls: bool, proxied: Callable[[str], None]) -> None:
+    asked: list[bytes] = []
+    context = server_context("model.example") if tls else None
+    async with FrameServer(ssl_context=context) as server:
+
+        async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", server.port)
+            first = b"" if tls else await up_reader.read(9)  # glued to the answer
+            for byte in b"HTTP/1.1 200 Connection established\r\nvia: x\r\n\r":
+                writer.write(bytes((byte,)))
+                await writer.drain()
+            writer.write(b"\n" + first)
+
+            async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+                while data := await source.read(65_536):
+                    target.write(data)
+                target.close()
+
+            try:
+                await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+            finally:
+                up_writer.transport.abort()
+
+        async with listening(proxy) as port:
+            proxied(f"http://user:p%40ss@127.0.0.1:{port}")
+            address = f"{'https' if tls else 'http'}://model.example:8443"
+            roots = TLS(root_certificates=pem(AUTHORITY))
+            async with transport_to(address, tls=roots) as transport:
+                await transport.connect(5)
+                assert await transport.unary(METHOD, [b"x"], (), 5) == b"answer"
+    assert asked[0].startswith(b"CONNECT model.example:8443 HTTP/1.1\r\nHost: model.example:8443\r\n")
+    assert b"Proxy-Authorization: Basic dXNlcjpwQHNz\r\n" in asked[0]
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "permanent"),
+    [
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "refused the tunnel: HTTP/1.1 403 Forbidden", True),
+        (b"HTTP/1.1 407 Authenticate\r\n\r\n", "407 Authenticate; write its credentials into https_proxy", True),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway", False),
+        (b"garbage\r\n\r\n", "gave no HTTP answer", False),
+        (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 20_000, "gave no HTTP answer", False),
+        (b"", "without an answer", False),
+    ],
+    ids=["403", "407", "502", "garbage", "endless", "close"],
+)
+async def test_c_12_a_proxy_that_refuses(
+    said: bytes, text: str, permanent: bool, proxied: Callable[[str], None]
+) -> None:
+    async with listening(says(said)) as port:
+        proxied(f"http://user:secret@127.0.0.1:{port}")
+        error = await failure("https://model.example")
+    assert text in str(error)
+    assert f"the proxy 127.0.0.1:{port}" in str(error)
+    assert "secret" not in repr(error)
+    assert error.permanent is permanent
+
+
+async def test_c_13_when_there_is_no_proxy(proxied: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    proxied("http://127.0.0.1:1")
+    async with FrameServer() as server, transport_to(server.address) as transport:
+        await transport.connect(5)  # loopback: never by a proxy
+    assert "refused" in str(await failure("http://model.invalid:80"))
+    monkeypatch.setenv("no_proxy", ".invalid")
+    assert "connecting to model.invalid" in str(await failure("http://model.invalid:80"))
+    proxied("socks5://127.0.0.1:1")
+    async with transport_to("http://model.example") as transport:
+        with pytest.raises(errors.ConfigError, match="http://host:port"):
+            await transport.connect(5)
+
+
+# -- imports, forks
+
+
+FIRST_CALL = """
+import asyncio, sys
+from headrace import Client
+
+async def main():
+    async with Client(base_url=sys.argv[1], transport="h2") as client:
+        model = client.model(user_id="u", app_id="a", model_id="m")
+        print((await model.predict_by_bytes(b"hello", "text")).text)
+
+asyncio.run(main())
+assert "grpc" not in sys.modules, "grpc was imported"
+"""
+
+
+async def test_a_client_and_its_first_call_never_import_grpc(tmp_path: Path) -> None:
+    from headrace.testing import ModelDouble
+    from tests.support.bridge import GrpcServer
+
+    async with GrpcServer(ModelDouble(lambda item: item.text), f"unix:{tmp_path}/s") as server:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", FIRST_CALL, server.address, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        output, problems = await process.communicate()
+    assert (output, process.returncode) == (b"hello\n", 0), problems.decode()
+
+
+async def test_a_child_lets_go_of_what_it_inherited_and_the_parent_goes_on() -> None:
+    async with FrameServer() as server, transport_to(server.address) as transport:
+        await transport.connect(5)
+        child = os.fork()
+        if not child:
+            transport.discard()
+            os._exit(0 if not transport.healthy else 1)
+        assert await asyncio.to_thread(os.waitpid, child, 0) == (child, 0)
+        assert await transport.unary(METHOD, [b""], (), 5) == b"answer"
+
+
+def test_what_is_discarded_after_its_loop_leaves_no_warning() -> None:
+    async def connect() -> H2Transport:
+        async with FrameServer() as server:
+            transport = H2Transport(Target.parse(server.address), Transmission())
+            await transport.connect(5)
+            return transport
+
+    transport = asyncio.run(connect())
+    transport.discard()
+    transport.discard()
+    assert not transport.healthy
