@@ -15,7 +15,7 @@ from headrace import ClosedError, Limits, PartialFailure, StreamBroken, Timeouts
 from headrace.calls.unary.coalesce import coalescer
 from headrace.model import Model
 from headrace.testing import ConnectionFaults, FaultProxy
-from tests.support.rig import WIRES, Rig, Wire, rigged, timed
+from tests.support.rig import ALL_WIRES, WIRES, Rig, Wire, rigged, timed
 
 pytestmark = pytest.mark.core
 
@@ -175,11 +175,11 @@ async def _slow_tokens(text: str) -> AsyncIterator[str]:
 async def prepared(wire: Wire, tmp_path: Path, moment: Any, **options: Any) -> AsyncIterator[Rig]:
     limits = Limits(connections=1, streams_per_connection=1) if moment is queued else Limits()
     async with rigged(wire, tmp_path, _tokens, limits=limits, **options) as rig:
-        if wire == "grpc" and moment is connecting:
+        if wire != "memory" and moment is connecting:
             assert rig.server is not None
             async with (
                 FaultProxy(rig.server.address, ConnectionFaults()) as proxy,
-                rigged_by(rig, proxy, options) as through,
+                rigged_by(rig, wire, proxy, options) as through,
             ):
                 yield through
             return
@@ -187,18 +187,18 @@ async def prepared(wire: Wire, tmp_path: Path, moment: Any, **options: Any) -> A
 
 
 @contextlib.asynccontextmanager
-async def rigged_by(rig: Rig, proxy: FaultProxy, options: dict[str, Any]) -> AsyncIterator[Rig]:
+async def rigged_by(rig: Rig, wire: Any, proxy: FaultProxy, options: dict[str, Any]) -> AsyncIterator[Rig]:
     from headrace import Client
     from tests.support.rig import MODEL
 
-    async with Client(base_url=proxy.address, **options) as client:
+    async with Client(base_url=proxy.address, transport=wire, **options) as client:
         other = Rig(rig.double, client, client.model(**MODEL), rig.wire, rig.server)
         other.proxy = proxy  # type: ignore[attr-defined]
         yield other
 
 
 @pytest.mark.parametrize(("operation", "moment"), CASES)
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_a_cancelled_operation_leaves_nothing_behind(
     wire: Wire, operation: Callable[[Model], Awaitable[None]], moment: Moment, tmp_path: Path
 ) -> None:
@@ -227,7 +227,7 @@ async def test_a_cancelled_operation_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize(("operation", "moment"), [case for case in CASES if case.values[1] is not queued])
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_closing_the_client_ends_what_runs_with_a_typed_error(
     wire: Wire, operation: Callable[[Model], Awaitable[None]], moment: Any, tmp_path: Path
 ) -> None:

@@ -14,9 +14,9 @@ from headrace.target import Target
 from headrace.testing import MemoryServer, ServerCall
 from headrace.transport.base import Call, Transport
 from headrace.transport.grpc.client import GrpcTransport
-from headrace.transport.memory.client import MemoryTransport
+from headrace.transport.h2.transport import H2Transport
 from tests.support.bridge import GrpcServer
-from tests.support.rig import WIRES, Wire
+from tests.support.rig import ALL_WIRES, Wire
 
 pytestmark = pytest.mark.core
 
@@ -54,7 +54,7 @@ async def _talk(transport: Transport) -> tuple[int, HeadraceError | None]:
 
 
 @pytest.mark.parametrize(("status", "error"), ENDS)
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_all_answers_and_the_true_end_arrive(
     wire: Wire, status: str, error: type[HeadraceError] | None, tmp_path: Path
 ) -> None:
@@ -68,9 +68,8 @@ async def test_all_answers_and_the_true_end_arrive(
     server = MemoryServer({METHOD: talk})
     async with GrpcServer(server, f"unix:{tmp_path}/s") as served:
         target = Target.parse(served.address)
-        transport: Any = (
-            GrpcTransport(target, Transmission()) if wire == "grpc" else MemoryTransport(server, target, Transmission())
-        )
+        factories: dict[Wire, Any] = {"grpc": GrpcTransport, "h2": H2Transport, "memory": server}
+        transport: Any = factories[wire](target, Transmission())
         await transport.connect(5.0)
         for _ in range(50):
             received, ended = await _talk(transport)

@@ -15,7 +15,7 @@ from headrace.errors import ConnectFailed, ConnectionLost
 from headrace.events import Resumed
 from headrace.testing import ConnectionFaults, FaultProxy, GrpcFail, MemoryServer, ModelDouble
 from tests.support.bridge import GrpcServer
-from tests.support.rig import MODEL, WIRES, Wire, read, rigged, timed
+from tests.support.rig import ALL_WIRES, MODEL, Wire, read, rigged, timed
 
 pytestmark = pytest.mark.core
 
@@ -82,15 +82,15 @@ async def test_unordered_answers_without_ids_cannot_be_resumed(number: int, tmp_
 
 
 @pytest.mark.parametrize("number", [1, 5, SMALL - 1])
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_without_resume_it_says_what_is_missing(wire: Wire, number: int, tmp_path: Path) -> None:
     double = ModelDouble(lambda item: item.text)
     faults = ConnectionFaults(reset_at_message=number + 1)
     async with GrpcServer(double) as server, FaultProxy(server.address, script=[faults]) as proxy:
-        memory: Any = {"transport": double} if wire == "memory" else {}
-        if memory:
+        transport: Any = double if wire == "memory" else wire
+        if wire == "memory":
             double.server.break_after(number)
-        async with Client(base_url=proxy.address, **memory) as client:
+        async with Client(base_url=proxy.address, transport=transport) as client:
             texts: list[str] = []
             with pytest.raises(StreamBroken, match="resume is off") as caught:
                 async with client.model(**MODEL).stream_by_bytes(TEXTS, "text", window=4, resume=False) as stream:
@@ -105,12 +105,12 @@ async def test_without_resume_it_says_what_is_missing(wire: Wire, number: int, t
 
 
 @pytest.mark.parametrize("number", [1, 5])
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_a_free_stream_is_not_resumed(wire: Wire, number: int, tmp_path: Path) -> None:
     double = ModelDouble(lambda item: item.text)
     async with GrpcServer(double) as server, FaultProxy(server.address) as proxy:
-        memory: Any = {"transport": double} if wire == "memory" else {}
-        async with Client(base_url=proxy.address, **memory) as client:
+        transport: Any = double if wire == "memory" else wire
+        async with Client(base_url=proxy.address, transport=transport) as client:
             double.hold()
             double.release_next(number)
             async with client.model(**MODEL).stream_by_bytes(TEXTS, "text", matched=False) as stream:
@@ -128,7 +128,7 @@ TOKENS = ["one ", "two ", "three ", "four "]
 
 
 @pytest.mark.parametrize("tokens", range(1, len(TOKENS) + 1))
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_a_token_stream_that_breaks_after_any_token_keeps_the_text(
     wire: Wire, tokens: int, tmp_path: Path
 ) -> None:
@@ -139,8 +139,8 @@ async def test_a_token_stream_that_breaks_after_any_token_keeps_the_text(
 
     double = ModelDouble(model_function)
     async with GrpcServer(double) as server, FaultProxy(server.address) as proxy:
-        memory: Any = {"transport": double} if wire == "memory" else {}
-        async with Client(base_url=proxy.address, **memory) as client:
+        transport: Any = double if wire == "memory" else wire
+        async with Client(base_url=proxy.address, transport=transport) as client:
             async with client.model(**MODEL).generate_by_bytes("go", "text") as stream:
                 for token in TOKENS[:tokens]:
                     assert (await anext(stream)).text == token
@@ -153,14 +153,14 @@ async def test_a_token_stream_that_breaks_after_any_token_keeps_the_text(
             assert client.stats.attempts == 1
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_a_token_stream_that_breaks_before_its_first_token_is_tried_again(wire: Wire, tmp_path: Path) -> None:
     double = ModelDouble(lambda _: TOKENS)
     faults = ConnectionFaults(reset_at_message=1)
     async with GrpcServer(double) as server, FaultProxy(server.address, script=[faults]) as proxy:
-        memory: Any = {"transport": double} if wire == "memory" else {}
+        transport: Any = double if wire == "memory" else wire
         double.server.fail_next("UNAVAILABLE")  # in memory only
-        async with Client(base_url=proxy.address, **memory) as client:
+        async with Client(base_url=proxy.address, transport=transport) as client:
             assert await client.model(**MODEL).generate_by_bytes("go", "text").text() == "".join(TOKENS)
             assert client.stats.attempts == 2
 
@@ -168,7 +168,7 @@ async def test_a_token_stream_that_breaks_before_its_first_token_is_tried_again(
 @pytest.mark.parametrize(
     "failure", [GrpcFail("UNAVAILABLE"), GrpcFail("INTERNAL"), 21351, 11005, 10020, 11008], ids=str
 )
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_any_failure_after_a_token_is_a_broken_stream_with_the_text(
     wire: Wire, failure: Any, tmp_path: Path
 ) -> None:
@@ -181,7 +181,7 @@ async def test_any_failure_after_a_token_is_a_broken_stream_with_the_text(
 
 
 @pytest.mark.parametrize("failure", [GrpcFail("UNAVAILABLE"), 11005, 10030, 10020], ids=str)
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_a_failure_before_the_first_token_is_tried_again(wire: Wire, failure: Any, tmp_path: Path) -> None:
     async with rigged(
         wire, tmp_path, lambda item: failure if item.attempt == 1 else TOKENS, retry=RetryPolicy(initial=0.01)
@@ -296,7 +296,7 @@ async def test_a_half_open_connection_is_noticed_by_pings_and_the_stream_goes_on
 
 
 @pytest.mark.parametrize("shape", ["predict", "generate", "stream", "free", "map"])
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 async def test_a_black_hole_ends_with_the_connect_timeout(wire: Wire, shape: str, tmp_path: Path) -> None:
     double = ModelDouble(lambda item: item.text)
     async with (
@@ -306,7 +306,7 @@ async def test_a_black_hole_ends_with_the_connect_timeout(wire: Wire, shape: str
             base_url=proxy.address,
             timeouts=Timeouts(connect=0.2),
             retry=RetryPolicy(attempts=1),
-            transport=double if wire == "memory" else "auto",
+            transport=double if wire == "memory" else wire,
         ) as client,
     ):
         model = client.model(**MODEL)

@@ -20,7 +20,7 @@ from headrace import HeadraceError, RetryPolicy, StreamBroken, Timeouts
 from headrace.calls.options import Batch
 from headrace.results import Prediction
 from headrace.testing import ModelDouble
-from tests.support.rig import WIRES, Rig, Wire, rigged
+from tests.support.rig import ALL_WIRES, Rig, Wire, rigged
 
 pytestmark = pytest.mark.core
 
@@ -93,7 +93,7 @@ async def _run(scene: Scene, folder: Path, wire: Wire) -> tuple[Seen, Any, Model
         nonlocal received
         received += 1
         fault = scene.faults.get(received)
-        if wire == "grpc":  # the other faults are of the server in memory
+        if wire != "memory":  # the other faults are of the server in memory
             if fault == "kill" and not restarts:
                 restarts.append(asyncio.create_task(_restart(rig)))
         elif fault == "break":
@@ -148,7 +148,7 @@ async def _run(scene: Scene, folder: Path, wire: Wire) -> tuple[Seen, Any, Model
                             break
         except (HeadraceError, UsersError) as error:
             seen.failure = error
-        assert wire == "grpc" or not [
+        assert wire != "memory" or not [
             error for error in double.server.errors if not isinstance(error, asyncio.CancelledError)
         ]
         await asyncio.gather(*restarts)
@@ -195,7 +195,7 @@ QUICK = settings(
 )
 
 
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 @settings(QUICK, max_examples=75)
 @given(scene=scenes)
 def test_each_input_ends_once(wire: Wire, scene: Scene, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_each_input_ends_once(wire: Wire, scene: Scene, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch", [7, "auto"])
-@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("wire", ALL_WIRES)
 @settings(QUICK, max_examples=40)
 @given(scene=scenes)
 def test_each_input_ends_once_when_packed(wire: Wire, batch: Batch, scene: Scene, tmp_path: Path) -> None:
