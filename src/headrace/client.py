@@ -184,7 +184,7 @@ class Client(AsyncContext):
         """Make a client with an embedded server of its own: a child process on a private socket file.
 
         Use it with `async with`: entering starts the server, leaving ends it. It never sends a credential. Needs the
-        `local` extra.
+        `local` extra, or `server` with those of its parts `llm`, `speech` and `ocr` whose models are used.
 
         Args:
             models: ids of the built-in models to serve; None: all. Each is loaded on first use.
