@@ -144,6 +144,7 @@ class ServerError(HeadraceError):
         input_id: the input that failed, or None when the whole call did.
         attempt: how many attempts were made.
         retry_after: the server's hint in seconds (`time_remaining`, retry-after), or None.
+        percent: how far the server is with making the model ready, or None where it does not say.
     """
 
     def __init__(
@@ -158,6 +159,7 @@ class ServerError(HeadraceError):
         input_id: str | None = None,
         attempt: int = 1,
         retry_after: float | None = None,
+        percent: int | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -168,6 +170,7 @@ class ServerError(HeadraceError):
         self.input_id = input_id
         self.attempt = attempt
         self.retry_after = retry_after
+        self.percent = percent
 
 
 class AuthError(ServerError):

@@ -182,6 +182,7 @@ def server_error(
     request_id: str = "",
     input_id: str | None = None,
     retry_after: float | None = None,
+    percent: int | None = None,
 ) -> errors.ServerError:
     """Make the error of a Clarifai status code; texts of the server come without credentials and not too long."""
     kind_ = kind(code)
@@ -199,6 +200,7 @@ def server_error(
         request_id=request_id,
         input_id=input_id,
         retry_after=retry_after,
+        percent=percent,
     )
 
 

@@ -181,4 +181,5 @@ def failure_of(message: status_pb2.Status, request_id: str = "", input_id: str |
         request_id=message.req_id or request_id,
         input_id=input_id or None,
         retry_after=float(message.time_remaining) if message.time_remaining else None,
+        percent=message.percent_completed or None,
     )

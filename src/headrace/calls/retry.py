@@ -21,6 +21,7 @@ RETRIED = frozenset(
 )
 
 MAX_EXPONENT = 64  # by then every cap is reached; much more would not fit a float
+MAX_PROGRESS = 1000  # times that progress begins the warm-up budget anew: a server may say for ever that it comes on
 
 
 @dataclass(slots=True)
@@ -30,7 +31,7 @@ class Attempts:
     Args:
         policy: what is tried again.
         budget: the client's retry budget.
-        warm_up: seconds that waiting for a deploying model may take.
+        warm_up: seconds that waiting for a deploying model may take without progress (`percent` of its error).
         emit: gets the events.
         unit: draws from 0 to 1, for tests.
     """
@@ -48,6 +49,8 @@ class Attempts:
     _unprocessed: int = field(default=0)
     _polls: int = field(default=0)
     _warming_since: float | None = field(default=None)
+    _percent: int = field(default=0)  # how far the model was at the last look
+    _progress: int = field(default=0)  # how often it was farther
 
     def after(self, error: HeadraceError) -> float | None:
         """Tell how many seconds to wait before the next attempt, or None to give up. Emits the event."""
@@ -82,7 +85,7 @@ class Attempts:
 
     def _wait_for_model(self, error: HeadraceError) -> float | None:
         now = self.clock()
-        if self._warming_since is None:
+        if self._has_progressed(error) or self._warming_since is None:
             self._warming_since = now
         waited = now - self._warming_since
         left = self.warm_up - waited
@@ -99,6 +102,15 @@ class Attempts:
         self.emit(events.WarmUp(waited, self.warm_up, delay, error.code or 0, error.description))
         self.made += 1
         return delay
+
+    def _has_progressed(self, error: HeadraceError) -> bool:
+        """Tell whether the server has come on with the model since the last look, such as with fetching its weights."""
+        percent = getattr(error, "percent", None) or 0
+        if percent == self._percent or self._progress >= MAX_PROGRESS:
+            return False
+        self._percent = percent
+        self._progress += 1
+        return True
 
     def _backoff(self, failures: int, error: HeadraceError) -> float:
         bound = min(self.policy.cap, self.policy.initial * self.policy.multiplier ** min(failures, MAX_EXPONENT))

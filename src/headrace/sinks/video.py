@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.errors import ConfigError
 from headrace.extras import install
+from headrace.files import placed
 from headrace.sinks.annotate import annotated
 from headrace.sinks.base import Sink
 
@@ -25,7 +27,7 @@ class VideoSink(Sink):
     Frames without a picture (of a source that failed) are left out. A frame that failed is shown without boxes.
 
     Args:
-        path: ends in .mp4, .mkv, .mov, .webm or .avi; an existing file is replaced.
+        path: ends in .mp4, .mkv, .mov, .webm or .avi; it is there, in place of an older one, when the sink is closed.
         fps: frames a second where the frames have no times of their own.
         crf: quality, 0 (best) to 51.
 
@@ -48,6 +50,7 @@ class VideoSink(Sink):
         self._step = 1 / Fraction(str(fps))
         self._crf = crf
         self._container: Any = None
+        self._place = contextlib.ExitStack()  # completes the file, then moves it into place
         self._stream: Any = None
         self._first = self._last = Fraction(0)
 
@@ -79,13 +82,17 @@ class VideoSink(Sink):
         import av
 
         name, options = self._codec()
-        self.path.open("wb").close()  # FFmpeg would tell only later that it cannot be written
-        self._container = av.open(str(self.path), "w")
-        stream: Any = self._container.add_stream(name, rate=30, options=options)
-        stream.width, stream.height = max(2, width // 2 * 2), max(2, height // 2 * 2)  # 4:2:0 halves them
-        stream.pix_fmt = "yuv420p"
-        if name != "mpeg4":
-            stream.time_base = stream.codec_context.time_base = TICK
+        with contextlib.ExitStack() as place:
+            path = place.enter_context(placed(self.path))
+            path.open("wb").close()  # FFmpeg would tell only later that it cannot be written
+            container = place.enter_context(av.open(str(path), "w"))
+            stream: Any = container.add_stream(name, rate=30, options=options)
+            stream.width, stream.height = max(2, width // 2 * 2), max(2, height // 2 * 2)  # 4:2:0 halves them
+            stream.pix_fmt = "yuv420p"
+            if name != "mpeg4":
+                stream.time_base = stream.codec_context.time_base = TICK
+            self._container = container
+            self._place = place.pop_all()
         self._stream = stream
 
     def _codec(self) -> tuple[str, dict[str, str]]:
@@ -100,7 +107,5 @@ class VideoSink(Sink):
     def _close(self) -> None:
         if self._container is None:
             return
-        try:
+        with self._place:
             self._container.mux(self._stream.encode(None))
-        finally:
-            self._container.close()

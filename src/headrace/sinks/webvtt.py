@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from headrace.files import placed
 from headrace.sinks.base import Sink
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class WebVttSink(Sink):
     """Writes captions with the frames' times; frames that say the same are one caption, until something else is said.
 
     Args:
-        path: the file; an existing one is replaced.
+        path: the file; it is there, in place of an older one, when the sink is closed.
         caption: gives a frame's caption, "" for none.
     """
 
@@ -41,6 +43,7 @@ class WebVttSink(Sink):
         self.captions = 0
         self._caption = caption
         self._file: IO[str] | None = None
+        self._place = contextlib.ExitStack()  # moves the file into place when it is complete
         self._text = ""
         self._since = self._until = 0.0
 
@@ -57,8 +60,11 @@ class WebVttSink(Sink):
 
     def _begin(self) -> IO[str]:
         if self._file is None:
-            self._file = self.path.open("w", encoding="utf-8")
-            self._file.write("WEBVTT\n")
+            with contextlib.ExitStack() as place:
+                path = place.enter_context(placed(self.path))
+                self._file = place.enter_context(path.open("w", encoding="utf-8"))
+                self._file.write("WEBVTT\n")
+                self._place = place.pop_all()
         return self._file
 
     def _end(self, time: float) -> None:
@@ -69,9 +75,9 @@ class WebVttSink(Sink):
         self.captions += 1
 
     def _close(self) -> None:
-        file = self._begin()
-        self._end(self._until + LAST_SECONDS)
-        file.close()
+        self._begin()
+        with self._place:
+            self._end(self._until + LAST_SECONDS)
 
 
 def _clock(seconds: float) -> str:

@@ -323,3 +323,27 @@ async def test_lists_and_maps_burden_it_no_more() -> None:
         with pytest.raises(PredictionFailed):
             await model.predict(["x"] * 300)
     assert failing.asked <= 2 * 300
+
+
+@pytest.mark.parametrize(("percents", "given_up_after"), [([1, 2, 3, 4], None), ([5, 5, 5, 5], 2), ([0, 0, 0], 2)])
+def test_a_warm_up_that_comes_on_is_not_given_up(percents: list[int], given_up_after: int | None) -> None:
+    clock = Clock()
+    attempts = attempts_of(warm_up=60.0, clock=clock)
+    for number, percent in enumerate(percents):
+        delay = attempts.after(server_error(21351, percent=percent))
+        if number == given_up_after:
+            assert delay is None
+            return
+        assert delay is not None
+        clock.now += 40
+
+
+def test_progress_without_end_is_no_progress() -> None:
+    clock = Clock()
+    attempts = attempts_of(warm_up=60.0, clock=clock)
+    for number in range(3000):
+        if attempts.after(server_error(21351, percent=number % 2 + 1)) is None:
+            assert number < 1100
+            return
+        clock.now += 40
+    raise AssertionError("it waits for ever")

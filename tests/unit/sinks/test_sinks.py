@@ -100,6 +100,19 @@ async def test_what_cannot_be_written(tmp_path: Path) -> None:
             await sink.write(frame(0, 0, answer()))
 
 
+@pytest.mark.parametrize(("name", "make"), [("out.mp4", VideoSink), ("out.mkv", VideoSink), ("out.vtt", WebVttSink)])
+async def test_a_file_is_complete_or_not_there(tmp_path: Path, name: str, make: Any) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"the older one")
+    sink = make(path)
+    await sink.write(frame(0, 0, answer([cup(0.2)])))
+    await sink.write(frame(1, 1, answer()))
+    assert path.read_bytes() == b"the older one"
+    await sink.aclose()
+    assert path.read_bytes()[:13] != b"the older one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 async def test_a_cancelled_write_is_finished_before_the_next(tmp_path: Path) -> None:
     async with VideoSink(tmp_path / "out.mp4") as sink:
         for index in range(20):
