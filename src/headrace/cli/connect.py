@@ -136,6 +136,8 @@ async def choose_model(client: Client, options: Options, ref: str | None, kinds:
     routing = {name: value for name, value in places.items() if value is not None}
     if options.local and not url and not model_id:
         return await _default_model(client, kinds, routing)
+    if options.local and model_id and (note := _language_model(model_id)):
+        say(note)
     ids = {"user_id": options.user_id, "app_id": options.app_id, "model_id": model_id}
     given = {name: value for name, value in ids.items() if value is not None}
     version = {"id": options.model_version_id} if options.model_version_id else None
@@ -148,6 +150,26 @@ async def input_fields(model: Model) -> tuple[str, ...] | None:
         return (await model.info()).input_fields
     except ServerError:  # such as of a bare model runner, or of a model that is not there: its first call says so
         return None
+
+
+def _language_model(model_id: str) -> str:
+    """Say which language model a model of the embedded server uses, and how to get the better one; "" of others."""
+    from headrace.server import weights
+    from headrace.server.registry import resolve
+    from headrace.server.weights_table import CHOICES
+
+    better, small = CHOICES["llm"]
+    chosen = weights.choose("llm")
+    pull = f"; a better one (1.1 GB): headrace models pull {better}" if chosen == small else ""
+    uses = {
+        small: f"{small} answers{pull}",
+        better: f"{better} answers",
+        "llm-classify": f"llm-classify uses {chosen}{pull}",
+        "facts-to-answer": f"facts-to-answer answers by rule{pull}"
+        if pull
+        else f"facts-to-answer uses rules and {better}",
+    }
+    return uses.get(resolve(model_id), "")
 
 
 async def _default_model(client: Client, kinds: Sequence[str], routing: dict[str, str]) -> Model:
@@ -163,5 +185,6 @@ async def _default_model(client: Client, kinds: Sequence[str], routing: dict[str
                 f"no model here takes {' and '.join(kinds)} together; give one of them, or name a model"
             )
         model_id = fitting[0]
-    say(f"using {model_id}, the default for {' with '.join(kinds)}")
+    note = _language_model(model_id)
+    say(f"using {model_id}, the default for {' with '.join(kinds)}{f'; {note}' if note else ''}")
     return client.model(model_id=model_id, **routing)

@@ -197,9 +197,9 @@ def _card(name: str) -> Card:
     """Find a built-in model's card by id or short name."""
     from headrace.server.loading import card_of, find
     from headrace.server.models import BUILT_IN
-    from headrace.server.registry import ALIASES
+    from headrace.server.registry import resolve
 
-    target = BUILT_IN.get(ALIASES.get(name, name))
+    target = BUILT_IN.get(resolve(name))
     if target is None:
         raise click.UsageError(
             f"there is no model {json.dumps(name)} in the embedded server; it has: {', '.join(BUILT_IN)}"

@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "headrace serve") -> int
     """
     options = parse(sys.argv[1:] if argv is None else argv, prog)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="headrace: %(message)s")
-    for noisy in ("httpx", "httpcore"):
+    for noisy in ("httpx", "httpcore", "faster_whisper"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     reporter = Reporter(machine=options.watch_stdin)
     try:

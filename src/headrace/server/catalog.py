@@ -131,9 +131,16 @@ class Catalog:
         return model
 
     async def _defaults(self) -> dict[str, str]:
-        """Give the default model of each kind of input: the first that says it takes it, echo last of all."""
+        """Give the default model of each kind of input: the first that says it takes it, echo last of all.
+
+        Models whose weights must be fetched by name are none while these are not there.
+        """
+        from headrace.server import weights
+
         found: dict[str, str] = {}
         for hosted in sorted(await self._registry.all(), key=lambda h: (not h.described, h.card.task == "echo")):
+            if not weights.at_hand(hosted.card.weights):
+                continue
             for kind in hosted.card.input_fields:
                 found.setdefault(kind, hosted.id)
         return found

@@ -110,6 +110,6 @@ def card_of(cls: type) -> Card:
         return Card(words, words, cls.__name__, about, kinds, ("text",), provenance=f"class {cls.__qualname__}")
     if not isinstance(card, Card):
         raise LoadError(f"{cls.__name__}.card must be a headrace.server.model.Card, not {type(card).__name__}")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", card.id):
-        raise LoadError(f"{cls.__name__}.card.id {card.id!r} must be lower-case letters, digits, '-' and '_'")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", card.id):
+        raise LoadError(f"{cls.__name__}.card.id {card.id!r} must be lower-case letters, digits, '-', '.' and '_'")
     return card

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
+from headrace.server.models import BUILT_IN
+
 PAT_VARIABLE = "HEADRACE_SERVER_PAT"
 
 
@@ -89,7 +91,7 @@ def _split(models: list[str] | None, targets: list[str]) -> tuple[tuple[str, ...
     if models is None:
         return None, tuple(targets)
     named = [name for one in models for name in one.split(",") if name]
-    own = [name for name in named if set(name) & set(":./")]
+    own = [name for name in named if set(name) & set(":./") and name not in BUILT_IN]
     return tuple(name for name in named if name not in own and name != "none"), (*targets, *own)
 
 

@@ -15,19 +15,30 @@ from headrace.server.model import Card, ModelError
 from headrace.server.models import BUILT_IN
 from headrace.server.shapes import ShapeError
 from headrace.server.threads import in_thread
+from headrace.server.weights_table import CHOICES
 
 log = logging.getLogger(__name__)
 
 #: Short names of built-in models, by what they do.
 ALIASES = {
     "classifier": "efficientnet-lite0",
-    "detector": "yolov3-tiny",
-    "llm": "smollm2-135m-instruct",
+    "detector": "nanodet-g",
+    "llm": "smollm2-135m-instruct",  # or a better one: see `resolve`
     "sentiment": "vader-sentiment",
+    "smollm2-classify": "llm-classify",  # its name before it had two language models
 }
 
 #: Called as (name, bytes done, bytes in all) while weights are fetched; in the thread that loads.
 Progress = Callable[[str, int, int], None]
+
+
+def resolve(name: str) -> str:
+    """Give the id that a short name stands for, any other name as it is; "llm" is the best that is in the cache."""
+    if name in CHOICES:
+        from headrace.server import weights
+
+        return weights.choose(name)
+    return ALIASES.get(name, name)
 
 
 class Registry:
@@ -45,7 +56,7 @@ class Registry:
     def __init__(
         self, names: Iterable[str] | None = None, targets: Iterable[str] = (), progress: Progress | None = None
     ) -> None:
-        chosen = list(BUILT_IN) if names is None else [ALIASES.get(name, name) for name in names]
+        chosen = list(BUILT_IN) if names is None else [resolve(name) for name in names]
         for name in chosen:
             if name not in BUILT_IN:
                 raise LoadError(f"there is no built-in model {name!r}; built in are: {', '.join(BUILT_IN)}")
@@ -92,7 +103,7 @@ class Registry:
                 self._progress(name, done, total)
 
         for name in card.weights:
-            weights.need(name, report)
+            weights.need(weights.choose(name), report)
 
     @property
     def only(self) -> str:
@@ -107,7 +118,7 @@ class Registry:
             ModelError: 21200 no such model here, 21350 it cannot be imported.
         """
         if model_id not in self._hosted and model_id not in self._builtin:
-            model_id = ALIASES.get(model_id, model_id)
+            model_id = resolve(model_id)
         if hosted := self._hosted.get(model_id):
             return hosted
         if model_id not in self._builtin:

@@ -76,6 +76,12 @@ def choose(name: str) -> str:
     return next((one for one in choices[:-1] if _place(WEIGHTS[one]).is_dir()), choices[-1])
 
 
+def at_hand(names: Iterable[str]) -> bool:
+    """Tell whether the first use of a model finds or fetches these weights."""
+    chosen = [WEIGHTS[choose(name)] for name in names if choose(name) in WEIGHTS]
+    return all(weight.fetched != "named" or _place(weight).is_dir() for weight in chosen)
+
+
 def need(name: str, progress: Progress | None = None) -> Path:
     """Do as `ensure` does, for the first use of a model: weights that must be asked for by name are not fetched.
 

@@ -10,10 +10,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SURE, _LIKELY = 0.6, 0.3
-_OBJECT_SCORE, _LINE_SCORE = 0.5, 0.95  # more than when asked alone: what is said here is not shown with a score
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_OBJECT_SCORE, _LINE_SCORE, _FACE_SCORE = (
+    0.5,
+    0.95,
+    0.97,
+)  # more than when asked alone: what is said here is not shown with a score
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _PLURALS = {"person": "people", "knife": "knives", "mouse": "mice", "sheep": "sheep", "scissors": "scissors",
             "skis": "skis"}  # fmt: skip
+_SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "television"}
 _MOST_TEXT = 200
 
 
@@ -26,9 +31,16 @@ class Facts:
     objects: dict[str, int]
     lines: tuple[str, ...]
 
+    @property
+    def others(self) -> dict[str, int]:
+        """The objects beside the subject: the one cat of a "tiger cat" is the subject."""
+        subject = (self.subject or "").lower()
+        same = {subject, *subject.split()}
+        return {name: number for name, number in self.objects.items() if number > 1 or name not in same}
+
     def sentence(self) -> str:
         """Say it in a sentence or two, as a fixed form that adds nothing."""
-        things = listed([counted(name, number) for name, number in self.objects.items() if name != self.subject])
+        things = listed([counted(name, number) for name, number in self.others.items()])
         if self.subject:
             sure = "" if self.probability >= _SURE else ", probably"
             told = f"A picture{sure} of {article(self.subject)}{f', with {things}' if things else ''}."
@@ -45,23 +57,25 @@ class Facts:
 
 
 class Observer:
-    """The classifier, the object and face detectors and the reader, used together."""
+    """The classifier, the detectors of objects and faces and the reader, used together."""
 
     def __init__(self) -> None:
         from headrace.server.models.classifier import namer
         from headrace.server.models.detector import yolo
         from headrace.server.models.faces import faces
+        from headrace.server.models.nanodet import nanodet
         from headrace.server.models.ocr import reader
 
-        self._namer, self._yolo, self._faces, self._reader = namer(), yolo(), faces(), reader()
+        self._namer, self._faces, self._reader = namer(), faces(), reader()
+        self._detectors = (nanodet(), yolo())  # each finds what the other misses
 
     def look(self, image: Image) -> Facts:
         """Gather the facts of a picture."""
         name, probability = self._namer.name(image)
-        objects = Counter(box.name for box in self._yolo.find(image, _OBJECT_SCORE))
-        people = len(self._faces.find(image))
-        if people > objects["person"]:
-            objects["person"] = people
+        objects: Counter[str] = Counter()
+        for detector in self._detectors:
+            objects |= Counter(box.name for box in detector.find(image, _OBJECT_SCORE))
+        objects |= Counter(person=len(self._faces.find(image, _FACE_SCORE)))
         lines = tuple(
             line.text for line in self._reader.read(image, _LINE_SCORE) if sum(map(str.isalnum, line.text)) > 2
         )
@@ -71,6 +85,7 @@ class Observer:
 
 def article(name: str) -> str:
     """Put "a" or "an" before a name."""
+    name = _SPOKEN.get(name, name)
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
@@ -78,8 +93,18 @@ def counted(name: str, number: int) -> str:
     """Say how many there are: "a cup", "two people"."""
     if number == 1:
         return article(name)
-    plural = _PLURALS.get(name) or (f"{name}es" if name.endswith(("s", "sh", "ch")) else f"{name}s")
-    return f"{_NUMBERS[number] if number < len(_NUMBERS) else number} {plural}"
+    return f"{in_words(number)} {plural(name)}"
+
+
+def in_words(number: int) -> str:
+    """Write a small number as a word: "three"."""
+    return NUMBERS[number] if number < len(NUMBERS) else str(number)
+
+
+def plural(name: str) -> str:
+    """Give the plural of a name."""
+    name = _SPOKEN.get(name, name)
+    return _PLURALS.get(name) or (f"{name}es" if name.endswith(("s", "sh", "ch")) else f"{name}s")
 
 
 def listed(things: list[str]) -> str:

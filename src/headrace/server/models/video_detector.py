@@ -1,4 +1,4 @@
-"""Objects in videos: YOLOv3-tiny on frames at equal distances."""
+"""Objects in videos: a detector of pictures on frames at equal distances."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from headrace.server import model
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._media import frames
 from headrace.server.models.detector import DEFAULT_SCORE, SIDE, Detector
+from headrace.server.models.nanodet import DEFAULT_SCORE as NANODET_SCORE
+from headrace.server.models.nanodet import NanoDetector
 from headrace.v2 import resources_pb2 as pb
 
 DEFAULT_STEP_MS = 1000
@@ -34,13 +36,15 @@ class VideoDetector:
         weak_at=f"{Detector.card.weak_at}; frames are looked at one by one, objects are not followed",
         sample="headrace predict --local --model_id yolov3-tiny-video --file_path street.mp4",
     )
+    accepts: tuple[str, ...] = ()
     concurrency = 2
+    _default_score = DEFAULT_SCORE
 
     def load(self) -> None:
         """Open the network."""
         from headrace.server.models.detector import yolo
 
-        self._yolo = yolo()
+        self._find = yolo().find
 
     def predict(self, item: Item) -> Answer:
         """Find the objects in one video."""
@@ -49,10 +53,35 @@ class VideoDetector:
         found: list[pb.Frame] = []
         step_ms = item.config.sample_ms or DEFAULT_STEP_MS
         for number, time_ms, image in frames(item.video, step_ms, 2 * SIDE, item.cancelled):
-            boxes = self._yolo.find(image, item.config.min_value or DEFAULT_SCORE)
+            boxes = self._find(image, item.config.min_value or self._default_score)
             info = pb.FrameInfo(index=len(found), time=time_ms, number=number)
             found.append(pb.Frame(frame_info=info, data=_with_names(model.regions(boxes, item.config).data)))
         return Answer(pb.Data(frames=found))
+
+
+class NanoDetVideoDetector(VideoDetector):
+    """Find everyday objects in a video with NanoDet-g; otherwise as yolov3-tiny-video."""
+
+    card = Card(
+        id="nanodet-g-video",
+        task="visual-detector",
+        title="NanoDet-g on videos, COCO objects",
+        description=VideoDetector.card.description,
+        input_fields=("video",),
+        output_fields=("frames",),
+        licence=NanoDetector.card.licence,
+        provenance=NanoDetector.card.provenance,
+        size_bytes=NanoDetector.card.size_bytes,
+        weak_at=f"{NanoDetector.card.weak_at}; frames are looked at one by one, objects are not followed",
+        sample="headrace predict --local --model_id nanodet-g-video --file_path street.mp4",
+    )
+    _default_score = NANODET_SCORE
+
+    def load(self) -> None:
+        """Open the network."""
+        from headrace.server.models.nanodet import nanodet
+
+        self._find = nanodet().find
 
 
 def _with_names(data: pb.Data) -> pb.Data:

@@ -31,3 +31,16 @@ def fetched() -> Callable[[str], Path]:
             pytest.skip(error.description)
 
     return ensure
+
+
+@pytest.fixture(scope="session")
+def cached() -> Callable[[str], Path]:
+    """Give weights that are fetched by name only, by their name; the test is skipped where they are not there."""
+
+    def find(name: str) -> Path:
+        path = {state.weight.name: state.path for state in weights.status()}[name]
+        if path is None:
+            pytest.skip(f"the weights are not in the cache; run: headrace models pull {name}")
+        return path
+
+    return find

@@ -11,7 +11,7 @@ import pytest
 
 from headrace.server.model import Card
 from headrace.server.models import BUILT_IN
-from headrace.server.weights_table import WEIGHTS
+from headrace.server.weights_table import CHOICES, WEIGHTS
 
 KINDS = {"image", "text", "video", "audio"}
 
@@ -27,7 +27,7 @@ def card(name: str) -> Card:
 def test_a_card_says_everything(name: str) -> None:
     about = card(name)
     assert about.id == name
-    assert re.fullmatch(r"[a-z0-9-]+", about.id)
+    assert re.fullmatch(r"[a-z0-9.-]+", about.id)
     assert about.title
     assert len(about.description) > 20
     assert set(about.input_fields) <= KINDS
@@ -37,7 +37,7 @@ def test_a_card_says_everything(name: str) -> None:
     assert about.weak_at
     assert about.sample.startswith("headrace ")
     assert f"--model_id {name}" in about.sample
-    assert set(about.weights) <= set(WEIGHTS)
+    assert set(about.weights) <= {*WEIGHTS, *CHOICES}
 
 
 def test_importing_the_models_imports_nothing_heavy() -> None:

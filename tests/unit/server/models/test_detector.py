@@ -11,6 +11,7 @@ from PIL import Image
 
 from headrace.server.model import Item, OutputConfig
 from headrace.server.models.detector import Detector, keep
+from headrace.server.models.nanodet import NanoDetector
 from headrace.v2 import resources_pb2 as pb
 
 
@@ -19,6 +20,56 @@ def detector() -> Detector:
     model = Detector()
     model.load()
     return model
+
+
+@pytest.fixture(scope="module")
+def nanodet() -> NanoDetector:
+    model = NanoDetector()
+    model.load()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "found", "place"),
+    [  # left, top, right, bottom, read off the pictures by eye
+        ("cat", "cat", (0.0, 0.0, 1.0, 1.0)),
+        ("astronaut", "person", (0.03, 0.03, 0.75, 1.0)),
+        ("photographer", "person", (0.0, 0.1, 0.6, 1.0)),
+    ],
+)
+def test_nanodet_finds_what_stands_in_front(
+    nanodet: NanoDetector, photo: Callable[[str], bytes], name: str, found: str, place: tuple[float, ...]
+) -> None:
+    best = nanodet.predict(Item(image=photo(name))).data.regions[0]
+    assert best.data.concepts[0].name == found
+    assert best.value > 0.5
+    assert overlap(best.region_info.bounding_box, *place) > 0.8
+
+
+def test_nanodets_boxes_stay_in_place_when_the_picture_is_tall(
+    nanodet: NanoDetector, photo: Callable[[str], bytes]
+) -> None:
+    square = Image.open(io.BytesIO(photo("astronaut")))
+    tall = Image.new("RGB", (square.width, square.width * 2))
+    tall.paste(square, (0, square.width))
+    target = io.BytesIO()
+    tall.save(target, "PNG")
+    regions = nanodet.predict(Item(image=target.getvalue())).data.regions
+    assert any(
+        r.data.concepts[0].name == "person" and overlap(r.region_info.bounding_box, 0.03, 0.52, 0.75, 1.0) > 0.7
+        for r in regions
+    )
+
+
+def test_nanodet_honours_the_output_configuration(nanodet: NanoDetector, photo: Callable[[str], bytes]) -> None:
+    def names(config: OutputConfig) -> list[str]:
+        regions = nanodet.predict(Item(image=photo("cat"), config=config)).data.regions
+        return [r.data.concepts[0].name for r in regions]
+
+    assert names(OutputConfig(min_value=0.9)) == []
+    assert len(names(OutputConfig(min_value=0.05))) > len(names(OutputConfig()))
+    assert names(OutputConfig(min_value=0.05, max_concepts=1)) == ["cat"]
+    assert set(names(OutputConfig(min_value=0.05, select_concepts=("dog",)))) == {"dog"}
 
 
 def overlap(box: pb.BoundingBox, left: float, top: float, right: float, bottom: float) -> float:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from headrace.server.model import Item, ModelError
-from headrace.server.models._llama import SMOLLM2
-from headrace.server.models.llm import LanguageModel, fill, sampling
+from headrace.server.models._llama import QWEN, SMOLLM2
+from headrace.server.models.llm import LanguageModel, Qwen, fill, sampling
 
 pytestmark = pytest.mark.models
 
@@ -24,6 +24,28 @@ def llm(fetched: Callable[[str], Path]) -> LanguageModel:
     model = LanguageModel()
     model.load()
     return model
+
+
+@pytest.fixture(scope="module")
+def qwen(cached: Callable[[str], Path]) -> Qwen:
+    cached(QWEN)
+    model = Qwen()
+    model.load()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("question", "word"),
+    [
+        ("What is the capital of Italy?", "Rome"),
+        ("What is 17 + 25?", "42"),
+        ("Who wrote Hamlet?", "Shakespeare"),
+        ("How do you say good morning in Spanish?", "buenos días"),
+        ("What is the opposite of hot?", "cold"),
+    ],
+)
+def test_the_large_model_answers_simple_questions(qwen: Qwen, question: str, word: str) -> None:
+    assert word.lower() in said(qwen, question, max_tokens=30).lower()
 
 
 def said(llm: LanguageModel, text: str, **params: object) -> str:

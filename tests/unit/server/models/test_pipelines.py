@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from headrace.server import weights
 from headrace.server.model import Item, ModelError, OutputConfig
 from headrace.server.models import faces
 from headrace.server.models._facts import Facts
-from headrace.server.models._llama import SMOLLM2
+from headrace.server.models._llama import QWEN, SMOLLM2
+from headrace.server.models._questions import CANNOT_SEE, answer
 from headrace.server.models.answerer import Answerer, told
 from headrace.server.models.caption import Caption
 from headrace.server.models.llm_classifier import PromptClassifier, parse
@@ -27,9 +29,28 @@ def caption(fetched: Callable[[str], Path]) -> Caption:
 
 
 @pytest.fixture(scope="module")
-def answerer(caption: Caption, fetched: Callable[[str], Path]) -> Answerer:
-    fetched(SMOLLM2)
+def answerer(caption: Caption) -> Answerer:
+    """One without the large language model, be it in the cache or not."""
     model = Answerer()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "at_hand", lambda _: False)
+        model.load()
+    return model
+
+
+@pytest.fixture(scope="module")
+def fluent(caption: Caption, cached: Callable[[str], Path]) -> Answerer:
+    """One with the large language model."""
+    cached(QWEN)
+    model = Answerer()
+    model.load()
+    return model
+
+
+@pytest.fixture(scope="module")
+def large_chooser(cached: Callable[[str], Path]) -> PromptClassifier:
+    cached(QWEN)
+    model = PromptClassifier()
     model.load()
     return model
 
@@ -38,7 +59,9 @@ def answerer(caption: Caption, fetched: Callable[[str], Path]) -> Answerer:
 def chooser(fetched: Callable[[str], Path]) -> PromptClassifier:
     fetched(SMOLLM2)
     model = PromptClassifier()
-    model.load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "choose", lambda _: SMOLLM2)
+        model.load()
     return model
 
 
@@ -87,26 +110,97 @@ def test_the_language_model_is_told_the_facts() -> None:
     assert told(Facts(None, 0.0, {}, ())).endswith("Nothing was recognised.")
 
 
+FACTS = {
+    "coffee": Facts("espresso", 0.95, {"cup": 1}, ()),
+    "cat": Facts("tiger cat", 0.39, {}, ()),
+    "pets": Facts(None, 0.1, {"cat": 2, "dog": 1}, ()),
+    "person": Facts(None, 0.1, {"person": 1}, ()),
+    "table": Facts("plate", 0.5, {"diningtable": 1, "motorbike": 2}, ()),
+    "bill": Facts(None, 0.1, {}, ("INVOICE 17", "Coffee 3.50", "Total", "164.60 EUR")),
+}
+
+
+@pytest.mark.parametrize(
+    ("about", "question", "said"),
+    [
+        ("cat", "How many cats?", "I see one cat."),
+        ("pets", "How many cats are there?", "I see two cats."),
+        ("pets", "how many animals do you see", "I see three animals."),
+        ("person", "How many people are in this picture?", "I see one person."),
+        ("coffee", "How many dogs?", "I see no dogs."),
+        ("table", "What is the number of motorcycles?", "I see two motorbikes."),
+        ("cat", "How many legs does the cat have?", CANNOT_SEE),
+        ("pets", "How many black cats?", CANNOT_SEE),
+        ("pets", "How many cats and dogs?", CANNOT_SEE),
+        ("person", "How many women?", CANNOT_SEE),
+        ("coffee", "Is there a cup?", "Yes, I see a cup."),
+        ("coffee", "Is there a mug on it?", "Yes, I see a cup."),
+        ("coffee", "Is this espresso?", "Yes, I see an espresso."),
+        ("coffee", "Is there a dog?", "No, I see no dogs."),
+        ("cat", "Are there any cats?", "Yes, I see a tiger cat."),
+        ("pets", "Are there two cats?", "Yes, I see two cats."),
+        ("pets", "Are there three cats?", "No, I see two cats."),
+        ("table", "Is there a vehicle?", "Yes, I see two motorbikes."),
+        ("table", "Do you see a table?", "Yes, I see a dining table."),
+        ("table", "Is there a person?", "No, I see no people."),
+        ("person", "Is there a woman?", CANNOT_SEE),
+        ("cat", "Is the cat sleeping?", CANNOT_SEE),
+        ("cat", "Is it raining?", CANNOT_SEE),
+        ("coffee", "What drink is this?", "I see an espresso and a cup."),
+        ("coffee", "What is in the picture?", "I see an espresso and a cup."),
+        ("coffee", "Describe this photo.", "I see an espresso and a cup."),
+        ("cat", "What kind of animal is it?", "I see a tiger cat."),
+        ("pets", "Which animals are there?", "I see two cats and a dog."),
+        ("coffee", "What animal is this?", CANNOT_SEE),
+        ("person", "What colour is the suit?", CANNOT_SEE),
+        ("cat", "Where was this taken?", CANNOT_SEE),
+        ("cat", "How old is the cat?", CANNOT_SEE),
+        ("person", "Who is this?", CANNOT_SEE),
+        ("bill", "What does it say?", "It says: “INVOICE 17 / Coffee 3.50 / Total / 164.60 EUR”"),
+        ("cat", "What is written there?", "I can read no text in it."),
+        ("bill", "What is the total amount?", "It says: “Total 164.60 EUR”"),
+        ("bill", "How much do I have to pay?", "It says: “Total 164.60 EUR”"),
+        ("cat", "What could it be used for?", None),
+    ],
+)
+def test_what_facts_can_say_is_answered_by_rule(about: str, question: str, said: str | None) -> None:
+    assert answer(question, FACTS[about]) == said
+
+
 @pytest.mark.models
 @pytest.mark.parametrize(
-    ("name", "question", "word"),
-    [("coffee", "What drink is this?", "espresso"), ("cat", "What animal is this?", "cat")],
+    ("name", "question", "said"),
+    [
+        ("coffee", "What drink is this?", "I see an espresso and a cup."),
+        ("cat", "How many cats are there?", "I see one cat."),
+        ("astronaut", "Is there a person?", "Yes, I see a person."),
+        ("astronaut", "What colour is the suit?", CANNOT_SEE),
+    ],
 )
-def test_questions_about_the_subject_are_answered(
-    answerer: Answerer, photo: Callable[[str], bytes], name: str, question: str, word: str
+def test_questions_about_photos_are_answered(
+    answerer: Answerer, photo: Callable[[str], bytes], name: str, question: str, said: str
 ) -> None:
-    answer = answerer.predict(Item(image=photo(name), text=question))
-    assert word in answer.data.text.raw
-    assert answer.prompt_tokens > 30
-    assert 0 < answer.completion_tokens <= 40
+    made = answerer.predict(Item(image=photo(name), text=question))
+    assert made.data.text.raw == said
+    assert made.data.metadata["answered_by"] == "rules"
+    pieces = list(answerer.generate(Item(image=photo(name), text=question)))
+    assert "".join(piece.data.text.raw for piece in pieces) == said
+    assert len(pieces) == len(said.split()) + 1
 
 
 @pytest.mark.models
-def test_answers_come_piece_by_piece_as_the_parameters_say(answerer: Answerer, photo: Callable[[str], bytes]) -> None:
-    item = Item(image=photo("coffee"), text="What is it?", params={"max_tokens": 5, "temperature": None})
-    pieces = list(answerer.generate(item))
-    assert pieces[-1].completion_tokens == 5
-    assert "".join(piece.data.text.raw for piece in pieces) == answerer.predict(item).data.text.raw
+def test_other_questions_go_to_the_language_model_where_it_is(fluent: Answerer, photo: Callable[[str], bytes]) -> None:
+    item = Item(image=photo("coffee"), text="Name one ingredient of the drink.", params={"max_tokens": 12})
+    made = fluent.predict(item)
+    assert made.data.metadata["answered_by"] == QWEN
+    assert made.prompt_tokens > 30
+    assert 0 < made.completion_tokens <= 12
+
+
+@pytest.mark.models
+def test_without_it_other_questions_are_not_guessed_at(answerer: Answerer, photo: Callable[[str], bytes]) -> None:
+    made = answerer.predict(Item(image=photo("coffee"), text="Name one ingredient of the drink."))
+    assert (made.data.text.raw, made.completion_tokens) == (CANNOT_SEE, 0)
 
 
 @pytest.mark.models
@@ -132,7 +226,34 @@ def test_the_class_that_fits_is_chosen(chooser: PromptClassifier, prompt: str, e
     assert chooser.predict(Item(text=prompt)).data.text.raw == expected
     data = chooser.predict(Item(text=prompt, params={"scores": True})).data
     assert data.text.raw == data.concepts[0].name == expected
+    assert data.metadata["answered_by"] == SMOLLM2
     assert sum(concept.value for concept in data.concepts) == pytest.approx(1)
+
+
+EASY_TEXTS = [
+    ("positive, negative", "I love this phone", "positive"),
+    ("positive, negative", "The food was cold and the waiter was rude.", "negative"),
+    ("sports, politics, food", "Simmer the soup and add some basil.", "food"),
+    ("sports, politics, food", "Parliament passed the new tax law.", "politics"),
+    ("sports, politics, food", "She scored twice in the second half.", "sports"),
+    ("question, statement", "Where is the station?", "question"),
+    ("billing, technical, shipping", "The app crashes when I log in.", "technical"),
+    ("billing, technical, shipping", "I was charged twice this month.", "billing"),
+    ("English, French, German", "Guten Morgen, wie geht es dir?", "German"),
+    ("about food, about sports", "Simmer the soup and add some basil.", "about food"),
+    ("urgent, not urgent", "The server is on fire, help!", "urgent"),
+    ("urgent, not urgent", "No hurry, whenever you have time.", "not urgent"),
+]
+
+
+@pytest.mark.models
+def test_the_large_model_sorts_nearly_all_easy_texts(large_chooser: PromptClassifier) -> None:
+    wrong = []
+    for classes, text, expected in EASY_TEXTS:
+        data = large_chooser.predict(Item(text=f"Classes: {classes}; Text: {text}")).data
+        assert data.metadata["answered_by"] == QWEN
+        wrong += [text] if data.text.raw != expected else []
+    assert len(wrong) <= 1, wrong
 
 
 @pytest.mark.models

@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw
 
 from headrace.server.model import Item, OutputConfig
 from headrace.server.models import faces
+from headrace.server.models._data import shipped
+from headrace.server.models.salient import SalientObject
 from headrace.server.models.segmenter import Segmenter
 from headrace.v2 import resources_pb2 as pb
 
@@ -89,3 +91,58 @@ def test_the_output_configuration_is_honoured(segmenter: Segmenter, photo: Calla
     assert names(OutputConfig(select_concepts=("background",))) == ["background"]
     assert names(OutputConfig(max_concepts=1)) == ["person"]
     assert names(OutputConfig(min_value=0.5)) == ["background"]
+
+
+@pytest.fixture(scope="module")
+def salient() -> SalientObject:
+    model = SalientObject()
+    model.load()
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "called", "least", "most", "inside", "outside"),
+    [  # shares of the picture, and (row, column) of two places, as fractions
+        ("cat", "cat", 0.6, 0.8, (0.5, 0.6), (0.1, 0.02)),
+        ("coffee", "espresso", 0.4, 0.55, (0.4, 0.5), (0.95, 0.05)),
+        ("astronaut", "person", 0.5, 0.62, (0.25, 0.43), (0.1, 0.1)),
+        ("photographer", "person", 0.28, 0.42, (0.5, 0.3), (0.2, 0.9)),
+        ("rocket", "object", 0.015, 0.035, (0.45, 0.5), (0.5, 0.1)),
+    ],
+)
+def test_the_main_object_is_cut_out_and_named(
+    salient: SalientObject,
+    photo: Callable[[str], bytes],
+    name: str,
+    called: str,
+    least: float,
+    most: float,
+    inside: tuple[float, float],
+    outside: tuple[float, float],
+) -> None:
+    thing, background = salient.predict(Item(image=photo(name))).data.regions
+    found = mask(thing)
+    assert (thing.data.concepts[0].name, background.data.concepts[0].name) == (called, "background")
+    assert least < thing.value < most
+    assert thing.value == pytest.approx(found.mean(), abs=1e-4)
+    assert np.array_equal(mask(background), ~found)
+
+    def at(place: tuple[float, float]) -> bool:
+        return bool(found[round(place[0] * found.shape[0]), round(place[1] * found.shape[1])])
+
+    if name != "rocket":  # too thin to point at
+        assert at(inside)
+    assert not at(outside)
+
+
+@pytest.mark.parametrize("kind", ["page", "grey", "noise"])
+def test_where_nothing_stands_out_there_is_only_background(salient: SalientObject, kind: str) -> None:
+    target = io.BytesIO()
+    noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
+    page = Image.open(shipped("samples/pages/receipt.png"))
+    {"page": page, "grey": Image.new("RGB", (400, 300), "grey"), "noise": Image.fromarray(noise)}[kind].save(
+        target, "PNG"
+    )
+    (only,) = salient.predict(Item(image=target.getvalue())).data.regions
+    assert only.data.concepts[0].name == "background"
+    assert only.value == 1

@@ -15,7 +15,7 @@ import pytest
 from headrace.server.model import Item, ModelError
 from headrace.server.models import _media
 from headrace.server.models._data import shipped
-from headrace.server.models.speech_to_text import WEIGHTS, SpeechToText
+from headrace.server.models.speech_to_text import MULTILINGUAL, WEIGHTS, MultilingualSpeechToText, SpeechToText
 from headrace.server.models.text_to_speech import MOST_CHARACTERS, TextToSpeech
 
 RECORDING = shipped("samples/sounds/sense-and-sensibility.wav")
@@ -27,6 +27,31 @@ def ears(fetched: Callable[[str], Path]) -> SpeechToText:
     model = SpeechToText()
     model.load()
     return model
+
+
+@pytest.fixture(scope="module")
+def polyglot(fetched: Callable[[str], Path]) -> MultilingualSpeechToText:
+    fetched(MULTILINGUAL)
+    model = MultilingualSpeechToText()
+    model.load()
+    return model
+
+
+@pytest.mark.models
+def test_the_multilingual_model_says_which_language_it_heard(polyglot: MultilingualSpeechToText) -> None:
+    data = polyglot.predict(Item(audio=RECORDING.read_bytes())).data
+    assert "john dashwood" in data.text.raw.lower()
+    assert data.metadata["language"] == "en"
+    probability = data.metadata["language_probability"]
+    assert isinstance(probability, float)
+    assert 0.5 < probability <= 1
+
+
+@pytest.mark.parametrize("task", ["summarise", 1, ""])
+def test_a_task_that_it_does_not_know_is_refused(task: object) -> None:
+    with pytest.raises(ModelError, match="task") as caught:
+        MultilingualSpeechToText().predict(Item(audio=RECORDING.read_bytes(), params={"task": task}))
+    assert caught.value.code == 11102
 
 
 @pytest.fixture(scope="module")
