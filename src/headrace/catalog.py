@@ -216,7 +216,7 @@ class Catalog:
             [request.SerializeToString()],
             parse,
             timeout=self._seconds if deadline is None else deadline,
-            what=method,
+            label=method,
         )
 
 

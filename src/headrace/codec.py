@@ -398,12 +398,12 @@ def media_of(wire: memoryview, type_: str) -> memoryview | None:
 
     None where there is none, or where it takes decoding to tell: parts given twice, which protobuf merges.
     """
-    found: memoryview | None = wire
+    part: memoryview | None = wire
     for key in (_OUTPUT_DATA_KEY, _MEDIA_KEYS[type_], _BASE64_KEY):
-        found = _only(found, key)
-        if found is None:
+        part = _only(part, key)
+        if part is None:
             return None
-    return found
+    return part
 
 
 def vectors_in(wire: memoryview) -> list[memoryview[float]] | None:
@@ -411,14 +411,14 @@ def vectors_in(wire: memoryview) -> list[memoryview[float]] | None:
     data = _only(wire, _OUTPUT_DATA_KEY)
     if data is None or sys.byteorder == "big":
         return None
-    found: list[memoryview[float]] = []
+    vectors: list[memoryview[float]] = []
     for key, embedding in fields_of(data):
         if key == _EMBEDDINGS_KEY:
             vector = _only(embedding, _VECTOR_KEY)
             if vector is None or len(vector) % 4:
                 return None
-            found.append(vector.cast("f"))
-    return found
+            vectors.append(vector.cast("f"))
+    return vectors
 
 
 def vector_of(embedding: pb.Embedding) -> memoryview[float]:
@@ -437,5 +437,5 @@ def vector_of(embedding: pb.Embedding) -> memoryview[float]:
 
 def _only(wire: memoryview | None, key: int) -> memoryview | None:
     """Find the one field with this key; None where there is none, several, or another form of the same field."""
-    found = [(other, part) for other, part in fields_of(wire or memoryview(b"")) if other >> 3 == key >> 3]
-    return found[0][1] if len(found) == 1 and found[0][0] == key else None
+    same = [(other, part) for other, part in fields_of(wire or memoryview(b"")) if other >> 3 == key >> 3]
+    return same[0][1] if len(same) == 1 and same[0][0] == key else None

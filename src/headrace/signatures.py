@@ -142,8 +142,8 @@ class Method:
         twice = sorted(set(bound) & set(kwargs))
         unknown = sorted(set(kwargs) - set(names))
         if twice or unknown:
-            what = f"{', '.join(twice)} given twice" if twice else f"no argument {', '.join(unknown)}"
-            raise ConfigError(f"{self.name}: {what}: {self}")
+            problem = f"{', '.join(twice)} given twice" if twice else f"no argument {', '.join(unknown)}"
+            raise ConfigError(f"{self.name}: {problem}: {self}")
         bound |= kwargs
         missing = [p.name for p in self.parameters if p.required and p.name not in bound]
         if missing:
@@ -195,9 +195,10 @@ def from_json(text: str) -> tuple[Method, ...]:
         PredictionFailed: it is no such JSON.
     """
     try:
-        found = json.loads(text)
+        signatures = json.loads(text)
         messages = [
-            json_format.ParseDict(value, pb.MethodSignature(), ignore_unknown_fields=True) for value in found.values()
+            json_format.ParseDict(value, pb.MethodSignature(), ignore_unknown_fields=True)
+            for value in signatures.values()
         ]
     except (TypeError, ValueError, AttributeError, OverflowError, RecursionError, json_format.ParseError) as error:
         raise PredictionFailed(f"the model's method signatures cannot be read: {error}") from None
@@ -344,10 +345,10 @@ def _decode_json(data: pb.Data) -> Any:
         except (ValueError, RecursionError) as error:
             raise PredictionFailed(f"a JSON value cannot be read: {error}") from None
     try:
-        found = json_format.MessageToDict(data.struct_value)
+        value = json_format.MessageToDict(data.struct_value)
     except (json_format.Error, ValueError) as error:  # NaN and infinity
         raise PredictionFailed(f"a JSON value cannot be read: {error}") from None
-    return found["_list"] if set(found) == {"_list"} else found
+    return value["_list"] if set(value) == {"_list"} else value
 
 
 def _message(value: Any) -> Any:

@@ -124,22 +124,22 @@ class Feeder:
         first = position
         for item in items:
             try:
-                made = convert(item)
+                prepared = convert(item)
             except OWN_ERRORS as error:
                 pulled = _bad(position, item, error)
             else:
-                if not isinstance(made, Prepared):
+                if not isinstance(prepared, Prepared):
                     if position > first:
                         intake.fed()  # for those before it: this one may take a while
-                    await self._prepare_apart(position, item, made)
+                    await self._prepare_apart(position, item, prepared)
                     if self.stopped:
                         return  # what is in hand was counted then
                     position += 1
                     continue
-                size = made.size_bytes
+                size = prepared.size_bytes
                 if size >= self.largest:
                     self.largest = size or 1
-                pulled = Pulled(position, made, size)
+                pulled = Pulled(position, prepared, size)
             if self._aside and intake.in_order:
                 self._set_aside(self._follow(pulled, self._last))
             elif not intake.offer(pulled):

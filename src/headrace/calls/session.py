@@ -191,11 +191,11 @@ class CallState:
     last: BaseException | None = None
     attempt: int = 1
 
-    def deadline_exceeded(self, what: str, deadline: Deadline, target: object) -> DeadlineExceeded:
+    def deadline_exceeded(self, label: str, deadline: Deadline, target: object) -> DeadlineExceeded:
         """Make the error of a total deadline."""
         before = f"; the last failure was: {self.last}" if self.last is not None else ""
         error = DeadlineExceeded(
-            f"{what} took longer than {deadline.seconds:g} s ({self.doing}, attempt {self.attempt}){before}",
+            f"{label} took longer than {deadline.seconds:g} s ({self.doing}, attempt {self.attempt}){before}",
             target=str(target),
             attempt=self.attempt,
         )

@@ -182,16 +182,16 @@ class Pipe(Generic[T]):
             BaseException: what the sender gave to `fail`.
         """
         while True:
-            found = self._take()
-            if found is not None:
-                return found[0]
+            taken = self._take()
+            if taken is not None:
+                return taken[0]
             self._check_receiver()
             await self._wait(self._receivers)
 
     def receive_nowait(self) -> T | None:
         """Take the oldest item out, or None when there is none now."""
-        found = self._take()
-        return found[0] if found is not None else None
+        taken = self._take()
+        return taken[0] if taken is not None else None
 
     def first(self) -> tuple[T, int, float] | None:
         """Drop what is too old; give what `receive_nowait` takes next, its bytes, and when it came; None: nothing."""

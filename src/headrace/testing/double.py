@@ -198,22 +198,22 @@ class ModelDouble:
     async def _respond(self, call: ServerCall, message: bytes, shape: Shape) -> Response:
         request = service.PostModelOutputsRequest.FromString(message)
         items = self._take(call, request, shape)
-        found: list[Answer] = []
+        parts: list[Answer] = []
         for item in items:
             async with contextlib.aclosing(self._ask(item)) as pieces:
                 answer = answers.joined([piece async for piece in pieces])
             if isinstance(answer, GrpcFail):
                 return answer
-            found.append(answer)
+            parts.append(answer)
         self._count_answered(len(items))
-        return self._response(found, items)
+        return self._response(parts, items)
 
     async def _ask(self, item: ReceivedInput) -> AsyncGenerator[Answer, None]:
         await self._gate.passing(item.id)
-        given = self.function(item)
-        if inspect.isawaitable(given):
-            given = await given
-        async with contextlib.aclosing(answers.one_by_one(given)) as pieces:
+        answer = self.function(item)
+        if inspect.isawaitable(answer):
+            answer = await answer
+        async with contextlib.aclosing(answers.one_by_one(answer)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -231,9 +231,9 @@ class ModelDouble:
         self.answered += count
         self.server.changes.notify()
 
-    def _response(self, found: Sequence[Answer], items: Sequence[ReceivedInput]) -> service.MultiOutputResponse:
+    def _response(self, parts: Sequence[Answer], items: Sequence[ReceivedInput]) -> service.MultiOutputResponse:
         ids = [item.id if self.echo_ids else None for item in items]
-        return answers.to_response(found, ids, f"request-{next(self._request_ids)}")
+        return answers.to_response(parts, ids, f"request-{next(self._request_ids)}")
 
     async def _look_up(self, call: ServerCall) -> None:
         name = call.method.removeprefix(SERVICE)

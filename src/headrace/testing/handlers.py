@@ -27,8 +27,8 @@ def prediction_handlers(function: Callable[[Request], Responses | Awaitable[Resp
 
     async def handler(call: ServerCall) -> None:
         while (message := await call.read()) is not None:
-            given = function(Request.FromString(message))
-            responses = await given if inspect.isawaitable(given) else given
+            answer = function(Request.FromString(message))
+            responses = await answer if inspect.isawaitable(answer) else answer
             if isinstance(responses, Response):
                 await call.write(responses.SerializeToString())
             elif isinstance(responses, AsyncIterable):

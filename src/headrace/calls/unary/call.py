@@ -32,7 +32,7 @@ async def unary(
     metadata: Metadata = (),
     timeout: float | Deadline | None,
     warm_up: float | None = None,
-    what: str = "the call",
+    label: str = "the call",
     input_id: str = "",
 ) -> T:
     """Make a call until it succeeds, fails for good, or its deadline is over.
@@ -47,7 +47,7 @@ async def unary(
             begun already (it stays as it is). None: no limit, but for the transport's own. The resolution is 1 ms.
         warm_up: seconds that waiting for a deploying model may take, within the timeout; None: the configured budget,
             on top of the timeout.
-        what: the call's name in messages.
+        label: the call's name in messages.
         input_id: of the one input that it is for, which names it too.
 
     Raises:
@@ -90,7 +90,7 @@ async def unary(
     except Waited as error:
         session.counts.failures += 1
         state = CallState(error.doing, last, attempts.made if attempts is not None else 1)
-        label = f"input {input_id}" if input_id else what
+        label = f"input {input_id}" if input_id else label
         raise state.deadline_exceeded(label, Deadline(ends, seconds), session.channels.target) from last
     except HeadraceError as error:
         session.counts.failures += 1

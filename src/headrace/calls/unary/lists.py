@@ -232,7 +232,7 @@ class _Round:
                 metadata=self.metadata,
                 timeout=self.deadline,
                 warm_up=self.warm_up,
-                what="" if number == 1 else f"a request with {number} inputs",
+                label="" if number == 1 else f"a request with {number} inputs",
                 input_id=group[0][1].id if number == 1 else "",
             )
         except HeadraceError as error:
