@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 
 from headrace import codec
 from headrace.calls.deadline import Deadline, within
-from headrace.calls.options import Given
+from headrace.calls.options import ResolvedOptions
 from headrace.calls.responses import failure_of
 from headrace.calls.session import Session
 from headrace.calls.unary.call import unary
@@ -166,7 +166,7 @@ class Catalog:
 
         return tuple(Method.of(message) for message in response.model_version.method_signatures) or None
 
-    async def template(self, ref: ModelRef, options: Given, deadline: Deadline) -> bytes:
+    async def template(self, ref: ModelRef, options: ResolvedOptions, deadline: Deadline) -> bytes:
         """Encode the part of a request that goes before its inputs; whose deployment is meant may be looked up.
 
         Raises:
@@ -220,7 +220,7 @@ class Catalog:
         )
 
 
-def template(ref: ModelRef, options: Given, routing: Mapping[str, str]) -> bytes:
+def template(ref: ModelRef, options: ResolvedOptions, routing: Mapping[str, str]) -> bytes:
     """Encode the part of a request that goes before its inputs.
 
     Raises:

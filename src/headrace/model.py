@@ -18,7 +18,7 @@ from headrace.calls.options import (
     CallOptions,
     ClientOptions,
     FrameOptions,
-    Given,
+    ResolvedOptions,
     StreamOptions,
     check,
     check_names,
@@ -97,7 +97,7 @@ class Model(Forms, AsyncContext):
             names = ", ".join(sorted(client_options))
             raise ConfigError(f"unknown arguments: {names} (those of a client: give them to the client)")
         self._client = client
-        self._plain: Given | None = None  # the checked options of calls that give none
+        self._plain: ResolvedOptions | None = None  # the checked options of calls that give none
         self._head = b""  # their template, where no routing has to be looked up
         account = client._account
         self.ref: ModelRef = reference.ModelRef.of(
@@ -362,7 +362,7 @@ class Model(Forms, AsyncContext):
         )
 
     async def _predict_prepared(
-        self, ready: Prepared | None, item: Input, input_type: InputType | None, given: Given
+        self, ready: Prepared | None, item: Input, input_type: InputType | None, given: ResolvedOptions
     ) -> Prediction:
         client = self._client
         deadline = Deadline.after(given.seconds(client.timeouts.total))
@@ -391,7 +391,7 @@ class Model(Forms, AsyncContext):
         return PredictionStream(FreeDuplex(client._session, pulled, preparer, template, settings, idle), on_error)
 
     async def _predict_items(
-        self, items: Mapping[int, InputLike], input_type: InputType | None, given: Given, deadline: Deadline
+        self, items: Mapping[int, InputLike], input_type: InputType | None, given: ResolvedOptions, deadline: Deadline
     ) -> dict[int, Prediction]:
         preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, given)
         head = await preparer.template(deadline)
@@ -408,7 +408,7 @@ class Model(Forms, AsyncContext):
         self,
         make: Callable[[Any], Input],
         input_type: InputType | None,
-        given: Given,
+        given: ResolvedOptions,
         timeout: float | None = None,
     ) -> Preparer:
         client = self._client
@@ -437,7 +437,7 @@ class Model(Forms, AsyncContext):
 
     def _given(
         self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
-    ) -> Given:
+    ) -> ResolvedOptions:
         checked_type(input_type)
         if not options and self._plain is not None:
             return self._plain

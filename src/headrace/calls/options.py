@@ -153,7 +153,7 @@ FRAME_OPTIONS = frozenset(FrameOptions.__optional_keys__)
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ResolvedOptions:
     """A call's options, checked; `params` and `config` are checked when the template is encoded."""
 
     timeout: float | Unset | None
@@ -177,7 +177,7 @@ def check(
     model_routing: Mapping[str, str],
     client_timeout: float | Unset | None,
     known: frozenset[str] = STREAM_OPTIONS,
-) -> Given:
+) -> ResolvedOptions:
     """Check a call's options; routing given on the call replaces the model's.
 
     Raises:
@@ -201,7 +201,7 @@ def check(
     ) or dict(model_routing)
     if user_id and route:
         route["user_id"] = user_id
-    return Given(
+    return ResolvedOptions(
         timeout,
         options.get("inference_params"),
         options.get("output_config"),
@@ -323,7 +323,7 @@ def checked_batching(batch: Batch, wait: float, limits: Limits) -> BatchLimits:
     return BatchLimits(batch or 1, limits.request_bytes, limits.videos_per_request, wait)
 
 
-def duplex_options(options: StreamOptions, given: Given, limits: Limits, timeouts: Timeouts) -> DuplexOptions:
+def duplex_options(options: StreamOptions, given: ResolvedOptions, limits: Limits, timeouts: Timeouts) -> DuplexOptions:
     """Make the settings of a duplex stream.
 
     Raises:

@@ -32,7 +32,7 @@ from headrace.results import Prediction
 from headrace.sources.items import OWN_ERRORS
 
 if TYPE_CHECKING:
-    from headrace.calls.options import Given
+    from headrace.calls.options import ResolvedOptions
 
 
 class LookUps(Protocol):
@@ -41,7 +41,7 @@ class LookUps(Protocol):
     async def input_type(self, ref: ModelRef) -> str:
         """Look up the only type that a model takes."""
 
-    async def template(self, ref: ModelRef, options: Given, deadline: Deadline) -> bytes:
+    async def template(self, ref: ModelRef, options: ResolvedOptions, deadline: Deadline) -> bytes:
         """Encode the part of a request that goes before its inputs."""
 
 
@@ -65,7 +65,7 @@ class Preparer:
         limits: Limits,
         catalog: LookUps,
         ref: ModelRef,
-        options: Given,
+        options: ResolvedOptions,
     ) -> None:
         self._make = make
         self._input_type = input_type

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import os
 import select
 import sys
-import threading
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, Literal, TypeAlias
 
-from headrace.errors import InputError, SourceError
+from headrace.errors import ConfigError, InputError, SourceError
 from headrace.inputs import Input
 from headrace.sources.base import Begin, ItemSource, Make
 from headrace.sources.files import AnyPath
@@ -22,7 +20,6 @@ CellKind: TypeAlias = Literal["text", "url", "path"]
 
 LINE_BYTES = 20 << 20  # a longer line is refused: that is no text that a server takes
 _CHUNK_BYTES = 1 << 16
-_CELL_CHARACTERS = (1 << 31) - 1  # the largest that every platform takes: what is too large is said of the input
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, at the start of a file
 _LOOK_SECONDS = 0.1  # how often a reader of a silent stream looks whether it was closed
 
@@ -59,22 +56,22 @@ def from_csv(
 ) -> ItemSource:
     """Make a source of a CSV file's column; the first row has the names. A row without a value is its own error.
 
-    Raises (when read):
-        SourceError: the file cannot be read, or has no such column.
+    Raises:
+        ConfigError: the delimiter is not one character.
+        SourceError (when read): the file cannot be read, or has no such column.
     """
+    if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
+        raise ConfigError(f"delimiter must be one character, not {delimiter!r:.60}")
 
     def rows() -> Iterator[Cell]:
-        records = _records(csv.reader(_texts(path, encoding), delimiter=delimiter))
-        names, _ = next(records, ((), 0))
+        records = csv_rows(_texts(path, encoding), delimiter)
+        names, _ = next(records, ([], 0))
         for wanted in filter(None, (column, id_column)):
-            if names is None or wanted not in names:
-                known = ", ".join(names or ()) or "nothing"
+            if wanted not in names:
+                known = ", ".join(names) or "nothing"
                 raise SourceError(f"{path} has no column {wanted!r}, only {known}", source=str(path))
-        assert names is not None
         for row, number in records:
-            if row is None:
-                yield Cell(None, column, None, f"line {number}", "not a row of CSV")
-            elif row:
+            if row:
                 yield Cell(dict(zip(names, row, strict=False)), column, id_column, f"line {number}")
 
     return ItemSource(os.fspath(path), rows, _cell_maker(kind, os.fspath(path)), prefetch=prefetch)
@@ -268,26 +265,49 @@ def _texts(path: AnyPath, encoding: str) -> Iterator[str]:
             raise SourceError(f"{path}: {error}", source=str(path)) from error
 
 
-_cells = threading.Lock()
+def csv_rows(lines: Iterator[str], delimiter: str = ",") -> Iterator[tuple[list[str], int]]:
+    """Give the rows of a CSV file with the number of their last line; [] for a blank line.
 
-
-def _records(reader: Any) -> Iterator[tuple[list[str] | None, int]]:
-    """Give the rows of a CSV reader with the number of their last line; None for one that cannot be taken apart.
-
-    The limit for a cell is the whole process's, and 131,072 characters: it is lifted for each row, and put back.
+    As the standard library's `csv.reader` reads them, whose limit for a cell (131,072 characters) is the whole
+    process's, and which cannot go on behind a longer one. Source: RFC 4180.
     """
+    number = 0
+    for line in lines:
+        number += 1
+        cells: list[str] = []
+        at = 0
+        while line.strip("\r\n"):
+            quoted = ""
+            if line.startswith('"', at):
+                quoted, line, at, more = _quoted(line, at + 1, lines)
+                number += more
+            end = line.find(delimiter, at)
+            if end < 0:
+                cells.append(quoted + line[at:].rstrip("\r\n"))
+                break
+            cells.append(quoted + line[at:end])
+            at = end + 1
+        yield cells, number
+
+
+def _quoted(line: str, at: int, lines: Iterator[str]) -> tuple[str, str, int, int]:
+    """Read a cell behind its opening quote: its text, the line and the place behind its end, how many lines it took."""
+    pieces: list[str] = []
+    more = 0
     while True:
-        with _cells:
-            before = csv.field_size_limit(_CELL_CHARACTERS)
-            try:
-                row: list[str] | None = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                row = None
-            finally:
-                csv.field_size_limit(before)
-        yield row, reader.line_num
+        end = line.find('"', at)
+        if end >= 0:
+            pieces.append(line[at:end])
+            if not line.startswith('""', end):
+                return "".join(pieces), line, end + 1, more
+            pieces.append('"')
+            at = end + 2
+            continue
+        pieces.append(line[at:])
+        following = next(lines, None)
+        if following is None:  # the quote is never closed
+            return "".join(pieces), "", 0, more
+        line, at, more = following, 0, more + 1
 
 
 class _Open:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import os
 import time
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace import Client, ConfigError, Input, InputError, SourceError
 from headrace.sources import (
@@ -24,6 +28,7 @@ from headrace.sources import (
     from_urls,
     merge,
 )
+from headrace.sources.lines import csv_rows
 from headrace.testing import ModelDouble
 
 MODEL = "u/a/models/m"
@@ -293,3 +298,38 @@ async def test_a_source_is_an_input_source() -> None:
     assert [item.id async for item in source] == ["mine"]
     await source.aclose()
     await source.aclose()
+
+
+CELLS = st.text(st.sampled_from('ab,;" \n\r\u00fc'), max_size=6)
+
+
+@given(st.lists(st.lists(CELLS, min_size=1, max_size=4), max_size=5), st.sampled_from(",;"), st.booleans())
+def test_rows_of_csv_are_what_the_standard_library_reads(rows: list[list[str]], delimiter: str, all_: bool) -> None:
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter=delimiter, quoting=csv.QUOTE_ALL if all_ else csv.QUOTE_MINIMAL).writerows(rows)
+    lines = list(io.StringIO(file.getvalue(), newline="\n"))
+    read = list(csv_rows(iter(lines), delimiter))
+    reader = csv.reader(lines, delimiter=delimiter)
+    expected = [(row, reader.line_num) for row in reader]
+    assert read == expected
+    assert [row for row, _ in read] == rows
+
+
+@given(st.text(st.sampled_from('ab,"\n'), max_size=20))
+def test_odd_csv_is_read_as_the_standard_library_reads_it(text: str) -> None:
+    lines = text.splitlines(keepends=True)
+    assert [row for row, _ in csv_rows(iter(lines))] == list(csv.reader(lines))
+
+
+def test_reading_csv_leaves_the_limit_of_the_process_alone(tmp_path: Path) -> None:
+    (tmp_path / "c.csv").write_text("t\n" + "x" * 200_000 + "\n3\n")
+    before = csv.field_size_limit()
+    rows = csv_rows(iter((tmp_path / "c.csv").read_text().splitlines(keepends=True)))
+    assert [len(row[0]) for row, _ in rows] == [1, 200_000, 1]
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("delimiter", ["", ",,", '"', None])
+def test_a_delimiter_is_one_character(delimiter: Any) -> None:
+    with pytest.raises(ConfigError, match="one character"):
+        from_csv("x.csv", "t", delimiter=delimiter)
