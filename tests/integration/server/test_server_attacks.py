@@ -16,6 +16,7 @@ import h2.events
 import h2.settings
 import pytest
 
+from headrace.server import duplex
 from headrace.server.requests import MAX_FIELDS, MAX_INPUTS
 from headrace.v2 import service_pb2 as pb
 
@@ -26,17 +27,19 @@ REQUEST = {":method": "POST", ":scheme": "http", ":path": PREDICT, ":authority":
 GRPC = {"te": "trailers", "content-type": "application/grpc"}
 
 
-async def connected(place: Path) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to a server that may be on its way back."""
+async def connected(place: Path | int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect to a server that may be on its way back: on a socket file, or on a port."""
     async with asyncio.timeout(5):
         while True:
             try:
+                if isinstance(place, int):
+                    return await asyncio.open_connection("127.0.0.1", place)
                 return await asyncio.open_unix_connection(place)
             except ConnectionRefusedError:
                 await asyncio.sleep(0.01)
 
 
-async def send_raw(place: Path, headers: list[tuple[bytes, bytes]], body: bytes | None = None) -> None:
+async def send_raw(place: Path | int, headers: list[tuple[bytes, bytes]], body: bytes | None = None) -> None:
     """Send one HTTP/2 request with headers that no client would send, and wait for any reaction."""
     reader, writer = await connected(place)
     config = h2.config.H2Configuration(
@@ -99,6 +102,23 @@ async def test_no_odd_header_stops_the_server(serve: Any, tmp_path: Path, odd: s
     response = await stub.predict(stub.request("after"), timeout=10, wait_for_ready=True)
     assert response.outputs[0].data.text.raw == "after"
     assert time.monotonic() - began < 5
+
+
+async def test_a_server_on_a_port_is_back_within_a_second(serve: Any) -> None:
+    stub = await serve(unix=None)
+    port = int(stub.running.address.rpartition(":")[2])
+    seconds = []
+    for _ in range(3):
+        await send_raw(port, ODD["a path that is not UTF-8"])
+        began = time.monotonic()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            predict = channel.unary_unary(
+                PREDICT, pb.PostModelOutputsRequest.SerializeToString, pb.MultiOutputResponse.FromString
+            )
+            response = await predict(stub.request("after"), timeout=10, wait_for_ready=True)
+        seconds.append(time.monotonic() - began)
+        assert response.outputs[0].data.text.raw == "after"
+    assert min(seconds) < 1
 
 
 async def test_a_call_that_runs_outlives_the_listener(serve: Any, tmp_path: Path, caplog: Any) -> None:
@@ -212,6 +232,22 @@ async def test_strangers_and_silent_streams_take_no_place(serve: Any) -> None:
     assert (await stub.predict(stub.request("hi"), metadata=known)).status.code == 10000
     for call in (*silent, *waiting):
         call.cancel()
+
+
+async def test_a_stream_that_sends_nothing_is_ended(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplex, "FIRST_REQUEST_SECONDS", 0.2)
+    stub = await serve()
+    silent = stub.stream()
+    talking = stub.stream()
+    await talking.write(stub.request("one"))
+    async with asyncio.timeout(10):
+        assert (await talking.read()).status.code == 10000
+        with pytest.raises(grpc.aio.AioRpcError, match="has sent nothing for"):
+            await silent.read()
+        await talking.write(stub.request("two"))  # it has shown itself, and may be silent as long as it likes
+        assert (await talking.read()).outputs[0].data.text.raw == "two"
+        await talking.done_writing()
+        assert await talking.read() is grpc.aio.EOF
 
 
 async def test_places_come_back_however_a_call_ends(serve: Any) -> None:

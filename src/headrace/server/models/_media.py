@@ -149,6 +149,11 @@ def _opened(data: bytes, format: str, code: int, kind: str) -> Iterator[Any]:
 
 
 def _samples(container: Any) -> Iterator[NDArray[np.float32]]:
+    """Decode: pieces of one channel, damaged packets left out.
+
+    Raises:
+        ModelError: 30101 an unknown codec, 30300 there is no sound, or all of it is damaged.
+    """
     import av
 
     if not container.streams.audio:
@@ -157,9 +162,17 @@ def _samples(container: Any) -> Iterator[NDArray[np.float32]]:
     stream = container.streams.audio[0]
     if stream.codec_context is None:
         raise ModelError(AUDIO_UNSUPPORTED, "the sound's codec is not known here; convert it to WAV")
-    for frame in container.decode(stream):
-        for piece in resampler.resample(frame):
-            yield piece.to_ndarray().reshape(-1)
+    decoded = broken = 0
+    for packet in container.demux(stream):
+        try:
+            for frame in shown.pictures(packet):
+                decoded += 1
+                for piece in resampler.resample(frame):
+                    yield piece.to_ndarray().reshape(-1)
+        except shown.BrokenPacket:
+            broken += 1
+    if broken and not decoded:
+        raise ModelError(AUDIO_INVALID, f"none of the sound's {broken} packets can be decoded")
     for piece in resampler.resample(None):  # what it still holds
         yield piece.to_ndarray().reshape(-1)
 
