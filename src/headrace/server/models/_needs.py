@@ -6,7 +6,6 @@ import importlib
 import sys
 from typing import Any
 
-from headrace.extras import install
 from headrace.server.model import ModelError
 
 NOT_READY = 21350
@@ -28,7 +27,8 @@ def needed(module: str, package: str, extra: str = "") -> Any:
     except ModuleNotFoundError as error:
         if extra:
             reason = f"the package {package} is not installed on the server"
-            raise ModelError(NOT_READY, f"{reason}; it comes with the extra {extra!r}: {install(extra)}") from error
+            advice = f"pip install '.[{extra}]' in headrace's folder"  # no path of the server: clients read this
+            raise ModelError(NOT_READY, f"{reason}; it comes with the extra {extra!r}: {advice}") from error
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         reason = f"the package {package} is not installed (it may have no build for Python {version})"
         raise ModelError(NOT_READY, f"{reason}; pip install {package}") from error

@@ -20,6 +20,6 @@ def test_a_present_module_is_given() -> None:
 
 def test_a_missing_part_of_the_local_extra_is_named() -> None:
     with pytest.raises(
-        ModelError, match=r"no-such-package is not .* comes with the extra 'ocr': pip install '\S*\[ocr\]'"
+        ModelError, match=r"no-such-package is not .* comes with the extra 'ocr': pip install '\.\[ocr\]'"
     ):
         needed("no_such_module", "no-such-package", "ocr")
