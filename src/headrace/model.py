@@ -28,7 +28,7 @@ from headrace.calls.options import (
     checked_on_error,
     duplex_options,
 )
-from headrace.calls.prepare import Preparer, advised, input_of, joined, predict_prepared
+from headrace.calls.prepare import Preparer, advised, input_of, joined, own_error, predict_prepared
 from headrace.calls.shown import shows
 from headrace.calls.streams import OnError, PredictionStream
 from headrace.calls.unary.lists import predict_many, predict_one
@@ -36,6 +36,7 @@ from headrace.catalog import ModelInfo, template
 from headrace.checks import prepare_now
 from headrace.errors import (
     ConfigError,
+    HeadraceError,
     InvalidRequest,
     PredictionFailed,
 )
@@ -349,7 +350,12 @@ class Model(Forms, AsyncContext):
         if options or input_type or given is None:
             given = self._given(options, input_type)
         client = self._client
-        ready = prepare_now(item, client._ids, client.limits)
+        try:
+            ready = prepare_now(item, client._ids, client.limits)
+        except HeadraceError:
+            raise
+        except Exception as error:
+            raise own_error(error, item.id) from error
         if ready is None or not self._head or given is not self._plain:
             return self._predict_prepared(ready, item, input_type, given)
         return (client._coalescer or predict_one)(

@@ -105,7 +105,7 @@ class Preparer:
         except OWN_ERRORS:
             raise
         except Exception as error:
-            raise _own(error, raw.id if isinstance(raw, Input) else "") from error
+            raise own_error(error, raw.id if isinstance(raw, Input) else "") from error
 
     def now(self, item: Input) -> Prepared | None:
         """Give an input its id and check it; None where it has to be looked up, read or encoded first.
@@ -118,7 +118,7 @@ class Preparer:
         except HeadraceError:
             raise
         except Exception as error:
-            raise _own(error, item.id) from error
+            raise own_error(error, item.id) from error
 
     async def later(self, item: Input, deadline: Deadline) -> Prepared:
         """Give an input its type and id, read its files, encode its pictures, check it.
@@ -140,7 +140,7 @@ class Preparer:
         except HeadraceError:
             raise
         except Exception as error:
-            raise _own(error, item.id) from error
+            raise own_error(error, item.id) from error
 
     async def one_of_many(self, item: Input, deadline: Deadline | None = None) -> Prepared:
         """As `later`, but that what is wrong with its type or with encoding it is its own error.
@@ -151,7 +151,7 @@ class Preparer:
         try:
             return await self.later(item, deadline or Deadline.after(self._timeout))
         except ConfigError as error:
-            raise _own(error, item.id) from error
+            raise own_error(error, item.id) from error
 
     async def _type(self, deadline: Deadline) -> str:
         if self._input_type:
@@ -269,7 +269,7 @@ def input_of(raw: object, input_type: str | None) -> Input:
     except HeadraceError:
         raise
     except Exception as error:
-        raise _own(error, "") from error
+        raise own_error(error, "") from error
 
 
 def advised(error: ServerError, sent: object) -> ServerError:
@@ -284,10 +284,10 @@ def advised(error: ServerError, sent: object) -> ServerError:
     return error
 
 
-def _own(error: Exception, id: str) -> InputError:
+def own_error(error: Exception, id: str) -> InputError:
     """Make the input's own error of whatever went wrong with it."""
     text = str(error) if isinstance(error, HeadraceError | TypeError) else f"{type(error).__name__}: {error}"
     return InputError(f"{f'input {id}: ' if id else ''}{shortened(text, 500)}", input_id=id or None)
 
 
-__all__ = ["Preparer", "advised", "input_of", "joined", "predict_prepared"]
+__all__ = ["Preparer", "advised", "input_of", "joined", "own_error", "predict_prepared"]

@@ -30,6 +30,13 @@ class Lies:
         raise RuntimeError(f"no {name} here")
 
 
+class Endless(bytes):
+    """Bytes whose length cannot be told."""
+
+    def __len__(self) -> int:
+        raise RuntimeError("no length")
+
+
 #: name -> (what makes it, what its error says)
 BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "latin-1 bytes": (lambda: b"caf\xe9", "UTF-8"),
@@ -43,6 +50,7 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
     "no input at all": (lambda: 5, "cannot send int"),
     "nothing": (lambda: None, "cannot send NoneType"),
     "a thing that raises": (Lies, "RuntimeError: no"),
+    "bytes that raise": (lambda: Endless(b"x"), "RuntimeError: no length"),
     "missing file": (lambda: Path("no-such-file.txt"), "no-such-file.txt"),
     "long name": (lambda: Path("x" * 5000), "too long"),
     "NUL in a name": (lambda: Path("a\0b"), "null"),

@@ -95,21 +95,20 @@ async def test_several_inputs_have_the_status_of_the_whole_and_each_its_own() ->
     assert {batch.request_id, batch[0].request_id, batch[1].request_id} == {"r1"}
 
 
-BOMB = b"\x0a\x03\x08\x90\x4e" + b"\x12\x00" * 2_000_000  # status 10000, and outputs of two bytes
-
-
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("way", [*SINGLE, "predict a list", "packed map", "packed stream", "coalesced"])
-async def test_outputs_without_end_are_one_error(way: str, wire: Wire, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "text"), [(2_000_000, "more than 1024 outputs"), (1100, "1100 outputs")])
+async def test_too_many_outputs_are_one_error(number: int, text: str, way: str, wire: Wire, tmp_path: Path) -> None:
+    bomb = b"\x0a\x03\x08\x90\x4e" + b"\x12\x00" * number  # status 10000, and outputs of two bytes
     run = SINGLE.get(way) or PACKED.get(way) or PACKED[{"predict a list": "predict"}.get(way, way.partition(" ")[2])]
-    async with answering(wire, tmp_path, BOMB, coalesce=way == "coalesced") as model:
+    async with answering(wire, tmp_path, bomb, coalesce=way == "coalesced") as model:
         try:
             found = await run(model)
         except errors.HeadraceError as error:
             found = [error]
     assert found
     assert all(isinstance(error, errors.PredictionFailed | errors.StreamBroken) for error in found), found
-    assert all("more than 1024 outputs" in str(error) for error in found), found
+    assert all(text in str(error) for error in found), found
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -42,7 +42,7 @@ class Slow(io.RawIOBase):
 def stalled(tmp_path: Path) -> Iterator[dict[str, Callable[[], Any]]]:
     released = threading.Event()
     os.mkfifo(tmp_path / "pipe")
-    yield {"named pipe": lambda: tmp_path / "pipe", "slow file": lambda: Slow(released)}
+    yield {"named pipe": lambda: tmp_path / "pipe", "slow file": lambda: Slow(released), "release": released.set}
     released.set()
 
 
@@ -79,6 +79,15 @@ async def test_a_stalled_input_times_out_alone(tmp_path: Path, stalled: Any) -> 
 
     await all_of(check, [(shape, "named pipe") for shape in SHAPES])
     await all_of(check, [("predict each", "slow file"), ("stream", "slow file"), ("map", "slow file")])
+
+
+async def test_a_list_is_sent_without_an_input_that_is_still_read(tmp_path: Path, stalled: Any) -> None:
+    async with rigged("memory", tmp_path, text) as rig:
+        call = asyncio.ensure_future(rig.model.predict(["typed", stalled["slow file"]()], "text"))
+        await rig.double.received(1)
+        assert not call.done()
+        stalled["release"]()
+        assert [prediction.text for prediction in await call] == ["typed", "late"]
 
 
 def _fifos(folder: Path, count: int) -> list[Path]:
