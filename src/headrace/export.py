@@ -5,7 +5,7 @@ A table (CSV) has a row for each thing found:
 | column | |
 |---|---|
 | input_id, position, source | which input; source is the name that the caller gives it |
-| kind | concept, region, text, embedding, image, audio, frame (one in which nothing was found), error |
+| kind | concept, region, text, embedding, image, audio, frame (nothing was found in it), error; "": nothing was found |
 | item | number of the region or embedding in its input or frame: a region with two concepts has two rows |
 | name, value | a concept's; an embedding's dimensions; format and bytes of media; an error's type and code |
 | top, left, bottom, right | a region's box in fractions of the picture |
@@ -112,7 +112,16 @@ class CsvWriter:
 
 
 def rows(prediction: Prediction) -> Iterator[Row]:
-    """Give what one prediction found, a row each; columns that say nothing are left out."""
+    """Give what one prediction found, a row each, an empty one for nothing; columns that say nothing are left out."""
+    empty = True
+    for row in _found(prediction):
+        empty = False
+        yield row
+    if empty:
+        yield {}
+
+
+def _found(prediction: Prediction) -> Iterator[Row]:
     if prediction.error is not None:
         error = prediction.error
         code = "" if error.code is None else str(error.code)

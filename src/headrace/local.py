@@ -160,7 +160,9 @@ class LocalServer:
                 emit(progress)
             elif text:
                 self._last_lines.append(text)
-                logger.warning("%s", text)  # it says nothing in ordinary times: a user's model has failed, or it has
+                logger.warning(
+                    "%s", text.removeprefix("headrace: ")
+                )  # it says nothing in ordinary times: a user's model has failed, or it has
 
 
 def _private_folder() -> Path:

@@ -347,7 +347,7 @@ def test_an_interrupted_stream_tells_how_far_it_came(environment: dict[str, str]
         process.wait(10)
         said = process.stderr.read().decode()
     assert process.returncode == 130
-    assert said.startswith("headrace: 1 answers in ")
+    assert said.startswith("headrace: 1 answer in ")
     assert said.endswith("headrace: interrupted\n")
 
 
@@ -372,9 +372,9 @@ def test_a_card(run: Run) -> None:
     done = run("models", "show", "detector")
     assert done.returncode == 0
     assert "public domain" in done.stdout
-    unknown = run("models", "show", "nope")
+    unknown = run("models", "show", "detectr")
     assert unknown.returncode == 2
-    assert "yolov3-tiny" in unknown.stderr
+    assert "did you mean detector? headrace models lists them" in unknown.stderr
 
 
 def test_local_starts_a_server_for_one_command(run: Run) -> None:
@@ -427,3 +427,79 @@ def test_without_click_one_line_names_the_extra(environment: dict[str, str]) -> 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "headrace: the command line needs the extra 'cli': pip install '.[cli]'\n"
+
+
+# --- what a question may be asked of, and what is said where something does not fit
+
+SAMPLES = Path(__file__).parents[2] / "src/headrace/data/samples"
+COFFEE, CAT, FILM = (str(SAMPLES / name) for name in ("photos/coffee.jpg", "photos/cat.jpg", "videos/photos.mp4"))
+REFUSED = {
+    "a question that a model cannot use": (("predict", "--local", "classifier", COFFEE, "What?"), 3, "text and image"),
+    "a question about a film": (("predict", "--local", FILM, "What?"), 2, "no model here takes video and text"),
+    "two pictures and two questions": (("predict", "--local", COFFEE, CAT, "a b", "c d"), 2, "which belong together"),
+    "a type that a model does not take": (("stream", "--local", "sentiment", COFFEE, CAT), 3, "model vader-sentiment"),
+    "frames that a model does not take": (("stream", "--local", "sentiment", "--video", FILM), 3, "vader-sentiment"),
+    "a bare word": (("stream", "--local", "emptydir"), 2, "no file emptydir; a text. --input_type text"),
+    "an unknown model": (("predict", "--local", "--model_id", "detectr", "x"), 3, "did you mean detector"),
+    "a parameter": (
+        ("predict", "--local", "shapes-to-image", "a red circle", "-i", "widht=9"),
+        1,
+        "did you mean width",
+    ),
+    "frames' options without frames": (("stream", "--local", "echo", "a b", "--fps", "1"), 2, "--fps goes with frames"),
+    "a classifier's drawing": (("predict", "--local", "classifier", COFFEE, "--draw"), 1, "detector draws boxes"),
+    "no camera": (("stream", "--local", "--camera", "77"), 1, "no such camera"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_does_not_fit_is_said_once_without_codes(run: Run, case: str) -> None:
+    argv, code, message = REFUSED[case]
+    done = run(*argv)
+    assert done.returncode == code
+    lines = [line for line in done.stderr.splitlines() if "using" not in line and " answer" not in line]
+    assert any(re.search(message, line) for line in lines), lines
+    assert len([line for line in lines if re.search(message, line)]) <= 2
+    assert not re.search(r"\d{5}\)|\[request|input h[0-9a-f]|headrace: headrace:", done.stderr)
+    assert len(done.stderr) < 600
+
+
+def test_codes_are_shown_when_debugging(run: Run) -> None:
+    done = run("predict", "--local", "shapes-to-image", "a red circle", "-i", "widht=9", HEADRACE_DEBUG="1")
+    assert "CONN_INVALID_REQUEST 11102" in done.stderr
+
+
+def test_pictures_with_one_question_are_an_input_each(echo: Run) -> None:
+    done = echo("predict", COFFEE, CAT, "What is it?", "-o", "jsonl")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [row["source"].rpartition("/")[2] for row in rows] == ["coffee.jpg + text 3", "cat.jpg + text 3"]
+    assert all(row["outputs"][0]["data"]["text"]["raw"].endswith("What is it?") for row in rows)
+
+
+def test_a_film_goes_to_the_model_of_films_and_as_frames_to_one_of_pictures(run: Run) -> None:
+    whole = run("predict", "--local", FILM)
+    assert "using yolov3-tiny-video, the default for video" in whole.stderr
+    assert (whole.returncode, whole.stdout.split("\t")[:2]) == (0, ["500", "cup"])
+    frames = run("stream", "--local", "detector", FILM, "--fps", "1")
+    assert (frames.returncode, frames.stdout.count("\n")) == (0, 6)
+
+
+def test_a_bare_id_is_a_model_of_a_server_of_ones_own(run: Run, echo_server: str) -> None:
+    for named in (["echo", "hello"], ["--model_id", "echo", "hello"]):
+        done = run("predict", "--base_url", echo_server, *named)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "hello\n", "")
+
+
+TYPED = ["1.10", "1e3", "true", "null", '"quoted"', "[1, 2]", "007", " blanks "]
+
+
+@pytest.mark.parametrize("typed", TYPED)
+@pytest.mark.parametrize("name", ["prompt", "text"])
+def test_a_text_arrives_as_it_was_typed(echo: Run, typed: str, name: str) -> None:
+    done = echo("predict", "-i", f"{name}={typed}")
+    assert (done.returncode, done.stdout) == (0, f"{typed}\n")
+
+
+def test_other_arguments_are_what_their_types_say(run: Run) -> None:
+    done = run("predict", "--local", "echo", "-i", "text=1.10", "-i", "repeat=2")
+    assert (done.returncode, done.stdout) == (0, "1.10 1.10\n")

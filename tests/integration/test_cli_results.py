@@ -43,8 +43,8 @@ def test_texts_are_saved(echo: Run, tmp_path: Path) -> None:
     for command in ("predict", "generate", "stream"):
         done = echo(command, "some words", "--save", command)
         assert done.returncode == 0
-        assert (tmp_path / command / "000000-text-1.txt").read_text() == "some words"
-        assert f"saved {command}/000000-text-1.txt" in done.stderr
+        assert (tmp_path / command / "text-1.txt").read_text() == "some words"
+        assert f"saved {command}/text-1.txt" in done.stderr
     again = echo("generate", "some words", "--save", "generate")
     assert again.returncode == 1
     assert "--force" in again.stderr
@@ -56,7 +56,7 @@ def test_boxes_are_drawn_and_saved(run: Run, tmp_path: Path) -> None:
     done = run(*argv)
     assert done.returncode == 0
     assert done.stdout.startswith("cup\t")
-    assert (tmp_path / "out" / "000000-coffee-boxes.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "out" / "coffee-boxes.png").read_bytes().startswith(b"\x89PNG")
     again = run(*argv)
     assert again.returncode == 1
     assert "--force" in again.stderr
@@ -71,9 +71,9 @@ def test_masks_are_drawn_and_saved(run: Run, tmp_path: Path) -> None:
     assert done.returncode == 0
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == [
-        "000000-astronaut-boxes.png",
-        "000000-astronaut-mask-00-person.png",
-        "000000-astronaut-mask-01-background.png",
+        "astronaut-boxes.png",
+        "astronaut-mask-00-person.png",
+        "astronaut-mask-01-background.png",
     ]
     with Image.open(tmp_path / "out" / names[0]) as drawn, Image.open(photo) as original:
         assert drawn.size == original.size
@@ -89,11 +89,11 @@ def test_a_picture_that_a_model_made_is_saved(run: Run, tmp_path: Path) -> None:
     done = run("predict", "--local", "acnet-upscaler", "-i", "image=small.png", "--save", "out")
     assert done.returncode == 0
     assert done.stdout.startswith("picture of ")
-    with Image.open(tmp_path / "out" / "000000-small.png") as saved:
+    with Image.open(tmp_path / "out" / "small.png") as saved:
         assert saved.size == (120, 80)
     quoted = ("--inference_params", '{"width":"150"}')  # as in the documents
     assert run("predict", "--local", "acnet-upscaler", "small.png", *quoted, "--save", "wide").returncode == 0
-    with Image.open(tmp_path / "wide" / "000000-small.png") as saved:
+    with Image.open(tmp_path / "wide" / "small.png") as saved:
         assert saved.size == (150, 100)
 
 

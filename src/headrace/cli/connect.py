@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from headrace.cli import messages
 from headrace.cli.run import say
 from headrace.cli.terminal import Status, in_bytes
 from headrace.errors import ConnectFailed, ServerError
@@ -100,6 +101,7 @@ async def connect(options: Options, watcher: Watcher | None = None, ref: str | N
             root_certificates_path=options.root_certificates,
             on_event=watcher,
         )
+    messages.talk_to(local=client.target.local)
     try:
         async with client:
             yield client

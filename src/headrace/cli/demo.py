@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 import time
 from importlib import resources
@@ -15,7 +14,8 @@ from headrace.cli import picture, render
 from headrace.cli.connect import Watcher, connect
 from headrace.cli.options import Options
 from headrace.cli.run import DONE, SOME_FAILED, run, say
-from headrace.cli.terminal import Status, escape, in_seconds, line, short, styled, width
+from headrace.cli.terminal import Status, in_seconds, line, score, short, styled, width
+from headrace.cli.wrapping import Wrapped
 from headrace.errors import HeadraceError
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class Demo:
                 if prediction.error is not None:
                     self._print(f"   {at:>7}  {photos[prediction.position].name:<18} {line(str(prediction.error))}")
                     continue
-                best = ", ".join(f"{line(c.name)} {c.value:.0%}" for c in prediction.concepts[:2])
+                best = ", ".join(f"{line(c.name)} {score(c.value)}" for c in prediction.concepts[:2])
                 room = width() - 31
                 self._print(f"   {at:>7}  {photos[prediction.position].name:<18} {short(best, room)}")
         seconds = time.monotonic() - start
@@ -218,57 +218,3 @@ class Demo:
     def _print(self, text: str = "") -> None:
         self._status.clear()
         render.emit(text)
-
-
-class Wrapped:
-    """Writes pieces of text as they come, broken into lines at spaces.
-
-    Args:
-        indent: in front of each line.
-        columns: the terminal's width.
-    """
-
-    def __init__(self, indent: str, columns: int) -> None:
-        self._indent = indent
-        self._columns = columns
-        self._at = 0  # characters on the current line, 0 before its indent
-        self._word = ""
-        self._spaces = ""
-
-    def write(self, text: str) -> None:
-        """Write a piece; a word waits until its end is known."""
-        for c in escape(text):
-            if c not in " \n":
-                self._word += c
-                continue
-            self._flush()
-            if c == "\n":
-                self._break()
-            elif self._at:
-                self._spaces += " "
-        sys.stdout.flush()
-
-    def end(self) -> None:
-        """Write what waits and end the line."""
-        self._flush()
-        self._break()
-        sys.stdout.flush()
-
-    def _flush(self) -> None:
-        if not self._word:
-            return
-        if self._at and self._at + len(self._spaces) + len(self._word) > self._columns:
-            self._break()
-        self._out(self._spaces if self._at else self._indent)
-        self._out(self._word)
-        self._word = self._spaces = ""
-
-    def _break(self) -> None:
-        if self._at:
-            sys.stdout.write("\n")
-        self._at = 0
-        self._spaces = ""
-
-    def _out(self, text: str) -> None:
-        sys.stdout.write(render.encodable(text, sys.stdout))
-        self._at += len(text)

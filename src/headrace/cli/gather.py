@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import click
 
 from headrace.cli import given as g
 from headrace.cli import words
+from headrace.cli.options import Typed
 from headrace.cli.selection import most_frequent
 from headrace.inputs import shortened
 
@@ -185,11 +187,12 @@ def _from_fields(fields: Mapping[str, Any]) -> tuple[list[Given], dict[str, Any]
     params: dict[str, Any] = {}
     for name, value in fields.items():
         if name in _TEXT_KEYS:
-            found.append(replace(g.from_text(value if isinstance(value, str) else str(value), "text"), name=name))
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            found.append(replace(g.from_text(str(text), "text"), name=name))
         elif name in _MEDIA_KEYS:
             if not isinstance(value, str):
                 raise click.UsageError(f"{name} must be a URL or the path of a file")
             found.append(g.from_url(value, name) if words.is_url(value) else g.from_file(value, name))
         else:
-            params[name] = value
+            params[name] = value.value() if isinstance(value, Typed) else value
     return found, params

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli import render
+from headrace.cli import render, words
 from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.gather import model_and_inputs
 from headrace.cli.options import Grouped, Options, shared
 from headrace.cli.run import DONE, run, say
-from headrace.cli.terminal import in_bytes, line
+from headrace.cli.terminal import in_bytes, line, styled, wrapped
 from headrace.errors import InvalidRequest, PredictionFailed
 from headrace.events import ServerLog
 
@@ -22,7 +21,10 @@ if TYPE_CHECKING:
     from headrace.server.model import Card
     from headrace.signatures import Method
 
-_FIELDS = ("user_id", "app_id", "id", "model_type_id", "task", "url", "description", "input_fields", "output_fields")
+_FIELDS = (
+    "user_id", "app_id", "id", "model_type_id", "task", "url", "description", "input_fields", "output_fields",
+    "short_names", "default_for", "size_bytes",
+)  # fmt: skip
 
 
 @click.group(cls=Grouped, invoke_without_command=True)
@@ -137,24 +139,45 @@ def _record(info: ModelInfo) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
 
-def _table(found: list[ModelInfo]) -> None:
-    rows = [(line(info.id), line(info.model_type_id), line(info.description)) for info in found]
+def _table(models: list[ModelInfo]) -> None:
+    """Print the models by task: name, short names, what it is the default for, size, description."""
+    tasks = list(dict.fromkeys(info.task for info in models))
+    models = sorted(models, key=lambda info: tasks.index(info.task))
     if not render.on_terminal():
-        for row in rows:
-            render.emit("\t".join(row))
+        for info in models:
+            render.emit("\t".join((line(info.id), line(info.model_type_id), *_facts(info), line(info.description))))
         return
     from headrace.cli import pretty
 
-    render.emit(pretty.columns(rows))
+    for task in tasks:
+        render.emit(styled(line(task), "bold"))
+        for info in (info for info in models if info.task == task):
+            short, default, size = _facts(info)
+            facts = [f"({short})" if short else "", f"default for {default}" if default else "", size]
+            render.emit(
+                f"  {pretty.styled(line(info.id), 'cyan')}  {'  '.join(fact for fact in facts if fact)}".rstrip()
+            )
+            if info.description:
+                render.emit(wrapped(line(info.description), indent="      "))
+    render.emit("")
+    render.emit(styled("headrace models show NAME tells what a model is good and bad at", "dim"))
 
 
-async def show_info(options: Options, words: tuple[str, ...]) -> int:
+def _facts(info: ModelInfo) -> tuple[str, str, str]:
+    return (
+        line(", ".join(info.short_names)),
+        line(", ".join(info.default_for)),
+        in_bytes(info.size_bytes) if info.size_bytes else "",
+    )
+
+
+async def show_info(options: Options, given: tuple[str, ...]) -> int:
     """Tell what the named model is (`predict --info`)."""
-    if not words and not options.names_model:
+    if not given and not options.names_model:
         raise click.UsageError("--info needs a model: give --model-url, --model-id, or USER/APP/models/MODEL")
-    ref, _ = model_and_inputs(options, words)
+    ref, _ = model_and_inputs(options, given)
     if ref is None and not options.names_model:
-        raise click.UsageError(f"--info needs a model; {words[0]!r} is none")
+        raise click.UsageError(f"--info needs a model; {given[0]!r} is none")
     async with connect(options, ref=ref) as client:
         model = await choose_model(client, options, ref, ())
         try:
@@ -201,9 +224,9 @@ def _card(name: str) -> Card:
 
     target = BUILT_IN.get(resolve(name))
     if target is None:
-        raise click.UsageError(
-            f"there is no model {json.dumps(name)} in the embedded server; it has: {', '.join(BUILT_IN)}"
-        )
+        near = words.nearest(name, words.built_in_names())
+        meant = f"did you mean {near}? " if near else ""
+        raise click.UsageError(f"there is no model {name} in the embedded server; {meant}headrace models lists them")
     return card_of(find(target))
 
 

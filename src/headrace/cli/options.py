@@ -6,12 +6,14 @@ import functools
 import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from headrace import media
+from headrace.cli import words
 from headrace.cli.run import keep_secret
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -55,12 +57,17 @@ class Options:
     output: str = "text"
     save: Path | None = None
     force: bool = False
-    draw: bool = False
+    draw: str | None = None  # "" without a file's name
 
     @property
     def names_model(self) -> bool:
         """Whether an option says which model."""
         return bool(self.model_url or self.model_id)
+
+    @property
+    def saves_one(self) -> bool:
+        """Whether an option names the one file to write."""
+        return bool(self.draw) or (self.save is not None and is_file(self.save))
 
     @property
     def own_server(self) -> bool:
@@ -86,6 +93,11 @@ class Options:
         return {name: value for name, value in given.items() if value is not None}
 
 
+def is_file(path: Path) -> bool:
+    """Tell whether `--save` names a file: it has the extension of one, and is no folder."""
+    return media.kind_of_name(path.name) is not None and not path.is_dir()
+
+
 class JsonValue(_ParamType):
     """A JSON object; a mistake is reported with its column."""
 
@@ -108,20 +120,30 @@ class JsonValue(_ParamType):
         return parsed
 
 
+class Typed(str):
+    """A value as it was typed: what it means depends on what it is for. Texts take it as it stands."""
+
+    __slots__ = ()
+
+    def value(self) -> Any:
+        """Read it as JSON where it is JSON, else as text."""
+        try:
+            return json.loads(self, parse_constant=_refuse)
+        except (ValueError, RecursionError):
+            return str(self)
+
+
 class KeyValue(_ParamType):
-    """`key=value`, the value as JSON where it is JSON, else as text."""
+    """`key=value`, the value as it was typed."""
 
     name = "KEY=VALUE"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Typed]:
         """Take `value` apart at its first equals sign."""
         key, sign, text = value.partition("=")
         if not sign or not key.strip():
             self.fail(f"expected key=value, not {value!r}", param, ctx)
-        try:
-            return key.strip(), json.loads(text, parse_constant=_refuse)
-        except (ValueError, RecursionError):
-            return key.strip(), text
+        return key.strip(), Typed(text)
 
 
 def _refuse(constant: str) -> Any:
@@ -215,7 +237,7 @@ _OWNER = [
 
 
 def _form(*names: str) -> Callable[[F], F]:
-    return _output("-o", "--output", type=click.Choice(["text", *names]), default="text", help="Their form.")
+    return _output("-o", "--output", type=click.Choice(["text", *names]), default="text", help="Output format.")
 
 
 OPTIONS: dict[str, list[Callable[[Any], Any]]] = {
@@ -242,7 +264,7 @@ OPTIONS: dict[str, list[Callable[[Any], Any]]] = {
         _input("--file_path", "--file", "file_path", multiple=True, metavar="PATH", help="Read from a file."),
         _input("--inference_params", metavar="JSON", type=JsonValue(), default="{}", help="As '{\"top_p\": 0.9}'."),
         _input("--output_config", metavar="JSON", type=JsonValue(), default="{}", help="As '{\"max_concepts\": 5}'."),
-        _input("--timeout", metavar="SECONDS", type=Seconds(), help="Give up after so long."),
+        _input("--timeout", metavar="SECONDS", type=Seconds(), help="Give up after this time."),
     ],
     "fields": [
         _input("-i", "field", type=KeyValue(), multiple=True, help="As prompt=Hi, image=a.jpg or max_tokens=9."),
@@ -255,14 +277,33 @@ OPTIONS: dict[str, list[Callable[[Any], Any]]] = {
         _form("json", "jsonl", "csv"),
         _output(
             "--save",
-            metavar="DIR",
-            type=click.Path(path_type=Path, file_okay=False),
-            help="Keep pictures, masks, sounds, texts there.",
+            metavar="DIR|FILE",
+            type=click.Path(path_type=Path),
+            help="Keep pictures, masks, sounds, texts in DIR; or the one answer in FILE (such as .png, .wav, .txt).",
         ),
-        _output("--draw", is_flag=True, help="Save the picture with its boxes and masks."),
+        _output(
+            "--draw",
+            is_flag=False,
+            flag_value="",
+            metavar="[FILE]",
+            help="Save the picture with its boxes and masks: in FILE, else in DIR or here.",
+        ),
         _output("--force", is_flag=True, help="Overwrite saved files."),
     ],
 }
+
+
+def _drawing(options: Options, given: tuple[str, ...], *, films: bool) -> tuple[Options, tuple[str, ...]]:
+    """Tell the file of `--draw FILE` from a word that only stands behind `--draw`: the input, or the model."""
+    value = options.draw or ""
+    has_input = (
+        films or options.file_path or options.url or any(words.exists(word) or words.is_url(word) for word in given)
+    )
+    if words.is_url(value) or (words.exists(value) and not has_input):
+        return replace(options, draw=""), (*given, value)
+    if media.kind_of_name(value) in ("image", "video"):
+        return options, given
+    return replace(options, draw=""), (value, *given)
 
 
 def shared(*groups: str) -> Callable[[F], F]:
@@ -279,6 +320,9 @@ def shared(*groups: str) -> Callable[[F], F]:
         def command(*positional: Any, **given: Any) -> Any:
             options = Options(**{name: given.pop(name) for name in list(given) if name in names})
             keep_secret(options.pat)
+            if options.draw and "words" in given:
+                films = bool(given.get("video") or given.get("camera"))
+                options, given["words"] = _drawing(options, given["words"], films=films)
             return function(*positional, options=options, **given)
 
         decorated: Any = command

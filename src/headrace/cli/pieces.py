@@ -12,7 +12,8 @@ from headrace.cli import render
 from headrace.cli.gather import Gathered, to_input
 from headrace.cli.run import DONE, SOME_FAILED
 from headrace.cli.saving import Saver
-from headrace.cli.terminal import escape, in_seconds, is_terminal
+from headrace.cli.terminal import counted, escape, in_seconds, is_terminal, width
+from headrace.cli.wrapping import Wrapped
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
 
@@ -48,7 +49,7 @@ async def pieces(model: Model, gathered: Gathered, call: TypedCall | None, optio
         item = to_input(parts)
         if gathered.params:
             given["inference_params"] = {**options.inference_params, **gathered.params}
-    printer = Printer(options.output, Saver.of(options), parts)
+    printer = Printer(options.output, Saver.of(options, several=not options.saves_one), parts)
     try:
         async with model.generate(inputs=[item], **given) as stream:
             async for chunk in stream:
@@ -86,6 +87,7 @@ class Printer:
         self._media: list[dict[str, Any]] = []  # pieces that are no text, for JSON
         self._pieces = 0
         self._request_id = ""
+        self._wrapped = Wrapped("", width()) if render.on_terminal() else None
         self._open = False  # a line of text that has no end yet
 
     def take(self, chunk: Prediction, value: str = "") -> None:
@@ -101,9 +103,7 @@ class Printer:
         elif self._table is not None:
             self._table.add(chunk, self._parts[0].name if self._parts else "")
         elif self._form == "text" and text:
-            sys.stdout.write(render.encodable(escape(text), sys.stdout))
-            sys.stdout.flush()
-            self._open = not text.endswith("\n")
+            self._write(text)
         elif self._form == "text":
             if render.is_empty(chunk):
                 shown = value
@@ -117,9 +117,20 @@ class Printer:
                 self._media += chunk.to_dict()["outputs"]
             self.saved &= self._saver.saved(chunk, self._parts, self._pieces - 1)
 
+    def _write(self, text: str) -> None:
+        """Write a piece of text at once; on a terminal word by word, so that lines end between words."""
+        if self._wrapped is not None:
+            self._wrapped.write(text)
+            return
+        sys.stdout.write(render.encodable(escape(text), sys.stdout))
+        sys.stdout.flush()
+        self._open = not text.endswith("\n")
+
     def finish(self) -> None:
         """End the line, and print the one object of JSON; also after a failure, for what has come until then."""
-        if self._open:
+        if self._wrapped is not None:
+            self._wrapped.end()
+        elif self._open:
             self._open = False
             sys.stdout.write("\n")
             sys.stdout.flush()
@@ -142,6 +153,6 @@ class Printer:
         rate = (self._pieces - 1) / (now - self._first) if self._pieces > 1 and now > self._first else 0
         speed = f", {rate:.0f} a second" if rate else ""
         sys.stderr.write(
-            f"{self._pieces} pieces in {in_seconds(now - self._start)}, the first after"
+            f"{counted(self._pieces, 'piece')} in {in_seconds(now - self._start)}, the first after"
             f" {in_seconds(self._first - self._start)}{speed}\n"
         )

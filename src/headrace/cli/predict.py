@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli import picture, render, typed
+from headrace.cli import messages, picture, render, typed
 from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.gather import Gathered, gather, to_input
 from headrace.cli.options import Command, Options, shared
 from headrace.cli.pieces import pieces
-from headrace.cli.run import DONE, SOME_FAILED, run, warn_input
+from headrace.cli.run import DONE, SOME_FAILED, exit_code, run, warn_input
 from headrace.cli.saving import Saver
-from headrace.errors import HeadraceError, PartialFailure
+from headrace.errors import HeadraceError, InputError, PartialFailure, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,10 +62,16 @@ async def _predict(options: Options, gathered: Gathered, method: str) -> int:
         if call is not None:
             return await _call(model, call, options)
         gathered = gathered.resolved(options)
-        predictions, errors = await ask(model, gathered, options)
-    _print(predictions, errors, gathered, options.output)
+        saver = Saver.of(options, several=len(gathered.inputs) > 1)
+        try:
+            predictions, errors = await ask(model, gathered, options)
+        except (InputError, ServerError) as error:  # of the one input, or of all
+            if not messages.is_of_input(error):
+                raise
+            warn_input(_name_in_errors(gathered), error)
+            return exit_code(error)
+    _print(predictions, errors, gathered, options.output, bare=not saver.active)
     failed = set(errors)
-    saver = Saver.of(options)
     for position, prediction in predictions.items():
         if not saver.saved(prediction, gathered.inputs[position], position, alone=len(gathered.inputs) == 1):
             failed.add(position)
@@ -74,18 +80,21 @@ async def _predict(options: Options, gathered: Gathered, method: str) -> int:
 
 async def _call(model: Model, call: typed.TypedCall, options: Options) -> int:
     """Call a method that gives one answer."""
+    saver = Saver.of(options, several=False)
     given = {name: value for name, value in options.call.items() if name != "inference_params"}
     prediction = await model.predict(inputs=[call.item], **given)
     answer = call.answer(prediction)
     name = " + ".join(part.name for part in call.parts) or call.method.name
+    if options.output == "text" and not saver.active and render.emit_media(answer):
+        return DONE
     if options.output == "text":
         pretty = render.on_terminal()
-        render.emit(call.show(prediction, pretty=pretty))
+        render.emit_lines(call.show(prediction, pretty=pretty), "")
         if pretty and answer.image:
             picture.show(answer.image)
     else:
         render.records([(name, answer)], options.output, alone=True)
-    return DONE if Saver.of(options).saved(answer, call.parts, 0) else SOME_FAILED
+    return DONE if saver.saved(answer, call.parts, 0) else SOME_FAILED
 
 
 async def ask(
@@ -101,14 +110,30 @@ async def ask(
     return dict(enumerate(found)), {}
 
 
+def _name_in_errors(gathered: Gathered) -> str:
+    """Name the inputs that failed: a lone one by its name where the user gave one, several by their number."""
+    if len(gathered.inputs) > 1:
+        return f"all {len(gathered.inputs)} inputs"
+    named = [part.name for part in gathered.inputs[0] if part.source != "data"]
+    return " + ".join(named)
+
+
 def _print(
-    predictions: Mapping[int, Prediction], errors: Mapping[int, HeadraceError], gathered: Gathered, form: str
+    predictions: Mapping[int, Prediction],
+    errors: Mapping[int, HeadraceError],
+    gathered: Gathered,
+    form: str,
+    *,
+    bare: bool,
 ) -> None:
+    """Print the answers; where `bare`, a lone picture or sound goes into a pipe as it is."""
     names = [" + ".join(part.name for part in parts) for parts in gathered.inputs]
     many = len(names) > 1
     if form != "text":
         found = [predictions[n] if n in predictions else render.failed(errors[n], n) for n in range(len(names))]
         render.records(list(zip(names, found, strict=True)), form, alone=not many)
+    elif bare and not many and 0 in predictions and render.emit_media(predictions[0]):
+        return
     pretty = render.on_terminal()
     for n, name in enumerate(names):
         if n in errors:
@@ -116,6 +141,6 @@ def _print(
         elif form == "text":
             if many:
                 render.emit(render.heading(name, pretty=pretty))
-            render.emit(render.show(predictions[n], pretty=pretty))
+            render.emit_lines(render.show(predictions[n], pretty=pretty), name if many else "")
             if pretty and (image := predictions[n].image):
                 picture.show(image)

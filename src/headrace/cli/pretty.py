@@ -15,10 +15,11 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from headrace.cli.terminal import line, width
+from headrace.cli import render
+from headrace.cli.terminal import line, score, width
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from rich.console import RenderableType
 
@@ -32,28 +33,28 @@ _LINES = 40  # of a table; plain output is never cut
 
 def concepts(found: Sequence[Concept], indent: int = 2) -> str:
     """Give a line a concept: name, a bar of its value, the value."""
-    table = _grid(_name_column(), Column(), Column(justify="right"))
+    table = _grid(_name_column(), Column(), Column(justify="right", no_wrap=True))
     for one in found[:_LINES]:
-        table.add_row(_text(one.name), bar(one.value, _BAR_CELLS), f"{one.value:.1%}")
+        table.add_row(_text(one.name), bar(one.value, _BAR_CELLS), score(one.value))
     return _drawn(table, len(found), indent)
 
 
 def regions(found: Sequence[Region], indent: int = 2) -> str:
     """Give a line a region: name, score, where, how large (fractions of the picture), whether it has a mask."""
-    table = _grid(_name_column(), Column(), Column(justify="right"), Column(no_wrap=True))
+    table = _grid(_name_column(), Column(), Column(justify="right", no_wrap=True), Column(no_wrap=True))
     for one in found[:_LINES]:
         wide, high = one.right - one.left, one.bottom - one.top
         place = f"at {one.left:.0%}, {one.top:.0%}, size {wide:.0%} x {high:.0%}{'  mask' if one.mask else ''}"
-        table.add_row(_text(one.name or one.text or "region"), bar(one.value, 10), f"{one.value:.1%}", place)
+        table.add_row(_text(one.name or one.text or "region"), bar(one.value, 10), score(one.value), place)
     return _drawn(table, len(found), indent)
 
 
 def frames(found: Sequence[Frame], indent: int = 2) -> str:
     """Give a line a frame: its time, what is in it."""
-    table = _grid(Column(justify="right"), Column(no_wrap=True, overflow="ellipsis"))
+    table = _grid(Column(justify="right", no_wrap=True), Column(no_wrap=True, overflow="ellipsis"))
     for frame in found[:_LINES]:
-        things: list[Region | Concept] = [*frame.regions, *frame.concepts]
-        names = [f"{line(one.name)} {one.value:.0%}" for one in things]
+        things: list[Region | Concept] = [*frame.regions, *render.frame_concepts(frame)]
+        names = [f"{line(one.name)} {score(one.value)}" for one in things]
         table.add_row(f"{frame.time:.2f} s", _text(", ".join(names) or "-"))
     return _drawn(table, len(found), indent)
 
@@ -62,18 +63,6 @@ def row(name: str, summary: str) -> str:
     """Give one line of a list that grows: a name of which the end counts, and what was found."""
     table = _grid(Column(width=30, no_wrap=True), Column(no_wrap=True, overflow="ellipsis"))
     table.add_row(_text(name if len(name) <= 30 else f"…{name[-29:]}"), _text(summary))
-    return drawn(table)
-
-
-def columns(rows: Iterable[Sequence[str]]) -> str:
-    """Give a table whose first column is bold and whose last one is cut to the terminal's width."""
-    lines = [[_text(value) for value in values] for values in rows]
-    *first, _ = [max(value.cell_len for value in column) for column in zip(*lines, strict=True)] or [0]
-    whole = [Column(no_wrap=True, style="" if n else "bold") for n in range(len(first))]
-    rest = max(width() - sum(cells + _GAP for cells in first), 12)
-    table = _grid(*whole, Column(width=rest, no_wrap=True, overflow="ellipsis"))
-    for values in lines:
-        table.add_row(*values)
     return drawn(table)
 
 

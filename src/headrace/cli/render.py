@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from headrace import jsontext
-from headrace.cli.terminal import can_draw, escape, in_bytes, line, styled
+from headrace.cli.run import say
+from headrace.cli.terminal import can_draw, escape, in_bytes, line, score, styled, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +25,27 @@ def emit(text: str, *, out: TextIO | None = None) -> None:
     out = out or sys.stdout
     out.write(f"{encodable(text, out)}\n")
     out.flush()
+
+
+def emit_lines(text: str, name: str) -> None:
+    """Write a result for people; where it holds nothing, a line on stderr says so."""
+    if text:
+        emit(text)
+    else:
+        say(f"{name}: nothing found" if name else "nothing found")
+
+
+def emit_media(prediction: Prediction) -> bool:
+    """Write the bytes of a lone picture or sound into a pipe or file; tell whether it was one, and no terminal."""
+    p = prediction
+    data = p.image or p.audio
+    others = (p.image and p.audio, p.frames, p.regions, p.concepts, p.text, p.embedding)
+    if not data or any(others) or sys.stdout.isatty() or not hasattr(sys.stdout, "buffer"):
+        return False
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+    return True
 
 
 def encodable(text: str, out: TextIO) -> str:
@@ -106,14 +128,18 @@ def show(prediction: Prediction, *, pretty: bool) -> str:
     return "\n".join(_plain(prediction))
 
 
-def summary(prediction: Prediction) -> str:
+def summary(prediction: Prediction, *, pretty: bool = False) -> str:
     """Write one good prediction on one line, for a list of many."""
+
+    def value(number: float) -> str:
+        return score(number) if pretty else f"{number:.4f}"
+
     if prediction.regions:
-        found = [f"{line(r.name or r.text)} {r.value:.2f}" for r in prediction.regions]
+        found = [f"{line(r.name or r.text)} {value(r.value)}" for r in prediction.regions]
     elif prediction.frames:
         found = [f"{len(prediction.frames)} frames", *_in_frames(prediction.frames)]
     elif prediction.concepts:
-        found = [f"{line(c.name)} {c.value:.2f}" for c in prediction.concepts[:3]]
+        found = [f"{line(c.name)} {value(c.value)}" for c in prediction.concepts[:3]]
     elif prediction.text:
         found = [line(prediction.text)]
     else:
@@ -127,7 +153,7 @@ def row(name: str, prediction: Prediction, *, pretty: bool) -> str:
         return f"{line(name)}\t{summary(prediction)}"
     from headrace.cli import pretty as drawing
 
-    return drawing.row(line(name), summary(prediction))
+    return drawing.row(line(name), summary(prediction, pretty=True))
 
 
 def on_terminal() -> bool:
@@ -145,10 +171,8 @@ def _pretty(prediction: Prediction) -> Iterable[str]:
     if prediction.concepts:
         yield from _worth_reading(prediction.concepts)
     if prediction.text:
-        yield escape(prediction.text)
+        yield wrapped(escape(prediction.text))
     yield from media(prediction)
-    if is_empty(prediction):
-        yield "nothing found"
 
 
 def _worth_reading(concepts: Sequence[Concept]) -> Iterable[str]:
@@ -165,12 +189,18 @@ def _plain(prediction: Prediction) -> Iterable[str]:
     for frame in prediction.frames:
         head = f"{frame.time_ms}\t"
         yield from (f"{head}{text}" for text in _plain_regions(frame.regions))
-        yield from (f"{head}{text}" for text in _plain_concepts(frame.concepts))
+        yield from (f"{head}{text}" for text in _plain_concepts(frame_concepts(frame)))
     yield from _plain_regions(prediction.regions)
     yield from _plain_concepts(prediction.concepts)
     if prediction.text:
         yield escape(prediction.text)
     yield from media(prediction)
+
+
+def frame_concepts(frame: Frame) -> list[Concept]:
+    """Give the concepts of a frame that none of its regions says already."""
+    said = {region.name for region in frame.regions}
+    return [concept for concept in frame.concepts if concept.name not in said]
 
 
 def _plain_concepts(concepts: Iterable[Concept]) -> Iterable[str]:

@@ -6,13 +6,13 @@ import asyncio
 import errno
 import logging
 import os
-import re
 import sys
 import traceback
 from typing import TYPE_CHECKING
 
 import click
 
+from headrace.cli import messages
 from headrace.cli.terminal import line
 from headrace.errors import (
     ConfigError,
@@ -37,8 +37,6 @@ DONE, SOME_FAILED, USAGE, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
 INTERNAL = 70  # a fault of headrace itself
 PIPE_CLOSED = 141  # what a shell shows for a process that its reader left
 
-#: The library's own name for an input that has none: nothing that a user of the command line has given or can look up.
-_MADE_ID = re.compile(r"\binput h[0-9a-f]{8}-([0-9a-f]+)\b(: )?")
 #: Values that must never be shown: filled from options and environment.
 _secrets: set[str] = set()
 
@@ -92,8 +90,7 @@ def say(message: str) -> None:
 
 def warn_input(name: str, error: BaseException) -> None:
     """Tell on stderr that one input failed, by its name."""
-    told = _MADE_ID.sub(lambda found: "" if found[2] else "the input", str(error))
-    say(f"{name}: {told}" if name else told)
+    say(messages.of_input(name, error))
 
 
 def keep_secret(*values: str | None) -> None:
@@ -120,8 +117,7 @@ def report(error: BaseException) -> int:
         say(_usage(error))
         return USAGE
     if isinstance(error, HeadraceError):
-        told = _MADE_ID.sub(lambda found: f"input {int(found[1], 16) + 1}{found[2] or ''}", str(error))
-        say(_without_traceback(told))
+        say(_without_traceback(messages.sentence(error)))
         return exit_code(error)
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         say(f"this needs {error.name}: {install(_EXTRAS[error.name])}")
@@ -154,6 +150,8 @@ def exit_code(error: HeadraceError) -> int:
     if isinstance(error, TransportError):
         return UNREACHABLE
     if isinstance(error, ServerError):
+        if messages.refuses_type(error):
+            return REFUSED
         of_one_input = error.input_id is not None and isinstance(error, _OF_INPUTS)
         return SOME_FAILED if of_one_input else REFUSED
     return SOME_FAILED

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import click
 from anyio import to_thread
 
-from headrace.cli import render
+from headrace.cli import messages, render
 from headrace.cli.connect import Watcher, choose_model, connect, input_fields
 from headrace.cli.gather import model_and_inputs, to_input_of_many
 from headrace.cli.options import Command, Options, shared
-from headrace.cli.run import DONE, SOME_FAILED, run, say, warn_input
+from headrace.cli.run import DONE, SOME_FAILED, exit_code, run, say, warn_input
 from headrace.cli.saving import Saver
 from headrace.cli.supply import Supply
-from headrace.cli.terminal import Status, in_seconds
+from headrace.cli.terminal import Status, counted, in_seconds
 from headrace.cli.video import VideoOptions, VideoRun, frame_window, video_options
 
 if TYPE_CHECKING:
     from headrace import Input, Prediction
     from headrace.cli.given import Given
+    from headrace.errors import HeadraceError
 
 
 @click.command(cls=Command)
@@ -56,12 +58,24 @@ def stream(
     headrace stream --local --video clip.mp4 --draw out.mp4
     headrace stream --local --model_id detector --camera 0
     """
-    settings = {"window": window, "ordered": not unordered, "on_error": on_error}
+    stop_at_first = on_error == "raise"
+    settings = {"window": window, "ordered": not unordered, "on_error": "yield"}
+    of_frames = {**settings, "window": frame_window(window)}
     if frames.wanted:
-        return run(VideoRun(options, frames, words, {**settings, "window": frame_window(window)}).all())
+        return run(VideoRun(options, frames, words, of_frames, stop_at_first=stop_at_first).all())
     ref, rest = model_and_inputs(options, words, other_inputs=bool(lists))
-    supply = Supply(options, rest, lists, model_named=ref is not None or options.names_model)
-    return run(Run(options, ref, supply).all(settings))
+    model_named = ref is not None or options.names_model
+    supply = Supply(options, rest, lists, model_named=model_named)
+    films = replace(frames, video=tuple(str(film.path) for film in supply.films))
+    as_frames = functools.partial(
+        VideoRun, options, films, [ref] if ref else [], of_frames, stop_at_first=stop_at_first
+    )
+    if films.video and (frames.unused or options.draw is not None):
+        return run(as_frames().all())
+    if frames.unused:
+        raise click.UsageError(f"{frames.unused} goes with frames: --video, --camera, or videos alone as inputs")
+    stream_run = Run(options, ref, supply, stop_at_first=stop_at_first)
+    return run(stream_run.all(settings, as_frames if films.video and model_named else None))
 
 
 class Run:
@@ -71,31 +85,42 @@ class Run:
         options: the shared options.
         ref: the model's name among the positional arguments, or None.
         supply: the inputs.
+        stop_at_first: end at the first input that fails.
     """
 
-    def __init__(self, options: Options, ref: str | None, supply: Supply) -> None:
+    def __init__(self, options: Options, ref: str | None, supply: Supply, *, stop_at_first: bool = False) -> None:
         self._options = options
         self._ref = ref
         self._supply = supply
+        self._stop_at_first = stop_at_first
         self._total = supply.total
         self._names: dict[int, Given] = {}
         self._status = Status()
         self._watcher = Watcher(self._status)
         self._pretty = render.on_terminal()
-        self._saver = Saver.of(options)
+        self._saver = Saver.of(options, several=supply.total != 1)
         self._done = self._failed = 0
         self._start = time.monotonic()
         self._first: float | None = None
         self._records: list[dict[str, Any]] = []
         self._table = render.Table() if options.output == "csv" else None
 
-    async def all(self, settings: dict[str, Any]) -> int:
-        """Stream everything, print, and give the exit code."""
+    async def all(self, settings: dict[str, Any], as_frames: Callable[[], VideoRun] | None = None) -> int:
+        """Stream everything, print, and give the exit code.
+
+        Args:
+            settings: of the stream.
+            as_frames: makes the run for a model that takes pictures, where all inputs are videos.
+        """
         options, named = self._options, self._ref is not None or self._options.names_model
         kind, source = (None, None) if named else await self._supply.inputs(None)
         with self._status:
             async with connect(options, self._watcher, self._ref) as client:
                 model = await choose_model(client, options, self._ref, [kind] if kind else [])
+                if as_frames is not None:
+                    fields = await input_fields(model) or ()
+                    if "image" in fields and "video" not in fields:
+                        return await as_frames().through(model)
                 if source is None:
                     mixed = len(self._supply.kinds) > 1
                     _, source = await self._supply.inputs(await input_fields(model) if mixed else None)
@@ -105,6 +130,9 @@ class Run:
                     async with model.stream(inputs=inputs, **settings, **options.call) as predictions:
                         async for prediction in predictions:
                             await self._take(prediction)
+                            if self._ends(prediction.error):
+                                self._finish()
+                                return exit_code(prediction.error)
                 except BrokenPipeError:  # nobody reads: quietly
                     self._status.clear()
                     raise
@@ -113,6 +141,12 @@ class Run:
                     raise
                 self._finish()
         return SOME_FAILED if self._failed else DONE
+
+    def _ends(self, error: HeadraceError | None) -> TypeGuard[HeadraceError]:
+        """Tell whether an input's failure ends the run: it is to, or none of its type, as all are, will do better."""
+        if error is None:
+            return False
+        return self._stop_at_first or (messages.refuses_type(error) and len(self._supply.kinds) == 1)
 
     async def _named(self, source: AsyncIterator[Given]) -> AsyncIterator[Input]:
         position = 0
@@ -167,4 +201,4 @@ class Run:
         failed = f", {self._failed} failed" if self._failed else ""
         first = f", the first after {in_seconds(self._first - self._start)}" if self._first is not None else ""
         rate = f" ({self._done / seconds:.1f}/s)" if self._done and seconds > 0 else ""
-        say(f"{self._done} answers{failed} in {in_seconds(seconds)}{rate}{first}")
+        say(f"{counted(self._done, 'answer')}{failed} in {in_seconds(seconds)}{rate}{first}")

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 import time
 import unicodedata
 from typing import TYPE_CHECKING, TextIO
@@ -95,6 +96,17 @@ def in_seconds(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def score(value: float) -> str:
+    """Write a score for people: a share as "39.8%", any other number as it is."""
+    return f"{value:.1%}" if 0 <= value <= 1 else f"{value:.4g}"
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Break text into lines between its words, for the terminal's width; its own lines stay."""
+    lines = (textwrap.wrap(one, width() - len(indent), break_on_hyphens=False) or [""] for one in text.split("\n"))
+    return "\n".join(f"{indent}{one}".rstrip() for part in lines for one in part)
 
 
 def counted(number: int, noun: str) -> str:

@@ -12,6 +12,7 @@ import click
 
 from headrace.cli import given as g
 from headrace.cli import render, words
+from headrace.cli.options import Typed
 from headrace.errors import ConfigError, ServerError
 from headrace.inputs import Input
 from headrace.results import Prediction
@@ -152,8 +153,10 @@ def _value(parameter: Parameter, value: Any) -> tuple[Any, Given | None]:
         value = g.from_url(value, _MEDIA[type_]) if words.is_url(value) else g.from_file(value, _MEDIA[type_])
     if isinstance(value, g.Given):
         return _content(value, as_text=_is_text(parameter)), value
-    if _is_text(parameter) and not isinstance(value, str):
-        return json.dumps(value), None  # a number, as in prompt=5
+    if _is_text(parameter):
+        return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)), None
+    if isinstance(value, Typed):
+        value = value.value()
     if type_ == _Type.BYTES and isinstance(value, str):
         return (Path(value).read_bytes() if words.exists(value) else value.encode()), None
     return value, None

@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from headrace.cli import render
+from headrace.cli import messages, render
 from headrace.cli.connect import Watcher, choose_model, connect
+from headrace.cli.gather import model_and_inputs
 from headrace.cli.options import Options, Seconds, Sectioned
-from headrace.cli.run import DONE, SOME_FAILED, say, warn_input
-from headrace.cli.terminal import Status, in_seconds
+from headrace.cli.run import DONE, SOME_FAILED, exit_code, say, warn_input
+from headrace.cli.terminal import Status, counted, in_seconds
+from headrace.errors import HeadraceError
 from headrace.extras import install
 
 if TYPE_CHECKING:
+    from headrace import Model
     from headrace.frames import FramePrediction, FrameStats, FrameStream
     from headrace.sinks import Sink
     from headrace.sources import VideoSource
@@ -52,6 +55,15 @@ class VideoOptions:
         return bool(self.video or self.camera)
 
     @property
+    def unused(self) -> str:
+        """An option that is given and makes sense for frames alone, "" where there is none."""
+        used = {
+            "--fps": self.fps, "--resize": self.resize, "--track": self.track, "--captions": self.captions,
+            "--target_latency": self.target_latency, "--meter": self.meter,
+        }  # fmt: skip
+        return next((name for name, value in used.items() if value), "")
+
+    @property
     def count(self) -> int:
         """How many sources there are."""
         return len(self.video) + len(self.camera)
@@ -73,7 +85,7 @@ def video_options(function: F) -> F:
             add("--camera", multiple=True, metavar="N|URL", help="Frames of a camera: a number, rtsp:// or http://."),
             add("--fps", type=RATES, metavar="N", help="Frames a second that are wanted; left out: all."),
             add("--resize", type=click.IntRange(16, 8192), metavar="PIXELS", help="Send frames of this longest side."),
-            add("--track", is_flag=True, help="Let objects keep their numbers from frame to frame."),
+            add("--track", is_flag=True, help="Give each object a stable number."),
             add("--captions", type=click.Path(path_type=Path, dir_okay=False), metavar="VTT", help="Write captions."),
             add("--target_latency", type=Seconds(), metavar="SECONDS", help="Adapt the window to it."),
             add("--meter", is_flag=True, help="A line of counts on stderr, every second."),
@@ -96,26 +108,34 @@ class VideoRun:
         options: the shared options.
         frames: the options of videos.
         words: positional arguments: a model, and with `--draw` the video to write.
-        settings: window, order, what to do on errors.
+        settings: window and order.
+        stop_at_first: end at the first frame that fails.
 
     Raises:
         click.UsageError: inputs besides the videos, missing files, outputs that exist already or don't fit.
     """
 
-    def __init__(self, options: Options, frames: VideoOptions, words: Sequence[str], settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        frames: VideoOptions,
+        words: Sequence[str],
+        settings: dict[str, Any],
+        *,
+        stop_at_first: bool = False,
+    ) -> None:
         self._options = options
         self._frames = frames
         self._settings = settings
+        self._stop_at_first = stop_at_first
         if frames.track and importlib.util.find_spec("scipy") is None:  # else found when frames are under way
             raise click.UsageError(f"--track needs scipy: {install('track')}")
-        rest = list(words)
-        self._out = self._drawing(rest)
-        self._ref = rest.pop(0) if rest and not options.names_model else None
+        self._out = self._drawing()
+        self._ref, rest = model_and_inputs(options, words, other_inputs=True)
         if rest or options.url or options.data or options.file_path:
             raise click.UsageError("--video and --camera are the inputs; give no others")
-        if self._ref is None and not options.names_model and not options.local:
-            raise click.UsageError("which model? Give --model_url, --model_id, or --local for the embedded server")
-        if self._ref is None and not options.names_model and (options.draw or frames.track):
+        draws = options.draw is not None
+        if self._ref is None and not options.names_model and (draws or frames.track):
             self._ref = DETECTOR
             say(f"using {DETECTOR}, which says where things are")
         for path in frames.video:
@@ -133,17 +153,16 @@ class VideoRun:
         self._records: list[dict[str, Any]] = []
         self._failed = self._done = 0
         self._said = 0.0
+        self._refusal: HeadraceError | None = None  # what ended it
 
-    def _drawing(self, rest: list[str]) -> Path | None:
-        """Take the name of the annotated video out of the words."""
-        options = self._options
-        named = [word for word in rest if word.lower().endswith(VIDEO_NAMES)]
-        if not options.draw or (options.save and not named):
+    def _drawing(self) -> Path | None:
+        """Give the annotated video to write, None where none is."""
+        name = self._options.draw
+        if name is None or (name == "" and self._options.save):
             return None
-        if len(named) != 1:
+        if not name.lower().endswith(VIDEO_NAMES):
             raise click.UsageError("--draw takes the video to write, such as --draw out.mp4 (or --save DIR: pictures)")
-        rest.remove(named[0])
-        return Path(named[0])
+        return Path(name)
 
     def _free(self, *paths: Path | None) -> None:
         for path in paths:
@@ -154,35 +173,52 @@ class VideoRun:
 
     async def all(self) -> int:
         """Stream everything, print, write, and give the exit code."""
+        with self._status:
+            async with connect(self._options, Watcher(self._status), self._ref) as client:
+                return await self.through(await choose_model(client, self._options, self._ref, ["image"]))
+
+    async def through(self, model: Model) -> int:
+        """Stream everything through a model."""
         options, frames = self._options, self._frames
         start = time.monotonic()
-        with self._status:
-            async with connect(options, Watcher(self._status)) as client, AsyncExitStack() as stack:
-                model = await choose_model(client, options, self._ref, "image")
-                sinks = [await stack.enter_async_context(sink) for sink in self._sinks()]
-                stream = model.stream_frames(
-                    self._sources(),
-                    target_latency=frames.target_latency,
-                    track=frames.track,
-                    **self._settings,
-                    **options.call,
-                )
-                try:
-                    async with stream:
-                        async for found in stream:
-                            for sink in sinks:
-                                await sink.write(found)
-                            self._show(found)
-                            self._meter(stream)
-                finally:
-                    self._status.clear()
-                    if options.output == "json":
-                        render.emit(render.as_json(self._records))
+        async with AsyncExitStack() as stack:
+            sinks = [await stack.enter_async_context(sink) for sink in self._sinks()]
+            stream = model.stream_frames(
+                self._sources(),
+                target_latency=frames.target_latency,
+                track=frames.track,
+                **self._settings,
+                **options.call,
+            )
+            try:
+                async with stream:
+                    async for found in stream:
+                        for sink in sinks:
+                            await sink.write(found)
+                        self._show(found)
+                        if self._ends(found):
+                            break
+                        self._meter(stream)
+            except BaseException:
+                if self._done:  # else the error says more than counts: there is no such camera
                     self._sum_up(stream.stats, time.monotonic() - start)
+                raise
+            self._sum_up(stream.stats, time.monotonic() - start)
+        if self._refusal is not None:
+            return exit_code(self._refusal)
         for path in (self._out, frames.captions):
             if path is not None:
                 say(f"wrote {path}")
+        if options.save is not None:
+            say(f"wrote {counted(self._done - self._failed, 'picture')} to {options.save}")
         return SOME_FAILED if self._failed else DONE
+
+    def _ends(self, found: FramePrediction) -> bool:
+        """Tell whether a frame's failure ends the run: it is to, or no other frame will do better."""
+        if found.error is None or not (self._stop_at_first or messages.refuses_type(found.error)):
+            return False
+        self._refusal = found.error
+        return True
 
     def _sources(self) -> list[VideoSource]:
         from headrace import sources
@@ -237,7 +273,10 @@ class VideoRun:
             say(meter(stream.stats))
 
     def _sum_up(self, stats: FrameStats, seconds: float) -> None:
-        parts = [f"{stats.frames} frames: {stats.predictions} answers"]
+        self._status.clear()
+        if self._options.output == "json":
+            render.emit(render.as_json(self._records))
+        parts = [f"{counted(stats.frames, 'frame')}: {counted(stats.predictions, 'answer')}"]
         if stats.errors:
             parts.append(f"{stats.errors} failed")
         if stats.dropped:

@@ -162,9 +162,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "headrace serve") -> int
     SystemExit(2), as argparse does.
     """
     options = parse(sys.argv[1:] if argv is None else argv, prog)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="headrace: %(message)s")
-    for noisy in ("httpx", "httpcore", "faster_whisper"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="headrace: %(message)s")
+    logging.getLogger("headrace").setLevel(logging.INFO)  # the work of libraries is their own business
     reporter = Reporter(machine=options.watch_stdin)
     try:
         asyncio.run(_serve(options, reporter))

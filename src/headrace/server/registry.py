@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -27,6 +28,8 @@ ALIASES = {
     "sentiment": "vader-sentiment",
     "smollm2-classify": "llm-classify",  # its name before it had two language models
 }
+
+_FEW = 5  # models that are named in an error
 
 #: Called as (name, bytes done, bytes in all) while weights are fetched; in the thread that loads.
 Progress = Callable[[str, int, int], None]
@@ -122,8 +125,7 @@ class Registry:
         if hosted := self._hosted.get(model_id):
             return hosted
         if model_id not in self._builtin:
-            known = ", ".join([*(n for n in self._hosted if n not in self._builtin), *self._builtin])
-            raise ModelError(NO_SUCH_MODEL, f"there is no model {model_id!r} on this server; it has: {known}")
+            raise ModelError(NO_SUCH_MODEL, f"there is no model {model_id!r} on this server; {self._hint(model_id)}")
         async with self._importing:
             if model_id not in self._hosted and model_id not in self._unusable:
                 target = self._builtin[model_id]
@@ -135,6 +137,13 @@ class Registry:
         if reason := self._unusable.get(model_id):
             raise ModelError(NOT_DEPLOYABLE, f"model {model_id} is not usable: {reason}")
         return self._hosted[model_id]
+
+    def _hint(self, model_id: str) -> str:
+        """Say which models there are: the one with the nearest name, a few by their names, many by who lists them."""
+        known = list(dict.fromkeys([*self._hosted, *self._builtin]))
+        near = difflib.get_close_matches(model_id.lower(), [*known, *ALIASES], 1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        return meant + (f"it has: {', '.join(known)}" if len(known) <= _FEW else "headrace models lists what there is")
 
     async def all(self) -> list[Hosted]:
         """Give every usable model: users' own first, then built-in ones in their order."""

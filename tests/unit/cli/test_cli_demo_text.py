@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headrace.cli.demo import Wrapped
+from headrace.cli.wrapping import Wrapped
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 7, 100])

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from headrace.cli import render
+from headrace.cli import render, terminal
 from headrace.errors import InvalidRequest
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
@@ -80,7 +80,7 @@ def test_frames() -> None:
     frame = pb.Frame(frame_info=pb.FrameInfo(index=1, time=2000), data=pb.Data(regions=[region("car", 0.5)]))
     found = prediction(frames=[frame])
     assert render.show(found, pretty=False) == "2000\tcar\t0.5000\t0.1000\t0.2000\t0.5000\t0.7500"
-    assert "2.00 s  car 50%" in render.show(found, pretty=True)
+    assert "2.00 s  car 50.0%" in render.show(found, pretty=True)
     assert render.summary(found) == "1 frames, car in 1"
 
 
@@ -106,16 +106,27 @@ def test_vectors_pictures_and_sounds_are_described() -> None:
     assert "sound of 3 bytes" in render.show(prediction(audio=pb.Audio(base64=b"wav")), pretty=True)
 
 
-def test_an_empty_answer_is_said_to_people_only() -> None:
-    assert render.show(prediction(), pretty=True) == "nothing found"
-    assert render.show(prediction(), pretty=False) == ""
+@pytest.mark.parametrize("pretty", [True, False])
+def test_an_empty_answer_is_no_line_of_results(pretty: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    render.emit_lines(render.show(prediction(), pretty=pretty), "cat.jpg")
+    assert capsys.readouterr() == ("", "headrace: cat.jpg: nothing found\n")
+
+
+def test_one_format_of_scores_in_all_commands() -> None:
+    assert [terminal.score(value) for value in (0.39812, 1, 0, 0.0004, 12.5, -0.5)] == [
+        *("39.8%", "100.0%", "0.0%", "0.0%", "12.5", "-0.5")
+    ]
+    assert "50.0%" in render.show(CLASSES, pretty=True)
+    assert "50.0%" in render.row("a", CLASSES, pretty=True)
+    assert "0.5000" in render.show(CLASSES, pretty=False)
+    assert "0.5000" in render.row("a", CLASSES, pretty=False)
 
 
 def test_a_row_of_many() -> None:
-    assert render.row("a\tb.jpg", CLASSES, pretty=False) == "a\\tb.jpg\ttabby 0.50, tiger cat 0.25"
+    assert render.row("a\tb.jpg", CLASSES, pretty=False) == "a\\tb.jpg\ttabby 0.5000, tiger cat 0.2500"
     shown = render.row("a/very/long/path/to/some/picture.jpg", CLASSES, pretty=True)
     assert shown.startswith("…")
-    assert "picture.jpg  tabby 0.50" in shown
+    assert "picture.jpg  tabby 50.0%" in shown
 
 
 def test_json_has_the_protocol_names_and_where_it_came_from() -> None:
@@ -139,17 +150,6 @@ def test_json_is_safe_to_show_and_still_the_same_value() -> None:
     assert not any(c in shown for c in "\x1b\u202e\x7f\x9b\U000e0001\n")
     assert "ünïcode 😀" in shown
     assert json.loads(shown) == value
-
-
-def test_the_table_of_models_has_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    from headrace.cli import pretty
-
-    monkeypatch.setenv("COLUMNS", "40")
-    assert pretty.columns([("a", "text", "[red]short"), ("bcd", "image", "long " * 20)]).splitlines() == [
-        "a    text   [red]short",
-        "bcd  image  long long long long long lo…",
-    ]
-    assert pretty.columns([]) == ""
 
 
 def test_csv_is_printed_as_predictions_come(capsys: pytest.CaptureFixture[str]) -> None:

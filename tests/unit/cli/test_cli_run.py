@@ -123,7 +123,7 @@ def test_an_input_is_told_by_its_name_and_not_by_an_id_that_the_library_made(
         "headrace: cat.jpg: the image is empty",
         "headrace: the input has 5 bytes, the limit is 4",
         "headrace: cat.jpg: input house-1: mine",
-        "headrace: input 32: the image is empty",
+        "headrace: the image is empty",
     ]
 
 

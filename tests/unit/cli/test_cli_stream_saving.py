@@ -18,8 +18,8 @@ from headrace.v2 import resources_pb2 as pb
 
 
 async def test_pictures_are_written_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = SimpleNamespace(output="jsonl", save=tmp_path / "out", force=False, draw=False)
-    supply = SimpleNamespace(total=1)
+    options = SimpleNamespace(output="jsonl", save=tmp_path / "out", force=False, draw=None)
+    supply = SimpleNamespace(total=0)
     run = Run(cast("Options", options), None, cast("Supply", supply))
     threads: list[threading.Thread] = []
     save = run._saver.save

@@ -1,0 +1,71 @@
+"""Errors as sentences for whoever sits at the terminal: without our own ids, and codes only from remote servers."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from headrace.errors import HeadraceError, InputError, PartialFailure, ServerError
+
+#: The library's own name for an input that has none: nothing that a user has given or can look up.
+_MADE_ID = re.compile(r"\binput (?:h[0-9a-f]{8}-[0-9a-f]+|[0-9a-f]{6}-\d+-\d+)\b(: )?")
+_CODE = re.compile(r" \([A-Z][A-Z0-9_]+ \d{5}\)")
+_REQUEST = re.compile(r" \[request [^\]\s]+\]")
+_WRONG_TYPE = 30101
+
+_all_local = False
+
+
+def talk_to(*, local: bool) -> None:
+    """Say where the server is: codes and request ids of one on this machine help nobody."""
+    global _all_local
+    _all_local = local
+
+
+def sentence(error: BaseException) -> str:
+    """Write what went wrong; everything as it is where HEADRACE_DEBUG is set."""
+    text = str(error)
+    if os.environ.get("HEADRACE_DEBUG"):
+        return text
+    if _all_local:
+        for one in _with_causes(error):
+            if isinstance(one, ServerError) and one.code is not None and one.details:
+                text = text.replace(f"{one.description}: {one.details}", one.details)
+        text = _REQUEST.sub("", _CODE.sub("", text))
+        if isinstance(error, ServerError) and error.code == _NO_SUCH_MODEL:
+            text = error.details or error.description
+    return _MADE_ID.sub(lambda found: "" if found[1] else "the input", text)
+
+
+def of_input(name: str, error: BaseException) -> str:
+    """Write what is wrong with one input, with its name once."""
+    text = sentence(error)
+    return f"{name}: {text}" if name and name not in text else text
+
+
+def is_of_input(error: BaseException) -> bool:
+    """Tell whether an error is about one input, so that its name belongs in front."""
+    return isinstance(error, InputError) or (isinstance(error, ServerError) and error.input_id is not None)
+
+
+def refuses_type(error: BaseException | None) -> bool:
+    """Tell whether a model refuses what kind of thing an input is: all others of its kind fare alike."""
+    return (
+        isinstance(error, ServerError)
+        and error.code == _WRONG_TYPE
+        and "the input holds " in error.details + error.description
+    )
+
+
+_NO_SUCH_MODEL = 21200
+
+
+def _with_causes(error: BaseException) -> list[BaseException]:
+    found: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and at not in found:
+        found.append(at)
+        if isinstance(at, PartialFailure):
+            found += at.errors.values()
+        at = at.__cause__ if isinstance(at, HeadraceError) else None
+    return found
