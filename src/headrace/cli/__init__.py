@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # what `signal` wraps; importing that one takes long enough for an interrupt
 import os
 import sys
 
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None: those of this process.
     """
     try:
+        _die_quietly()
         _open_standard_streams()
         try:
             import click  # noqa: F401
@@ -32,6 +34,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(argv)
     except KeyboardInterrupt:  # while something is imported: nothing has begun
         return 130
+
+
+def _die_quietly() -> None:
+    """End at once at Ctrl-C while nothing has begun: an exception in the middle of an import leaves a traceback.
+
+    `run` puts Python's own handler back when a command begins.
+    """
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        try:
+            _signal.signal(_signal.SIGINT, lambda *_: os._exit(130))
+        except ValueError:  # not the main thread
+            pass
 
 
 def _open_standard_streams() -> None:

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "serve": ("headrace.cli.serve", "serve", "Run the embedded server."),
     "demo": ("headrace.cli.demo", "demo", "See all three call shapes at work on this machine."),
     "samples": ("headrace.cli.samples", "samples", "Copy sample photos, sounds, videos and texts to a folder."),
+    "completion": ("headrace.cli.completion", "completion", "Print the script that completes names in a shell."),
     "model": ("", "", "The commands above as `headrace model ...`."),
 }
 UNDER_MODEL = ("predict", "generate", "stream")

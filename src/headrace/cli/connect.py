@@ -10,7 +10,7 @@ import click
 
 from headrace.cli import messages
 from headrace.cli.run import say
-from headrace.cli.terminal import Status, in_bytes
+from headrace.cli.terminal import Status, in_bytes, in_seconds
 from headrace.errors import ConnectFailed, ServerError
 from headrace.events import Event, ServerLog, WarmUp
 from headrace.extras import install
@@ -25,35 +25,50 @@ LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
 
 
 class Watcher:
-    """Turns events into a status line on a terminal, and into a few plain lines elsewhere."""
+    """Turns events into a status line on a terminal, and into a line every 10 seconds elsewhere."""
 
     def __init__(self, status: Status | None = None) -> None:
         self.status = status or Status()
+        self._begun: dict[str, tuple[float, int]] = {}  # weight -> when its first bytes were seen, how many
         self._said_at: dict[str, float] = {}
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ServerLog):
             self._weights(event)
-        elif isinstance(event, WarmUp):
-            self.status.show(f"the model is still deploying, waiting ({event.waited:.0f} s of {event.budget:.0f} s)")
+        elif isinstance(event, WarmUp) and not self._begun:  # else the bytes have said more
+            self._warm_up(event)
+
+    def _warm_up(self, event: WarmUp) -> None:
+        share = f": {event.description}" if "%" in event.description else ""  # which says how far it is
+        waited = f"{event.waited:.0f} s of at most {event.budget:.0f} s"
+        self.status.show(f"the model is being made ready{share}; waited {waited}")
+        if not self.status.on and self._is_time("warm-up"):
+            say(f"the model is being made ready{share}; waited {waited}")
 
     def _weights(self, event: ServerLog) -> None:
         finished = 0 < event.total <= event.done
-        if self.status.on:
-            sizes = f"{in_bytes(event.done)} of {in_bytes(event.total)}" if event.total else in_bytes(event.done)
-            self.status.progress(f"fetching {event.name}", event.done, event.total, sizes)
-        elif event.name not in self._said_at:
-            self._said_at[event.name] = time.monotonic()
-            say(
-                f"fetching {event.name} ({in_bytes(event.total)}), once"
-                if event.total
-                else f"fetching {event.name}, once"
-            )
-        elif event.total and not finished and time.monotonic() - self._said_at[event.name] >= LINE_SECONDS:
-            self._said_at[event.name] = time.monotonic()
-            say(f"fetching {event.name}: {in_bytes(event.done)} of {in_bytes(event.total)}")
         if finished:
             self.status.clear()
+            self._begun.pop(event.name, None)
+            return
+        begun, first = self._begun.setdefault(event.name, (time.monotonic(), event.done))
+        came, seconds = event.done - first, time.monotonic() - begun
+        share = f"{in_bytes(event.done)} of {in_bytes(event.total)}" if event.total else in_bytes(event.done)
+        remaining = (event.total - event.done) * seconds / came if came > 0 and event.total else 0.0
+        note = f"{share}, {in_seconds(max(round(remaining), 1))} left" if remaining else share
+        if self.status.on:
+            self.status.progress(f"fetching {event.name}", event.done, event.total, note)
+        elif self._is_time(event.name):
+            percent = f"{event.done / event.total:.0%}, " if event.total else ""
+            say(f"fetching {event.name}, once: {percent}{note}")
+
+    def _is_time(self, what: str) -> bool:
+        """Tell whether a line about something is due: at once, then every 10 seconds."""
+        now = time.monotonic()
+        if what in self._said_at and now - self._said_at[what] < LINE_SECONDS:
+            return False
+        self._said_at[what] = now
+        return True
 
 
 @asynccontextmanager

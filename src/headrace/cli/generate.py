@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from headrace.cli import typed
+from headrace.cli.completion import model_or_file
 from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.gather import Gathered, gather
 from headrace.cli.options import Command, Options, shared
@@ -15,7 +16,7 @@ from headrace.cli.run import run
 
 
 @click.command(cls=Command)
-@click.argument("words", nargs=-1, metavar="[MODEL] [INPUT]")
+@click.argument("words", nargs=-1, metavar="[MODEL] [INPUT]", shell_complete=model_or_file)
 @shared("server", "model", "input", "fields", "output")
 def generate(
     options: Options,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli import render, words
+from headrace.cli.completion import model_names
 from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.gather import model_and_inputs
 from headrace.cli.options import Grouped, Options, shared
@@ -45,7 +46,7 @@ def models(ctx: click.Context, options: Options) -> int:
 
 
 @models.command()
-@click.argument("name")
+@click.argument("name", shell_complete=model_names)
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the card.")
 def show(name: str, output: str) -> int:
     """Show the card of a model of the embedded server: what it is, how good, licence, size."""
@@ -76,7 +77,7 @@ def show(name: str, output: str) -> int:
 
 
 @models.command()
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, shell_complete=model_names)
 def pull(names: tuple[str, ...]) -> int:
     """Fetch the weights of models into the cache, so that they work offline; by default those that first runs need.
 

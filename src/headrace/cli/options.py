@@ -224,6 +224,12 @@ def _option(*names: str, section: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*names, cls=Sectioned, section=section, **attributes)
 
 
+def _model_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    from headrace.cli.completion import model_names
+
+    return list(model_names(ctx, param, incomplete))
+
+
 _server = functools.partial(_option, section="Server")
 _model = functools.partial(_option, section="Model")
 _place = functools.partial(_option, section="Where it runs")
@@ -249,7 +255,12 @@ OPTIONS: dict[str, list[Callable[[Any], Any]]] = {
     ],
     "model": [
         _model("--model_url", metavar="URL", help="https://clarifai.com/USER/APP/models/MODEL."),
-        _model("--model_id", metavar="ID", help="With --user_id and --app_id; alone with --local."),
+        _model(
+            "--model_id",
+            metavar="ID",
+            shell_complete=_model_names,
+            help="With --user_id and --app_id; alone with --local.",
+        ),
         *_OWNER,
         _model("--model_version_id", metavar="ID", help="A version; left out: the newest."),
         _place("--deployment_id", "--deployment", "deployment_id", metavar="ID", help="A deployment,"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headrace.cli import messages, picture, render, typed
+from headrace.cli.completion import model_or_file
 from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.gather import Gathered, gather, to_input
 from headrace.cli.options import Command, Options, shared
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("words", nargs=-1, metavar="[MODEL] [INPUT]...")
+@click.argument("words", nargs=-1, metavar="[MODEL] [INPUT]...", shell_complete=model_or_file)
 @shared("server", "model", "input", "fields", "output")
 @click.option("--info", is_flag=True, help="Show what the model is, and stop.")
 def predict(

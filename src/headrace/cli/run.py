@@ -6,7 +6,9 @@ import asyncio
 import errno
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
 from typing import TYPE_CHECKING
 
@@ -58,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(coroutine: Coroutine[object, object, int]) -> int:
     """Run a command's coroutine; Ctrl-C cancels it and lets it close what it opened."""
+    interruptible()
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(coroutine)
@@ -65,6 +68,12 @@ def run(coroutine: Coroutine[object, object, int]) -> int:
         return report(error)
     finally:
         coroutine.close()  # an interrupt may come before it was begun
+
+
+def interruptible() -> None:
+    """Let Ctrl-C raise KeyboardInterrupt: until now there was nothing to close."""
+    if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

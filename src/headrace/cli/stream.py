@@ -12,6 +12,7 @@ import click
 from anyio import to_thread
 
 from headrace.cli import messages, render
+from headrace.cli.completion import model_or_file
 from headrace.cli.connect import Watcher, choose_model, connect, input_fields
 from headrace.cli.gather import model_and_inputs, to_input_of_many
 from headrace.cli.options import Command, Options, shared
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("words", nargs=-1, metavar="[MODEL] [INPUT]...")
+@click.argument("words", nargs=-1, metavar="[MODEL] [INPUT]...", shell_complete=model_or_file)
 @shared("server", "model", "input", "output")
 @video_options
 @click.option("--from", "lists", multiple=True, metavar="FILE", help="A list of inputs, one a line; - for stdin.")

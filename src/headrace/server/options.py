@@ -48,19 +48,19 @@ def is_loopback(host: str) -> bool:
 
 def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
     """Read the command line; wrong usage prints one line on stderr and exits with 2 (SystemExit)."""
-    parser = _parser(prog)
-    given = parser.parse_args(argv)
+    reader = parser(prog)
+    given = reader.parse_args(argv)
     if given.unix is not None and given.port is not None:
-        parser.error("--port and --unix exclude each other")
+        reader.error("--port and --unix exclude each other")
     if given.port is not None and not 0 <= given.port <= 65535:
-        parser.error(f"--port {given.port} is not from 0 to 65535")
+        reader.error(f"--port {given.port} is not from 0 to 65535")
     if (given.tls_cert is None) != (given.tls_key is None):
-        parser.error("--tls-cert and --tls-key belong together")
+        reader.error("--tls-cert and --tls-key belong together")
     if given.unix is not None and given.tls_cert is not None:
-        parser.error("--unix needs no TLS")
+        reader.error("--unix needs no TLS")
     for path in (given.tls_cert, given.tls_key, given.faults):
         if path is not None and not path.is_file():
-            parser.error(f"{path} is not a file")
+            reader.error(f"{path} is not a file")
     names, targets = _split(given.models, given.targets)
     options = Options(
         port=given.port or 0,
@@ -77,12 +77,12 @@ def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
         watch_stdin=given.watch_stdin,
     )
     if not (options.loopback or given.insecure or (options.tls_cert and options.require_pat)):
-        parser.error(
+        reader.error(
             f"--host {options.host} is reachable from other machines: it needs --tls-cert, --tls-key and"
             " --require-pat (or --insecure, which lets anybody in)"
         )
     if options.max_calls < 1:
-        parser.error("--max-calls must be at least 1")
+        reader.error("--max-calls must be at least 1")
     return options
 
 
@@ -95,16 +95,22 @@ def _split(models: list[str] | None, targets: list[str]) -> tuple[tuple[str, ...
     return tuple(name for name in named if name not in own and name != "none"), (*targets, *own)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Tells wrong usage in one line, without the list of options."""
+class Parser(argparse.ArgumentParser):
+    """Reports wrong usage in one line, without the list of options."""
+
+    @property
+    def actions(self) -> list[argparse.Action]:
+        """The options, but for those that print help; for a command line that shows them in its own way."""
+        return [action for action in self._actions if action.option_strings and action.dest != "help"]
 
     def error(self, message: str) -> NoReturn:
         """Print the line and exit with 2."""
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())} (see --help)\n")
 
 
-def _parser(prog: str) -> argparse.ArgumentParser:
-    parser = _Parser(
+def parser(prog: str) -> Parser:
+    """Make the parser of the command line."""
+    parser = Parser(
         prog=prog,
         description="Serve models over the Clarifai V2 prediction protocol, on this machine.",
         epilog="When ready, one line on stdout tells the address: listening on http://127.0.0.1:PORT",

@@ -24,9 +24,9 @@ async def test_pictures_are_written_in_a_thread(tmp_path: Path, monkeypatch: pyt
     threads: list[threading.Thread] = []
     save = run._saver.save
 
-    def noted(*arguments: Any) -> list[Path]:
+    def noted(*arguments: Any, **more: Any) -> list[Path]:
         threads.append(threading.current_thread())
-        return save(*arguments)
+        return save(*arguments, **more)
 
     monkeypatch.setattr(run._saver, "save", noted)
     run._names[0] = Given("file", "cat.jpg", "image", "cat.jpg")
