@@ -29,7 +29,7 @@ def test_closed_streams_change_nothing_but_what_is_seen(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == ("" if ">&-" in closed else "hi\n")
-    assert (tmp_path / "out" / "000000-text-1.txt").read_text() == "hi"
+    assert (tmp_path / "out" / "text-1.txt").read_text() == "hi"
 
 
 def test_what_is_read_from_a_closed_stdin_is_nothing(tmp_path: Path, environment: dict[str, str]) -> None:

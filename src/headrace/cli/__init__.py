@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _signal  # what `signal` wraps; importing that one takes long enough for an interrupt
+import _signal  # type: ignore[import-not-found]  # what `signal` wraps; that one takes long to import
 import os
 import sys
 
