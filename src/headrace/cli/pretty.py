@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
-from headrace.cli import render
+from headrace.cli.content import frame_concepts
 from headrace.cli.terminal import line, score, width
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def frames(found: Sequence[Frame], indent: int = 2) -> str:
     """Give a line a frame: its time, what is in it."""
     table = _grid(Column(justify="right", no_wrap=True), Column(no_wrap=True, overflow="ellipsis"))
     for frame in found[:_LINES]:
-        things: list[Region | Concept] = [*frame.regions, *render.frame_concepts(frame)]
+        things: list[Region | Concept] = [*frame.regions, *frame_concepts(frame)]
         names = [f"{line(one.name)} {score(one.value)}" for one in things]
         table.add_row(f"{frame.time:.2f} s", _text(", ".join(names) or "-"))
     return _drawn(table, len(found), indent)

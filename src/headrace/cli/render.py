@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
 from headrace import jsontext
+from headrace.cli.content import frame_concepts
 from headrace.cli.run import say
 from headrace.cli.terminal import can_draw, escape, in_bytes, line, score, styled, wrapped
 
@@ -195,12 +196,6 @@ def _plain(prediction: Prediction) -> Iterable[str]:
     if prediction.text:
         yield escape(prediction.text)
     yield from media(prediction)
-
-
-def frame_concepts(frame: Frame) -> list[Concept]:
-    """Give the concepts of a frame that none of its regions says already."""
-    said = {region.name for region in frame.regions}
-    return [concept for concept in frame.concepts if concept.name not in said]
 
 
 def _plain_concepts(concepts: Iterable[Concept]) -> Iterable[str]:
