@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import os
 import re
 import socket
@@ -12,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from headrace.config import Target, Transmission
+from headrace.transport.h2.addresses import open_socket
 from headrace.transport.h2.connection import Connection
 from headrace.transport.h2.diagnosis import EarlyEnd, Misfit, explain_early_end, explain_tls
 from headrace.transport.h2.proxy import Proxy, Tunnel, proxy_of
 from headrace.transport.h2.tls import make_context
 
-_HAPPY_EYEBALLS = 0.25  # seconds after which the next address is tried as well (RFC 8305)
 _SHUTDOWN = 1.0  # seconds for TLS to say goodbye
 _CONNECT_CALL = re.compile(r"\[Errno (\d+)\] Connect call failed")
 
@@ -64,7 +63,7 @@ async def dial(
         if str(error):  # of the system, not ours
             raise DialFailed(str(error)) from None
         raise DialFailed(f"no connection within {timeout:g} s ({phase.doing})") from None
-    except (OSError, ExceptionGroup) as error:
+    except OSError as error:
         explained: BaseException | None = explain_tls(error) if isinstance(error, ssl.SSLError) else error
         if isinstance(error, EarlyEnd) and not target.path and proxy_of(target) is None:
             explained = await explain_early_end(error, target, options.tls, end - loop.time())
@@ -87,14 +86,13 @@ async def _open(target: Target, options: Transmission, make: Callable[[], Connec
         phase.doing = f"connecting through {proxy}"
         return await _open_through(proxy, target, context, name, make)
     phase.doing = f"connecting to {target.host}"
+    connected = await open_socket(target.host, target.port)
     _, connection = await loop.create_connection(
         make,
-        target.host,
-        target.port,
+        sock=connected,
         ssl=context,
         server_hostname=name,
         ssl_shutdown_timeout=_SHUTDOWN if context is not None else None,
-        happy_eyeballs_delay=_race(target.host),
     )
     return connection
 
@@ -104,9 +102,8 @@ async def _open_through(
 ) -> Connection:
     """Open a tunnel, and the connection inside it."""
     loop = asyncio.get_running_loop()
-    transport, tunnel = await loop.create_connection(
-        lambda: Tunnel(loop, proxy, target), proxy.host, proxy.port, happy_eyeballs_delay=_race(proxy.host)
-    )
+    connected = await open_socket(proxy.host, proxy.port)
+    transport, tunnel = await loop.create_connection(lambda: Tunnel(loop, proxy, target), sock=connected)
     try:
         early = await tunnel.opened
         connection = make()
@@ -129,18 +126,7 @@ async def _open_through(
         raise
 
 
-def _race(host: str) -> float | None:
-    """Tell after how many seconds the next address of a host is tried as well; None where it has one alone."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return _HAPPY_EYEBALLS
-    return None  # asyncio's race would lose the socket of a connection that is cancelled as it is made
-
-
 def _text(error: BaseException, phase: Phase) -> str:
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(_text(one, phase) for one in error.exceptions)
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or error}"
     if isinstance(error, socket.gaierror):

@@ -50,6 +50,7 @@ class H2Transport:
         self._phase = Phase()
         self._connecting = 0  # tasks in `connect`
         self._waiting: dict[Call, None] = {}
+        self._serving = False
         self._max_streams: int | None = None
         self._closed = False
 
@@ -126,6 +127,9 @@ class H2Transport:
         if not inherited and self._loop is not None and not self._loop.is_closed():
             for connection in connections:
                 connection.give_up("the connection was discarded")
+            self._fail_waiting(lambda: ClosedError("the connection was discarded"))
+            if self._attempt is not None:
+                self._attempt.cancel()
             return
         for connection in connections:
             connection.forget(inherited=inherited)
@@ -174,7 +178,16 @@ class H2Transport:
             self._serve()
 
     def _serve(self) -> None:
-        """Place the calls that wait, as far as there is room."""
+        """Place the calls that wait, as far as there is room; not again within itself, where one fails at once."""
+        if self._serving:
+            return
+        self._serving = True
+        try:
+            self._place_waiting()
+        finally:
+            self._serving = False
+
+    def _place_waiting(self) -> None:
         while self._waiting and not self._closed:
             connection = self._connection
             if connection is None or not connection.usable:

@@ -133,6 +133,26 @@ async def test_c_01_and_c_02_nobody_and_no_such_name(tmp_path: Path) -> None:
     assert "nobody.invalid" in str(await failure("http://nobody.invalid:80"))
 
 
+async def test_c_03_and_c_04_hosts_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with FrameServer() as server:
+        loop = asyncio.get_running_loop()
+        resolve = loop.getaddrinfo
+
+        async def several(host: str, port: int, **options: Any) -> list[Any]:
+            (good,) = await resolve("127.0.0.1", port, **options)
+            silent = [(*good[:4], ("192.0.2.1", port))]  # for documentation: nobody answers
+            refusing = [(*good[:4], ("127.0.0.1", 1))] * 2
+            return {"silent": [*silent, good], "refusing": [*refusing, good], "none": refusing}[host.split(".")[0]]
+
+        monkeypatch.setattr(loop, "getaddrinfo", several)
+        for host in ("silent", "refusing"):
+            async with transport_to(f"http://{host}.example:{server.port}") as transport:
+                await transport.connect(5)
+                assert await transport.unary(METHOD, [b""], (), 5) == b"answer"
+        error = await failure("http://none.example:80")
+        assert str(error).count("refused") == 2
+
+
 async def test_c_17_one_attempt_serves_all_calls_and_c_19_each_keeps_its_deadline() -> None:
     async with FrameServer(greet=False) as server, transport_to(server.address) as transport:
         hasty = asyncio.ensure_future(transport.unary(METHOD, [b""], (), 0.05))
@@ -348,3 +368,20 @@ def test_what_is_discarded_after_its_loop_leaves_no_warning() -> None:
     transport.discard()
     transport.discard()
     assert not transport.healthy
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_it_runs_on_uvloop_as_well(tls: bool) -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def main() -> None:
+        async with FrameServer(ssl_context=server_context() if tls else None) as server:
+            async with transport_to(server.address, tls=TLS(root_certificates=pem(AUTHORITY))) as transport:
+                await transport.connect(5)
+                answers = await asyncio.gather(
+                    *(transport.unary(METHOD, [bytes(300_000)], (), 5) for _ in range(20)),
+                )
+                assert set(answers) == {b"answer"}
+                await server.until(lambda: server.requests == 20)
+
+    uvloop.run(main())
