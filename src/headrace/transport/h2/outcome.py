@@ -34,26 +34,27 @@ EXCERPT = 200
 def speaks_grpc(fields: Fields) -> bool:
     """Tell whether response headers are those of a gRPC answer; where grpc-status stands, they are."""
     content_type = fields.first.get("content-type", "")
-    kind = content_type.partition(";")[0].strip().lower()
-    grpc = kind == "application/grpc" or kind.startswith("application/grpc+")
-    return "grpc-status" in fields.first or (fields.status == 200 and grpc)
+    if content_type != "application/grpc" or fields.status != 200:
+        kind = content_type.partition(";")[0].strip().lower()
+        grpc = kind == "application/grpc" or kind.startswith("application/grpc+")
+        return "grpc-status" in fields.first or (fields.status == 200 and grpc)
+    return True
 
 
 def error_of_status(fields: Fields, target: str) -> TransportError | ServerError | None:
     """Make the error of trailers, or of headers that are all there is; None for success."""
-    text = fields.first.get("grpc-status")
-    if text is None:
-        return _error(2, "the server ended the call without a status", target)
-    if text == "0" and sum(name == "grpc-status" for name, _ in fields.items) == 1:
+    texts = [value for name, value in fields.items if name == "grpc-status"]
+    if texts == ["0"]:
         return None
-    values = {value for name, value in fields.items if name == "grpc-status"}
-    if len(values) > 1 or not re.fullmatch(r"[1-9]|1[0-6]|0", text):
-        shown = ", ".join(sorted(value[:50] for value in values))
+    if not texts:
+        return _error(2, "the server ended the call without a status", target)
+    if len(set(texts)) > 1 or not re.fullmatch(r"[0-9]|1[0-6]", texts[0]):
+        shown = ", ".join(value[:50] for value in texts[:5])
         return _error(2, f"the server ended the call with a status that does not exist: {shown!r}", target)
-    if text == "0":
+    if texts[0] == "0":
         return None
     message = unquote_to_bytes(fields.first.get("grpc-message", "").encode("latin-1")).decode("utf-8", "replace")
-    return _error(int(text), message, target, retry_after=retry_hint(fields))
+    return _error(int(texts[0]), message, target, retry_after=retry_hint(fields))
 
 
 def error_of_http(fields: Fields, excerpt: bytes, target: str) -> TransportError | ServerError:

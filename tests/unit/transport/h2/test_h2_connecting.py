@@ -375,13 +375,12 @@ def test_it_runs_on_uvloop_as_well(tls: bool) -> None:
     uvloop = pytest.importorskip("uvloop")
 
     async def main() -> None:
-        async with FrameServer(ssl_context=server_context() if tls else None) as server:
-            async with transport_to(server.address, tls=TLS(root_certificates=pem(AUTHORITY))) as transport:
-                await transport.connect(5)
-                answers = await asyncio.gather(
-                    *(transport.unary(METHOD, [bytes(300_000)], (), 5) for _ in range(20)),
-                )
-                assert set(answers) == {b"answer"}
-                await server.until(lambda: server.requests == 20)
+        server = FrameServer(ssl_context=server_context() if tls else None)
+        roots = TLS(root_certificates=pem(AUTHORITY))
+        async with server, transport_to(server.address, tls=roots) as transport:
+            await transport.connect(5)
+            calls = [transport.unary(METHOD, [bytes(300_000)], (), 5) for _ in range(20)]
+            assert set(await asyncio.gather(*calls)) == {b"answer"}
+            assert server.requests == 20
 
     uvloop.run(main())

@@ -85,7 +85,7 @@ class BlockDecoder:
         if fields is not None:
             return fields
         fields = Fields(self.decode_raw(block))
-        if self._table is False and len(block) <= _CACHED_BYTES:
+        if not self._table and len(block) <= _CACHED_BYTES:  # it was decoded on an empty table, as it will be
             if len(self._cache) >= _CACHED_BLOCKS:
                 self._cache.clear()
             self._cache[block] = fields
