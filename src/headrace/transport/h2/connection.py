@@ -18,7 +18,7 @@ from headrace import status
 from headrace.config import KeepAlive
 from headrace.errors import ClosedError, HeadraceError
 from headrace.transport.h2.calls import TAKERS, Call
-from headrace.transport.h2.diagnosis import EarlyEnd, check_alpn, recognize
+from headrace.transport.h2.diagnosis import EarlyEnd, check_alpn, printable, recognize
 from headrace.transport.h2.engine import Engine, H2Limits, events
 from headrace.transport.h2.engine.frames import Code, code_name
 from headrace.transport.h2.engine.streams import Stream
@@ -265,7 +265,7 @@ class Connection(asyncio.Protocol):
                     self._watch = Watch(self._loop, self, keepalive.interval, keepalive.timeout)
             self._owner.changed(self)
         elif isinstance(event, events.GoAway):
-            debug = event.debug.decode("utf-8", "backslashreplace")
+            debug = printable(event.debug.decode("utf-8", "backslashreplace"))
             self.goaway = f"the server sent GOAWAY ({code_name(event.code)}{': ' + debug if debug else ''})"
             self.too_many_pings = event.code == Code.ENHANCE_YOUR_CALM and event.debug == b"too_many_pings"
             for stream in event.unprocessed:

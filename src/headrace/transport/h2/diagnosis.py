@@ -21,6 +21,13 @@ class EarlyEnd(ConnectionError):
     """The server closed the connection before it said anything."""
 
 
+def printable(text: str) -> str:
+    """Escape the control characters of a server's text but line ends and tabs: it may be shown on a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in "\t\n\r" else c.encode("unicode_escape").decode() for c in text)
+
+
 async def explain_early_end(error: EarlyEnd, target: Target, tls: TLS, seconds: float) -> ConnectionError:
     """Find out what a server wants that said nothing: one short connection more, where it may want TLS."""
     if target.tls:

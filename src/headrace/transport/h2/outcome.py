@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 from headrace import status
 from headrace.errors import ServerError, TransportError
+from headrace.transport.h2.diagnosis import printable
 from headrace.transport.h2.engine import events
 from headrace.transport.h2.engine.frames import Code, code_name
 from headrace.transport.h2.engine.headers import Fields
@@ -54,12 +55,13 @@ def error_of_status(fields: Fields, target: str) -> TransportError | ServerError
     if texts[0] == "0":
         return None
     message = unquote_to_bytes(fields.first.get("grpc-message", "").encode("latin-1")).decode("utf-8", "replace")
+    message = printable(message)
     return _error(int(texts[0]), message, target, retry_after=retry_hint(fields))
 
 
 def error_of_http(fields: Fields, excerpt: bytes, target: str) -> TransportError | ServerError:
     """Make the error of an answer that is no gRPC answer."""
-    text = re.sub(r"\s+", " ", excerpt.decode("utf-8", "replace"))[:EXCERPT].strip()
+    text = printable(re.sub(r"\s+", " ", excerpt.decode("utf-8", "replace"))[:EXCERPT].strip())
     location = fields.first.get("location", "")
     kind = fields.first.get("content-type", "no content-type")
     details = "; ".join(part for part in (f"to {location}" if location else "", kind, text) if part)

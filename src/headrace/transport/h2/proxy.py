@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from headrace.config import Target
 from headrace.errors import ConfigError
-from headrace.transport.h2.diagnosis import Misfit
+from headrace.transport.h2.diagnosis import Misfit, printable
 
 _ANSWER_BYTES = 16_384
 
@@ -83,7 +83,7 @@ class Tunnel(asyncio.Protocol):
         head, end, rest = self._answer.partition(b"\r\n\r\n")
         if not end and len(self._answer) < _ANSWER_BYTES:
             return
-        line = head.partition(b"\r\n")[0].decode("latin-1")
+        line = printable(head.partition(b"\r\n")[0].decode("latin-1"))
         words = line.split(" ", 2)
         if not end or not words[0].startswith("HTTP/1.") or len(words) < 2:
             self._refuse(ConnectionError(f"{self._proxy} gave no HTTP answer"))

@@ -39,7 +39,7 @@ class H2Transport:
         self.message_bytes = options.message_bytes
         self._address = target
         self._options = options
-        self._blocks = RequestBlocks(options.tls.server_name or _authority(target), tls=target.tls)
+        self._blocks = RequestBlocks(options.tls.server_name or authority_of(target), tls=target.tls)
         self._keepalive = options.keepalive
         self._loop: asyncio.AbstractEventLoop | None = None
         self._process = os.getpid()
@@ -293,7 +293,8 @@ class H2Transport:
             raise ClosedError("the connection is closed")
 
 
-def _authority(target: Target) -> str:
+def authority_of(target: Target) -> str:
+    """Write the host of `:authority`, with the port where it is not the usual one."""
     if target.path:
         return "localhost"
     host = f"[{target.host}]" if ":" in target.host else target.host

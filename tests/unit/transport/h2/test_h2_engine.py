@@ -289,7 +289,21 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     ("H2-6.7-04", frame(PING, 0, 0, bytes(6)), Conn(SIZE)),
     ("H2-6.8-01", frame(GOAWAY, 0, 1, bytes(8)), Conn(PROTOCOL)),
     ("H2-6.8-02", frame(GOAWAY, 0, 0, bytes(7)), Conn(SIZE)),
+    ("H2-6.10-06", frame(HEADERS, 0, 1, OK_BLOCK) + frame(DATA, 0, 1) + frame(CONTINUATION, 4, 1), Conn(PROTOCOL)),
+    ("HP-09", frame(HEADERS, END_HEADERS, 1, b"\x20\x88\x40\x01a\x01b"), Fine()),
+    (
+        "HP-13",
+        frame(HEADERS, END_HEADERS, 1, b"\x88\x40\x01a\x01b\x00\x01c\x01d\x10\x01e\x81\x1f\xbe"),
+        Fine(
+            lambda seen: (
+                seen.of(events.ResponseHeaders)[0].fields.items == (("a", "b"), ("c", "d"), ("e", "a"), ("a", "b"))
+            )
+        ),
+    ),
+    ("H2-6.7-05", PING_8 + RESPONSE + PING_8 + FINISH + PING_8, Fine(lambda seen: seen.output.count(b"12345678") == 3)),
     # -- bounds
+    ("AT-05", headers_of(*[("a", "")] * 4_000), OnStream(CANCEL)),
+    ("AT-07", frame(SETTINGS, 0, 0, setting(9, 1) * 2_730) * 20, Conn(CALM)),
     ("AT-01", frame(HEADERS, 0, 1, bytes(16_384)) + frame(CONTINUATION, 0, 1, bytes(16_384)) * 8, Conn(CALM)),
     ("AT-02", frame(HEADERS, 0, 1, OK_BLOCK) + frame(CONTINUATION, 0, 1) * 32, Conn(CALM)),
     ("AT-06", frame(SETTINGS) * 1_001, Conn(CALM)),
@@ -471,6 +485,55 @@ def test_h2_6_5_3_04_a_lowered_window_is_negative_and_silent_until_it_is_positiv
     assert not engine.take_output()
     engine.receive(update(stream.id, 1))
     assert b"".join(engine.take_output()) == frame(DATA, 0, stream.id, b"m")
+
+
+def test_h2_6_5_3_03_a_raised_window_lets_writers_go_on_and_leaves_the_connections_own() -> None:
+    engine, *_ = begun(settings=setting(4, 0))
+    stream = engine.request(b"\x83")
+    engine.send(stream, [b"abc"])
+    engine.take_output()
+    before = engine.output.window
+    engine.receive(frame(SETTINGS, 0, 0, setting(4, 1 << 20)))
+    assert engine.output.window == before == 65_535  # H2-6.9-18
+    assert frame(DATA, 0, stream.id, b"abc") in b"".join(engine.take_output())
+
+
+def test_h2_6_5_3_06_no_frame_is_larger_than_the_server_takes_now() -> None:  # AT-21
+    engine, *_ = begun(settings=setting(4, 1 << 30) + setting(5, (1 << 24) - 1))
+    engine.receive(update(0, 1 << 30))
+    stream = engine.request(b"\x83")
+    engine.take_output()
+    engine.send(stream, [bytes(20 << 20)])
+    sizes = [int.from_bytes(bytes(part)[:3], "big") for part in engine.take_output(8 << 20) if len(part) == 9]
+    assert set(sizes) == {1 << 19}
+    engine.receive(frame(SETTINGS, 0, 0, setting(5, 16_384)))
+    ack, *parts = engine.take_output(8 << 20)
+    assert ack == frame(SETTINGS, ACK)
+    assert {int.from_bytes(bytes(part)[:3], "big") for part in parts if len(part) == 9} == {16_384}
+
+
+def test_h2_5_1_13_after_our_reset_everything_is_decoded_credited_and_dropped() -> None:  # HP-14, AT-25
+    engine, one, _ = begun()
+    engine.reset(one)
+    engine.take_output()
+    left = engine.credit.left
+    late = frame(HEADERS, END_HEADERS, 1, b"\x88\x40\x01a\x01b") + frame(DATA, 0, 1, bytes(50)) + update(1, 5)
+    assert not engine.receive(late + FINISH + frame(RST, 0, 1, bytes(4)))
+    assert not engine.take_output()
+    assert engine.credit.left == left - 50
+    (event,) = engine.receive(frame(HEADERS, END_HEADERS, 3, b"\x88\xbe"))
+    assert event.fields.items == (("a", "b"),)  # type: ignore[union-attr]
+    for _ in range(1_001):
+        engine.receive(frame(DATA, 0, 1, b"x"))
+    assert engine.failure is not None
+    assert engine.failure.code == CALM
+
+
+def test_h2_6_9_10_more_than_the_connections_window_ends_it() -> None:
+    engine, *_ = begun(H2Limits(connection_window_bytes=65_535, frame_bytes=65_536, stream_window_bytes=1 << 20))
+    engine.receive(RESPONSE + frame(DATA, 0, 1, bytes(65_536)))
+    assert engine.failure is not None
+    assert engine.failure.code == FLOW
 
 
 def test_h2_6_5_3_02_replies_leave_ahead_of_content_that_waits() -> None:

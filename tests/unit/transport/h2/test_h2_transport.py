@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from headrace import errors
+from headrace import Client, errors
+from headrace.client import _factory
 from headrace.config import KeepAlive, Target, Transmission
-from headrace.transport.h2.transport import H2Transport
+from headrace.transport.h2.deadlines import Deadlines
+from headrace.transport.h2.metadata import timeout_text
+from headrace.transport.h2.transport import H2Transport, authority_of
 from tests.support.frames import (
     DATA,
     END,
@@ -150,6 +153,30 @@ ENDS: list[tuple[str, Callable[[Peer, int], bytes], type[Exception], str, bool]]
         (f"G-ST-14 {text}", answered(status=text), errors.PredictionFailed, "does not exist", False)
         for text in ("", "x", "-1", "17", "999", "1e1", "00")
     ],
+    (
+        "G-ST-03",
+        answered(message(b"a"), status="5", fields=[("grpc-status", "0")]),
+        errors.NotFound,
+        "NOT_FOUND",
+        False,
+    ),
+    ("G-ST-13", only(("grpc-status", "7")), errors.PermissionDenied, "PERMISSION_DENIED", False),
+    (
+        "G-ST-15",
+        lambda peer, stream: peer.response(stream) + peer.trailers(stream, "0", ("grpc-status", "9")),
+        errors.PredictionFailed,
+        "does not exist: '0, 9'",
+        False,
+    ),
+    (
+        "G-ST-16",
+        only(GRPC, ("grpc-status", "5"), ("grpc-message", "%e2%98%ba%F0%9F%98%88")),
+        errors.NotFound,
+        "☺😈",
+        False,
+    ),
+    ("G-ST-17", only(GRPC, ("grpc-status", "5"), ("grpc-message", "50% of %ff%")), errors.NotFound, "50% of", False),
+    ("AT-22", only(GRPC, ("grpc-status", "5"), ("grpc-message", "a%1b[2Jb")), errors.NotFound, "a\\x1b[2Jb", False),
     ("G-CP-03", answered(message(b"x", 1)), errors.PredictionFailed, "compressed", False),
     (
         "G-CP-04",
@@ -197,6 +224,7 @@ async def test_ends_of_a_call(
             await call(transport)
         assert type(caught.value) is cls
         assert text in str(caught.value)
+        assert str(caught.value).isprintable()  # AT-22
         assert getattr(caught.value, "unprocessed", False) is unprocessed
         server.peer.answer(waiting[0])
         assert await other == b"answer"
@@ -226,6 +254,59 @@ async def test_messages_that_arrive(write: Callable[[Peer, int], bytes], message
             assert await stream.read() == expected
         assert await stream.read() is None
         assert await stream.read() is None
+
+
+@pytest.mark.parametrize("kind", ["application/grpc+proto", "application/grpc;a=b", "Application/GRPC"])
+async def test_g_st_11_kinds_of_content_that_are_grpc(kind: str) -> None:
+    def script(peer: Peer, stream: int) -> None:
+        head = peer.headers(stream, (":status", "200"), ("content-type", kind))
+        peer.send(head, frame(DATA, 0, stream, message(b"yes")), peer.trailers(stream))
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        assert await call(transport) == b"yes"
+
+
+@pytest.mark.parametrize("status", range(17))
+async def test_g_st_02_statuses_of_trailers_after_messages(status: int) -> None:  # G-FR-12, G-FR-15
+    def script(peer: Peer, stream: int) -> None:
+        peer.send(answered(message(b"a"), message(b"b"), status=str(status))(peer, stream))
+
+    async with FrameServer(on_headers=script) as server, connected(server) as transport:
+        stream = transport.open(METHOD, ())
+        assert await stream.read() == b"a"
+        assert await stream.read() == b"b"
+        if not status:
+            assert await stream.read() is None
+            return
+        with pytest.raises(errors.HeadraceError) as caught:
+            await stream.read()
+        assert not isinstance(caught.value, errors.ConfigError)
+        with pytest.raises(type(caught.value)):
+            await stream.read()
+
+
+@pytest.mark.parametrize(
+    ("field", "hint"),
+    [(("retry-after", "3"), 3.0), (("grpc-retry-pushback-ms", "250"), 0.25), (("retry-after", "soon"), None)],
+)
+async def test_g_st_21_hints_when_to_come_back(field: tuple[str, str], hint: float | None) -> None:
+    def script(peer: Peer, stream: int) -> None:
+        peer.send(only(GRPC, ("grpc-status", "8"), field)(peer, stream))
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        with pytest.raises(errors.Throttled) as caught:
+            await call(transport)
+        assert caught.value.retry_after == hint
+
+
+async def test_at_23_no_secret_is_in_an_error() -> None:
+    def script(peer: Peer, stream: int) -> None:
+        peer.send(only(GRPC, ("grpc-status", "5"))(peer, stream))
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        with pytest.raises(errors.NotFound) as caught:
+            await transport.unary(METHOD, [b""], [("authorization", "Key hush")], 5)
+        assert "hush" not in repr(caught.value) + repr(transport)
 
 
 async def test_h2_6_4_04_whole_messages_before_a_reset_are_read() -> None:
@@ -292,6 +373,62 @@ async def test_h2_6_8_04_a_goaway_in_two_phases() -> None:
         assert caught.value.unprocessed
         old.answer(1)
         assert await calls[0] == b"answer"
+
+
+async def test_h2_6_8_05_and_06_the_last_stream_is_processed_and_after_zero_none_is() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        for last in (1, 0):
+            running = asyncio.ensure_future(call(transport))
+            await server.until(lambda: server.peer.requests)
+            peer = server.peer
+            peer.send(peer.goaway(last, 2, b"why"))
+            if last:
+                peer.answer(1)
+                assert await running == b"answer"
+            else:
+                with pytest.raises(errors.ConnectionLost, match="INTERNAL_ERROR: why") as caught:  # H2-6.8-09
+                    await running
+                assert caught.value.unprocessed
+            await server.until(lambda: peer.closed)  # noqa: B023
+            await transport.connect(5)
+
+
+async def test_h2_6_8_07_a_goaway_and_the_end_at_once() -> None:
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        calls = [asyncio.ensure_future(call(transport)) for _ in range(2)]
+        await server.until(lambda: server.requests == 2)
+        server.peer.send(server.peer.goaway(1))
+        server.peer.writer.close()
+        seen = await asyncio.gather(*calls, return_exceptions=True)
+        assert [getattr(error, "unprocessed", None) for error in seen] == [False, True]
+
+
+async def test_h2_6_8_19_connections_that_go_away_again_and_again_lose_nothing() -> None:
+    def script(peer: Peer, stream: int) -> None:
+        peer.answer(stream)
+        done.append(stream)
+        if len(done) % 50 == 0:
+            peer.send(peer.goaway(stream))
+
+    done: list[int] = []
+    async with FrameServer(script) as server, connected(server) as transport:
+
+        async def one() -> int:
+            """Send again what was not processed, as the pool does."""
+            for attempt in range(100):
+                try:
+                    assert await call(transport) == b"answer"
+                    return attempt
+                except errors.ConnectionLost as error:
+                    if not error.unprocessed:
+                        raise
+            raise AssertionError("no end")
+
+        for _ in range(10):
+            await asyncio.gather(*(one() for _ in range(60)))
+        assert len(server.peers) >= 10
+        answered_ = sum(len(peer.requests) for peer in server.peers)
+        assert answered_ >= 600
 
 
 async def test_h2_6_8_08_an_answer_a_goaway_and_the_end_in_one_piece() -> None:
@@ -648,3 +785,88 @@ async def test_h2_6_9_16_a_reset_wakes_a_writer() -> None:
             await writing
         with pytest.raises(errors.ConnectionLost, match="INTERNAL_ERROR"):
             await stream.read()
+
+
+# -- choosing it, and its parts
+
+
+@pytest.mark.parametrize(
+    ("argument", "variable", "expected"),
+    [
+        ("h2", None, "H2Transport"),
+        ("h2", "grpc", "H2Transport"),
+        ("auto", "h2", "H2Transport"),
+        ("auto", "grpc", "GrpcTransport"),
+        ("auto", "", "GrpcTransport"),
+        ("auto", None, "GrpcTransport"),
+        ("grpc", "h2", "GrpcTransport"),
+    ],
+)
+def test_which_transport_a_client_takes(
+    argument: Any, variable: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HEADRACE_TRANSPORT", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("HEADRACE_TRANSPORT", variable)
+    transport = _factory(argument)(Target.parse("http://localhost:1"), Transmission())
+    assert type(transport).__name__ == expected
+
+
+def test_a_transport_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_TRANSPORT", "quic")
+    with pytest.raises(errors.ConfigError, match=r"HEADRACE_TRANSPORT must be .*not 'quic'"):
+        Client(base_url="http://localhost:1")
+    with pytest.raises(errors.ConfigError, match=r"transport must be .*not 'h3'"):
+        Client(base_url="http://localhost:1", transport="h3")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (1e-6, "1m"),
+        (0.0015, "2m"),
+        (60, "60000m"),
+        (99_999.999, "99999999m"),
+        (100_000.5, "100001S"),
+        (3e8, "5000000M"),
+        (1e12, "99999999H"),
+    ],
+)
+def test_g_dl_01_how_a_timeout_is_written(seconds: float, text: str) -> None:
+    assert timeout_text(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("address", "authority"),
+    [
+        ("http://example.org:8080", "example.org:8080"),
+        ("https://example.org", "example.org"),
+        ("http://[::1]:5000", "[::1]:5000"),
+        ("unix:/tmp/s", "localhost"),
+    ],
+)
+def test_g_md_09_the_authority(address: str, authority: str) -> None:
+    assert authority_of(Target.parse(address)) == authority
+
+
+async def test_deadlines_end_in_their_order_and_those_that_ended_in_time_do_not() -> None:
+    ended: list[float] = []
+
+    class Timed:
+        bucket = 0
+
+        def __init__(self, seconds: float) -> None:
+            self.seconds = seconds
+
+        def expired(self) -> None:
+            ended.append(self.seconds)
+
+    deadlines = Deadlines(asyncio.get_running_loop())
+    timed = [Timed(seconds) for seconds in (0.03, 0.01, 0.02, 0.01, 60.0)]
+    for one in timed:
+        deadlines.add(one, one.seconds)
+    deadlines.remove(timed[2])
+    while len(ended) < 3:
+        await asyncio.sleep(0.005)
+    assert ended == [0.01, 0.01, 0.03]
+    deadlines.clear()
