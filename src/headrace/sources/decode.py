@@ -22,6 +22,7 @@ from headrace import media
 from headrace.errors import ConfigError, SourceError
 from headrace.extras import install
 from headrace.sources import shown
+from headrace.sources.remote import index_is_out_of_reach
 from headrace.sources.urls import without_secrets
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
@@ -30,6 +31,7 @@ TIMELESS = ("mpjpeg", "mjpeg", "h264", "hevc", "m4v")  # FFmpeg's names of forma
 BACK_SECONDS = (Fraction(0), Fraction(5), Fraction(30))  # before the start, where seeking is tried
 LONGEST_SECONDS = 10_000_000  # that a header is believed
 ROUNDING_SECONDS = Fraction(1, 1000)  # by which a container may round times; coarser ticks are whole frames
+_INVALID_DATA = 0x41444E49  # FFmpeg's AVERROR_INVALIDDATA ("INDA")
 TRUNCATED_SECONDS = Fraction(1, 2)  # a file that ends so much before its own header's word ends in the middle
 
 
@@ -236,7 +238,8 @@ class Opened:
                         self._origin = time
                     yield Decoded(time - self._origin, tick, picture, self._aspect, known)
         except av.FFmpegError as error:
-            raise self._error(f"the video breaks {self._where_in(last)}: {_reason(error)}") from error
+            reason = _reason(error) if last is not None else _reason_at_start(error, self._where)
+            raise self._error(f"the video breaks {self._where_in(last)}: {reason}") from error
         self._check_end(last, end)
 
     def _pictures(self, packet: Any) -> Iterator[Any]:
@@ -328,9 +331,7 @@ def _open(where: Place, live: bool) -> Any:
         limits = (where.timeout, where.timeout)
         return av.open(address, format=where.format or None, container_options=options, timeout=limits)
     except (av.FFmpegError, ValueError, OSError) as error:
-        reason = _reason(error)
-        if where.kind == "url" and getattr(error, "errno", None) == errno.EIO:
-            reason = "its index is at the end and the server gives no ranges: download it first"
+        reason = _reason_at_start(error, where)
         raise SourceError(f"{where.name}: cannot be opened: {reason}", source=where.name, position=0) from error
 
 
@@ -354,6 +355,14 @@ def _look(where: Place) -> None:
         raise SourceError(f"{path} is empty (0 bytes)", source=where.name, position=0)
     if path.is_dir():
         raise SourceError(f"{path} is a folder", source=where.name, position=0)
+
+
+def _reason_at_start(error: BaseException, where: Place) -> str:
+    """Say why nothing of a video can be read."""
+    failed_reading = where.kind == "url" and getattr(error, "errno", None) in (errno.EIO, _INVALID_DATA)
+    if failed_reading and index_is_out_of_reach(where.address, where.timeout):
+        return "its index is at the end and the server gives no ranges: download it first"
+    return _reason(error)
 
 
 def _reason(error: BaseException) -> str:
