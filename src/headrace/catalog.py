@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import Message
 
@@ -17,7 +17,6 @@ from headrace.calls.options import ResolvedOptions
 from headrace.calls.responses import failure_of
 from headrace.calls.session import Session
 from headrace.calls.unary.call import unary
-from headrace.config import Timeouts, Unset
 from headrace.credentials import Account
 from headrace.errors import ConfigError, InvalidRequest
 from headrace.inputs import Input, InputType, only_type
@@ -61,28 +60,22 @@ class ModelInfo:
     size_bytes: int = 0
 
 
-class Asker(Protocol):
-    """What asks: a client."""
-
-    timeouts: Timeouts
-    _timeout: float | Unset | None
-    _account: Account
-
-    @property
-    def _session(self) -> Session:
-        """The session of its calls."""
-
-
 class Catalog:
     """Look-ups at one server, with what is known already.
 
     Args:
-        client: asks, within its own timeouts.
+        session: gives the session of its calls; it raises where the client cannot make any.
+        account: whose server and models are meant where nobody says.
+        timeout: seconds for each look-up; None: no limit.
         other: shares what is known with this one.
     """
 
-    def __init__(self, client: Asker, other: Catalog | None = None) -> None:
-        self._client = client
+    def __init__(
+        self, session: Callable[[], Session], account: Account, timeout: float | None, other: Catalog | None = None
+    ) -> None:
+        self._session = session
+        self._account = account
+        self._seconds = timeout
         self._infos: dict[ModelRef, ModelInfo] = other._infos if other else {}
         self._methods: dict[ModelRef, tuple[Method, ...]] = other._methods if other else {}
         self._own_user: list[str] = other._own_user if other else []
@@ -90,9 +83,7 @@ class Catalog:
     async def models(self, user_id: str | None, app_id: str | None, input_field: str | None) -> list[ModelInfo]:
         """List the models of a user and app, all pages. Source: rpc ListModels, ListModelTypes."""
         deadline = Deadline.after(self._seconds)
-        ids = pb.UserAppIDSet(
-            user_id=user_id or self._client._account.user_id, app_id=app_id or self._client._account.app_id
-        )
+        ids = pb.UserAppIDSet(user_id=user_id or self._account.user_id, app_id=app_id or self._account.app_id)
         types = await self._model_types(deadline)
         infos: dict[tuple[str, str, str], ModelInfo] = {}
         for page in itertools.count(1):
@@ -134,7 +125,7 @@ class Catalog:
             if error.name != "UNIMPLEMENTED":  # which is what a bare model runner answers
                 raise
         if fields is None:
-            target = self._client._account.target
+            target = self._account.target
             raise ConfigError(f"{target} does not tell what its models take: give input_type=")
         return only_type(fields, str(ref))
 
@@ -197,11 +188,6 @@ class Catalog:
             return {}
         return {type_.id: type_ for type_ in response.model_types}
 
-    @property
-    def _seconds(self) -> float | None:
-        timeout = self._client._timeout
-        return self._client.timeouts.total if isinstance(timeout, Unset) else timeout
-
     async def _get(self, method: str, request: Message, response: type[M], deadline: Deadline | None = None) -> M:
         def parse(raw: bytes) -> M:
             message = codec.decode_as(response, raw)
@@ -211,7 +197,7 @@ class Catalog:
             return message
 
         return await unary(
-            self._client._session,
+            self._session(),
             codec.SERVICE + method,
             [request.SerializeToString()],
             parse,

@@ -165,7 +165,7 @@ class Client(AsyncContext):
             self._coalescer = coalescer(coalesce, self.limits)
         self._shared = False
         self._ids = _Ids()
-        self._catalog = Catalog(self)
+        self._catalog = self._new_catalog(None)
 
     @classmethod
     def local(
@@ -288,7 +288,7 @@ class Client(AsyncContext):
             other._timeout = checked_timeout(timeout)
         other.timeouts = timeouts or self.timeouts
         other._emit = Emitter(on_event) if on_event is not None else self._emit
-        other._catalog = Catalog(other, self._catalog)
+        other._catalog = other._new_catalog(self._catalog)
         calls = self._calls
         calls.channels.listen(other._emit)
         other._calls = Session(
@@ -365,6 +365,10 @@ class Client(AsyncContext):
         ):
             return self.model(user_id=info.user_id, app_id=info.app_id, model_id=info.id)
         raise NotFound(f"{self.target} has no model that takes {input_type}; name one with model_id")
+
+    def _new_catalog(self, other: Catalog | None) -> Catalog:
+        seconds = self.timeouts.total if isinstance(self._timeout, Unset) else self._timeout
+        return Catalog(lambda: self._session, self._account, seconds, other)
 
     @property
     def _session(self) -> Session:
