@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self, cast
 
+from headrace import media
 from headrace.errors import ConfigError, InputError
 
 _TYPES = ("image", "video", "audio", "text")
@@ -95,6 +98,29 @@ class OfficialNames:
                 id=input_id or None,
             ),
         )
+
+    @classmethod
+    def get_image_inputs_from_folder(cls, folder_path: str | os.PathLike[str]) -> list[Self]:
+        """Make an input of each picture in a folder, by name; its id is the name without extension.
+
+        Raises:
+            InputError: the folder cannot be read.
+        """
+        return _folder(cls, folder_path, "image")
+
+    @classmethod
+    def get_text_inputs_from_folder(cls, folder_path: str | os.PathLike[str]) -> list[Self]:
+        """Make an input of each text file in a folder, as `get_image_inputs_from_folder` does."""
+        return _folder(cls, folder_path, "text")
+
+
+def _folder(cls: type, folder: str | os.PathLike[str], type_: str) -> list[Any]:
+    try:
+        paths = sorted(path for path in Path(folder).iterdir() if path.is_file())
+    except OSError as error:
+        raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
+    build = cast("Any", cls).from_filepath
+    return [build(path, type_, path.stem) for path in paths if media.kind_of_name(path.name) == type_]
 
 
 def _one(cls: type, input_id: str | None, form: str, by_type: Mapping[str, Any]) -> Any:

@@ -188,3 +188,25 @@ async def test_a_prediction_says_which_file_or_url_it_answers(wire: Wire, tmp_pa
             (model.map([Path("missing")], input_type="text", on_error="yield"), "missing"),
         ):
             assert [p.source async for p in stream] == [source]
+
+
+def test_folders_become_lists_of_inputs(tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg", "c.txt", "d.mp4", "noextension"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "e.png").mkdir()
+    pictures = Input.get_image_inputs_from_folder(tmp_path)
+    assert [(item.id, item.type, item.source) for item in pictures] == [
+        ("a", "image", str(tmp_path / "a.jpg")),
+        ("b", "image", str(tmp_path / "b.png")),
+    ]
+    assert [item.id for item in Input.get_text_inputs_from_folder(str(tmp_path))] == ["c"]
+    with pytest.raises(headrace.InputError, match="cannot read the folder"):
+        Input.get_image_inputs_from_folder(tmp_path / "missing")
+
+
+async def test_what_is_entered_without_async_says_so(tmp_path: Path) -> None:
+    async with rigged("memory", tmp_path) as rig:
+        things: list[Any] = [rig.client, rig.model, rig.model.generate("x"), rig.model.stream(["x"])]
+        for thing in [*things, rig.model.call("f")]:
+            with pytest.raises(ConfigError, match="`async with`, not `with`"), thing:
+                pass
