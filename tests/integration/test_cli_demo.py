@@ -35,22 +35,25 @@ def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.models
 def test_demo(tmp_path: Path) -> None:
-    need(LLM)
+    need(LLM, "whisper-tiny-en", "minilm-l6-v2", "minilm-l6-v2-tokenizer")
     done = run("-m", "headrace.cli", "demo", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout  # plain where nobody looks
     for expected in (
         "tiger cat",
-        r"cup\t0\.\d+",
+        r"person\t0\.\d+",
+        "2 espresso",
+        "Mr. John Dashwood had then leisure",
+        r"0\.\d+  Simmer the soup.*\n +-?0\.",
         "positive",
         "negative",
         r"\d+ pieces, \d+ a second; the first after",
-        r"astronaut\.jpg",
-        r"6 answers in .*; the first after .*, when [2-5] were sent",
+        r"photographer\.jpg +tripod",
+        r"4 answers in .*; the first after .*, when [2-4] were sent",
         "headrace predict --local YOUR-PHOTO.jpg",
     ):
         assert re.search(expected, done.stdout), expected
-    picture = tmp_path / "headrace-demo" / "coffee-boxes.png"
+    picture = tmp_path / "headrace-demo" / "photographer-boxes.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["headrace-demo"]
     assert max(map(len, done.stdout.splitlines())) <= 80

@@ -202,6 +202,6 @@ async def _default_model(client: Client, kinds: Sequence[str], routing: dict[str
                 f"no model here takes {' and '.join(kinds)} together; give one of them, or name a model"
             )
         model_id = fitting[0]
-    note = _language_model(model_id)
+    note = _language_model(model_id).removeprefix(f"{model_id} answers").removeprefix("; ")
     say(f"using {model_id}, the default for {' with '.join(kinds)}{f'; {note}' if note else ''}")
     return client.model(model_id=model_id, **routing)

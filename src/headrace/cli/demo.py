@@ -30,6 +30,16 @@ NEXT = (
     ("headrace models", "what else is there"),
 )
 
+#: Photos of things that the classifier has a name for.
+KNOWN = ("cat", "coffee", "photographer", "rocket")
+#: What is searched, and the question.
+TEXTS = (
+    "The train to Vienna leaves at nine from platform four.",
+    "Simmer the soup for an hour and add some basil.",
+    "Shares fell after the bank raised its interest rate.",
+)
+QUESTION = "How do I cook lunch?"
+
 
 @click.command()
 @click.option(
@@ -42,7 +52,7 @@ NEXT = (
 def demo(folder: Path) -> int:
     """See all three call shapes at work on this machine: predict, generate, stream.
 
-    Needs no account. The first run fetches the weights of a small language model (93 MB), once.
+    Needs no account. The first run fetches the weights of three small models (185 MB), once.
     """
     return run(Demo(folder).all())
 
@@ -81,7 +91,10 @@ class Demo:
         return [
             ("predict: what is in a photo?", self.classify),
             ("predict: what is where?", self.detect),
+            ("predict: what does a page say?", self.read),
+            ("predict: what is said in a recording?", self.listen),
             ("predict: how does a text sound?", self.sentiment),
+            ("predict: which text is about the same?", self.search),
             ("generate: tokens as they are made", self.generate),
             ("stream: a folder of photos, both directions at once", self.stream),
         ]
@@ -112,7 +125,7 @@ class Demo:
         """One photo, boxes: what is where, drawn on the photo."""
         from headrace.draw import draw_on_bytes
 
-        photo = self._photo("coffee.jpg")
+        photo = self._photo("photographer.jpg")
         data = photo.read_bytes()
         start = self._begin(f"finding objects in {photo.name}")
         model = client.model(model_id="detector")
@@ -125,6 +138,40 @@ class Demo:
         path.write_bytes(draw_on_bytes(data, prediction.regions))
         picture.show(path.read_bytes())
         self._print(f"   drawn on the photo: {styled(line(str(path)), 'green')}")
+        self._note(f"   {in_seconds(seconds)}, loading included")
+
+    async def read(self, client: Client) -> None:
+        """One picture of a page, its text."""
+        page = self._samples / "pages" / "receipt.png"
+        start = self._begin(f"reading {page.name}")
+        prediction = await client.model(model_id="pp-ocrv6").predict_by_filepath(str(page), input_type="image")
+        self._print(f"   {page.name}")
+        self._show(prediction)
+        self._took(start, "loading included")
+
+    async def listen(self, client: Client) -> None:
+        """One recording, what is said in it."""
+        recording = self._samples / "sounds" / "sense-and-sensibility.wav"
+        start = self._begin(f"listening to {recording.name}")
+        model = client.model(model_id="whisper-tiny-en")
+        prediction = await model.predict_by_filepath(str(recording), input_type="audio")
+        self._print(f"   {recording.name}")
+        for part in textwrap.wrap(line(prediction.text), width() - 3):
+            self._print(f"   {part}")
+        self._took(start, "loading included")
+
+    async def search(self, client: Client) -> None:
+        """A question and some texts as vectors: the nearer two are, the more they mean the same."""
+        from headrace import Input
+
+        start = self._begin("comparing texts")
+        model = client.model(model_id="minilm-l6-v2")
+        question, *texts = await model.predict([Input.from_text(text) for text in (QUESTION, *TEXTS)])
+        seconds = time.monotonic() - start
+        self._print(f"   {styled(line(QUESTION), 'cyan')}")
+        nearness = [sum(a * b for a, b in zip(question.embedding, text.embedding, strict=True)) for text in texts]
+        for value, text in sorted(zip(nearness, TEXTS, strict=True), reverse=True):
+            self._print(f"   {value:5.2f}  {short(line(text), width() - 10)}")
         self._note(f"   {in_seconds(seconds)}, loading included")
 
     async def sentiment(self, client: Client) -> None:
@@ -143,7 +190,7 @@ class Demo:
 
     async def generate(self, client: Client) -> None:
         """One prompt, its answer token by token."""
-        prompt = "Tell me about rivers in three sentences."
+        prompt = "Write a sentence about the sea."
         self._print(f"   {styled(line(prompt), 'cyan')}")
         start = self._begin("loading the language model")
         model = client.model(model_id="llm")
@@ -162,15 +209,17 @@ class Demo:
         finally:
             wrap.end()
         if first is not None:
+            from headrace.server import weights
+
             rate = (pieces - 1) / max(time.monotonic() - first, 1e-6)
             self._note(
                 f"   {pieces} pieces, {rate:.0f} a second; the first after {in_seconds(first - start)},"
-                " loading included"
+                f" loading included\n   by {weights.choose('llm')}"
             )
 
     async def stream(self, client: Client) -> None:
         """A folder of photos through one call: answers arrive while inputs still leave."""
-        photos = sorted((self._samples / "photos").glob("*.jpg"))
+        photos = [self._photo(f"{name}.jpg") for name in KNOWN]
         model = client.model(model_id="classifier")
         start = self._begin(f"{len(photos)} photos")
         first: float | None = None

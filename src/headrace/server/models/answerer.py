@@ -50,7 +50,7 @@ class Answerer:
             "all that is not a named thing, a number of them or a line of text: it says that it cannot see colours,"
             " places, actions, reasons"
         ),
-        sample="headrace predict --local --model_id facts-to-answer --file_path coffee.jpg 'Is there a cup?'",
+        sample="headrace predict --local --model_id facts-to-answer coffee.jpg 'Is there a cup?'",
         weights=Caption.card.weights,
     )
     accepts: tuple[str, ...] = ("max_tokens", "temperature", "top_k", "top_p", "seed")

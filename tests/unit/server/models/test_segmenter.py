@@ -137,12 +137,13 @@ def test_the_main_object_is_cut_out_and_named(
 
 @pytest.mark.parametrize("kind", ["page", "grey", "noise"])
 def test_where_nothing_stands_out_there_is_only_background(salient: SalientObject, kind: str) -> None:
+    picture = {
+        "page": lambda: Image.open(io.BytesIO(shipped("samples/pages/receipt.png").read_bytes())),
+        "grey": lambda: Image.new("RGB", (400, 300), "grey"),
+        "noise": lambda: Image.fromarray(np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)),
+    }[kind]()
     target = io.BytesIO()
-    noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)
-    page = Image.open(shipped("samples/pages/receipt.png"))
-    {"page": page, "grey": Image.new("RGB", (400, 300), "grey"), "noise": Image.fromarray(noise)}[kind].save(
-        target, "PNG"
-    )
+    picture.save(target, "PNG")
     (only,) = salient.predict(Item(image=target.getvalue())).data.regions
     assert only.data.concepts[0].name == "background"
     assert only.value == 1
