@@ -137,11 +137,12 @@ def test_the_main_object_is_cut_out_and_named(
 
 @pytest.mark.parametrize("kind", ["page", "grey", "noise"])
 def test_where_nothing_stands_out_there_is_only_background(salient: SalientObject, kind: str) -> None:
-    picture = {
-        "page": lambda: Image.open(io.BytesIO(shipped("samples/pages/receipt.png").read_bytes())),
-        "grey": lambda: Image.new("RGB", (400, 300), "grey"),
-        "noise": lambda: Image.fromarray(np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8)),
-    }[kind]()
+    if kind == "page":
+        picture: Image.Image = Image.open(io.BytesIO(shipped("samples/pages/receipt.png").read_bytes()))
+    elif kind == "noise":
+        picture = Image.fromarray(np.random.default_rng(1).integers(0, 256, (300, 400, 3), np.uint8))
+    else:
+        picture = Image.new("RGB", (400, 300), kind)
     target = io.BytesIO()
     picture.save(target, "PNG")
     (only,) = salient.predict(Item(image=target.getvalue())).data.regions
