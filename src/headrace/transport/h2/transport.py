@@ -79,7 +79,10 @@ class H2Transport:
         self._check_open()
         if not done:
             raise self._connect_failed(DialFailed(f"no connection within {timeout:g} s ({self._phase.doing})"))
-        if (failure := attempt.result()) is not None:
+        failure = attempt.result()
+        if failure is None and not self.healthy:
+            failure = DialFailed("the connection ended at once")
+        if failure is not None:
             raise self._connect_failed(failure)
 
     async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
