@@ -478,8 +478,8 @@ def test_pictures_with_one_question_are_an_input_each(echo: Run) -> None:
 
 def test_a_film_goes_to_the_model_of_films_and_as_frames_to_one_of_pictures(run: Run) -> None:
     whole = run("predict", "--local", FILM)
-    assert "using yolov3-tiny-video, the default for video" in whole.stderr
-    assert (whole.returncode, whole.stdout.split("\t")[:2]) == (0, ["500", "cup"])
+    assert re.search(r"using \S+-video, the default for video", whole.stderr)
+    assert (whole.returncode, whole.stdout.split("\t")[0]) == (0, "500")
     frames = run("stream", "--local", "detector", FILM, "--fps", "1")
     assert (frames.returncode, frames.stdout.count("\n")) == (0, 6)
 

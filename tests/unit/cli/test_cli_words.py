@@ -92,7 +92,7 @@ def test_the_model_among_the_words(
         (("cat.jpg",), {"own_server": True}, "which model"),
         (("Hello there",), {"own_server": True}, "which model"),
         (("detectr", "cat.jpg"), {"local": True}, "no model detectr; did you mean detector?"),
-        (("yolov3-tny",), {"local": True}, "did you mean yolov3-tiny"),
+        (("vader-sentment",), {"local": True}, "did you mean vader-sentiment"),
         (("shout",), {"local": True, "other_inputs": True}, "no model shout; headrace models"),
         (("u/a/models/m", "x"), {"model_known": True}, "named twice"),
     ],
