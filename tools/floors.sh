@@ -6,7 +6,7 @@ environment=$(mktemp -d)
 trap 'rm -rf "$environment"' EXIT
 "${PYTHON:-python}" -m venv "$environment"
 "$environment/bin/pip" install --quiet --disable-pip-version-check \
-    grpcio==1.62.0 protobuf==4.25.1 anyio==4.4.0 hpack==4.0.0 aiofiles==23.2.1 \
+    grpcio==1.62.0 protobuf==4.25.1 anyio==4.4.0 hpack==4.0.0 \
     pytest pytest-asyncio pytest-timeout hypothesis trustme psutil
 "$environment/bin/pip" install --quiet --disable-pip-version-check --no-deps .
 PYTHONASYNCIODEBUG=1 "$environment/bin/python" -m pytest -q -m core --ignore=tests/integration/server --ignore=tests/unit/server

@@ -121,8 +121,12 @@ def _attend(connection: socket.socket) -> None:
         connection.close()
         _become(argv, environment, folder, descriptors)
     connection.sendall(f"{pid}\n".encode())
+    ended = os.pidfd_open(pid)
+    if ended not in select.select([ended, connection.fileno()], [], [])[0]:  # whoever asked has gone
+        os.kill(pid, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    connection.sendall(f"{code}\n".encode())
+    with contextlib.suppress(OSError):
+        connection.sendall(f"{code}\n".encode())
     os._exit(0)
 
 
