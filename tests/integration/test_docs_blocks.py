@@ -69,6 +69,7 @@ def hosted(item: ReceivedInput) -> pb.Data:
 
 
 @pytest.mark.models
+@pytest.mark.timeout(600)  # a language model on a busy machine
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 async def test_the_blocks_of_a_page_run_as_pasted(
     page: Path, tmp_path: Path, environment: dict[str, str], forks: ForkServer, monkeypatch: pytest.MonkeyPatch

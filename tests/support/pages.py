@@ -32,7 +32,7 @@ import headrace
 from tests.support.forkserver import ForkServer
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 60.0
+SECONDS = 200.0
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE)
 _PROGRAM = re.compile(r"\basyncio\.(run|Runner)\(")
 _FILE = re.compile(r"# ([\w-]+\.\w+)\n")
