@@ -144,7 +144,7 @@ class Reader:
             if not block.name:
                 (self._folder / "block.toml").write_text(text, encoding="utf-8")
             await self._serve(f"headrace serve --models echo --faults {block.name or 'block.toml'}", "listening on ...")
-        elif block.language != "text":  # a drawing, or what something looks like
+        elif block.language not in ("text", ""):  # a drawing, or what something looks like
             raise AssertionError(f"{block}: nobody knows what to do with {block.language!r}")
 
     async def close(self) -> None:
