@@ -39,7 +39,7 @@ if TYPE_CHECKING:
         Throttled,
         TransportError,
     )
-    from headrace.frames.found import FramePrediction
+    from headrace.frames.frame_prediction import FramePrediction
     from headrace.frames.stream import FrameStream
     from headrace.inputs import Input, InputLike
     from headrace.model import Model
@@ -123,7 +123,7 @@ _NAMES = {
         "PermissionDenied PredictionFailed QuotaExceeded ServerCancelled ServerError SourceError StreamBroken "
         "Throttled TransportError"
     ),
-    "frames.found": "FramePrediction",
+    "frames.frame_prediction": "FramePrediction",
     "frames.stream": "FrameStream",
     "inputs": "Input InputLike",
     "model": "Model",

@@ -54,8 +54,8 @@ class FrameStats:
         return meter(self)
 
 
-class Rate:
-    """Events a second over the last seconds, from a running count that is looked at now and then."""
+class FrameRate:
+    """Frames a second over the last seconds, from a running count that is looked at now and then."""
 
     __slots__ = ("_samples", "_spacing", "_span")
 

@@ -28,8 +28,8 @@ from headrace.errors import (
     StreamBroken,
 )
 from headrace.flow.window import FlowWindow
-from headrace.frames.found import FramePrediction
-from headrace.frames.stats import FrameStats, Rate
+from headrace.frames.frame_prediction import FramePrediction
+from headrace.frames.stats import FrameRate, FrameStats
 from headrace.frames.window import AdaptiveWindow
 from headrace.frozen import FrozenDict
 from headrace.misuse import AsyncContext, AsyncIteration
@@ -135,7 +135,7 @@ class FrameStream(AsyncContext, AsyncIteration):
         self._taken = self._bad = 0  # frames given to the consumer; those that failed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._item_raised = False
-        self._fps_in, self._fps_out = Rate(), Rate()
+        self._fps_in, self._fps_out = FrameRate(), FrameRate()
         self._newest: tuple[float, float] | None = None  # captured, latency
         self._first: asyncio.Future[Prediction] | None = None  # the first answer, waited for
         self._reading = self._closed = False
