@@ -131,11 +131,12 @@ async def test_an_input_of_the_wrong_kind_says_what_the_model_takes(serve: Any) 
     request = stub.request("a", model="labeller")
     request.inputs.add(id="p").data.image.base64 = b"x" * 500
     request.inputs.add(id="both").data.image.base64 = b"x" * 250
-    request.inputs[2].data.text.raw = "and a text, which is left aside"
+    request.inputs[2].data.text.raw = "and a text, which it cannot use"
     response = await stub.predict(request)
     assert response.status.code == 10010
-    assert [o.status.code for o in response.outputs] == [30101, 10000, 10000]
+    assert [o.status.code for o in response.outputs] == [30101, 10000, 30101]
     assert "takes image" in response.outputs[0].status.details
+    assert "text" in response.outputs[2].status.details
     assert response.outputs[1].data.concepts[0].value == pytest.approx(0.5)
 
 
