@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from headrace.extras import install
 from tests.support.cli import CANARY, URL, Run
 
 
@@ -426,7 +427,7 @@ def test_without_click_one_line_names_the_extra(environment: dict[str, str]) -> 
     code = "import sys; sys.modules['click'] = None; from headrace.cli import main; sys.exit(main(['--help']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "headrace: the command line needs the extra 'cli': pip install '.[cli]'\n"
+    assert done.stderr == f"headrace: the command line needs the extra 'cli': {install('cli')}\n"
 
 
 # --- what a question may be asked of, and what is said where something does not fit

@@ -10,7 +10,8 @@ import click
 
 from headrace.cli import messages
 from headrace.cli.run import say
-from headrace.cli.terminal import Status, in_bytes, in_seconds
+from headrace.cli.status import Status
+from headrace.cli.terminal import in_bytes, in_seconds
 from headrace.errors import ConnectFailed, ServerError
 from headrace.events import Event, ServerLog, WarmUp
 from headrace.extras import install

@@ -14,7 +14,8 @@ from headrace.cli import picture, render
 from headrace.cli.connect import Watcher, connect
 from headrace.cli.options import Options
 from headrace.cli.run import DONE, SOME_FAILED, run, say
-from headrace.cli.terminal import Status, in_seconds, line, score, short, styled, width
+from headrace.cli.status import Status, styled
+from headrace.cli.terminal import in_seconds, line, score, short, width
 from headrace.cli.wrapping import Wrapped
 from headrace.errors import HeadraceError
 

@@ -13,7 +13,8 @@ from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.gather import model_and_inputs
 from headrace.cli.options import Grouped, Options, shared
 from headrace.cli.run import DONE, run, say
-from headrace.cli.terminal import in_bytes, line, styled, wrapped
+from headrace.cli.status import styled
+from headrace.cli.terminal import in_bytes, line, wrapped
 from headrace.errors import InvalidRequest, PredictionFailed
 from headrace.events import ServerLog
 

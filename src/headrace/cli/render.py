@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 from headrace import jsontext
 from headrace.cli.content import frame_concepts
 from headrace.cli.run import say
-from headrace.cli.terminal import can_draw, escape, in_bytes, line, score, styled, wrapped
+from headrace.cli.status import styled
+from headrace.cli.terminal import can_draw, escape, in_bytes, line, score, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

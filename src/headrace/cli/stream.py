@@ -18,8 +18,9 @@ from headrace.cli.gather import model_and_inputs, to_input_of_many
 from headrace.cli.options import Command, Options, shared
 from headrace.cli.run import DONE, SOME_FAILED, exit_code, run, say, warn_input
 from headrace.cli.saving import Saver
+from headrace.cli.status import Status
 from headrace.cli.supply import Supply
-from headrace.cli.terminal import Status, counted, in_seconds
+from headrace.cli.terminal import counted, in_seconds
 from headrace.cli.video import VideoOptions, VideoRun, frame_window, video_options
 
 if TYPE_CHECKING:

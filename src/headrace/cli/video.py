@@ -18,7 +18,8 @@ from headrace.cli.connect import Watcher, choose_model, connect
 from headrace.cli.gather import model_and_inputs
 from headrace.cli.options import Options, Seconds, Sectioned
 from headrace.cli.run import DONE, SOME_FAILED, exit_code, say, warn_input
-from headrace.cli.terminal import Status, counted, in_seconds
+from headrace.cli.status import Status
+from headrace.cli.terminal import counted, in_seconds
 from headrace.errors import HeadraceError
 from headrace.extras import install
 

@@ -13,6 +13,7 @@ import pytest
 
 from headrace import errors as e
 from headrace.cli import run as r
+from headrace.extras import install
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_a_broken_stream_has_the_code_of_its_cause(capsys: pytest.CaptureFixture
 
 def test_a_missing_package_is_told_with_its_extra(capsys: pytest.CaptureFixture[str]) -> None:
     r.report(ModuleNotFoundError("No module named 'PIL'", name="PIL"))
-    assert "pip install '.[images]'" in capsys.readouterr().err
+    assert install("images") in capsys.readouterr().err
 
 
 def test_messages_are_one_escaped_line_without_credentials(
@@ -109,7 +110,7 @@ def test_tracking_without_its_package_is_refused_before_anything_begins(
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setattr("headrace.cli.stream.run", lambda coroutine: coroutine.close() or 99)
     assert r.main(["stream", "--local", "--video", str(tmp_path / "clip.mp4"), "--track"]) == 2
-    assert capsys.readouterr().err == "headrace: --track needs scipy: pip install '.[track]'\n"
+    assert capsys.readouterr().err == f"headrace: --track needs scipy: {install('track')}\n"
 
 
 def test_an_input_is_told_by_its_name_and_not_by_an_id_that_the_library_made(

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from headrace.cli.terminal import Status, escape, in_bytes, in_seconds, line, short, styled
+from headrace.cli.status import Status, styled
+from headrace.cli.terminal import escape, in_bytes, in_seconds, line, short
 
 
 class Terminal(io.StringIO):
