@@ -372,7 +372,7 @@ def test_models_of_the_embedded_server_by_default(run: Run) -> None:
 def test_a_card(run: Run) -> None:
     done = run("models", "show", "detector")
     assert done.returncode == 0
-    assert "public domain" in done.stdout
+    assert "Apache-2.0" in done.stdout
     unknown = run("models", "show", "detectr")
     assert unknown.returncode == 2
     assert "did you mean detector? headrace models lists them" in unknown.stderr
