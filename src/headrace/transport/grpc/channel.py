@@ -25,15 +25,8 @@ def make_channel(target: Target, options: Transmission) -> aio.Channel:
     """Make an unconnected channel."""
     settings = channel_options(target, options)
     if target.tls:
-        return aio.secure_channel(address(target), _credentials(options), settings)
-    return aio.insecure_channel(address(target), settings)
-
-
-def address(target: Target) -> str:
-    """Write an address as gRPC takes it: "unix:/path" or "host:port"."""
-    if target.path:
-        return f"unix:{target.path}"
-    return f"[{target.host}]:{target.port}" if ":" in target.host else f"{target.host}:{target.port}"
+        return aio.secure_channel(target.address, _credentials(options), settings)
+    return aio.insecure_channel(target.address, settings)
 
 
 def channel_options(target: Target, options: Transmission) -> list[tuple[str, Any]]:
