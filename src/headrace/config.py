@@ -178,7 +178,7 @@ class Coalesce:
     Attributes:
         inputs: most in a request; no more than `Limits.inputs_per_request`.
         bytes: most bytes of a request; a larger input goes by itself.
-        wait: seconds that a call waits for company though fewer than `requests` are under way.
+        wait: seconds that a call waits for others, though fewer than `requests` are in flight.
         requests: requests of one kind under way from which on calls gather.
     """
 

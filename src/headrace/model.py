@@ -297,7 +297,7 @@ class Model(Forms, AsyncContext):
             batch: pack what the source has ready into a call, up to so many inputs; "auto": up to
                 `Limits.inputs_per_request` and 1 MiB; None: one a call. A free call takes what is there, however
                 little; while all are under way, inputs gather for the next one.
-            batch_wait: seconds that an input waits for company though a call is free.
+            batch_wait: seconds that an input waits for others to share its call, though one is free.
         """
         from headrace.calls.unary.map import MapOptions, MapWork
 

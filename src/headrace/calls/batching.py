@@ -1,4 +1,4 @@
-"""How inputs are packed into requests: by count, by bytes and videos, and how long they wait for company.
+"""How inputs are packed into requests: by count, by bytes and videos, and how long they wait for each other.
 
 One policy for streams, `map` and coalesced calls: what waits goes out at once while little is under way; under load it
 gathers, and goes out together.
@@ -25,7 +25,7 @@ class BatchLimits:
         inputs: most inputs; 1: no batching.
         bytes: most bytes with the template; an input that is larger goes by itself.
         videos: most videos.
-        wait: seconds that an input waits for company, though nothing is under way.
+        wait: seconds that an input waits for others, though nothing is in flight.
     """
 
     inputs: int = 1

@@ -98,7 +98,7 @@ class StreamOptions(CallOptions, total=False):
             by itself. What waits goes out at once while fewer than 4 requests are under way (sent and not answered);
             from then on it gathers, and goes out when it fills a request, when one is answered, or at the source's
             end. Requests stay within `Limits.request_bytes` and `Limits.videos_per_request`.
-        batch_wait: seconds that an input waits for company though fewer than 4 requests are under way, 0 by default.
+        batch_wait: seconds that an input waits for others though fewer than 4 requests are in flight, 0 by default.
     """
 
     window: int | None

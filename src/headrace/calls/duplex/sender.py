@@ -35,7 +35,7 @@ class Outbox:
         self._timeout = timeout
         self._half = min(batching.inputs, ledger.window.max_items) / 2
         self._probing = False
-        self._since: float | None = None  # when what waits for company was first seen
+        self._since: float | None = None  # when what waits for others was first seen
 
     def sendable(self) -> bool:
         """Drop what is too old; tell whether something could be sent now, company aside."""
@@ -118,7 +118,7 @@ class Outbox:
             rejected.append((entry, pulled.error))
 
     def patience(self) -> float | None:
-        """Tell how many seconds what waits may still wait for company; None: until something else happens."""
+        """Tell how many seconds what waits may still wait for others; None: until something else happens."""
         if self._since is None:
             return None
         return max(0.0, self._since + self._batching.wait - time.monotonic())
