@@ -55,7 +55,7 @@ async def _look_plain(target: Target) -> str:
 
 async def _look_encrypted(target: Target, options: Transmission) -> str:
     roots = read_roots(options)
-    context = ssl.create_default_context(cadata=roots.decode("ascii", "replace") if roots else None)
+    context = ssl.create_default_context(cadata=roots.decode("ascii", "ignore") if roots else None)
     if roots is None and (shipped := _shipped_roots()):
         context.load_verify_locations(cadata=shipped)
     context.set_alpn_protocols(["h2"])
@@ -95,11 +95,12 @@ async def _handshake(target: Target, context: ssl.SSLContext, name: str) -> str 
 
 
 def _shipped_roots() -> str:
+    """Read the authorities that ship with gRPC; comments may hold other characters than ASCII, which `ssl` refuses."""
     import grpc
 
     try:
         path = os.path.join(os.path.dirname(grpc.__file__), "_cython", "_credentials", "roots.pem")
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(path, encoding="ascii", errors="ignore") as file:
             return file.read()
     except OSError:
         return ""
