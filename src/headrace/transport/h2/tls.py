@@ -30,7 +30,7 @@ def make_context(tls: TLS) -> ssl.SSLContext:
     roots = tls.root_certificates
     with _readable("root_certificates"):
         if isinstance(roots, bytes):
-            context.load_verify_locations(cadata=roots.decode("ascii"))
+            context.load_verify_locations(cadata=roots.decode("ascii", "ignore"))
         elif roots is not None and roots != "system":
             context.load_verify_locations(cafile=os.fspath(roots))
         else:
