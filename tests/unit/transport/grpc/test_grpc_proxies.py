@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import grpc
 import pytest
 
 from headrace import Client, errors
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.core
 QUICK = RetryPolicy(initial=0.001, cap=0.002, throttled_attempts=4)
 GOOD = answers.to_response(["good"], [None], "r").SerializeToString()
 SHAPES = ("predict", "generate", "map", "stream")
+#: The oldest supported gRPC says "Stream removed" of a page with 200, and of any HTTP answer to a token stream.
+SILENT = tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 66)
 
 
 async def ending(model: Model, shape: str) -> str:
@@ -61,6 +64,9 @@ ANSWERS = [
 async def test_an_http_answer_has_its_class_and_its_attempts(
     status: int, outcome: str, requests: int, shape: str
 ) -> None:
+    if SILENT and (shape == "generate" or status == 200):
+        pytest.skip("this gRPC does not tell the HTTP status")
+
     def script(peer: Peer, stream: int) -> None:
         peer.answer_http(stream, status)
 
@@ -72,6 +78,7 @@ async def test_an_http_answer_has_its_class_and_its_attempts(
         assert requests <= server.requests <= requests + (shape == "generate")
 
 
+@pytest.mark.skipif(SILENT, reason="this gRPC does not tell the HTTP status")
 async def test_an_http_answer_says_what_it_was_and_what_to_do() -> None:
     async def message(status: int) -> str:
         def script(peer: Peer, stream: int) -> None:
