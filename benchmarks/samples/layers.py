@@ -30,11 +30,19 @@ class NullCall:
 
     async def write(self, parts: Sequence[Buffer]) -> None:
         """Answer."""
-        self._answers.extend([TOKEN] * TOKENS if self._tokens else [ANSWER])
-        self._wake()
+        self.answer()
 
     async def half_close(self) -> None:
         """End after the last answer."""
+        self.end()
+
+    def answer(self) -> None:
+        """Have an answer, or all tokens."""
+        self._answers.extend([TOKEN] * TOKENS if self._tokens else [ANSWER])
+        self._wake()
+
+    def end(self) -> None:
+        """Have no more answers than there are."""
         self._ended = True
         self._wake()
 
@@ -83,8 +91,12 @@ class NullTransport:
         timeout: float | None = None,
         first: Sequence[Buffer] | None = None,
     ) -> NullCall:
-        """Open a call."""
-        return NullCall(tokens=method == GENERATE)
+        """Open a call, with its only message where that is given."""
+        call = NullCall(tokens=method == GENERATE)
+        if first is not None:
+            call.answer()
+            call.end()
+        return call
 
     async def close(self, grace: float) -> None:
         """Have nothing to close."""
