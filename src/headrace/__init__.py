@@ -147,13 +147,13 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of ours
         from importlib import import_module
 
         if name in _ROOM:
-            found = getattr(import_module(f"headrace.{_ROOM[name]}"), name)
+            value = getattr(import_module(f"headrace.{_ROOM[name]}"), name)
         elif name in _ROOMS:
-            found = import_module(f"headrace.{name}")
+            value = import_module(f"headrace.{name}")
         else:
             raise AttributeError(f"module 'headrace' has no attribute {name!r}")
-        globals()[name] = found
-        return found
+        globals()[name] = value
+        return value
 
     def __dir__() -> list[str]:
         """List the names that are there and those that will be."""

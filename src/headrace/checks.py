@@ -115,8 +115,8 @@ _SMALL_IMAGE = 4096  # bytes below which a picture's pixels aren't worth looking
 
 def _pixels(data: Buffer) -> int:
     """Count a picture's pixels from its header; 0 where its format isn't known, or Pillow would have to be there."""
-    if (found := media.dimensions(data)) is not None:
-        return found[0] * found[1]
+    if (dimensions := media.dimensions(data)) is not None:
+        return dimensions[0] * dimensions[1]
     if "PIL.Image" not in sys.modules or not _pillows(data):
         return 0
     import io

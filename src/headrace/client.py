@@ -114,9 +114,9 @@ class Client(AsyncContext):
         _local: LocalServer | None = None,
     ) -> None:
         settings = {Timeouts: timeouts, RetryPolicy: retry, Limits: limits, KeepAlive: keepalive, TLS: tls}
-        for kind, given in settings.items():
-            if given is not None and not isinstance(given, kind):
-                raise ConfigError(f"expected headrace.{kind.__name__}(...), got {given!r:.60}")
+        for kind, value in settings.items():
+            if value is not None and not isinstance(value, kind):
+                raise ConfigError(f"expected headrace.{kind.__name__}(...), got {value!r:.60}")
         self._local = _local
         self._account = (
             credentials.Account(_local.target, credentials.Credentials(), _local.user_id, _local.app_id)

@@ -142,8 +142,8 @@ class Limits:
         _positive(self)
         if not isinstance(self.input_bytes, Mapping):
             raise ConfigError("Limits: input_bytes must be a dict of type -> bytes")
-        for name, most in self.input_bytes.items():
-            _check_number(f"Limits: input_bytes[{name!r}]", most, whole=True)
+        for name, limit in self.input_bytes.items():
+            _check_number(f"Limits: input_bytes[{name!r}]", limit, whole=True)
         unknown = set(self.input_bytes) - set(INPUT_BYTES)
         if unknown:
             raise ConfigError(f"Limits: input_bytes has unknown types {sorted(unknown)}; known: {sorted(INPUT_BYTES)}")

@@ -84,8 +84,8 @@ def resolve(
         context_target = Target.parse(str(context.get("CLARIFAI_API_BASE") or DEFAULT_BASE)) if context else None
         target = Target.parse(base) if base else context_target or Target.parse(None)
         if context_target is not None and context_target == target:
-            found = _strip(context.get("CLARIFAI_PAT"))
-            credentials = Credentials(found, None if found else _strip(context.get("CLARIFAI_SESSION_TOKEN")))
+            pat = _strip(context.get("CLARIFAI_PAT"))
+            credentials = Credentials(pat, None if pat else _strip(context.get("CLARIFAI_SESSION_TOKEN")))
             user = user or str(context.get("CLARIFAI_USER_ID") or "")
             app = app or str(context.get("CLARIFAI_APP_ID") or "")
         return Account(target, credentials, user, app, roots)
@@ -134,8 +134,8 @@ def _current_context() -> dict[str, Any]:
         config = yaml.safe_load(text)
     except Exception as error:  # besides its own errors: nested too deep, dates and numbers that are none
         mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"the contexts in {path} are not valid YAML{where}") from None  # never show its content
+        line = f", line {mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"the contexts in {path} are not valid YAML{line}") from None  # never show its content
     contexts = config.get("contexts") if isinstance(config, dict) else None
     if not isinstance(contexts, dict):
         return {}

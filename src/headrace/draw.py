@@ -166,10 +166,10 @@ def _lay_mask(drawn: Image.Image, mask: bytes, colour: Colour) -> _Laid:
     inside = media.decode_mask(mask)
     drawn.paste(colour, mask=inside.resize(drawn.size).point([round(v * _MASK_OPACITY) for v in range(256)]))
     cells = inside.resize((_CELLS, _CELLS)).filter(filters.BoxBlur(_CELLS // 8)).tobytes()
-    most = max(cells)
-    widest = [divmod(n, _CELLS) for n, value in enumerate(cells) if value == most]  # far from its edges
-    middle = [sum(place) / len(widest) for place in zip(*widest, strict=True)]
-    row, column = min(widest, key=lambda place: math.dist(place, middle))
+    highest = max(cells)
+    widest = [divmod(n, _CELLS) for n, value in enumerate(cells) if value == highest]  # far from its edges
+    middle = [sum(cell) / len(widest) for cell in zip(*widest, strict=True)]
+    row, column = min(widest, key=lambda cell: math.dist(cell, middle))
     share = sum(value * pixels for value, pixels in enumerate(inside.histogram())) / (
         255 * inside.width * inside.height
     )

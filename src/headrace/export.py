@@ -114,14 +114,14 @@ class CsvWriter:
 def rows(prediction: Prediction) -> Iterator[Row]:
     """Give what one prediction found, a row each, an empty one for nothing; columns that say nothing are left out."""
     empty = True
-    for row in _found(prediction):
+    for row in _content_rows(prediction):
         empty = False
         yield row
     if empty:
         yield {}
 
 
-def _found(prediction: Prediction) -> Iterator[Row]:
+def _content_rows(prediction: Prediction) -> Iterator[Row]:
     if prediction.error is not None:
         error = prediction.error
         code = "" if error.code is None else str(error.code)
@@ -129,8 +129,8 @@ def _found(prediction: Prediction) -> Iterator[Row]:
         return
     for frame in prediction.frames:
         at = {"frame": str(frame.index), "time": _number(frame.time)}
-        found = [*_concepts(frame.concepts), *_regions(frame.regions)] or [{"kind": "frame"}]
-        yield from ({**row, **at} for row in found)
+        rows = [*_concepts(frame.concepts), *_regions(frame.regions)] or [{"kind": "frame"}]
+        yield from ({**row, **at} for row in rows)
     yield from _concepts(prediction.concepts)
     yield from _regions(prediction.regions)
     if prediction.text:

@@ -72,10 +72,10 @@ def append(file: IO[bytes], text: str) -> None:
         OSError: it cannot be written; what was written of it is cut off again.
     """
     end = file.tell() if file.seekable() else None
-    left = memoryview(text.encode(errors="backslashreplace"))
+    remaining = memoryview(text.encode(errors="backslashreplace"))
     try:
-        while left:
-            left = left[file.write(left) :]
+        while remaining:
+            remaining = remaining[file.write(remaining) :]
     except OSError:
         if end is not None:
             file.seek(end)

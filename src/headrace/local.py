@@ -40,9 +40,9 @@ class LocalServer:
         self._folder = _private_folder()
         self.target = Target.of_socket(self._folder / SOCKET)
         self._arguments = ["--unix", self.target.path, "--watch-stdin"]
-        for name, given in (("models", models), ("serve", serve)):
-            if isinstance(given, str):
-                raise ConfigError(f"{name} must be a list, as in {name}=[{given!r}]")
+        for name, value in (("models", models), ("serve", serve)):
+            if isinstance(value, str):
+                raise ConfigError(f"{name} must be a list, as in {name}=[{value!r}]")
         if models is not None:
             self._arguments += ["--models", ",".join(models)]
         self._arguments += list(serve)
@@ -136,12 +136,12 @@ class LocalServer:
             await asyncio.wait([log], timeout=STOP_SECONDS)
             raise self._failed("ended at its start")
 
-    def _failed(self, what: str) -> ConnectFailed:
+    def _failed(self, failure: str) -> ConnectFailed:
         lines = "\n".join(self._last_lines) or "it printed nothing"
         hint = ""
         if "No module named" in lines or " is not installed: pip install " in lines:
             hint = f" (the embedded server needs its extra: {install('local')})"
-        return ConnectFailed(f"the embedded server {what}{hint}:\n{lines}", target=str(self.target))
+        return ConnectFailed(f"the embedded server {failure}{hint}:\n{lines}", target=str(self.target))
 
     async def _read_log(self, emit: Emitter) -> None:
         """Turn progress into events, and keep the last lines for an error."""

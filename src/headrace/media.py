@@ -137,8 +137,8 @@ def _sound_frame(head: bytes) -> Format | None:
 
 def kind(data: Buffer) -> Kind | None:
     """Tell what a file holds by its first bytes, None where they don't show it (as those of most texts)."""
-    found = format_of(data)
-    return found.kind if found is not None else None
+    format_ = format_of(data)
+    return format_.kind if format_ is not None else None
 
 
 def kind_of_name(name: str) -> Kind | None:
@@ -149,8 +149,8 @@ def kind_of_name(name: str) -> Kind | None:
 
 def extension(data: Buffer) -> str:
     """Give the file extension that the first bytes ask for, "bin" when they are of no known kind."""
-    found = format_of(data)
-    return found.extension if found is not None else "bin"
+    format_ = format_of(data)
+    return format_.extension if format_ is not None else "bin"
 
 
 def dimensions(data: Buffer) -> tuple[int, int] | None:
@@ -238,7 +238,7 @@ def _brightest(picture: Image.Image) -> float:
     return float(extremes[1])
 
 
-def require(module: str, what: str) -> Any:
+def require(module: str, purpose: str) -> Any:
     """Import a module of the extra `images`.
 
     Raises:
@@ -248,4 +248,4 @@ def require(module: str, what: str) -> Any:
         return importlib.import_module(module)
     except ImportError:
         name = "Pillow" if module.startswith("PIL") else module
-        raise ConfigError(f"{what} need {name}: {install('images')}") from None
+        raise ConfigError(f"{purpose} need {name}: {install('images')}") from None

@@ -175,9 +175,9 @@ class Model(Forms, AsyncContext):
             raise ConfigError("no inputs")
         if len(inputs) == 1:
             return await self._predict_one(input_of(inputs[0], input_type), input_type, options)
-        given = self._given(options, input_type)
-        deadline = Deadline.after(given.seconds(self._client.timeouts.total))
-        return joined(await self._predict_items(dict(enumerate(inputs)), input_type, given, deadline))
+        resolved = self._resolve(options, input_type)
+        deadline = Deadline.after(resolved.seconds(self._client.timeouts.total))
+        return joined(await self._predict_items(dict(enumerate(inputs)), input_type, resolved, deadline))
 
     # --- generate: unary-stream
 
@@ -193,7 +193,7 @@ class Model(Forms, AsyncContext):
         Nothing is sent before the stream is entered or read. `timeout` bounds the wait for the first piece; the idle
         timeout each one after. Source: rpc GenerateModelOutputs.
         """
-        given = self._given(options, input_type)
+        resolved = self._resolve(options, input_type)
         items = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         if len(items) != 1:
             raise ConfigError(f"generate takes one input, not {len(items)}; use stream or map for several")
@@ -201,10 +201,10 @@ class Model(Forms, AsyncContext):
 
         timeouts = self._client.timeouts
 
-        preparer = self._preparer(Input.of, None, given, given.seconds(timeouts.first_answer))
+        preparer = self._preparer(Input.of, None, resolved, resolved.seconds(timeouts.first_answer))
 
         async def prepare() -> tuple[Sequence[Buffer], str]:
-            deadline = Deadline.after(given.seconds(timeouts.first_answer))
+            deadline = Deadline.after(resolved.seconds(timeouts.first_answer))
             head = await preparer.template(deadline)
             ready = await preparer.later(item, deadline)
             return ready.request(head), ready.id
@@ -212,10 +212,10 @@ class Model(Forms, AsyncContext):
         return TokenStream(
             self._client._session,
             prepare,
-            metadata=given.metadata,
-            timeout=given.seconds(timeouts.first_answer),
+            metadata=resolved.metadata,
+            timeout=resolved.seconds(timeouts.first_answer),
             idle=timeouts.idle,
-            warm_up=given.warm_up,
+            warm_up=resolved.warm_up,
         )
 
     # --- stream: stream-stream
@@ -256,7 +256,7 @@ class Model(Forms, AsyncContext):
         from headrace.frames.opening import frame_stream
 
         call = cast("CallOptions", {name: value for name, value in options.items() if name in CALL_OPTIONS})
-        self._given(call, "image")  # a wrong option is found now, not when the stream starts
+        self._resolve(call, "image")  # a wrong option is found now, not when the stream starts
         ordered = options.get("ordered", True)
 
         def stream(frames: Any, limit: int) -> PredictionStream:
@@ -301,13 +301,13 @@ class Model(Forms, AsyncContext):
         """
         from headrace.calls.unary.map import MapOptions, MapWork
 
-        given = self._given(options, input_type)
+        resolved = self._resolve(options, input_type)
         checked_count("concurrency", concurrency)
         checked_flag("ordered", ordered)
         batching = checked_batching(batch, batch_wait, self._client.limits)
-        seconds = given.seconds(self._client.timeouts.total)
-        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, given, seconds)
-        settings = MapOptions(concurrency, ordered, batching, seconds, given.warm_up, given.metadata)
+        seconds = resolved.seconds(self._client.timeouts.total)
+        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, resolved, seconds)
+        settings = MapOptions(concurrency, ordered, batching, seconds, resolved.warm_up, resolved.metadata)
         session = self._client._session
         source_, limits = _source(inputs, seconds), self._client.limits
         work = MapWork(session, source_, preparer, preparer.template, settings, limits)
@@ -346,9 +346,9 @@ class Model(Forms, AsyncContext):
         self, item: Input, input_type: InputType | None, options: CallOptions
     ) -> Coroutine[Any, Any, Prediction]:
         """Send one input; where nothing has to be read or looked up first, the call is all that is awaited."""
-        given = self._plain
-        if options or input_type or given is None:
-            given = self._given(options, input_type)
+        resolved = self._plain
+        if options or input_type or resolved is None:
+            resolved = self._resolve(options, input_type)
         client = self._client
         try:
             ready = prepare_now(item, client._ids, client.limits)
@@ -356,56 +356,60 @@ class Model(Forms, AsyncContext):
             raise
         except Exception as error:
             raise own_error(error, item.id) from error
-        if ready is None or not self._head or given is not self._plain:
-            return self._predict_prepared(ready, item, input_type, given)
+        if ready is None or not self._head or resolved is not self._plain:
+            return self._predict_prepared(ready, item, input_type, resolved)
         return (client._coalescer or predict_one)(
             client._session,
             self._head,
             ready,
-            timeout=given.seconds(client.timeouts.total),
-            warm_up=given.warm_up,
-            metadata=given.metadata,
+            timeout=resolved.seconds(client.timeouts.total),
+            warm_up=resolved.warm_up,
+            metadata=resolved.metadata,
         )
 
     async def _predict_prepared(
-        self, ready: Prepared | None, item: Input, input_type: InputType | None, given: ResolvedOptions
+        self, ready: Prepared | None, item: Input, input_type: InputType | None, resolved: ResolvedOptions
     ) -> Prediction:
         client = self._client
-        deadline = Deadline.after(given.seconds(client.timeouts.total))
-        preparer = self._preparer(Input.of, input_type, given)
+        deadline = Deadline.after(resolved.seconds(client.timeouts.total))
+        preparer = self._preparer(Input.of, input_type, resolved)
         ready = ready or await preparer.later(item, deadline)
         head = await preparer.template(deadline)
         return await (client._coalescer or predict_one)(
-            client._session, head, ready, timeout=deadline, warm_up=given.warm_up, metadata=given.metadata
+            client._session, head, ready, timeout=deadline, warm_up=resolved.warm_up, metadata=resolved.metadata
         )
 
     def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> PredictionStream:
         from headrace.calls.duplex.matched import Duplex  # what not every program uses is imported when it is used
         from headrace.calls.duplex.unmatched import FreeDuplex
 
-        given = self._given(options, input_type, STREAM_OPTIONS)
+        resolved = self._resolve(options, input_type, STREAM_OPTIONS)
         client = self._client
-        settings = duplex_options(options, given, client.limits, client.timeouts)
+        settings = duplex_options(options, resolved, client.limits, client.timeouts)
         on_error = checked_on_error(options.get("on_error", "yield"))
-        seconds = given.seconds(client.timeouts.input)
-        preparer = self._preparer(make, input_type, given, seconds)
+        seconds = resolved.seconds(client.timeouts.input)
+        preparer = self._preparer(make, input_type, resolved, seconds)
         template = preparer.template
         pulled = _source(items, seconds)
         if options.get("matched", True):
             return PredictionStream(Duplex(client._session, pulled, preparer, template, settings), on_error)
-        idle = given.seconds(client.timeouts.idle)
+        idle = resolved.seconds(client.timeouts.idle)
         return PredictionStream(FreeDuplex(client._session, pulled, preparer, template, settings, idle), on_error)
 
     async def _predict_items(
-        self, items: Mapping[int, InputLike], input_type: InputType | None, given: ResolvedOptions, deadline: Deadline
+        self,
+        items: Mapping[int, InputLike],
+        input_type: InputType | None,
+        resolved: ResolvedOptions,
+        deadline: Deadline,
     ) -> dict[int, Prediction]:
-        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, given)
+        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, resolved)
         head = await preparer.template(deadline)
         session, limits = self._client._session, self._client.limits
 
         async def send(ready: Mapping[int, Prepared]) -> Mapping[int, Prediction]:
             return await predict_many(
-                session, head, ready, limits, deadline=deadline, warm_up=given.warm_up, metadata=given.metadata
+                session, head, ready, limits, deadline=deadline, warm_up=resolved.warm_up, metadata=resolved.metadata
             )
 
         return await predict_prepared(items, preparer, send, deadline)
@@ -414,7 +418,7 @@ class Model(Forms, AsyncContext):
         self,
         make: Callable[[Any], Input],
         input_type: InputType | None,
-        given: ResolvedOptions,
+        resolved: ResolvedOptions,
         timeout: float | None = None,
     ) -> Preparer:
         client = self._client
@@ -426,7 +430,7 @@ class Model(Forms, AsyncContext):
             limits=client.limits,
             catalog=client._catalog,
             ref=self.ref,
-            options=given,
+            options=resolved,
         )
 
     async def info(self) -> ModelInfo:
@@ -441,17 +445,19 @@ class Model(Forms, AsyncContext):
         """
         return await self._client._catalog.input_type(self.ref)
 
-    def _given(
+    def _resolve(
         self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
     ) -> ResolvedOptions:
         checked_type(input_type)
         if not options and self._plain is not None:
             return self._plain
-        given = check(options, self._routing, self._client._timeout, known)
-        head = template(self.ref, given, given.routing)  # a wrong parameter is found now, not when the stream starts
+        resolved = check(options, self._routing, self._client._timeout, known)
+        head = template(
+            self.ref, resolved, resolved.routing
+        )  # a wrong parameter is found now, not when the stream starts
         if not options:
-            self._plain, self._head = given, b"" if given.routing else head
-        return given
+            self._plain, self._head = resolved, b"" if resolved.routing else head
+        return resolved
 
 
 def _source(inputs: Any, seconds: float | None) -> Source[Any]:

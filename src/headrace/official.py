@@ -124,11 +124,11 @@ def _folder(cls: type, folder: str | os.PathLike[str], type_: str) -> list[Any]:
 
 
 def _one(cls: type, input_id: str | None, form: str, by_type: Mapping[str, Any]) -> Any:
-    given = {type_: value for type_, value in by_type.items() if value is not None}
-    if len(given) != 1:
+    present = {type_: value for type_, value in by_type.items() if value is not None}
+    if len(present) != 1:
         names = ", ".join(f"{type_}_{'file' if form == 'filepath' else form}" for type_ in _TYPES)
         raise ConfigError(f"give one of {names}; Input.multimodal takes several parts")
-    [(type_, value)] = given.items()
+    [(type_, value)] = present.items()
     return getattr(cls, f"from_{form}")(value, type_, input_id or None)
 
 

@@ -144,16 +144,16 @@ def without_texts(data: bytes) -> bytes | None:
     """
     if not data.startswith(_PNG):
         return None
-    kept, unpacked, found = [data[:8]], 0, False
+    kept, unpacked, has_texts = [data[:8]], 0, False
     for kind, start, end in _chunks(data):
         if kind not in _TEXTS:
             kept.append(data[start:end])
             continue
-        found = True
+        has_texts = True
         unpacked += _unpacked(kind, data[start + 8 : end - 4], MAX_TEXT_BYTES - unpacked)
         if unpacked > MAX_TEXT_BYTES:
             raise BadPicture(f"the picture's texts unpack to more than {MAX_TEXT_BYTES:,} bytes")
-    return b"".join(kept) if found else None
+    return b"".join(kept) if has_texts else None
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:

@@ -227,7 +227,7 @@ class View(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         """Fill a buffer."""
-        found = self._memory[self._at : self._at + len(buffer)]
-        buffer[: len(found)] = found
-        self._at += len(found)
-        return len(found)
+        data = self._memory[self._at : self._at + len(buffer)]
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)

@@ -131,13 +131,13 @@ def routing(
     if any(cluster) and not all(cluster):
         missing = "nodepool_id" if compute_cluster_id else "compute_cluster_id"
         raise ConfigError(f"routing by compute cluster needs {missing} as well")
-    found: dict[str, str] = {}
+    fields: dict[str, str] = {}
     if deployment_id:
-        found["deployment_id"] = deployment_id
+        fields["deployment_id"] = deployment_id
     elif compute_cluster_id and nodepool_id:
-        found |= {"compute_cluster_id": compute_cluster_id, "nodepool_id": nodepool_id}
+        fields |= {"compute_cluster_id": compute_cluster_id, "nodepool_id": nodepool_id}
     elif deployment_user_id:
         raise ConfigError("deployment_user_id goes with deployment_id, or with compute_cluster_id and nodepool_id")
     if deployment_user_id:
-        found["user_id"] = deployment_user_id
-    return found
+        fields["user_id"] = deployment_user_id
+    return fields

@@ -61,7 +61,7 @@ def _parts(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
         yield "txt", prediction.text.encode(errors="backslashreplace")
 
 
-def _choose(wanted: str, there: list[str]) -> int | None:
+def _choose(wanted: str, extensions: list[str]) -> int | None:
     """Choose a part: of the wanted extension, else of its kind, else the first where none is asked for.
 
     Raises:
@@ -69,12 +69,12 @@ def _choose(wanted: str, there: list[str]) -> int | None:
     """
     for kind in (media.PICTURES, media.SOUNDS, frozenset(("txt",))):
         if wanted in kind:
-            fitting = [n for n, extension in enumerate(there) if extension in kind]
-            if not fitting or (kind is media.SOUNDS and there[fitting[0]] != wanted):
-                held = ", ".join(f".{extension}" for extension in there) or "only what .json holds"
-                raise ConfigError(f"the answer cannot be saved as .{wanted}; it has {held}")
+            fitting = [n for n, extension in enumerate(extensions) if extension in kind]
+            if not fitting or (kind is media.SOUNDS and extensions[fitting[0]] != wanted):
+                choices = ", ".join(f".{extension}" for extension in extensions) or "only what .json holds"
+                raise ConfigError(f"the answer cannot be saved as .{wanted}; it has {choices}")
             return fitting[0]
-    return 0 if there else None
+    return 0 if extensions else None
 
 
 def _export(prediction: Prediction, path: Path, form: str) -> Path:

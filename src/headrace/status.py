@@ -241,9 +241,9 @@ def call_error(
         return _http_error(http_status, details, target=target, status=status, retry_after=retry_after)
     if connecting or unprocessed or broken or permanent or status in ("UNAVAILABLE", "DATA_LOSS"):
         cls = errors.ConnectFailed if connecting else errors.ConnectionLost
-        what = "cannot connect" if connecting else "the connection was lost"
+        event = "cannot connect" if connecting else "the connection was lost"
         return cls(
-            _sentence(f"{target}: {what} (", details or "no details", ")"),
+            _sentence(f"{target}: {event} (", details or "no details", ")"),
             target=target,
             status=status,
             unprocessed=unprocessed,
@@ -264,8 +264,8 @@ def _http_error(
     http_status: int, details: str, *, target: str, status: str, retry_after: float | None
 ) -> errors.TransportError | errors.ServerError:
     """Make the error of an HTTP answer that is no gRPC answer."""
-    what = f"an HTTP {http_status} answer instead of gRPC's"
-    text = f"{what} ({details})" if details else what
+    answer = f"an HTTP {http_status} answer instead of gRPC's"
+    text = f"{answer} ({details})" if details else answer
     kind_ = http_kind(http_status)
     if kind_ in (Kind.THROTTLE, Kind.TOO_LARGE, Kind.AUTH, Kind.PERMISSION) and http_status != 503:
         return ERRORS[kind_](

@@ -6,7 +6,7 @@ import re
 from collections import OrderedDict
 
 SHOWN = 2000  # characters of an error's message
-KEPT = 64_000  # characters of a server's text that an attribute of an error holds
+KEPT_CHARACTERS = 64_000  # characters of a server's text that an attribute of an error holds
 MASK = "***"
 
 _REMEMBERED = 256  # credentials of a process that are masked; the ones used last
@@ -26,10 +26,10 @@ def keep_secret(credential: str) -> None:
 
 def received(text: str) -> str:
     """Take in a text from a server: credentials are masked, and what nobody reads is cut off."""
-    if len(text) > KEPT:
+    if len(text) > KEPT_CHARACTERS:
         longest = max(map(len, _secrets), default=0)
-        text = masked(text[: KEPT + longest])  # a credential across the cut is masked whole
-        return shortened(text, KEPT)
+        text = masked(text[: KEPT_CHARACTERS + longest])  # a credential across the cut is masked whole
+        return shortened(text, KEPT_CHARACTERS)
     return masked(text)
 
 

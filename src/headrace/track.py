@@ -71,13 +71,13 @@ class Tracker:
             ConfigError: scipy isn't installed.
         """
         boxes = {number: region for number, region in enumerate(regions) if all(map(math.isfinite, region.box))}
-        found = dict(zip(boxes, self._paired(list(boxes.values())), strict=True))
+        paired = dict(zip(boxes, self._paired(list(boxes.values())), strict=True))
         tracked = []
         for number, region in enumerate(regions):
             if number not in boxes:
                 tracked.append(replace(region, track_id=""))
                 continue
-            track = found[number]
+            track = paired[number]
             if track is None:
                 self._number += 1
                 track = _Track(str(self._number), region)

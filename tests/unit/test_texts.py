@@ -52,9 +52,9 @@ def test_a_short_credential_leaves_words_alone() -> None:
 def test_a_credential_across_the_cut_is_masked() -> None:
     Credentials(pat=PAT)
     for shift in range(len(PAT) + 1):
-        kept = texts.received("x" * (texts.KEPT - shift) + PAT + "y" * 1000)
+        kept = texts.received("x" * (texts.KEPT_CHARACTERS - shift) + PAT + "y" * 1000)
         assert PAT[:8] not in kept
-        assert len(kept) <= texts.KEPT
+        assert len(kept) <= texts.KEPT_CHARACTERS
 
 
 @pytest.mark.parametrize("length", [0, 100, 1999, 2001, 1_000_000])
@@ -68,7 +68,7 @@ def test_messages_have_a_length_that_can_be_read(length: int) -> None:
     ):
         assert len(str(error)) <= texts.SHOWN
         kept = getattr(error, "description", "") or getattr(error, "details", "")
-        assert len(kept) == min(length, texts.KEPT)
+        assert len(kept) == min(length, texts.KEPT_CHARACTERS)
         if length > texts.SHOWN:
             assert "characters)" in str(error)
 

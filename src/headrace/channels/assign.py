@@ -10,7 +10,7 @@ QUIET = 1.0  # seconds without any answer on a connection with calls, after whic
 DOUBT = 1.0  # seconds of connecting, or since a failed attempt, in which a call avoids it while another is connected
 
 
-class Candidate(Protocol):
+class Assignable(Protocol):
     """What the choice looks at in a connection."""
 
     calls: int  # running now
@@ -26,7 +26,7 @@ class _New(enum.Enum):
 
 
 NEW: Final = _New.NEW
-C = TypeVar("C", bound=Candidate)
+C = TypeVar("C", bound=Assignable)
 
 
 def assign(connections: Sequence[C], limit: int, now: float) -> C | Literal[_New.NEW] | None:
@@ -61,9 +61,9 @@ def assign(connections: Sequence[C], limit: int, now: float) -> C | Literal[_New
     return quiet if connected else doubtful
 
 
-def _in_doubt(connection: Candidate, now: float) -> bool:
+def _in_doubt(connection: Assignable, now: float) -> bool:
     since = connection.connecting_since
     return now - since > DOUBT if since is not None else now - connection.failed_at < DOUBT
 
 
-__all__ = ["DOUBT", "NEW", "QUIET", "Candidate", "assign"]
+__all__ = ["DOUBT", "NEW", "QUIET", "Assignable", "assign"]

@@ -28,7 +28,7 @@ WAITING = 2  # items of a plain iterator that wait
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class QueuedFrame:
     """One frame on its way: what to send, its number, its time, when it was captured (monotonic)."""
 
     item: Any
@@ -41,7 +41,7 @@ class Taken:
 class Feed(Protocol):
     """A source of frames."""
 
-    async def take(self) -> Taken:
+    async def take(self) -> QueuedFrame:
         """Take the next frame.
 
         Raises:
@@ -86,14 +86,14 @@ class VideoFeed:
             if on_drop is not None:
                 video.on_drop(on_drop)
 
-    async def take(self) -> Taken:
+    async def take(self) -> QueuedFrame:
         """Take the next frame; of several sources each has its turn."""
         item = await anext(self._source)
         if isinstance(item, FrameInput):
-            return Taken(item, item.index, item.time, item.captured, item.source)
+            return QueuedFrame(item, item.index, item.time, item.captured, item.source)
         if not isinstance(item.error, InputError):
             self._others += 1
-        return Taken(item, item.position, 0.0, time.monotonic(), item.source)
+        return QueuedFrame(item, item.position, 0.0, time.monotonic(), item.source)
 
     async def close(self) -> None:
         """Close all of them."""
@@ -107,10 +107,10 @@ class VideoFeed:
     @property
     def drops(self) -> Mapping[str, int]:
         """Cause -> frames dropped."""
-        found: Counter[str] = Counter()
+        drops: Counter[str] = Counter()
         for video in self._videos:
-            found.update(video.stats.drops)
-        return found
+            drops.update(video.stats.drops)
+        return drops
 
     @property
     def waiting(self) -> int:
@@ -124,13 +124,13 @@ class VideoFeed:
 
 
 def _videos(source: Merged) -> list[VideoSource]:
-    found: list[VideoSource] = []
+    videos: list[VideoSource] = []
     for part in source.sources:
         if isinstance(part, VideoSource):
-            found.append(part)
+            videos.append(part)
         elif isinstance(part, Merged):
-            found += _videos(part)
-    return found
+            videos += _videos(part)
+    return videos
 
 
 class PlainFeed:
@@ -145,9 +145,9 @@ class PlainFeed:
         self, items: Any, overflow: Overflow | None, max_age: float | None, on_drop: DropCallback | None = None
     ) -> None:
         self._source: Source[Any] = source(items, (str, bytes, bytearray, memoryview, Input))
-        self._pipe: Pipe[Taken] | None = None
+        self._pipe: Pipe[QueuedFrame] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._pulling: asyncio.Task[Taken] | None = None
+        self._pulling: asyncio.Task[QueuedFrame] | None = None
         self._closed = False
         self._on_drop = on_drop
         self.frames = 0
@@ -162,46 +162,46 @@ class PlainFeed:
         """Items in the pipe."""
         return len(self._pipe) if self._pipe is not None else 0
 
-    async def take(self) -> Taken:
+    async def take(self) -> QueuedFrame:
         """Take the next item, a picture or an array as JPEG."""
         if self._pipe is None:
             if self._pulling is None:
                 self._pulling = asyncio.get_running_loop().create_task(self._pull(), name="headrace-frames")
             await asyncio.wait([self._pulling])  # where this is cancelled, the next call gets the item
             pulling, self._pulling = self._pulling, None
-            taken = pulling.result()
+            frame = pulling.result()
         else:
             if self._task is None:
                 self._task = asyncio.get_running_loop().create_task(self._fill(self._pipe), name="headrace-frames")
             try:
-                taken = await self._pipe.receive()
+                frame = await self._pipe.receive()
             except EndOfPipe:
                 raise StopAsyncIteration from None
-        if isinstance(taken.item, bytes | bytearray | memoryview | Input) or not _drawable(taken.item):
-            return taken
+        if isinstance(frame.item, bytes | bytearray | memoryview | Input) or not _drawable(frame.item):
+            return frame
         try:
-            return replace(taken, item=await self._encoded(taken))
+            return replace(frame, item=await self._encoded(frame))
         except asyncio.CancelledError:
-            self._dropped(taken, "closed")
+            self._dropped(frame, "closed")
             raise
 
-    async def _encoded(self, taken: Taken) -> Input:
+    async def _encoded(self, frame: QueuedFrame) -> Input:
         from anyio import to_thread
 
         try:
-            return Input.from_bytes(await to_thread.run_sync(encoding.jpeg, taken.item), "image")
+            return Input.from_bytes(await to_thread.run_sync(encoding.jpeg, frame.item), "image")
         except InputError as error:
-            return failed(InputError(f"frame {taken.index}: {error}"), taken.index, "", f"f{taken.index}")
+            return failed(InputError(f"frame {frame.index}: {error}"), frame.index, "", f"f{frame.index}")
 
-    async def _pull(self) -> Taken:
+    async def _pull(self) -> QueuedFrame:
         item = await pull(self._source)
         index = item.position if isinstance(item, SourceInput) else self.frames
         self.frames += 1
         now = time.monotonic()
         name = item.source if isinstance(item, SourceInput) else ""
-        return Taken(item, index, float(getattr(item, "time", 0.0)), float(getattr(item, "captured", now)), name)
+        return QueuedFrame(item, index, float(getattr(item, "time", 0.0)), float(getattr(item, "captured", now)), name)
 
-    async def _fill(self, pipe: Pipe[Taken]) -> None:
+    async def _fill(self, pipe: Pipe[QueuedFrame]) -> None:
         try:
             while True:
                 await pipe.send(await self._pull())
@@ -212,10 +212,10 @@ class PlainFeed:
         except Exception as error:
             pipe.fail(error)
 
-    def _dropped(self, taken: Taken, cause: str) -> None:
+    def _dropped(self, frame: QueuedFrame, cause: str) -> None:
         self.drops[cause] = self.drops.get(cause, 0) + 1
         if self._on_drop is not None:
-            self._on_drop(taken.item.id if isinstance(taken.item, Input) else "", taken.index, cause)
+            self._on_drop(frame.item.id if isinstance(frame.item, Input) else "", frame.index, cause)
 
     async def close(self) -> None:
         """Stop pulling and close the iterator; idempotent."""

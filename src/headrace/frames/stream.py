@@ -38,7 +38,7 @@ from headrace.sources.iterables import Source
 if TYPE_CHECKING:
     from headrace.calls.options import Mode
     from headrace.calls.streams import OnError, PredictionStream
-    from headrace.frames.feed import Feed, Taken
+    from headrace.frames.feed import Feed, QueuedFrame
     from headrace.results import Prediction, Region
     from headrace.track import Tracker
 
@@ -50,39 +50,39 @@ Open: TypeAlias = Callable[[Source[Any], int], "PredictionStream"]
 
 @dataclass(frozen=True, slots=True)
 class _Flight:
-    taken: Taken
-    left: float
+    frame: QueuedFrame
+    sent_at: float
 
 
-class _Gated(Source[Any]):
+class _WindowedSource(Source[Any]):
     """The feed behind the gate, as a source for the calls underneath.
 
     A failed source ends it like an end: frames in flight are answered before the failure is raised.
     """
 
-    def __init__(self, feed: Feed, gate: FlowWindow, again: list[Taken]) -> None:
+    def __init__(self, feed: Feed, window: FlowWindow, again: list[QueuedFrame]) -> None:
         self.failure: SourceError | None = None
         self.flights: dict[int, _Flight] = {}  # position in the calls underneath -> frame
         self._feed = feed
-        self._gate = gate
+        self._window = window
         self._again = again
         self._position = 0
 
     async def next(self) -> Any:
         """Wait for room, then take a frame."""
-        await self._gate.admit(0)
+        await self._window.admit(0)
         try:
-            taken = self._again.pop(0) if self._again else await self._feed.take()
+            frame = self._again.pop(0) if self._again else await self._feed.take()
         except SourceError as error:
-            self._gate.free(0)
+            self._window.free(0)
             self.failure = error
             raise StopAsyncIteration from None
         except BaseException:
-            self._gate.free(0)
+            self._window.free(0)
             raise
-        self.flights[self._position] = _Flight(taken, time.monotonic())
+        self.flights[self._position] = _Flight(frame, time.monotonic())
         self._position += 1
-        return taken.item
+        return frame.item
 
     async def close(self) -> None:
         """Nothing: the feed outlives the calls."""
@@ -120,19 +120,19 @@ class FrameStream(AsyncContext, AsyncIteration):
             raise ConfigError(f"mode={mode!r}: known are {', '.join(MODES)}")
         self._feed = feed
         self._open: dict[str, Open] = {"stream": open_stream, "unary": open_unary}
-        self._most = window
+        self._limit = window
         self._adaptive = AdaptiveWindow(target_latency, window) if target_latency is not None else None
-        self._gate = FlowWindow(Window(self._adaptive.size if self._adaptive else window))
+        self._window = FlowWindow(Window(self._adaptive.size if self._adaptive else window))
         self._mode: Literal["stream", "unary"] = "unary" if mode == "unary" else "stream"
         self._may_switch = mode == "auto"
         self._on_error = on_error
         self._first_answer = first_answer
         self._tracker = tracker
         self._trackers: dict[str, Tracker] = {}  # of each source
-        self._source: _Gated | None = None
+        self._source: _WindowedSource | None = None
         self._calls: PredictionStream | None = None
         self._before = Counter[str]()  # counts of calls that were given up
-        self._taken = self._bad = 0  # frames given to the consumer; those that failed
+        self._delivered = self._bad = 0  # frames given to the consumer; those that failed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._item_raised = False
         self._fps_in, self._fps_out = FrameRate(), FrameRate()
@@ -167,9 +167,9 @@ class FrameStream(AsyncContext, AsyncIteration):
             drops=FrozenDict(drops),
             in_flight=len(self._source.flights) if self._source is not None and not self._closed else 0,
             queued=self._feed.waiting,
-            window=self._adaptive.size if self._adaptive else self._most,
+            window=self._adaptive.size if self._adaptive else self._limit,
             fps_in=self._fps_in.look(now, self._feed.frames),
-            fps_out=self._fps_out.look(now, self._taken),
+            fps_out=self._fps_out.look(now, self._delivered),
             latency=self._newest[1] if self._newest else 0.0,
             age=now - self._newest[0] if self._newest else 0.0,
             resumed=resumed,
@@ -187,7 +187,7 @@ class FrameStream(AsyncContext, AsyncIteration):
             raise StopAsyncIteration
         self._reading = True
         try:
-            return self._given(await self._next())
+            return self._deliver(await self._next())
         finally:
             self._reading = False
 
@@ -216,21 +216,21 @@ class FrameStream(AsyncContext, AsyncIteration):
                     raise
                 await self._switch()
 
-    def _begin(self, again: list[Taken] | None = None) -> PredictionStream:
+    def _begin(self, again: list[QueuedFrame] | None = None) -> PredictionStream:
         if self._calls is None:
             self._loop = asyncio.get_running_loop()
-            self._source = _Gated(self._feed, self._gate, again or [])
+            self._source = _WindowedSource(self._feed, self._window, again or [])
             now = time.monotonic()
             self._fps_in.look(now, self._feed.frames)
-            self._fps_out.look(now, self._taken)
-            self._calls = self._open[self._mode](self._source, self._most)
+            self._fps_out.look(now, self._delivered)
+            self._calls = self._open[self._mode](self._source, self._limit)
         return self._calls
 
     async def _answer(self, calls: PredictionStream) -> Prediction:
         """Wait for the next answer; where another mode may be needed, not for ever for the first one."""
         limit = self._first_answer
         if self._first is None:
-            if not self._may_switch or self._taken or limit is None:
+            if not self._may_switch or self._delivered or limit is None:
                 return await anext(calls)
             self._first = asyncio.ensure_future(anext(calls))
         first = self._first
@@ -241,7 +241,7 @@ class FrameStream(AsyncContext, AsyncIteration):
             raise ClosedError("the stream was closed while it was read")
         self._first = None
         answer = first.result()
-        if isinstance(answer.error, DeadlineExceeded) and not calls.stats.received and self._gate.full:
+        if isinstance(answer.error, DeadlineExceeded) and not calls.stats.received and self._window.full:
             raise TimeoutError  # the same, told by the first frame's own timeout
         return answer
 
@@ -250,7 +250,9 @@ class FrameStream(AsyncContext, AsyncIteration):
         flights = self._source.flights.values() if self._source is not None else ()
         oldest = next(iter(flights), None)
         limit = self._first_answer
-        return oldest is not None and self._gate.full and limit is not None and time.monotonic() - oldest.left > limit
+        return (
+            oldest is not None and self._window.full and limit is not None and time.monotonic() - oldest.sent_at > limit
+        )
 
     def _should_switch(self, error: BaseException) -> bool:
         if not self._may_switch or self._mode == "unary":
@@ -272,10 +274,12 @@ class FrameStream(AsyncContext, AsyncIteration):
             pass  # it is why we are here
         stats = calls.stats
         # What was answered but not given to the consumer is sent again: only what was given counts.
-        self._before.update(sent=stats.sent, resumed=stats.resumed, received=self._taken - self._bad, errors=self._bad)
-        again = [flight.taken for flight in source.flights.values()]
+        self._before.update(
+            sent=stats.sent, resumed=stats.resumed, received=self._delivered - self._bad, errors=self._bad
+        )
+        again = [flight.frame for flight in source.flights.values()]
         for _ in again:
-            self._gate.free(0)
+            self._window.free(0)
         self._calls, self._mode, self._may_switch = None, "unary", False
         self._begin(again)
 
@@ -285,35 +289,35 @@ class FrameStream(AsyncContext, AsyncIteration):
             first.cancel()
             await asyncio.wait([first])
 
-    def _given(self, prediction: Prediction) -> FramePrediction:
+    def _deliver(self, prediction: Prediction) -> FramePrediction:
         assert self._source is not None
         now = time.monotonic()
-        full = self._gate.full or self._gate.items >= (self._adaptive.size if self._adaptive else self._most)
+        full = self._window.full or self._window.items >= (self._adaptive.size if self._adaptive else self._limit)
         flight = self._source.flights.pop(prediction.position)
-        self._gate.free(0)
-        latency = now - flight.left
+        self._window.free(0)
+        latency = now - flight.sent_at
         if self._adaptive is not None and prediction.error is None:
-            self._gate.resize(self._adaptive.observe(latency, now, full))
-        self._taken += 1
+            self._window.resize(self._adaptive.observe(latency, now, full))
+        self._delivered += 1
         self._bad += prediction.error is not None
         self._fps_in.look(now, self._feed.frames)
-        self._fps_out.look(now, self._taken)
-        taken = flight.taken
-        if self._newest is None or taken.captured >= self._newest[0]:
-            self._newest = (taken.captured, latency)
+        self._fps_out.look(now, self._delivered)
+        frame = flight.frame
+        if self._newest is None or frame.captured >= self._newest[0]:
+            self._newest = (frame.captured, latency)
         self._item_raised = prediction.error is not None and self._on_error == "raise"
         if prediction.error is not None and self._item_raised:
             raise prediction.error
         return FramePrediction(
-            taken.item,
+            frame.item,
             prediction,
-            taken.index,
-            taken.time,
-            taken.source,
+            frame.index,
+            frame.time,
+            frame.source,
             latency,
-            now - taken.captured,
-            taken.captured,
-            self._tracked(taken.source, prediction),
+            now - frame.captured,
+            frame.captured,
+            self._tracked(frame.source, prediction),
         )
 
     def _tracked(self, source: str, prediction: Prediction) -> tuple[Region, ...] | None:

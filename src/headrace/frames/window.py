@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-FIRST_HOLD, MOST_HOLD = 10.0, 60.0  # seconds before a size that was too much is tried again
+FIRST_HOLD, MAX_HOLD = 10.0, 60.0  # seconds before a size that was too much is tried again
 
 
 @dataclass(slots=True)
@@ -17,11 +17,11 @@ class AdaptiveWindow:
 
     Args:
         target: seconds from a frame's leaving the source to the taking of its answer.
-        most: the largest window.
+        limit: the largest window.
     """
 
     target: float
-    most: int
+    limit: int
     size: int = 1
     _round: int = 0  # answers since the last change
     _skip: int = 0  # answers to frames that left before the last change
@@ -49,7 +49,7 @@ class AdaptiveWindow:
 
     def _shrink(self, now: float) -> None:
         if self._ceiling == self.size:
-            self._hold = min(self._hold * 2, MOST_HOLD)
+            self._hold = min(self._hold * 2, MAX_HOLD)
         self._doubling = False
         self._ceiling, self._try_at = self.size, now + self._hold
         self._skip, self._round = self.size - 1, 0
@@ -57,7 +57,7 @@ class AdaptiveWindow:
 
     def _grow(self, now: float) -> None:
         self._round = 0
-        larger = min(self.size * 2 if self._doubling else self.size + 1, self.most)
+        larger = min(self.size * 2 if self._doubling else self.size + 1, self.limit)
         if self._ceiling and larger >= self._ceiling:
             if now < self._try_at:
                 return

@@ -318,8 +318,8 @@ class Prediction:
     def _media(self, type_: str) -> bytes | None:
         """Take a payload out of the bytes received, without decoding what is around it."""
         wire = self._wire
-        found = codec.media_of(wire, type_) if wire is not None else None
-        return bytes(found) if found is not None else None
+        payload = codec.media_of(wire, type_) if wire is not None else None
+        return bytes(payload) if payload is not None else None
 
     @property
     def usage(self) -> Usage:
@@ -399,6 +399,6 @@ def _restored(
 ) -> Prediction:
     """Make a prediction of what `__reduce__` gave: its outputs' bytes, or those of the response."""
     outputs = codec.outputs_in(raw or b"") if wires is None else [codec.output_in(wire) for wire in wires]
-    made = cls(raw, outputs, status=status, input_id=input_id, position=position)
-    made.__dict__.update({name: value for name, value in rest.items() if value})
-    return made
+    prediction = cls(raw, outputs, status=status, input_id=input_id, position=position)
+    prediction.__dict__.update({name: value for name, value in rest.items() if value})
+    return prediction

@@ -71,7 +71,7 @@ def _blocks(prediction: Prediction) -> Iterator[str]:
         rows = ((r.name or r.text, f"{r.value:.2f}", *(f"{edge:.2f}" for edge in r.box)) for r in regions[:_ROWS])
         yield _table(("name", "value", "top", "left", "bottom", "right"), rows, len(regions))
     if frames := prediction.frames:
-        yield _table(("time", "seen"), ((f"{f.time:.2f} s", _seen(f)) for f in frames[:_ROWS]), len(frames))
+        yield _table(("time", "seen"), ((f"{f.time:.2f} s", _names(f)) for f in frames[:_ROWS]), len(frames))
     if text := prediction.text:
         yield f'<pre style="white-space: pre-wrap">{_text(text[:_TEXT_CHARACTERS])}</pre>'
     for vector in prediction.embeddings[:1]:
@@ -82,7 +82,7 @@ def _blocks(prediction: Prediction) -> Iterator[str]:
         yield f"<p>a sound ({media.extension(sound)}) of {len(sound):,} bytes</p>"
 
 
-def _seen(frame: Frame) -> str:
+def _names(frame: Frame) -> str:
     things: list[Concept | Region] = [*frame.concepts, *frame.regions]
     return ", ".join(f"{one.name} {one.value:.2f}" for one in things)
 

@@ -195,12 +195,12 @@ def frames_of(data: pb.Data) -> tuple[Frame, ...]:
 
 def regions_of(data: pb.Data) -> tuple[Region, ...]:
     """Read the regions of a part of the protocol's data."""
-    found = []
+    regions = []
     for region in data.regions:
         info = region.region_info
         box = info.bounding_box
         concepts = concepts_of(region.data)
-        found.append(
+        regions.append(
             Region(
                 box.top_row,
                 box.left_col,
@@ -215,7 +215,7 @@ def regions_of(data: pb.Data) -> tuple[Region, ...]:
                 (info.point.col, info.point.row) if info.HasField("point") else None,
             )
         )
-    return tuple(found)
+    return tuple(regions)
 
 
 def status_of(status: status_pb2.Status) -> Status:

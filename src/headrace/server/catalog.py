@@ -48,17 +48,17 @@ class Catalog:
 
         async def method(request: Any, context: Any) -> Any:
             call = self._admission.open(context, name)
-            made: Any
+            answer: Any
             try:
                 if (refused := await call.admit(getattr(request, "model_id", ""))) is not None:
                     raise refused
-                made = await behaviour(request)
-                made.status.CopyFrom(envelope.status(envelope.SUCCESS))
+                answer = await behaviour(request)
+                answer.status.CopyFrom(envelope.status(envelope.SUCCESS))
             except ModelError as error:
-                made = response()
-                made.status.CopyFrom(envelope.failure(error))
-            made.status.req_id = call.req_id
-            return made
+                answer = response()
+                answer.status.CopyFrom(envelope.failure(error))
+            answer.status.req_id = call.req_id
+            return answer
 
         return method
 
@@ -69,12 +69,12 @@ class Catalog:
         return rpc.SingleModelResponse(model=model)
 
     async def _list_models(self, request: rpc.ListModelsRequest) -> rpc.MultiModelResponse:
-        found = [h for h in await self._registry.all() if _wanted(h.card, h.built_in, request)]
+        matching = [h for h in await self._registry.all() if _wanted(h.card, h.built_in, request)]
         if request.sort_by_name:
-            found.sort(key=lambda h: h.card.title, reverse=not request.sort_ascending)
+            matching.sort(key=lambda h: h.card.title, reverse=not request.sort_ascending)
         size = min(request.per_page or 100, 1000)
         start = (max(request.page, 1) - 1) * size
-        page = found[start : start + size]
+        page = matching[start : start + size]
         defaults = await self._defaults()
         response = rpc.MultiModelResponse()
         for hosted in page:
@@ -137,13 +137,13 @@ class Catalog:
         """
         from headrace.server import weights
 
-        found: dict[str, str] = {}
+        defaults: dict[str, str] = {}
         for hosted in sorted(await self._registry.all(), key=lambda h: (not h.described, h.card.task == "echo")):
             if not weights.at_hand(hosted.card.weights):
                 continue
             for kind in hosted.card.input_fields:
-                found.setdefault(kind, hosted.id)
-        return found
+                defaults.setdefault(kind, hosted.id)
+        return defaults
 
     async def _types(self) -> dict[str, pb.ModelType]:
         types: dict[str, pb.ModelType] = {}

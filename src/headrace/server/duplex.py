@@ -96,7 +96,7 @@ class _Requests:
     def __init__(self, call: Call, budget: Budget) -> None:
         self._call = call
         self._budget = budget
-        self._held = 0
+        self._held_bytes = 0
 
     async def read(self) -> _Read | None:
         """Read the next message; None at their end."""
@@ -107,7 +107,7 @@ class _Requests:
             return None
         size = len(data)
         self._budget.take(size)
-        self._held += size
+        self._held_bytes += size
         try:
             return _Read(parsed(Request, data), None, size)
         except ModelError as error:
@@ -115,13 +115,13 @@ class _Requests:
 
     def answered(self, read: _Read) -> None:
         """Give back what a message held."""
-        self._held -= read.size
+        self._held_bytes -= read.size
         self._budget.release(read.size)
 
     def close(self) -> None:
         """Give back what all messages hold."""
-        self._budget.release(self._held)
-        self._held = 0
+        self._budget.release(self._held_bytes)
+        self._held_bytes = 0
 
 
 class _ReadAhead:
@@ -274,9 +274,9 @@ class _Unmatched:
 
     async def _write(self, result: Any, input_id: str) -> None:
         echoed = input_id if input_id and self._call.faults.echo_input_ids else None
-        made = envelope.output(result, echoed, self._hosted.id)
+        output = envelope.output(result, echoed, self._hosted.id)
         async with self._writing:
-            await self._call.write(envelope.response([made], self._call.req_id))
+            await self._call.write(envelope.response([output], self._call.req_id))
 
 
 async def _cancel(tasks: set[asyncio.Task[Any]]) -> None:

@@ -27,16 +27,16 @@ def status(
     code: int, details: str = "", *, req_id: str = "", time_remaining: int = 0, percent: int = 0
 ) -> status_pb2.Status:
     """Build a status: `description` is the code's name in words, `details` the sentence for the user."""
-    made = status_pb2.Status(code=code, description=_SHORT.get(code) or _words(code))  # type: ignore[arg-type]
+    message = status_pb2.Status(code=code, description=_SHORT.get(code) or _words(code))  # type: ignore[arg-type]
     if details:
-        made.details = bounded(details)
+        message.details = bounded(details)
     if req_id:
-        made.req_id = req_id
+        message.req_id = req_id
     if time_remaining:
-        made.time_remaining = time_remaining
+        message.time_remaining = time_remaining
     if percent:
-        made.percent_completed = percent
-    return made
+        message.percent_completed = percent
+    return message
 
 
 def _words(code: int) -> str:
@@ -64,41 +64,41 @@ def failure(error: Exception) -> status_pb2.Status:
 
 def output(result: Answer | Exception, input_id: str | None, model_id: str) -> resources_pb2.Output:
     """Build one output: an answer's data, or a failure's status; the input's id is echoed unless None."""
-    made = resources_pb2.Output(id=uuid.uuid4().hex)
-    made.model.id = model_id
-    made.created_at.FromNanoseconds(time.time_ns())
+    message = resources_pb2.Output(id=uuid.uuid4().hex)
+    message.model.id = model_id
+    message.created_at.FromNanoseconds(time.time_ns())
     if input_id is not None:
-        made.input.id = input_id
+        message.input.id = input_id
     if isinstance(result, Answer):
         try:
-            made.data.CopyFrom(result.data)
-            made.prompt_tokens = result.prompt_tokens
-            made.completion_tokens = result.completion_tokens
+            message.data.CopyFrom(result.data)
+            message.prompt_tokens = result.prompt_tokens
+            message.completion_tokens = result.completion_tokens
         except Exception as error:  # a model's own: data that are none, tokens that are no number
-            made.ClearField("data")
+            message.ClearField("data")
             result = error
     if isinstance(result, Answer):
-        made.status.CopyFrom(status(SUCCESS))
+        message.status.CopyFrom(status(SUCCESS))
     else:
-        made.status.CopyFrom(failure(result))
-    return made
+        message.status.CopyFrom(failure(result))
+    return message
 
 
-def _too_large(made: resources_pb2.Output, size: int) -> None:
+def _too_large(message: resources_pb2.Output, size: int) -> None:
     """Turn an output that no response can carry into that input's failure."""
-    made.ClearField("data")
+    message.ClearField("data")
     limit = f"a response has at most {MAX_RESPONSE_BYTES >> 20} MB"
-    made.status.CopyFrom(status(INVALID_REQUEST, f"the answer has {size >> 20} MB; {limit}"))
+    message.status.CopyFrom(status(INVALID_REQUEST, f"the answer has {size >> 20} MB; {limit}"))
 
 
 def response(outputs: Sequence[resources_pb2.Output], req_id: str) -> service_pb2.MultiOutputResponse:
     """Build the response of some outputs: 10000, 10010 when some failed, their own code when all failed alike."""
     total = 0
-    for made in outputs:
-        size = made.ByteSize()
+    for message in outputs:
+        size = message.ByteSize()
         if total + size > MAX_RESPONSE_BYTES:
-            _too_large(made, size)
-            size = made.ByteSize()
+            _too_large(message, size)
+            size = message.ByteSize()
         total += size
     codes = [int(o.status.code) for o in outputs]
     failed = [c for c in codes if c != SUCCESS]
@@ -119,7 +119,7 @@ def refusal(
     error: Exception, input_ids: Iterable[str | None], model_id: str, req_id: str
 ) -> service_pb2.MultiOutputResponse:
     """Build the response to a request that failed as a whole: every input's output carries the same status."""
-    made = service_pb2.MultiOutputResponse(status=failure(error))
-    made.status.req_id = req_id
-    made.outputs.extend(output(error, input_id, model_id) for input_id in input_ids)
-    return made
+    message = service_pb2.MultiOutputResponse(status=failure(error))
+    message.status.req_id = req_id
+    message.outputs.extend(output(error, input_id, model_id) for input_id in input_ids)
+    return message

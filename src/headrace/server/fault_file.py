@@ -141,22 +141,22 @@ def read(path: Path) -> Script:
 def parse(text: str) -> Script:
     """Read a fault script from its text."""
     try:
-        given = tomllib.loads(text)
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise FaultFileError(f"not TOML: {error}") from error
     known = {"rule", "warm_up", "throttle", "server", "connection", "connections"}
-    if unknown := [key for key in given if key not in known]:
+    if unknown := [key for key in document if key not in known]:
         raise FaultFileError(f"unknown key {unknown[0]!r} (known: {', '.join(sorted(known))})")
     from headrace.testing import ConnectionFaults
 
     def table(name: str, cls: type) -> Any:
-        return _made(cls, given[name], f"[{name}]") if name in given else None
+        return _built(cls, document[name], f"[{name}]") if name in document else None
 
     def tables(name: str, cls: type) -> tuple[Any, ...]:
-        found = given.get(name, [])
-        if not isinstance(found, list):
+        entries = document.get(name, [])
+        if not isinstance(entries, list):
             raise FaultFileError(f"{name} must be an array of tables: [[{name}]]")
-        return tuple(_made(cls, one, f"[[{name}]] number {n}") for n, one in enumerate(found, 1))
+        return tuple(_built(cls, one, f"[[{name}]] number {n}") for n, one in enumerate(entries, 1))
 
     return Script(
         rules=tables("rule", Rule),
@@ -168,47 +168,47 @@ def parse(text: str) -> Script:
     )
 
 
-def _made(cls: type, given: object, where: str) -> Any:
+def _built(cls: type, table: object, label: str) -> Any:
     """Make a dataclass of a table, its keys and the types of its values checked by the fields' annotations."""
-    if not isinstance(given, dict):
-        raise FaultFileError(f"{where} must be a table")
+    if not isinstance(table, dict):
+        raise FaultFileError(f"{label} must be a table")
     fields = {f.name: f for f in dataclasses.fields(cls)}
     types = typing.get_type_hints(cls)
     values = {}
-    for key, value in given.items():
+    for key, value in table.items():
         if key not in fields:
-            raise FaultFileError(f"{where}: unknown key {key!r} (known: {', '.join(fields)})")
-        values[key] = _value(value, types[key], f"{where}: {key}")
+            raise FaultFileError(f"{label}: unknown key {key!r} (known: {', '.join(fields)})")
+        values[key] = _value(value, types[key], f"{label}: {key}")
     for name, one in fields.items():
         required = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
         if required and name not in values:
-            raise FaultFileError(f"{where}: {name} is missing")
+            raise FaultFileError(f"{label}: {name} is missing")
     try:
         return cls(**values)
     except ValueError as error:
-        raise FaultFileError(f"{where}: {error}") from error
+        raise FaultFileError(f"{label}: {error}") from error
 
 
-def _value(value: Any, wanted: Any, where: str) -> Any:
+def _value(value: Any, wanted: Any, label: str) -> Any:
     options = [one for one in typing.get_args(wanted) if one is not type(None)]
     if type(None) in typing.get_args(wanted):  # "X | None": TOML has no null
         wanted = options[0]
     if wanted == tuple[int, ...]:
         many = value if isinstance(value, list) else [value]
-        return tuple(_value(one, int, where) for one in many)
+        return tuple(_value(one, int, label) for one in many)
     if wanted is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if typing.get_origin(wanted) is Literal:
         wanted = str
     if typing.get_origin(wanted) is Mapping:
         if not (isinstance(value, dict) and all(isinstance(v, str) for v in value.values())):
-            raise FaultFileError(f"{where} must be a table of strings")
+            raise FaultFileError(f"{label} must be a table of strings")
         return value
     if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
         words = {int: "a whole number", float: "a number", str: "a string", bool: "true or false"}
-        raise FaultFileError(f"{where} must be {words[wanted]}, not {value!r}")
+        raise FaultFileError(f"{label} must be {words[wanted]}, not {value!r}")
     if wanted is float and not math.isfinite(value):
-        raise FaultFileError(f"{where} must be finite")
+        raise FaultFileError(f"{label} must be finite")
     return value
 
 

@@ -181,16 +181,16 @@ class CallFaults:
             Abort: the call ends with a gRPC code.
             Stalled: one of them is never answered, so its request is not.
         """
-        found: list[Rule | None] = []
+        rules: list[Rule | None] = []
         for _ in range(count):
             self._inputs += 1
-            found.append(self._input_rule(self._inputs))
-        for rule in found:
+            rules.append(self._input_rule(self._inputs))
+        for rule in rules:
             if rule is not None and rule.grpc:
                 raise Abort(rule)
-        if any(rule is not None and rule.stall for rule in found):
+        if any(rule is not None and rule.stall for rule in rules):
             raise Stalled
-        return found
+        return rules
 
     def _input_rule(self, number: int) -> Rule | None:
         for counted in self._matched:

@@ -27,7 +27,7 @@ MAX_BYTES = {**INPUT_BYTES, "video": 300 * MiB}  # a fetched video need not fit 
 MAX_REDIRECTS = 5
 TIMEOUT = 30.0  # seconds for one URL as a whole, redirects included
 VIDEO_TIMEOUT = 120.0
-AT_ONCE = 32  # fetches at a time
+MAX_FETCHES = 32  # fetches at a time
 _VIDEO_TWIN = 1000  # 30002 -> 31002 and so on
 
 Address = addresses.Address
@@ -42,8 +42,8 @@ class Resolve(Protocol):
 
 def resolve(host: str, port: int) -> list[str]:
     """Look a host up with the system's resolver."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in answers))
 
 
 class Fetcher:
@@ -67,7 +67,7 @@ class Fetcher:
         self._allow_private = allow_private
         self._resolve = resolver
         self._timeout = timeout
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_FETCHES)
         # No kept connections: they are kept by address, and an address may serve many names.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
         self._client = httpx.AsyncClient(
@@ -101,12 +101,12 @@ class Fetcher:
             raise ModelError(code, f"{_shown(url)} was not there within {limit:g} s") from error
 
     async def _follow(self, url: str, kind: str) -> bytes:
-        place = _parsed(url)
+        location = _parsed(url)
         for _ in range(MAX_REDIRECTS + 1):
-            async with self._get(place) as response:
+            async with self._get(location) as response:
                 if not response.is_redirect:
-                    return await _body(response, place, kind)
-                place = _parsed(str(place.join(response.headers["location"])))
+                    return await _body(response, location, kind)
+                location = _parsed(str(location.join(response.headers["location"])))
         raise ModelError(DOWNLOAD_FAILED, f"{_shown(url)} was redirected more than {MAX_REDIRECTS} times")
 
     @contextlib.asynccontextmanager
@@ -137,10 +137,10 @@ class Fetcher:
     async def _addresses(self, url: httpx.URL) -> list[Address]:
         port = url.port or (443 if url.scheme == "https" else 80)
         try:
-            found = await in_thread(lambda: self._resolve(_host(url), port), "resolve")
+            hosts = await in_thread(lambda: self._resolve(_host(url), port), "resolve")
         except (OSError, UnicodeError) as error:
             raise ModelError(DOWNLOAD_FAILED, f"the host of {_shown(url)} cannot be found") from error
-        checked = [addresses.parse(one) for one in found]
+        checked = [addresses.parse(one) for one in hosts]
         if not self._allow_private:
             for address in checked:
                 if why := addresses.refused(address):

@@ -185,7 +185,7 @@ class Hosted:
         if self._batcher is not None and method.name == "predict":
             return method.answer(await self._batcher.predict(item), typed)
         if method.is_async:
-            async with self._slots.held():
+            async with self._slots.hold():
                 with _CONTAINED:
                     return await method.answer_on_loop(await method.call(self._instance, item), typed)
         answer: Answer = await self._slots.run(lambda: method.answer(method.call(self._instance, item), typed))
@@ -195,7 +195,7 @@ class Hosted:
         method = self._instance.predict_many
         values: Sequence[Any]
         if inspect.iscoroutinefunction(method):
-            async with self._slots.held():
+            async with self._slots.hold():
                 with _CONTAINED:
                     values = await method(items)
         else:
@@ -217,7 +217,7 @@ class Hosted:
         typed = bool(item.method)
         if method.is_async:
             watch = Watch()
-            async with self._slots.held(watch), _closing(method.call, self._instance, item) as pieces:
+            async with self._slots.hold(watch), _closing(method.call, self._instance, item) as pieces:
                 while True:
                     with _CONTAINED:
                         if (piece := await anext(pieces, _END)) is _END:
@@ -227,12 +227,12 @@ class Hosted:
                     yield answer
                     watch.resume()
 
-        def made() -> Iterator[Answer]:
+        def blocking() -> Iterator[Answer]:
             with contextlib.closing(_closable(method.call(self._instance, item))) as running:
                 for piece in running:
                     yield method.answer(piece, typed)
 
-        async with contextlib.aclosing(self._pull(made, item.cancelled.set, Watch())) as answers:
+        async with contextlib.aclosing(self._pull(blocking, item.cancelled.set, Watch())) as answers:
             async for answer in answers:
                 yield answer
 
@@ -258,7 +258,7 @@ class Hosted:
         if method.is_async:
             tagged_answer: tuple[str, Answer | ModelError]
             started = _closing(method.call_stream, self._instance, feed.on_loop())
-            async with self._slots.held(feed.watch), started as values:
+            async with self._slots.hold(feed.watch), started as values:
                 while True:
                     with _CONTAINED:
                         if (value := await anext(values, _END)) is _END:

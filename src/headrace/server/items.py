@@ -58,8 +58,8 @@ async def make_item(wire: resources_pb2.Input, shared: Settings, method: Method,
     data, params, kinds = wire.data, shared.params, card.input_fields
     named = method_name(wire)
     if named and isinstance(method, ItemMethod):
-        data, given = method.flat(data)
-        params = {**params, **given}
+        data, flat_params = method.flat(data)
+        params = {**params, **flat_params}
     item = Item(wire.id, None, params=params, config=shared.config, data=data, cancelled=shared.cancelled, method=named)
     if named and not isinstance(method, ItemMethod):
         await _fetch_parts(data, fetcher)
@@ -68,16 +68,16 @@ async def make_item(wire: resources_pb2.Input, shared: Settings, method: Method,
     more = any(descriptor.name not in (*KINDS, "metadata") for descriptor, _ in data.ListFields())
     if not present and not more:
         raise ModelError(INVALID_ARGUMENT, "the input is empty")
-    taken = [kind for kind in present if kind in kinds]
-    if taken != present and not more:  # what else there is, such as an array, the model finds in `data`
+    usable = [kind for kind in present if kind in kinds]
+    if usable != present and not more:  # what else there is, such as an array, the model finds in `data`
         raise ModelError(UNSUPPORTED, f"the input holds {_and(present)}; model {card.id} takes {_and(kinds)}")
-    if "text" in taken:
+    if "text" in usable:
         item.text = await _text(data.text, fetcher)
-    if "image" in taken:
+    if "image" in usable:
         item.image = await _media(data.image, "image", fetcher)
-    if "video" in taken:
+    if "video" in usable:
         item.video = await _media(data.video, "video", fetcher)
-    if "audio" in taken:
+    if "audio" in usable:
         item.audio = await _media(data.audio, "audio", fetcher)
     return item
 

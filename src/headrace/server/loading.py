@@ -32,10 +32,10 @@ def find(target: str) -> type:
     place, _, name = target.rpartition(":") if re.search(r":\w+$", target) else (target, "", "")
     module = _from_file(place) if place.endswith(".py") else _from_package(place)
     if name:
-        found = getattr(module, name, None)
-        if not inspect.isclass(found):
+        cls = getattr(module, name, None)
+        if not inspect.isclass(cls):
             raise LoadError(f"{place} has no class {name}")
-        return found
+        return cls
     classes = [c for c in vars(module).values() if inspect.isclass(c) and c.__module__ == module.__name__ and _fits(c)]
     if len(classes) != 1:
         names = ", ".join(c.__name__ for c in classes) or "none"

@@ -70,28 +70,28 @@ def methods_of(cls: type, card: Card) -> dict[str, Method]:
         ShapeError: there is none, or one of them cannot be called.
     """
     parameters = getattr(cls, "parameters", {})
-    found: dict[str, Method] = {}
+    methods: dict[str, Method] = {}
     if inspect.isfunction(many := inspect.getattr_static(cls, "predict_many", None)):
-        found["predict"] = ItemMethod(many, "predict", f"{cls.__name__}.predict_many", card, parameters)
+        methods["predict"] = ItemMethod(many, "predict", f"{cls.__name__}.predict_many", card, parameters)
     for name in (*(n for n in SHAPES if hasattr(cls, n)), *(n for n in dir(cls) if n not in SHAPES)):
         function = inspect.getattr_static(cls, name)
         if name in SHAPES and not inspect.isfunction(function):
             raise ShapeError(f"{cls.__name__}.{name} is not a method")
         if name not in SHAPES and not getattr(function, "__headrace_method__", False):
             continue
-        where = f"{cls.__name__}.{name}"
-        if name == "predict" and name in found and not _takes_item(function):
-            raise ShapeError(f"{where} takes typed arguments; beside predict_many it must take an item")
+        label = f"{cls.__name__}.{name}"
+        if name == "predict" and name in methods and not _takes_item(function):
+            raise ShapeError(f"{label} takes typed arguments; beside predict_many it must take an item")
         if name in SHAPES and _takes_item(function):
-            found[name] = ItemMethod(function, SHAPES[name], where, card, parameters)
+            methods[name] = ItemMethod(function, SHAPES[name], label, card, parameters)
             continue
         try:
-            found[name] = TypedMethod(function, signatures.of_function(function, where))
+            methods[name] = TypedMethod(function, signatures.of_function(function, label))
         except signatures.SignatureError as error:
             raise ShapeError(str(error)) from error
-    if not found:
+    if not methods:
         raise ShapeError(f"{cls.__name__} has no method predict, generate or stream")
-    return found
+    return methods
 
 
 def _takes_item(function: Callable[..., Any]) -> bool:
@@ -108,15 +108,15 @@ class ItemMethod:
     heavy_answer = False  # what it gives back is nearly an answer
 
     def __init__(
-        self, function: Callable[..., Any], name: Shape, where: str, card: Card, parameters: Mapping[str, Any]
+        self, function: Callable[..., Any], name: Shape, label: str, card: Card, parameters: Mapping[str, Any]
     ) -> None:
         try:
             inspect.signature(function).bind(None, None)
         except TypeError as error:
-            raise ShapeError(f"{where} must take one argument (besides self)") from error
+            raise ShapeError(f"{label} must take one argument (besides self)") from error
         self.name: str = name
         self.shape: Shape = name
-        self.is_async = _is_async(function, name, where)
+        self.is_async = _is_async(function, name, label)
         self.kinds = card.input_fields
         self.signature = signatures.of_card(card, name, parameters)
         self._arguments = {signatures.argument_name(card, kind): kind for kind in card.input_fields}
@@ -136,7 +136,7 @@ class ItemMethod:
             ModelError: 11102 an argument is missing or unknown.
         """
         parts = {part.id: part.data for part in data.parts if part.id}
-        made, params = pb.Data(), dict[str, Any]()
+        result, params = pb.Data(), dict[str, Any]()
         for field in self.signature.input_fields:
             part = parts.pop(field.name, None)
             kind = self._arguments.get(field.name)
@@ -144,17 +144,17 @@ class ItemMethod:
                 if field.required:
                     raise ModelError(INVALID_REQUEST, f"{self.name}: argument {field.name} is missing")
             elif kind == "text":
-                made.text.CopyFrom(part.text)
-                made.text.raw = part.string_value or part.text.raw
+                result.text.CopyFrom(part.text)
+                result.text.raw = part.string_value or part.text.raw
             elif kind is not None:
-                getattr(made, kind).CopyFrom(getattr(part, kind))
+                getattr(result, kind).CopyFrom(getattr(part, kind))
             elif field.name == "params":
                 params.update(plain_struct(_struct_of(part, field)))
             else:
                 params[field.name] = _finite(field.name, decode_value(part, field))
         if parts:
             raise ModelError(INVALID_REQUEST, f"{self.name} has no argument {', '.join(parts)}")
-        return made, params
+        return result, params
 
     def answer(self, value: Any, typed: bool) -> Answer:
         """Make an answer; that of a typed call is the part "return"."""
@@ -282,15 +282,15 @@ class TypedMethod:
         )
 
     def _arguments(self, item: Item) -> dict[str, Any]:
-        found = {}
+        arguments = {}
         for field in self.signature.input_fields:
             value = self._value_of(field, item)
             if value is not None:
-                found[field.name] = value
+                arguments[field.name] = value
             elif field.required:
-                told = ", ".join(f.name for f in self.signature.input_fields)
-                raise ModelError(INVALID_REQUEST, f"{self.name}: argument {field.name} is missing; it takes: {told}")
-        return found
+                names = ", ".join(f.name for f in self.signature.input_fields)
+                raise ModelError(INVALID_REQUEST, f"{self.name}: argument {field.name} is missing; it takes: {names}")
+        return arguments
 
     def _value_of(self, field: pb.ModelTypeField, item: Item) -> Any:
         part = next((part.data for part in item.data.parts if part.id == field.name), None)
@@ -342,11 +342,11 @@ def _of_param(field: pb.ModelTypeField, value: Any) -> Any:
     return value
 
 
-def _is_async(function: Callable[..., Any], shape: Shape, where: str) -> bool:
+def _is_async(function: Callable[..., Any], shape: Shape, label: str) -> bool:
     if shape == "predict":
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise ShapeError(f"{where} yields; a method that yields is named generate")
+            raise ShapeError(f"{label} yields; a method that yields is named generate")
         return inspect.iscoroutinefunction(function)
     if inspect.iscoroutinefunction(function):
-        raise ShapeError(f"{where} is async but does not yield")
+        raise ShapeError(f"{label} is async but does not yield")
     return inspect.isasyncgenfunction(function)

@@ -124,13 +124,13 @@ def concept_list(scores: Iterable[tuple[str, float]], config: OutputConfig | Non
     """Sort and filter (name, value) pairs into `Concept` messages."""
     config = config or OutputConfig()
     wanted = {name.casefold() for name in config.select_concepts}
-    kept = [
+    chosen = [
         (name, value)
         for name, value in sorted(scores, key=lambda pair: -pair[1])
         if value >= config.min_value and (not wanted or name.casefold() in wanted or concept_id(name) in wanted)
     ]
-    limit = config.max_concepts or len(kept)
-    return [pb.Concept(id=concept_id(name), name=name, value=value) for name, value in kept[:limit]]
+    limit = config.max_concepts or len(chosen)
+    return [pb.Concept(id=concept_id(name), name=name, value=value) for name, value in chosen[:limit]]
 
 
 def concept_id(name: str) -> str:
@@ -153,17 +153,17 @@ class Box:
 def regions(boxes: Sequence[Box], config: OutputConfig | None = None) -> Answer:
     """Make an answer of boxes (`data.regions`), best first; `config` filters as for concepts, a box a concept."""
     config = config or OutputConfig()
-    found = []
+    messages = []
     for box in sorted(boxes, key=lambda b: -b.value):
         names = concept_list([(box.name, box.value)], config)
         if names:
             corners = pb.BoundingBox(top_row=box.top, left_col=box.left, bottom_row=box.bottom, right_col=box.right)
-            found.append(
+            messages.append(
                 pb.Region(
                     region_info=pb.RegionInfo(bounding_box=corners), data=pb.Data(concepts=names), value=box.value
                 )
             )
-    return Answer(pb.Data(regions=found[: config.max_concepts or len(found)]))
+    return Answer(pb.Data(regions=messages[: config.max_concepts or len(messages)]))
 
 
 def to_answer(value: object) -> Answer:

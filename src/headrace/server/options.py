@@ -49,34 +49,34 @@ def is_loopback(host: str) -> bool:
 def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
     """Read the command line; wrong usage prints one line on stderr and exits with 2 (SystemExit)."""
     reader = parser(prog)
-    given = reader.parse_args(argv)
-    if given.unix is not None and given.port is not None:
+    arguments = reader.parse_args(argv)
+    if arguments.unix is not None and arguments.port is not None:
         reader.error("--port and --unix exclude each other")
-    if given.port is not None and not 0 <= given.port <= 65535:
-        reader.error(f"--port {given.port} is not from 0 to 65535")
-    if (given.tls_cert is None) != (given.tls_key is None):
+    if arguments.port is not None and not 0 <= arguments.port <= 65535:
+        reader.error(f"--port {arguments.port} is not from 0 to 65535")
+    if (arguments.tls_cert is None) != (arguments.tls_key is None):
         reader.error("--tls-cert and --tls-key belong together")
-    if given.unix is not None and given.tls_cert is not None:
+    if arguments.unix is not None and arguments.tls_cert is not None:
         reader.error("--unix needs no TLS")
-    for path in (given.tls_cert, given.tls_key, given.faults):
+    for path in (arguments.tls_cert, arguments.tls_key, arguments.faults):
         if path is not None and not path.is_file():
             reader.error(f"{path} is not a file")
-    names, targets = _split(given.models, given.targets)
+    names, targets = _split(arguments.models, arguments.targets)
     options = Options(
-        port=given.port or 0,
-        unix=None if given.unix is None else Path(given.unix.removeprefix("unix:")).expanduser().absolute(),
-        host=given.host,
+        port=arguments.port or 0,
+        unix=None if arguments.unix is None else Path(arguments.unix.removeprefix("unix:")).expanduser().absolute(),
+        host=arguments.host,
         models=names,
         targets=targets,
-        faults=given.faults,
-        allow_private_urls=given.allow_private_urls,
-        tls_cert=given.tls_cert,
-        tls_key=given.tls_key,
-        require_pat=given.require_pat or os.environ.get(PAT_VARIABLE) or None,
-        max_calls=given.max_calls,
-        watch_stdin=given.watch_stdin,
+        faults=arguments.faults,
+        allow_private_urls=arguments.allow_private_urls,
+        tls_cert=arguments.tls_cert,
+        tls_key=arguments.tls_key,
+        require_pat=arguments.require_pat or os.environ.get(PAT_VARIABLE) or None,
+        max_calls=arguments.max_calls,
+        watch_stdin=arguments.watch_stdin,
     )
-    if not (options.loopback or given.insecure or (options.tls_cert and options.require_pat)):
+    if not (options.loopback or arguments.insecure or (options.tls_cert and options.require_pat)):
         reader.error(
             f"--host {options.host} is reachable from other machines: it needs --tls-cert, --tls-key and"
             " --require-pat (or --insecure, which lets anybody in)"

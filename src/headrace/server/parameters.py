@@ -25,14 +25,14 @@ def parameters_of(cls: type) -> frozenset[str] | None:
     return None if names is None else frozenset((*names, *getattr(cls, "parameters", ())))
 
 
-def check_names(given: Mapping[str, Any], known: Iterable[str], model_id: str) -> None:
+def check_names(names: Mapping[str, Any], known: Iterable[str], model_id: str) -> None:
     """Refuse names that a model does not know.
 
     Raises:
         ModelError: 11102 with the nearest name that it knows.
     """
     known = sorted(known)
-    for name in given:
+    for name in names:
         if name in known:
             continue
         if name in DOCUMENTED:

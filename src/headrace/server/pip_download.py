@@ -41,10 +41,10 @@ def download(wheel: Wheel, staging: Path, report: Callable[[int], None]) -> Path
         code = _watch(command, {**os.environ, **scratch_is_temporary}, output, staging, wheel, report)
         output.seek(0)
         said = output.read().decode(errors="replace")
-    found = list(target.glob("*.whl"))
-    if code != 0 or len(found) != 1:
+    files = list(target.glob("*.whl"))
+    if code != 0 or len(files) != 1:
         raise Failed(_reason(said, code))
-    return found[0]
+    return files[0]
 
 
 def _watch(

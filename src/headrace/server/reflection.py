@@ -94,10 +94,10 @@ class _Pool:
             return self._pool.FindFileContainingSymbol(symbol)
         except KeyError:
             service, _, method = symbol.rpartition(".")
-            found = self._pool.FindServiceByName(service)  # raises the same where it is none
-            if method not in found.methods_by_name:
+            descriptor = self._pool.FindServiceByName(service)  # raises the same where it is none
+            if method not in descriptor.methods_by_name:
                 raise
-            return found.file
+            return descriptor.file
 
 
 def add_reflection(server: grpc.aio.Server) -> None:

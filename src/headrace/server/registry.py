@@ -148,13 +148,13 @@ class Registry:
     async def all(self) -> list[Hosted]:
         """Give every usable model: users' own first, then built-in ones in their order."""
         own = [h for name, h in self._hosted.items() if name not in self._builtin]
-        found = []
+        built_in = []
         for name in self._builtin:
             try:
-                found.append(await self.get(name))
+                built_in.append(await self.get(name))
             except ModelError:
                 continue  # logged when it happened
-        return own + found
+        return own + built_in
 
     async def close(self) -> None:
         """Close the models that were loaded."""

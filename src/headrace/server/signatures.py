@@ -79,7 +79,7 @@ class Signature:
         return next((field for field in self.message.input_fields if field.iterator), None)
 
 
-def of_function(function: Callable[..., Any], where: str) -> Signature:
+def of_function(function: Callable[..., Any], label: str) -> Signature:
     """Make the signature of a method (its first parameter is `self`).
 
     Raises:
@@ -88,28 +88,28 @@ def of_function(function: Callable[..., Any], where: str) -> Signature:
     try:
         hints = typing.get_type_hints(function)
     except Exception as error:
-        raise SignatureError(f"{where}: its annotations cannot be read: {error}") from error
+        raise SignatureError(f"{label}: its annotations cannot be read: {error}") from error
     if "return" not in hints:
-        raise SignatureError(f"{where} needs a return annotation")
+        raise SignatureError(f"{label} needs a return annotation")
     message = pb.MethodSignature(name=function.__name__, description=inspect.getdoc(function) or "")
     annotations = {}
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise SignatureError(f"{where}: argument {parameter.name} must be an ordinary one")
+            raise SignatureError(f"{label}: argument {parameter.name} must be an ordinary one")
         if parameter.name not in hints:
-            raise SignatureError(f"{where}: argument {parameter.name} needs an annotation")
+            raise SignatureError(f"{label}: argument {parameter.name} needs an annotation")
         plain, streamed = _unwrapped(hints[parameter.name])
         annotations[parameter.name] = plain
-        field = _field(message.input_fields, parameter.name, plain, f"{where}: argument {parameter.name}")
+        field = _field(message.input_fields, parameter.name, plain, f"{label}: argument {parameter.name}")
         field.iterator = streamed
         field.required = parameter.default is parameter.empty
         if not field.required:
             field.default = _default(parameter.default)
     plain, streamed = _unwrapped(hints["return"])
-    _field(message.output_fields, "return", plain, f"{where}: its result").iterator = streamed
+    _field(message.output_fields, "return", plain, f"{label}: its result").iterator = streamed
     incoming = sum(field.iterator for field in message.input_fields)
     if incoming > 1 or (incoming and not streamed):
-        raise SignatureError(f"{where}: a method with one streamed argument must yield, and may have no second one")
+        raise SignatureError(f"{label}: a method with one streamed argument must yield, and may have no second one")
     shape: Shape = "stream" if incoming else "generate" if streamed else "predict"
     message.method_type = METHOD_TYPES[shape]
     return Signature(message, shape, annotations)
@@ -148,47 +148,47 @@ def _unwrapped(annotation: Any) -> tuple[Any, bool]:
     return annotation, False
 
 
-def _field(fields: Any, name: str, annotation: Any, where: str) -> pb.ModelTypeField:
+def _field(fields: Any, name: str, annotation: Any, label: str) -> pb.ModelTypeField:
     field: pb.ModelTypeField = fields.add(name=name)
-    _fill(field, annotation, where)
+    _fill(field, annotation, label)
     return field
 
 
-def _fill(field: pb.ModelTypeField, annotation: Any, where: str, depth: int = 0) -> None:
+def _fill(field: pb.ModelTypeField, annotation: Any, label: str, depth: int = 0) -> None:
     annotation = without_none(annotation)
     arguments = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
     if depth > MAX_DEPTH:
-        raise SignatureError(f"{where} has a type that holds itself, or is more than {MAX_DEPTH} types deep")
+        raise SignatureError(f"{label} has a type that holds itself, or is more than {MAX_DEPTH} types deep")
     if _is_array(annotation):
         field.type = _Field.NDARRAY
     elif is_picture(annotation):
         field.type = _Field.IMAGE
     elif origin is list and arguments:
         field.type = _Field.LIST
-        _fill(field.type_args.add(name=f"{field.name}_item"), arguments[0], where, depth + 1)
+        _fill(field.type_args.add(name=f"{field.name}_item"), arguments[0], label, depth + 1)
     elif origin is tuple and arguments and Ellipsis not in arguments:
         field.type = _Field.TUPLE
         for one in arguments:
-            _fill(field.type_args.add(name=f"{field.name}_item"), one, where, depth + 1)
+            _fill(field.type_args.add(name=f"{field.name}_item"), one, label, depth + 1)
     elif origin is dict:
         field.type = _Field.JSON_DATA
     elif annotation in _TYPES:
         field.type = _TYPES[annotation]
-    elif (named := _named_fields(annotation, where)) is not None:
+    elif (named := _named_fields(annotation, label)) is not None:
         field.type = _Field.NAMED_FIELDS
         for name, (one, required) in named.items():
             inner = field.type_args.add(name=name, required=required)
-            _fill(inner, one, f"{where}, field {name}", depth + 1)
+            _fill(inner, one, f"{label}, field {name}", depth + 1)
     else:
-        raise SignatureError(f"{where} has the type {annotation!r}, which calls cannot carry")
+        raise SignatureError(f"{label} has the type {annotation!r}, which calls cannot carry")
 
 
-def _named_fields(annotation: Any, where: str) -> dict[str, tuple[Any, bool]] | None:
+def _named_fields(annotation: Any, label: str) -> dict[str, tuple[Any, bool]] | None:
     try:
         return named_fields(annotation)
     except Exception as error:
-        raise SignatureError(f"{where}: the annotations of {annotation!r} cannot be read: {error}") from error
+        raise SignatureError(f"{label}: the annotations of {annotation!r} cannot be read: {error}") from error
 
 
 def _is_array(annotation: Any) -> bool:

@@ -74,7 +74,7 @@ class Slots:
         self._timer: asyncio.TimerHandle | None = None
 
     @contextlib.asynccontextmanager
-    async def held(self, watch: Watch | None = None) -> AsyncIterator[None]:
+    async def hold(self, watch: Watch | None = None) -> AsyncIterator[None]:
         """Hold a slot while the block runs on the loop.
 
         Raises:

@@ -167,15 +167,15 @@ class ToThread(Generic[T]):
         self._values: deque[T] = deque()
         self._capacity = capacity
         self._changed = threading.Condition()
-        self._room = asyncio.Event()
+        self._space = asyncio.Event()
         self._ended = False
 
     async def put(self, value: T) -> None:
         """Hand over a value (loop side)."""
         while len(self._values) >= self._capacity:
-            self._room.clear()
+            self._space.clear()
             if len(self._values) >= self._capacity:
-                await self._room.wait()
+                await self._space.wait()
         with self._changed:
             self._values.append(value)
             self._changed.notify_all()
@@ -194,5 +194,5 @@ class ToThread(Generic[T]):
                     return
                 value = self._values.popleft()
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._room.set)
+                self._loop.call_soon_threadsafe(self._space.set)
             yield value

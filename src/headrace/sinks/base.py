@@ -20,11 +20,11 @@ class Sink:
     """
 
     def __init__(self) -> None:
-        self._turn = asyncio.Lock()  # one piece of work at a time, in the order in which they were asked for
+        self._lock = asyncio.Lock()  # one piece of work at a time, in the order in which they were asked for
         self._writing: asyncio.Task[None] | None = None  # held here: a loop holds its tasks weakly
         self._closed = False
 
-    async def write(self, found: FramePrediction) -> None:
+    async def write(self, frame: FramePrediction) -> None:
         """Write one frame.
 
         Raises:
@@ -33,7 +33,7 @@ class Sink:
         """
         if self._closed:
             raise ClosedError(f"{self!r} is closed")
-        await self._run(lambda: self._write(found))
+        await self._run(lambda: self._write(frame))
 
     async def aclose(self) -> None:
         """Complete the file and close it; idempotent."""
@@ -45,12 +45,12 @@ class Sink:
     async def _run(self, work: Callable[[], None]) -> None:
         from anyio import to_thread
 
-        await self._turn.acquire()
+        await self._lock.acquire()
         writing = self._writing = asyncio.get_running_loop().create_task(to_thread.run_sync(work), name="headrace-sink")
-        writing.add_done_callback(lambda _: self._turn.release())  # then, also where nobody waits for it any more
+        writing.add_done_callback(lambda _: self._lock.release())  # then, also where nobody waits for it any more
         await asyncio.shield(writing)
 
-    def _write(self, found: FramePrediction) -> None:
+    def _write(self, frame: FramePrediction) -> None:
         raise NotImplementedError
 
     def _close(self) -> None:

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from headrace.frames import FramePrediction
 
 
-def record(found: FramePrediction) -> dict[str, Any]:
+def record(frame: FramePrediction) -> dict[str, Any]:
     """Give a frame as plain JSON values: its number, time and latency, then the prediction with the protocol's names.
 
     Failed ones have `error`, tracked ones `tracks` (ids in the order of the regions).
     """
     head: dict[str, Any] = {
-        "source": found.source,
-        "index": found.index,
-        "time": round(found.time, 6),
-        "latency": round(found.latency, 6),
-        "age": round(found.age, 6),
+        "source": frame.source,
+        "index": frame.index,
+        "time": round(frame.time, 6),
+        "latency": round(frame.latency, 6),
+        "age": round(frame.age, 6),
     }
-    if found.error is None and any(region.track_id for region in found.regions):
-        head["tracks"] = [region.track_id for region in found.regions]
-    return head | found.prediction.to_dict()
+    if frame.error is None and any(region.track_id for region in frame.regions):
+        head["tracks"] = [region.track_id for region in frame.regions]
+    return head | frame.prediction.to_dict()
 
 
 class JsonlSink(Sink):
@@ -47,10 +47,10 @@ class JsonlSink(Sink):
     def __repr__(self) -> str:
         return f"<JsonlSink {self.path}: {self.frames} frames>"
 
-    def _write(self, found: FramePrediction) -> None:
+    def _write(self, frame: FramePrediction) -> None:
         if self._file is None:
             self._file = self.path.open("wb", buffering=0)
-        append(self._file, jsontext.dumps(record(found)) + "\n")
+        append(self._file, jsontext.dumps(record(frame)) + "\n")
         self.frames += 1
 
     def _close(self) -> None:

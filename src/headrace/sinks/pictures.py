@@ -31,12 +31,12 @@ class PictureSink(Sink):
     def __repr__(self) -> str:
         return f"<PictureSink {self.folder}: {self.frames} frames>"
 
-    def _write(self, found: FramePrediction) -> None:
-        picture = annotated(found)
+    def _write(self, frame: FramePrediction) -> None:
+        picture = annotated(frame)
         if picture is None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        with placed(self.folder / f"{found.index:06d}.jpg") as path:
+        with placed(self.folder / f"{frame.index:06d}.jpg") as path:
             picture.save(path, "JPEG", quality=self._quality)
         self.frames += 1
 

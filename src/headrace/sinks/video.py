@@ -50,7 +50,7 @@ class VideoSink(Sink):
         self._step = 1 / Fraction(str(fps))
         self._crf = crf
         self._container: Any = None
-        self._place = contextlib.ExitStack()  # completes the file, then moves it into place
+        self._placing = contextlib.ExitStack()  # completes the file, then moves it into place
         self._stream: Any = None
         self._first = self._last = Fraction(0)
 
@@ -82,17 +82,17 @@ class VideoSink(Sink):
         import av
 
         name, options = self._codec()
-        with contextlib.ExitStack() as place:
-            path = place.enter_context(placed(self.path))
+        with contextlib.ExitStack() as stack:
+            path = stack.enter_context(placed(self.path))
             path.open("wb").close()  # FFmpeg would tell only later that it cannot be written
-            container = place.enter_context(av.open(str(path), "w"))
+            container = stack.enter_context(av.open(str(path), "w"))
             stream: Any = container.add_stream(name, rate=30, options=options)
             stream.width, stream.height = max(2, width // 2 * 2), max(2, height // 2 * 2)  # 4:2:0 halves them
             stream.pix_fmt = "yuv420p"
             if name != "mpeg4":
                 stream.time_base = stream.codec_context.time_base = TICK
             self._container = container
-            self._place = place.pop_all()
+            self._placing = stack.pop_all()
         self._stream = stream
 
     def _codec(self) -> tuple[str, dict[str, str]]:
@@ -107,5 +107,5 @@ class VideoSink(Sink):
     def _close(self) -> None:
         if self._container is None:
             return
-        with self._place:
+        with self._placing:
             self._container.mux(self._stream.encode(None))

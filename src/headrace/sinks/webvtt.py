@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 LAST_SECONDS = 2.0  # how long the last caption stands
 
 
-def words(found: FramePrediction) -> str:
+def words(frame: FramePrediction) -> str:
     """Say what a prediction says: its text, else the names of what is seen, else the best concept, else nothing."""
-    if found.error is not None:
+    if frame.error is not None:
         return ""
-    if found.text:
-        return found.text
-    if found.regions:
-        names = [region.name for region in found.regions if region.name]
+    if frame.text:
+        return frame.text
+    if frame.regions:
+        names = [region.name for region in frame.regions if region.name]
         return ", ".join(dict.fromkeys(names))
-    return found.concepts[0].name if found.concepts else ""
+    return frame.concepts[0].name if frame.concepts else ""
 
 
 class WebVttSink(Sink):
@@ -43,28 +43,28 @@ class WebVttSink(Sink):
         self.captions = 0
         self._caption = caption
         self._file: IO[str] | None = None
-        self._place = contextlib.ExitStack()  # moves the file into place when it is complete
+        self._placing = contextlib.ExitStack()  # moves the file into place when it is complete
         self._text = ""
         self._since = self._until = 0.0
 
     def __repr__(self) -> str:
         return f"<WebVttSink {self.path}: {self.captions} captions>"
 
-    def _write(self, found: FramePrediction) -> None:
+    def _write(self, frame: FramePrediction) -> None:
         self._begin()
-        text = _escaped(self._caption(found))
+        text = _escaped(self._caption(frame))
         if text != self._text:
-            self._end(found.time)
-            self._text, self._since = text, found.time
-        self._until = found.time
+            self._end(frame.time)
+            self._text, self._since = text, frame.time
+        self._until = frame.time
 
     def _begin(self) -> IO[str]:
         if self._file is None:
-            with contextlib.ExitStack() as place:
-                path = place.enter_context(placed(self.path))
-                self._file = place.enter_context(path.open("w", encoding="utf-8"))
+            with contextlib.ExitStack() as stack:
+                path = stack.enter_context(placed(self.path))
+                self._file = stack.enter_context(path.open("w", encoding="utf-8"))
                 self._file.write("WEBVTT\n")
-                self._place = place.pop_all()
+                self._placing = stack.pop_all()
         return self._file
 
     def _end(self, time: float) -> None:
@@ -76,7 +76,7 @@ class WebVttSink(Sink):
 
     def _close(self) -> None:
         self._begin()
-        with self._place:
+        with self._placing:
             self._end(self._until + LAST_SECONDS)
 
 

@@ -176,12 +176,12 @@ class ItemSource(InputSource):
             if isinstance(error, SourceError):
                 error.position = position
         except Exception as other:  # whatever is wrong with one item ends nothing but that
-            where = f"item {position} of {self.name}"
+            name = f"item {position} of {self.name}"
             if isinstance(other, TimeoutError) and scope.expired():
-                error = DeadlineExceeded(f"{where}: reading it took longer than {self._seconds:g} s")
+                error = DeadlineExceeded(f"{name}: reading it took longer than {self._seconds:g} s")
             else:
                 text = str(other) if isinstance(other, ConfigError) else f"{type(other).__name__}: {other}"
-                error = InputError(f"{where}: {shortened(text, 500)}", input_id=self._new_id(position))
+                error = InputError(f"{name}: {shortened(text, 500)}", input_id=self._new_id(position))
         return failed(error, position, self._named(raw), self._new_id(position), self._input_type)
 
     def _origin(self, raw: Any) -> str:

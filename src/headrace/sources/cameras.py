@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headrace.errors import ConfigError
 from headrace.flow.pipe import Overflow
-from headrace.sources.decode import place
+from headrace.sources.decode import location_of
 from headrace.sources.videos import Resize, VideoSource, _wanted
 
 
@@ -43,11 +43,13 @@ def camera(
     """
     if overflow == "block":
         raise ConfigError('a camera cannot wait: overflow must be "latest", "drop_oldest" or "drop_newest"')
-    found = place(device, timeout)
-    if found.kind == "file":
-        raise ConfigError(f"{found.name} is no camera or address; use video({found.name!r}, paced=True) for a file")
+    location = location_of(device, timeout)
+    if location.kind == "file":
+        raise ConfigError(
+            f"{location.name} is no camera or address; use video({location.name!r}, paced=True) for a file"
+        )
     return VideoSource(
-        found,
+        location,
         _wanted(fps, sample_ms, 0.0, None, keyframes),
         live=True,
         resize=resize,

@@ -36,7 +36,7 @@ TRUNCATED_SECONDS = Fraction(1, 2)  # a file that ends so much before its own he
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where a video comes from.
 
     Attributes:
@@ -59,31 +59,31 @@ class Place:
         return self.kind == "device" or urlsplit(self.address).scheme in LIVE_SCHEMES
 
 
-def place(where: str | os.PathLike[str] | int, timeout: float) -> Place:
+def location_of(address: str | os.PathLike[str] | int, timeout: float) -> Location:
     """Tell what a path, an address or a device's number means.
 
     Raises:
         ConfigError: an address of a kind that is not known.
     """
-    if isinstance(where, int):
-        return _device(where, timeout)
-    text = os.fspath(where)
-    if isinstance(where, str) and "://" in text:
+    if isinstance(address, int):
+        return _device(address, timeout)
+    text = os.fspath(address)
+    if isinstance(address, str) and "://" in text:
         scheme = urlsplit(text).scheme.lower()
         if scheme not in SCHEMES:
             raise ConfigError(f"{without_secrets(text)}: cannot open {scheme}://, only {', '.join(SCHEMES)} and files")
-        return Place("url", text, without_secrets(text), timeout=timeout)
+        return Location("url", text, without_secrets(text), timeout=timeout)
     if text.startswith("/dev/video"):
-        return Place("device", text, text, "v4l2", timeout)
-    return Place("file", text, text, timeout=timeout)
+        return Location("device", text, text, "v4l2", timeout)
+    return Location("file", text, text, timeout=timeout)
 
 
-def _device(number: int, timeout: float) -> Place:
+def _device(number: int, timeout: float) -> Location:
     if sys.platform == "darwin":
-        return Place("device", str(number), f"camera {number}", "avfoundation", timeout)
+        return Location("device", str(number), f"camera {number}", "avfoundation", timeout)
     if sys.platform == "win32":
         raise ConfigError("on Windows name the camera: camera('video=NAME')")
-    return Place("device", f"/dev/video{number}", f"/dev/video{number}", "v4l2", timeout)
+    return Location("device", f"/dev/video{number}", f"/dev/video{number}", "v4l2", timeout)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +156,8 @@ class Opened:
         ConfigError: PyAV is not installed.
     """
 
-    def __init__(self, where: Place, wanted: Wanted, *, live: bool) -> None:
-        self._where = where
+    def __init__(self, location: Location, wanted: Wanted, *, live: bool) -> None:
+        self._location = location
         self._wanted = wanted
         self._live = live
         self.broken = 0  # packets that could not be decoded
@@ -165,7 +165,7 @@ class Opened:
         self._open()
 
     def _open(self) -> None:
-        self._container = _open(self._where, self._live)
+        self._container = _open(self._location, self._live)
         try:
             self._stream = self._video()
             self._aspect = shown.aspect_of(self._stream)
@@ -238,8 +238,8 @@ class Opened:
                         self._origin = time
                     yield Decoded(time - self._origin, tick, picture, self._aspect, known)
         except av.FFmpegError as error:
-            reason = _reason(error) if last is not None else _reason_at_start(error, self._where)
-            raise self._error(f"the video breaks {self._where_in(last)}: {reason}") from error
+            reason = _reason(error) if last is not None else _reason_at_start(error, self._location)
+            raise self._error(f"the video breaks {self._position(last)}: {reason}") from error
         self._check_end(last, end)
 
     def _pictures(self, packet: Any) -> Iterator[Any]:
@@ -262,8 +262,8 @@ class Opened:
         if context is None:
             raise self._error("its codec cannot be read: FFmpeg knows no decoder for it")
         if context.width * context.height > media.MAX_PIXELS:
-            most = f"at most {media.MAX_PIXELS / 1e6:.0f} megapixels are decoded"
-            raise self._error(f"its frames have {context.width} x {context.height} pixels, {most}")
+            limit = f"at most {media.MAX_PIXELS / 1e6:.0f} megapixels are decoded"
+            raise self._error(f"its frames have {context.width} x {context.height} pixels, {limit}")
         context.options = {"max_pixels": str(media.MAX_PIXELS)}  # frames may grow on the way
         return stream
 
@@ -284,12 +284,12 @@ class Opened:
         if last is None or last - (self._origin or 0) < self._wanted.start:
             raise self._error(f"there is no frame from {float(self._wanted.start):g} s on")
         duration = self._duration()
-        if self._where.live or duration is None or self._wanted.keyframes:
+        if self._location.live or duration is None or self._wanted.keyframes:
             return
         missing = duration - (end - (self._origin or 0))
         if missing > max(TRUNCATED_SECONDS, 3 / Fraction(self._stream.average_rate or 25)):
-            where = self._where_in(last)
-            raise self._error(f"the video ends in the middle: {float(missing):.2f} s are missing {where}")
+            position = self._position(last)
+            raise self._error(f"the video ends in the middle: {float(missing):.2f} s are missing {position}")
 
     def _duration(self) -> Fraction | None:
         """The length that the header tells; of the whole file only where it has nothing longer than the video."""
@@ -300,67 +300,69 @@ class Opened:
             return None
         return Fraction(self._container.duration, 1_000_000)
 
-    def _where_in(self, last: Fraction | None) -> str:
+    def _position(self, last: Fraction | None) -> str:
         return f"after {float(last - (self._origin or 0)):.2f} s" if last is not None else "before its first frame"
 
     def _error(self, message: str) -> SourceError:
-        return SourceError(f"{self._where.name}: {message}", source=self._where.name, position=self.decoded)
+        return SourceError(f"{self._location.name}: {message}", source=self._location.name, position=self.decoded)
 
 
-def _open(where: Place, live: bool) -> Any:
+def _open(location: Location, live: bool) -> Any:
     try:
         import av
     except ImportError:
         raise ConfigError(f"videos need PyAV: {install('video')}") from None
-    _look(where)
+    _look(location)
     options = {"protocol_whitelist": "file,crypto,data"}
-    if where.kind == "url":
+    if location.kind == "url":
         options = {"protocol_whitelist": "http,https,tcp,tls,crypto,data,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps,srt"}
-        if urlsplit(where.address).scheme.lower().startswith("rtsp"):
+        if urlsplit(location.address).scheme.lower().startswith("rtsp"):
             options["rtsp_transport"] = "tcp"
         elif not live:
-            options |= {"reconnect": "1", "reconnect_delay_max": str(int(where.timeout))}
-    elif where.kind == "device":
+            options |= {"reconnect": "1", "reconnect_delay_max": str(int(location.timeout))}
+    elif location.kind == "device":
         options = {}
     if live:
         options["fflags"] = "nobuffer"
-    address = f"file:{where.address}" if where.kind == "file" else where.address
+    address = f"file:{location.address}" if location.kind == "file" else location.address
     try:
         # As `options` they would go to the streams as well, which older versions of PyAV do beyond the end of an
         # array when the streams appear late, as those of RTSP do.
-        limits = (where.timeout, where.timeout)
-        return av.open(address, format=where.format or None, container_options=options, timeout=limits)
+        limits = (location.timeout, location.timeout)
+        return av.open(address, format=location.format or None, container_options=options, timeout=limits)
     except (av.FFmpegError, ValueError, OSError) as error:
-        reason = _reason_at_start(error, where)
-        raise SourceError(f"{where.name}: cannot be opened: {reason}", source=where.name, position=0) from error
+        reason = _reason_at_start(error, location)
+        raise SourceError(f"{location.name}: cannot be opened: {reason}", source=location.name, position=0) from error
 
 
-def _look(where: Place) -> None:
+def _look(location: Location) -> None:
     """Say plainly what FFmpeg says badly.
 
     Raises:
         SourceError: no such file or device, a folder, no bytes.
     """
-    if where.kind == "url" or (where.kind == "device" and where.format != "v4l2"):
+    if location.kind == "url" or (location.kind == "device" and location.format != "v4l2"):
         return
-    path = Path(where.address)
+    path = Path(location.address)
     try:
         size = path.stat().st_size
     except OSError as error:
-        if where.kind == "device":
-            there = ", ".join(sorted(str(found) for found in Path("/dev").glob("video*"))) or "none"
-            raise SourceError(f"no such camera: {path} (there are: {there})", source=where.name, position=0) from error
-        raise SourceError(f"cannot read {path}: {error.strerror}", source=where.name, position=0) from error
-    if where.kind == "file" and path.is_file() and not size:
-        raise SourceError(f"{path} is empty (0 bytes)", source=where.name, position=0)
+        if location.kind == "device":
+            cameras = ", ".join(sorted(str(path) for path in Path("/dev").glob("video*"))) or "none"
+            raise SourceError(
+                f"no such camera: {path} (there are: {cameras})", source=location.name, position=0
+            ) from error
+        raise SourceError(f"cannot read {path}: {error.strerror}", source=location.name, position=0) from error
+    if location.kind == "file" and path.is_file() and not size:
+        raise SourceError(f"{path} is empty (0 bytes)", source=location.name, position=0)
     if path.is_dir():
-        raise SourceError(f"{path} is a folder", source=where.name, position=0)
+        raise SourceError(f"{path} is a folder", source=location.name, position=0)
 
 
-def _reason_at_start(error: BaseException, where: Place) -> str:
+def _reason_at_start(error: BaseException, location: Location) -> str:
     """Say why nothing of a video can be read."""
-    failed_reading = where.kind == "url" and getattr(error, "errno", None) in (errno.EIO, _INVALID_DATA)
-    if failed_reading and index_is_out_of_reach(where.address, where.timeout):
+    failed_reading = location.kind == "url" and getattr(error, "errno", None) in (errno.EIO, _INVALID_DATA)
+    if failed_reading and index_is_out_of_reach(location.address, location.timeout):
         return "its index is at the end and the server gives no ranges: download it first"
     return _reason(error)
 

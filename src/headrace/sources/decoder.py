@@ -14,10 +14,10 @@ from typing import Any
 
 from headrace.errors import ClosedError, SourceError
 from headrace.sources.base import CLOSE_SECONDS
-from headrace.sources.decode import Decoded, Opened, Place, Sampler, Wanted
+from headrace.sources.decode import Decoded, Location, Opened, Sampler, Wanted
 from headrace.sources.handover import Handover
 
-FIRST_DELAY, MOST_DELAY = 0.1, 5.0  # seconds before a lost camera is looked for again
+FIRST_DELAY, MAX_DELAY = 0.1, 5.0  # seconds before a lost camera is looked for again
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Decoder:
     """The decoding thread. It never refers to the source, so that a forgotten source ends it."""
 
     def __init__(
-        self, where: Place, wanted: Wanted, out: Handover[Raw], finite: bool, paced: bool, outage: float | None
+        self, location: Location, wanted: Wanted, out: Handover[Raw], finite: bool, paced: bool, outage: float | None
     ) -> None:
         self.out = out
         self.broken = 0
         self.reconnects = 0
-        self._where = where
+        self._location = location
         self._wanted = wanted
         self._finite = finite
         self._paced = paced
@@ -94,7 +94,7 @@ class Decoder:
             before = self._index
             try:
                 self._once(sampler)
-                error = SourceError(f"{self._where.name}: the stream ended", source=self._where.name)
+                error = SourceError(f"{self._location.name}: the stream ended", source=self._location.name)
             except SourceError as failure:
                 if not self._index and not self.reconnects:
                     raise  # it never worked: most likely the address is wrong
@@ -107,17 +107,17 @@ class Decoder:
             if self._outage is not None and now - lost_since > self._outage:
                 raise SourceError(
                     f"{error}; it did not come back within {self._outage:g} s, {self.reconnects} attempts",
-                    source=self._where.name,
+                    source=self._location.name,
                     position=self._index,
                 ) from error
             if self._halted.wait(delay * random.uniform(0.5, 1.0)):
                 raise ClosedError
-            delay = min(delay * 2, MOST_DELAY)
+            delay = min(delay * 2, MAX_DELAY)
             self.reconnects += 1
 
     def _once(self, sampler: Sampler) -> None:
         """Open it and hand over what is wanted, to its end."""
-        opened = Opened(self._where, self._wanted, live=not self._finite)
+        opened = Opened(self._location, self._wanted, live=not self._finite)
         broken = self.broken
         try:
             for decoded, when in self._timed(opened):

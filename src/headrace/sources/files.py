@@ -101,10 +101,10 @@ def from_bytes(
     limits = Limits()
 
     async def make(item: object) -> Input:
-        made = Input.of(item, input_type)
-        if is_ready(made) and not prefetch:
-            return made
-        return await load(made, limits)
+        input_ = Input.of(item, input_type)
+        if is_ready(input_) and not prefetch:
+            return input_
+        return await load(input_, limits)
 
     return ItemSource(
         "bytes",

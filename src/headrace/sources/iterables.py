@@ -32,7 +32,7 @@ class Source(Generic[T]):
         """
         raise NotImplementedError
 
-    async def some(self, most: int) -> list[T]:
+    async def some(self, limit: int) -> list[T]:
         """Give the next item and those after it that are there already, at most so many.
 
         Raises: as `next` does.
@@ -68,13 +68,13 @@ def _true_end(error: BaseException) -> BaseException:
     return raised
 
 
-async def pull_some(source: Source[T], most: int) -> list[T]:
+async def pull_some(source: Source[T], limit: int) -> list[T]:
     """Give a source's next item, for a task of ours, and those after it that are there already, at most so many.
 
     Raises: as `pull` does.
     """
     try:
-        return await source.some(most)
+        return await source.some(limit)
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -102,9 +102,9 @@ class _Memory(Source[T]):
     async def next(self) -> T:
         return (await self.some(1))[0]
 
-    async def some(self, most: int) -> list[T]:
+    async def some(self, limit: int) -> list[T]:
         try:
-            items = list(itertools.islice(self._iterator, most))
+            items = list(itertools.islice(self._iterator, limit))
         except StopAsyncIteration as error:
             raise _true_end(error) from error
         if not items:
@@ -147,11 +147,11 @@ class _Shelf:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
-    def take(self, most: int) -> list[tuple[object, BaseException | None]]:
+    def take(self, limit: int) -> list[tuple[object, BaseException | None]]:
         """Take what lies here, in the loop; a failure or the end comes by itself."""
         self.told = False  # before looking: what is put down after this tells again
         found: list[tuple[object, BaseException | None]] = []
-        while self.things and len(found) < most:
+        while self.things and len(found) < limit:
             item, error = self.things[0]
             if found and (error is not None or item is _END):
                 break
@@ -181,14 +181,14 @@ class _Threaded(Source[T]):
     async def next(self) -> T:
         return (await self.some(1))[0]
 
-    async def some(self, most: int) -> list[T]:
+    async def some(self, limit: int) -> list[T]:
         if self._closed is not None:
             raise StopAsyncIteration
         shelf, _ = self._start()
-        if self._asked < most:
-            self._requests.put(most - self._asked)
-            self._asked = most
-        while not (found := shelf.take(most)):
+        if self._asked < limit:
+            self._requests.put(limit - self._asked)
+            self._asked = limit
+        while not (found := shelf.take(limit)):
             shelf.waiter = shelf.loop.create_future()
             try:
                 await shelf.waiter
@@ -225,13 +225,13 @@ class _Threaded(Source[T]):
             if not closed.done():
                 closed.set_result(None)
 
-        def gone() -> None:
+        def join() -> None:
             thread.join()
             shelf.tell(settle)
 
         self._requests.put(None)
         # A thread stuck in the user's code can't be joined here; a second one waits, and neither holds the exit.
-        threading.Thread(target=gone, name="headrace-source-close", daemon=True).start()
+        threading.Thread(target=join, name="headrace-source-close", daemon=True).start()
         await asyncio.wait([closed], timeout=CLOSE_SECONDS)
 
     def __del__(self) -> None:

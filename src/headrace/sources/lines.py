@@ -109,16 +109,16 @@ class Cell:
     """One value of a row, and where it stands."""
 
     def __init__(
-        self, row: object, name: str, id_name: str | None, where: str, reason: str = "not a JSON object"
+        self, row: object, name: str, id_name: str | None, place: str, reason: str = "not a JSON object"
     ) -> None:
         self._row = row
         self._name = name
         self._id_name = id_name
-        self._where = where
+        self._place = place
         self._reason = reason
 
     def __str__(self) -> str:
-        return self._where
+        return self._place
 
     def value(self, path: str) -> str:
         """Give the value.
@@ -127,10 +127,10 @@ class Cell:
             InputError: the row is no object, or has none.
         """
         if not isinstance(self._row, Mapping):
-            raise InputError(f"{path}, {self._where}: {self._reason}")
+            raise InputError(f"{path}, {self._place}: {self._reason}")
         value = self._row.get(self._name)
         if not isinstance(value, str) or not value.strip():
-            raise InputError(f"{path}, {self._where}: no text under {self._name!r}")
+            raise InputError(f"{path}, {self._place}: no text under {self._name!r}")
         return value
 
     @property
@@ -160,14 +160,14 @@ def _cell_maker(kind: CellKind, path: str) -> Make:
     return make
 
 
-def _input(value: str, kind: CellKind, id: str | None, where: str) -> Input:
+def _input(value: str, kind: CellKind, id: str | None, place: str) -> Input:
     if kind == "path":
         return Input.from_filepath(value.strip(), id=id)
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise InputError(f"{where}: not UTF-8: {value[error.start]!r} at {error.start:,}") from None
+            raise InputError(f"{place}: not UTF-8: {value[error.start]!r} at {error.start:,}") from None
     return Input.from_url(value.strip(), id=id) if kind == "url" else Input.from_text(value, id)
 
 
@@ -236,8 +236,8 @@ def _file(path: AnyPath) -> Iterator[str | InputError]:
                 return
 
 
-def _too_long(where: str) -> InputError:
-    return InputError(f"{where}: the line is longer than {LINE_BYTES >> 20} MiB")
+def _too_long(place: str) -> InputError:
+    return InputError(f"{place}: the line is longer than {LINE_BYTES >> 20} MiB")
 
 
 def _texts(path: AnyPath, encoding: str) -> Iterator[str]:

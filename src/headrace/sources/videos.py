@@ -19,7 +19,7 @@ from headrace.frozen import counts
 from headrace.inputs import Field
 from headrace.sources import shown
 from headrace.sources.base import InputSource
-from headrace.sources.decode import Place, Wanted, place
+from headrace.sources.decode import Location, Wanted, location_of
 from headrace.sources.decoder import Decoder, Raw
 from headrace.sources.handover import Handover
 from headrace.sources.items import SourceInput, failed, ids
@@ -116,7 +116,7 @@ class VideoSource(InputSource):
 
     def __init__(
         self,
-        where: Place,
+        location: Location,
         wanted: Wanted,
         *,
         live: bool,
@@ -132,10 +132,10 @@ class VideoSource(InputSource):
             raise ConfigError(f"quality must be from 1 to 100, not {quality}")
         if buffer < 1:
             raise ConfigError(f"buffer must be at least 1 frame, not {buffer}")
-        self.name = where.name
+        self.name = location.name
         self.finite = not live
         self.live = live or paced
-        self._where = where
+        self._location = location
         self._wanted = wanted
         self._paced = paced
         self._resize = _checked_size(resize)
@@ -145,13 +145,13 @@ class VideoSource(InputSource):
         self._overflow: Overflow = overflow or ("latest" if self.live else "block")
         self._max_age = max_age
         self._new_id = ids()
-        self._told: DropCallback | None = None
+        self._on_drop: DropCallback | None = None
         self._clear()
 
     def _clear(self) -> None:
         self._work: Decoder | None = None
         self._encoding: asyncio.Task[SourceInput] | None = None  # the frame in hand
-        self._given = 0
+        self._delivered = 0
         self._closed_drops = 0
         self._reading = self._closed = False
 
@@ -169,7 +169,7 @@ class VideoSource(InputSource):
         if self._closed_drops:
             drops["closed"] = drops.get("closed", 0) + self._closed_drops
         waiting += self._encoding is not None
-        return VideoStats(frames, self._given, sum(drops.values()), drops, waiting, work.broken, work.reconnects)
+        return VideoStats(frames, self._delivered, sum(drops.values()), drops, waiting, work.broken, work.reconnects)
 
     def set_policy(self, overflow: Overflow | None, max_age: float | None) -> None:
         """Change what happens when its reader is slow, before it is read.
@@ -184,7 +184,7 @@ class VideoSource(InputSource):
 
     def on_drop(self, callback: DropCallback) -> None:
         """Have every drop told, in the event loop; of a source that is read already, only what closing it drops."""
-        self._told = callback
+        self._on_drop = callback
 
     async def ready(self) -> None:
         """Wait until a frame is there, or the end; it is not taken, and a newer one may still replace it."""
@@ -207,7 +207,7 @@ class VideoSource(InputSource):
             if encoding is None:  # closed meanwhile, which has counted it
                 raise StopAsyncIteration
             frame = encoding.result()
-            self._given += 1
+            self._delivered += 1
             return frame
         except EndOfPipe:
             raise StopAsyncIteration from None
@@ -216,9 +216,9 @@ class VideoSource(InputSource):
 
     def _started(self) -> Decoder:
         if self._work is None:
-            tell = _teller(self._told, self._new_id) if self._told is not None else None
+            tell = _on_loop(self._on_drop, self._new_id) if self._on_drop is not None else None
             out = Handover(self._buffer, overflow=self._overflow, max_age=self._max_age, on_drop=tell)
-            self._work = Decoder(self._where, self._wanted, out, self.finite, self._paced, self._outage)
+            self._work = Decoder(self._location, self._wanted, out, self.finite, self._paced, self._outage)
             self._work.start()
         return self._work
 
@@ -254,8 +254,8 @@ class VideoSource(InputSource):
             if encoding is not None:
                 self._closed_drops += 1
                 await asyncio.wait([encoding])
-                if self._told is not None and not encoding.cancelled() and encoding.exception() is None:
-                    self._told(encoding.result().id, encoding.result().position, "closed")
+                if self._on_drop is not None and not encoding.cancelled() and encoding.exception() is None:
+                    self._on_drop(encoding.result().id, encoding.result().position, "closed")
         finally:
             if self._work is not None:
                 await self._work.stop()
@@ -278,19 +278,19 @@ class VideoSource(InputSource):
             work.halt()  # the thread ends with the one whom it works for
 
 
-def _teller(told: DropCallback, new_id: Callable[[int], str]) -> Callable[[Raw, str], None]:
+def _on_loop(on_drop: DropCallback, new_id: Callable[[int], str]) -> Callable[[Raw, str], None]:
     """Carry drops to the loop; it holds neither the source nor its thread."""
     loop = asyncio.get_running_loop()
 
     def tell(raw: Raw, cause: str) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants to know
-            loop.call_soon_threadsafe(told, new_id(raw.index), raw.index, cause)
+            loop.call_soon_threadsafe(on_drop, new_id(raw.index), raw.index, cause)
 
     return tell
 
 
 def video(
-    where: str | os.PathLike[str],
+    source: str | os.PathLike[str],
     *,
     fps: float | None = None,
     sample_ms: float | None = None,
@@ -308,7 +308,7 @@ def video(
     """Make a source of the frames of a video file, or of one at an http(s) address. Needs PyAV and Pillow.
 
     Args:
-        where: a path or an address; rtsp:// and the like are live, as with `camera`.
+        source: a path or an address; rtsp:// and the like are live, as with `camera`.
         fps: frames a second of the video's time, or `sample_ms` between two; neither: every frame. The first frame
             at or after each such time is taken, by presentation times.
         start: seconds to begin at; `end` to stop before.
@@ -324,15 +324,15 @@ def video(
     Raises:
         ConfigError: contradicting or impossible settings.
     """
-    found = place(where, timeout)
+    location = location_of(source, timeout)
     wanted = _wanted(fps, sample_ms, start, end, keyframes)
-    if found.live and (start or end is not None):
-        raise ConfigError(f"{found.name} is live: it has no start or end")
+    if location.live and (start or end is not None):
+        raise ConfigError(f"{location.name} is live: it has no start or end")
     return VideoSource(
-        found,
+        location,
         wanted,
-        live=found.live,
-        paced=paced and not found.live,
+        live=location.live,
+        paced=paced and not location.live,
         resize=resize,
         quality=quality,
         overflow=overflow,

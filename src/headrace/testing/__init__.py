@@ -3,9 +3,9 @@
 from headrace.testing.answers import Answer, Fail, GrpcFail, ReceivedInput
 from headrace.testing.double import ModelDouble
 from headrace.testing.faults import ConnectionFaults, Direction
-from headrace.testing.gate import Gate
 from headrace.testing.handlers import prediction_handlers
 from headrace.testing.proxy import FaultProxy, ProxyStats
+from headrace.testing.turnstile import Turnstile
 from headrace.transport.memory import CallFailed, Handler, MemoryServer, MemoryTransport, ServerCall
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "Direction",
     "Fail",
     "FaultProxy",
-    "Gate",
     "GrpcFail",
     "Handler",
     "MemoryServer",
@@ -24,5 +23,6 @@ __all__ = [
     "ProxyStats",
     "ReceivedInput",
     "ServerCall",
+    "Turnstile",
     "prediction_handlers",
 ]

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 from headrace.codec import GENERATE, PREDICT, SERVICE, STREAM
 from headrace.testing import answers
 from headrace.testing.answers import Answer, Fail, GrpcFail, ModelFunction, ReceivedInput, Shape
-from headrace.testing.gate import Gate
+from headrace.testing.turnstile import Turnstile
 from headrace.transport.memory import MemoryServer, MemoryTransport, ServerCall
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as service
@@ -89,7 +89,7 @@ class ModelDouble:
         self.inputs: list[ReceivedInput] = []
         self.attempts: Counter[str] = Counter()
         self.answered = 0
-        self._gate = Gate(self.server.changes.notify)
+        self._turnstile = Turnstile(self.server.changes.notify)
         self._request_ids = itertools.count(1)
         self._replies: dict[str, Reply | Callable[[Message], Reply]] = {}
         self.server.handlers[PREDICT] = self._predict
@@ -116,19 +116,19 @@ class ModelDouble:
     @property
     def held(self) -> list[str]:
         """Ids of inputs whose answer is held back now, in the order in which they came."""
-        return self._gate.waiting
+        return self._turnstile.waiting
 
     def hold(self) -> None:
         """Answer no input from now on; the function is called when the input is released."""
-        self._gate.hold()
+        self._turnstile.hold()
 
     def release(self, *ids: str) -> None:
         """Let the inputs with these ids be answered, now or when they come; without ids all, also later ones."""
-        self._gate.release(*ids)
+        self._turnstile.release(*ids)
 
     def release_next(self, count: int = 1) -> None:
         """Let the next inputs be answered, in the order in which they came or come."""
-        self._gate.release_next(count)
+        self._turnstile.release_next(count)
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[None]:
@@ -155,7 +155,7 @@ class ModelDouble:
     async def _generate(self, call: ServerCall) -> None:
         request = service.PostModelOutputsRequest.FromString(await call.read() or b"")
         for item in self._take(call, request, "generate"):
-            async with contextlib.aclosing(self._ask(item)) as pieces:
+            async with contextlib.aclosing(self._answers(item)) as pieces:
                 async for answer in pieces:
                     await _send(call, answer if isinstance(answer, GrpcFail) else self._response([answer], [item]))
                     if isinstance(answer, int | Fail):
@@ -167,7 +167,7 @@ class ModelDouble:
         running: set[asyncio.Task[Response]] = set()
 
         async def pull() -> None:
-            kept = []
+            delayed = []
             while (message := await call.read()) is not None:
                 task = asyncio.create_task(self._respond(call, message, "stream"))
                 running.add(task)
@@ -176,8 +176,8 @@ class ModelDouble:
                 elif self.answering == "in_order":
                     ready.put_nowait(task)
                 else:
-                    kept.append(task)
-            for task in kept:
+                    delayed.append(task)
+            for task in delayed:
                 ready.put_nowait(task)
 
         puller = asyncio.create_task(pull())
@@ -200,7 +200,7 @@ class ModelDouble:
         items = self._take(call, request, shape)
         parts: list[Answer] = []
         for item in items:
-            async with contextlib.aclosing(self._ask(item)) as pieces:
+            async with contextlib.aclosing(self._answers(item)) as pieces:
                 answer = answers.joined([piece async for piece in pieces])
             if isinstance(answer, GrpcFail):
                 return answer
@@ -208,8 +208,8 @@ class ModelDouble:
         self._count_answered(len(items))
         return self._response(parts, items)
 
-    async def _ask(self, item: ReceivedInput) -> AsyncGenerator[Answer, None]:
-        await self._gate.passing(item.id)
+    async def _answers(self, item: ReceivedInput) -> AsyncGenerator[Answer, None]:
+        await self._turnstile.passing(item.id)
         answer = self.function(item)
         if inspect.isawaitable(answer):
             answer = await answer

@@ -82,20 +82,20 @@ class Flow:
         await self._link.until(lambda: not self._silent(self._link.faults()))
         faults = self._link.faults()
         counted = self.direction == faults.direction
-        piece = data[: self._room(faults, counted)]
+        piece = data[: self._limit(faults, counted)]
         at_message = faults.reset_at_message if counted else None
-        taken = self._scanner.feed(piece, at_message)
+        passed = self._scanner.feed(piece, at_message)
         if at_message is not None and not self._scanner.readable:
             self._link.warn_unreadable()
-        await self._pace(taken, faults)
-        writer.write(piece[:taken])
+        await self._pace(passed, faults)
+        writer.write(piece[:passed])
         await writer.drain()
-        self.passed_bytes += taken
+        self.passed_bytes += passed
         self._link.changed()
         at_byte = faults.reset_after_bytes if counted else None
-        if taken < len(piece) or (at_byte is not None and self.passed_bytes >= at_byte):
+        if passed < len(piece) or (at_byte is not None and self.passed_bytes >= at_byte):
             raise Cut
-        return taken
+        return passed
 
     def _silent(self, faults: ConnectionFaults) -> bool:
         if faults.blackhole:
@@ -103,17 +103,17 @@ class Flow:
         limit = faults.half_open_after_bytes
         return self.direction == faults.direction and limit is not None and self.passed_bytes >= limit
 
-    def _room(self, faults: ConnectionFaults, counted: bool) -> int:
-        room = _CHUNK_BYTES
+    def _limit(self, faults: ConnectionFaults, counted: bool) -> int:
+        limit = _CHUNK_BYTES
         if faults.slice_bytes is not None:
-            room = min(room, faults.slice_bytes)
+            limit = min(limit, faults.slice_bytes)
         if faults.bandwidth is not None:
-            room = min(room, max(1, int(faults.bandwidth / _TICKS_PER_SECOND)))
+            limit = min(limit, max(1, int(faults.bandwidth / _TICKS_PER_SECOND)))
         if counted and faults.half_open_after_bytes is not None:
-            room = min(room, faults.half_open_after_bytes - self.passed_bytes)
+            limit = min(limit, faults.half_open_after_bytes - self.passed_bytes)
         if counted and faults.reset_after_bytes is not None:
-            room = min(room, max(0, faults.reset_after_bytes - self.passed_bytes))
-        return room
+            limit = min(limit, max(0, faults.reset_after_bytes - self.passed_bytes))
+        return limit
 
     async def _pace(self, size: int, faults: ConnectionFaults) -> None:
         if faults.bandwidth is not None:

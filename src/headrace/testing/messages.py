@@ -76,9 +76,9 @@ class MessageScanner:
         if self._payload > 0:
             return self._take_payload(data, at)
         if self._skip:
-            taken = min(self._skip, len(data) - at)
-            self._skip -= taken
-            return at + taken
+            skipped = min(self._skip, len(data) - at)
+            self._skip -= skipped
+            return at + skipped
         return self._take_header(data, at)
 
     def _take_preface(self, data: bytes, at: int) -> int:
@@ -115,17 +115,17 @@ class MessageScanner:
             self.started += 1
             self._messages[self._data_stream] = _Message()
         message = self._messages[self._data_stream]
-        room = min(self._payload, len(data) - at)
+        limit = min(self._payload, len(data) - at)
         if message.rest:
-            taken = min(message.rest, room)
-            message.rest -= taken
+            size = min(message.rest, limit)
+            message.rest -= size
         else:
-            taken = min(_PREFIX_BYTES - len(message.prefix), room)
-            message.prefix += data[at : at + taken]
+            size = min(_PREFIX_BYTES - len(message.prefix), limit)
+            message.prefix += data[at : at + size]
             if len(message.prefix) == _PREFIX_BYTES:
                 message.rest = int.from_bytes(message.prefix[1:])
         if len(message.prefix) == _PREFIX_BYTES and not message.rest:
             self.complete += 1
             del self._messages[self._data_stream]
-        self._payload -= taken
-        return at + taken
+        self._payload -= size
+        return at + size

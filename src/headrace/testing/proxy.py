@@ -43,10 +43,10 @@ class ProxyStats:
 
 
 #: The last five of `ProxyStats`, of one connection.
-Seen: TypeAlias = tuple[int, int, int, int, int]
+Counts: TypeAlias = tuple[int, int, int, int, int]
 
 
-def _seen(link: Link) -> Seen:
+def _counts(link: Link) -> Counts:
     to_server, to_client = link.to_server, link.to_client
     return (
         int(link.was_reset),
@@ -57,7 +57,7 @@ def _seen(link: Link) -> Seen:
     )
 
 
-def _added(one: Seen, other: Seen) -> Seen:
+def _added(one: Counts, other: Counts) -> Counts:
     return (one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3], one[4] + other[4])
 
 
@@ -98,7 +98,7 @@ class FaultProxy:
         self._acceptor: asyncio.Task[None] | None = None
         self._links: dict[asyncio.Task[None], Link] = {}
         self._connections = 0
-        self._past: Seen = (0, 0, 0, 0, 0)  # on links that have ended
+        self._past: Counts = (0, 0, 0, 0, 0)  # on links that have ended
         self._settings_changed = Changes()
         self._traffic = Changes()
 
@@ -136,8 +136,8 @@ class FaultProxy:
     @property
     def stats(self) -> ProxyStats:
         """What the proxy has seen so far."""
-        seen = functools.reduce(_added, (_seen(link) for link in self._links.values()), self._past)
-        return ProxyStats(self._connections, len(self._links), *seen)
+        counts = functools.reduce(_added, (_counts(link) for link in self._links.values()), self._past)
+        return ProxyStats(self._connections, len(self._links), *counts)
 
     async def until(self, condition: Callable[[ProxyStats], object], timeout: float = 10.0) -> None:
         """Wait until a condition on the stats is true, such as `lambda stats: stats.messages_to_client >= 5`.
@@ -256,7 +256,7 @@ class FaultProxy:
 
     def _ended(self, task: asyncio.Task[None], client: socket.socket) -> None:
         client.close()  # where the task was cancelled before it began
-        self._past = _added(self._past, _seen(self._links.pop(task)))
+        self._past = _added(self._past, _counts(self._links.pop(task)))
         if not task.cancelled() and (error := task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "the fault proxy failed", "exception": error, "task": task}

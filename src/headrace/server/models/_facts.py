@@ -19,7 +19,7 @@ NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight",
 _PLURALS = {"person": "people", "knife": "knives", "mouse": "mice", "sheep": "sheep", "scissors": "scissors",
             "skis": "skis"}  # fmt: skip
 _SPOKEN = {"diningtable": "dining table", "pottedplant": "potted plant", "tvmonitor": "television"}
-_MOST_TEXT = 200
+_MAX_TEXT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +43,17 @@ class Facts:
         things = listed([counted(name, number) for name, number in self.others.items()])
         if self.subject:
             sure = "" if self.probability >= _SURE else ", probably"
-            told = f"A picture{sure} of {article(self.subject)}{f', with {things}' if things else ''}."
+            sentence = f"A picture{sure} of {article(self.subject)}{f', with {things}' if things else ''}."
         else:
-            told = f"A picture of {things}." if things else "A picture; no model here knows what it shows."
+            sentence = f"A picture of {things}." if things else "A picture; no model here knows what it shows."
         if self.lines:
-            told += f" It says: “{self.text()}”"
-        return told
+            sentence += f" It says: “{self.text()}”"
+        return sentence
 
     def text(self) -> str:
         """Give the text in the picture in one line, cut where it is long."""
         whole = " / ".join(self.lines)
-        return whole if len(whole) <= _MOST_TEXT else f"{whole[:_MOST_TEXT].rstrip()}…"
+        return whole if len(whole) <= _MAX_TEXT else f"{whole[:_MAX_TEXT].rstrip()}…"
 
 
 class Observer:

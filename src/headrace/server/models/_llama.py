@@ -96,8 +96,10 @@ class Llama:
         if error := answer.get("error"):
             raise _failure(error)
         tokens = answer["choices"][0]["logprobs"]["content"][0]
-        found = {one["token"]: one["prob"] for one in tokens["top_probs"]}
-        return {word: math.log(max(found.get(_token(f"{lead}{word}", found), 0.0), 1e-26)) for word in words}
+        probabilities = {one["token"]: one["prob"] for one in tokens["top_probs"]}
+        return {
+            word: math.log(max(probabilities.get(_token(f"{lead}{word}", probabilities), 0.0), 1e-26)) for word in words
+        }
 
     def _run(self, handle: Any, request: dict[str, Any], cancelled: threading.Event) -> Generator[Piece, None, None]:
         """Run the blocking call in a thread of its own and give its pieces as they come.
@@ -107,10 +109,10 @@ class Llama:
         """
         request |= {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}
         pieces: queue.Queue[Piece | Exception | None] = queue.Queue(_QUEUED_PIECES)
-        left = threading.Event()
+        stopped = threading.Event()
 
         def hand_over(piece: Piece | Exception | None) -> bool:
-            while not (left.is_set() or cancelled.is_set()):
+            while not (stopped.is_set() or cancelled.is_set()):
                 with contextlib.suppress(queue.Full):
                     pieces.put(piece, timeout=0.1)
                     return True
@@ -118,10 +120,10 @@ class Llama:
 
         def on_chunk(chunk: dict[str, Any]) -> bool:
             """Take one chunk; True stops the model."""
-            found = _piece(chunk)
-            if found is None:
-                return left.is_set() or cancelled.is_set()
-            return not hand_over(found)
+            piece = _piece(chunk)
+            if piece is None:
+                return stopped.is_set() or cancelled.is_set()
+            return not hand_over(piece)
 
         def work() -> None:
             try:
@@ -141,7 +143,7 @@ class Llama:
                     raise ModelError(21313, f"the language model failed: {piece}") from piece
                 yield piece
         finally:
-            left.set()
+            stopped.set()
             finished.wait()  # so that a model's slot is free once its generator has ended
 
 

@@ -25,8 +25,8 @@ def enlarged(values: NDArray[np.float32], image: Image) -> NDArray[np.bool_]:
 
     shrink = min(1.0, LONGEST_SIDE / max(image.size))
     size = (max(1, round(image.width * shrink)), max(1, round(image.height * shrink)))
-    found: NDArray[np.bool_] = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR)) > 0.5
-    return found
+    mask: NDArray[np.bool_] = np.asarray(Image.fromarray(values).resize(size, Image.Resampling.BILINEAR)) > 0.5
+    return mask
 
 
 def cut(inside: NDArray[np.bool_], name: str, config: OutputConfig) -> Answer:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 AUDIO_UNSUPPORTED, AUDIO_OVER_LIMIT, AUDIO_INVALID = 30101, 30105, 30300
 VIDEO_UNSUPPORTED, VIDEO_OVER_LIMIT, VIDEO_INVALID = 31101, 31105, 31300
-MOST_SOUND_SECONDS = 30 * 60
-MOST_VIDEO_SECONDS = 10 * 60
-MOST_FRAMES = 1200  # that are looked at, of one video
-MOST_FRAME_PIXELS = 36_000_000  # a little more than 8K
+MAX_SOUND_SECONDS = 30 * 60
+MAX_VIDEO_SECONDS = 10 * 60
+MAX_FRAMES = 1200  # that are looked at, of one video
+MAX_FRAME_PIXELS = 36_000_000  # a little more than 8K
 SOUND_RATE = 16_000
 
 
@@ -53,8 +53,8 @@ def sound(data: bytes, cancelled: threading.Event) -> NDArray[np.float32]:
         for samples in _samples(container):
             parts.append(samples)
             length += len(samples)
-            if length > MOST_SOUND_SECONDS * SOUND_RATE:
-                raise ModelError(AUDIO_OVER_LIMIT, f"the sound is longer than {MOST_SOUND_SECONDS // 60} minutes")
+            if length > MAX_SOUND_SECONDS * SOUND_RATE:
+                raise ModelError(AUDIO_OVER_LIMIT, f"the sound is longer than {MAX_SOUND_SECONDS // 60} minutes")
             if cancelled.is_set():
                 break
     if not length:
@@ -88,8 +88,8 @@ def frames(
             if cancelled.is_set():
                 return
             count += 1
-            if count > MOST_FRAMES:
-                reason = f"more than {MOST_FRAMES} frames to look at; a larger sample_ms makes them fewer"
+            if count > MAX_FRAMES:
+                reason = f"more than {MAX_FRAMES} frames to look at; a larger sample_ms makes them fewer"
                 raise ModelError(VIDEO_OVER_LIMIT, reason)
             yield number, time_ms, shown.image(frame, aspect, longest_side)
     if not count:
@@ -110,7 +110,7 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[int, float, float, Any
             for frame in shown.pictures(packet):
                 time = frame.time if frame.time is not None else number * length
                 start = time if start is None else start
-                if time - start > MOST_VIDEO_SECONDS:
+                if time - start > MAX_VIDEO_SECONDS:
                     raise _too_long(time - start)
                 seconds = float(frame.duration * frame.time_base) if frame.duration and frame.time_base else length
                 yield number, (time - start) * 1000, (time - start + seconds) * 1000, frame
@@ -187,31 +187,31 @@ def _video_stream(container: Any) -> Any:
     context = stream.codec_context
     if context is None:
         raise ModelError(VIDEO_UNSUPPORTED, "the video's codec is not known here; convert it to H.264 in MP4")
-    if context.width * context.height > MOST_FRAME_PIXELS:
+    if context.width * context.height > MAX_FRAME_PIXELS:
         size = f"{context.width} x {context.height}"
         raise ModelError(VIDEO_OVER_LIMIT, f"the video's frames are {size}; at most 8K is taken")
-    if container.duration is not None and container.duration > MOST_VIDEO_SECONDS * 1_000_000:
+    if container.duration is not None and container.duration > MAX_VIDEO_SECONDS * 1_000_000:
         raise _too_long(container.duration / 1_000_000)
-    context.options = {"max_pixels": str(MOST_FRAME_PIXELS)}  # frames may grow on the way
+    context.options = {"max_pixels": str(MAX_FRAME_PIXELS)}  # frames may grow on the way
     context.thread_type = "AUTO"
     return stream
 
 
 def _too_long(seconds: float) -> ModelError:
-    limit = f"at most {MOST_VIDEO_SECONDS // 60} minutes are taken"
+    limit = f"at most {MAX_VIDEO_SECONDS // 60} minutes are taken"
     return ModelError(VIDEO_OVER_LIMIT, f"the video lasts {seconds / 60:.1f} minutes or more; {limit}")
 
 
 def _sound_format(data: bytes) -> str | None:
-    found = media.format_of(data)
+    format_ = media.format_of(data)
     names = {"WAV": "wav", "MP3": "mp3", "FLAC": "flac", "Ogg": "ogg", "Matroska or WebM": "matroska"}
-    return names.get(found.name if found is not None else "") or _movie(data)
+    return names.get(format_.name if format_ is not None else "") or _movie(data)
 
 
 def _video_format(data: bytes) -> str | None:
-    found = media.format_of(data)
+    format_ = media.format_of(data)
     names = {"AVI": "avi", "WMV": "asf", "Matroska or WebM": "matroska"}
-    return names.get(found.name if found is not None else "") or _movie(data)
+    return names.get(format_.name if format_ is not None else "") or _movie(data)
 
 
 def _movie(data: bytes) -> str | None:
@@ -219,6 +219,6 @@ def _movie(data: bytes) -> str | None:
 
 
 def _unknown(data: bytes, kind: str, known: str) -> str:
-    found = media.format_of(data)
-    format = f" but {found.name}" if found is not None else ""
+    format_ = media.format_of(data)
+    format = f" but {format_.name}" if format_ is not None else ""
     return f"the bytes are not a {kind} in a known format ({known}){format}"

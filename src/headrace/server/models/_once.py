@@ -15,11 +15,11 @@ class Once(Generic[T]):
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
         self._lock = threading.Lock()
-        self._made: list[T] = []
+        self._instances: list[T] = []
 
     def __call__(self) -> T:
         """Give it; the first caller makes it, others wait for that. A failure is tried again by the next caller."""
         with self._lock:
-            if not self._made:
-                self._made.append(self._make())
-            return self._made[0]
+            if not self._instances:
+                self._instances.append(self._make())
+            return self._instances[0]

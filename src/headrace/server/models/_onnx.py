@@ -31,8 +31,8 @@ class Network:
 
     def run(self, outputs: Sequence[str] | None, **inputs: Any) -> list[Any]:
         """Give the named outputs (None: all) for inputs given by name, as arrays."""
-        found: list[Any] = self._session.run(list(outputs) if outputs is not None else None, inputs)
-        return found
+        results: list[Any] = self._session.run(list(outputs) if outputs is not None else None, inputs)
+        return results
 
 
 def few_threads() -> int:

@@ -52,7 +52,7 @@ def answer(question: str, facts: Facts) -> str | None:
     if many := _HOW_MANY.search(asked):
         return _how_many(next(group for group in many.groups() if group), asked, facts)
     if _WHAT.search(asked) and not _MORE_THAN_NAMES.search(asked):
-        return _what(facts, asked)
+        return _names(facts, asked)
     if _MORE_THAN_NAMES.search(asked):
         return CANNOT_SEE
     if _YES_OR_NO.search(asked):
@@ -81,12 +81,12 @@ def _is_there(asked: str, facts: Facts) -> str:
         word, classes = names[0]
         if word in _GENDERED:
             return CANNOT_SEE
-        found = {name: facts.objects[name] for name in classes if facts.objects.get(name)}
+        counts = {name: facts.objects[name] for name in classes if facts.objects.get(name)}
         number = next((NUMBERS.index(one) for one in words if one in NUMBERS), None)
-        if number is not None and number != (count := sum(found.values())):
+        if number is not None and number != (count := sum(counts.values())):
             return f"No, I see {_exactly(classes[0] if len(classes) == 1 else word, count)}."
-        if found:
-            return f"Yes, I see {listed([counted(name, number) for name, number in found.items()])}."
+        if counts:
+            return f"Yes, I see {listed([counted(name, number) for name, number in counts.items()])}."
         if _is_subject(classes, facts):
             return f"Yes, I see {article(facts.subject or '')}."
         return f"No, I see {_exactly(classes[0] if len(classes) == 1 else word, 0)}."
@@ -95,7 +95,7 @@ def _is_there(asked: str, facts: Facts) -> str:
     return CANNOT_SEE
 
 
-def _what(facts: Facts, asked: str) -> str:
+def _names(facts: Facts, asked: str) -> str:
     """Name what is there; of a kind such as "animal", only what is known to be one."""
     kind = next((_KINDS[one] for word in asked.split() if (one := _singular(word)) in _KINDS), None)
     things = [counted(name, number) for name, number in facts.others.items() if kind is None or name in kind]
@@ -124,18 +124,18 @@ def _total(lines: Iterable[str]) -> str:
 def _classes(words: list[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Give the words that name a class of the detector, or a kind of them, with these classes."""
     known = frozenset(labels("coco"))
-    found: list[tuple[str, tuple[str, ...]]] = []
+    classes: list[tuple[str, tuple[str, ...]]] = []
     for first, second in zip(words, [*words[1:], ""], strict=True):
         for phrase in (f"{first} {second}", first):
             one = _singular(phrase)
             if one in _KINDS:
-                found.append((one, _KINDS[one]))
+                classes.append((one, _KINDS[one]))
             elif (name := _SAME.get(phrase, _SAME.get(one, one))) in known:
-                found.append((phrase if phrase in _GENDERED else one, (name,)))
+                classes.append((phrase if phrase in _GENDERED else one, (name,)))
             else:
                 continue
             break
-    return found
+    return classes
 
 
 def _singular(word: str) -> str:

@@ -20,8 +20,8 @@ _SYSTEM_PROMPT = (
     " the facts, answer that it was not found. Never guess colours, places or anything else that the facts do not"
     f' say: answer "{CANNOT_SEE}" instead.'
 )
-_MOST_TOKENS = 40
-_MOST_CHARACTERS = 2000
+_MAX_TOKENS = 40
+_MAX_CHARACTERS = 2000
 RULES = "rules"
 
 
@@ -65,35 +65,35 @@ class Answerer:
     def predict(self, item: Item) -> Answer:
         """Answer one question at once, with both token counts where the language model answers."""
         author, pieces = self._answer(item)
-        taken = list(pieces)
-        last = taken[-1] if taken else Piece("")
-        said = "".join(piece.text for piece in taken)
-        made = model.text(said, prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens)
-        made.data.metadata["answered_by"] = author
-        return made
+        parts = list(pieces)
+        last = parts[-1] if parts else Piece("")
+        said = "".join(piece.text for piece in parts)
+        result = model.text(said, prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens)
+        result.data.metadata["answered_by"] = author
+        return result
 
     def generate(self, item: Item) -> Generator[Answer, None, None]:
         """Answer one question piece by piece."""
         author, pieces = self._answer(item)
         with contextlib.closing(pieces):
             for piece in pieces:
-                made = model.text(
+                result = model.text(
                     piece.text, prompt_tokens=piece.prompt_tokens, completion_tokens=piece.completion_tokens
                 )
-                made.data.metadata["answered_by"] = author
-                yield made
+                result.data.metadata["answered_by"] = author
+                yield result
 
     def _answer(self, item: Item) -> tuple[str, Generator[Piece, None, None]]:
         """Give who answers, and the pieces."""
-        question = words(item)[:_MOST_CHARACTERS]
-        defaults = {"temperature": 0, "max_tokens": _MOST_TOKENS}
+        question = words(item)[:_MAX_CHARACTERS]
+        defaults = {"temperature": 0, "max_tokens": _MAX_TOKENS}
         options = sampling(Item(params={**defaults, **{k: v for k, v in item.params.items() if v is not None}}))
         facts = self._observer.look(picture(item))
         said = answer(question, facts)
         if said is None and self._llama is not None:
             messages = [
                 {"role": "system", "content": _SYSTEM_PROMPT},
-                {"role": "user", "content": f"{told(facts)}\nQuestion: {question}"},
+                {"role": "user", "content": f"{described(facts)}\nQuestion: {question}"},
             ]
             return QWEN, self._llama.chat(messages, item.cancelled, **options)
         return RULES, _pieces(said or CANNOT_SEE)
@@ -106,7 +106,7 @@ def _pieces(said: str) -> Generator[Piece, None, None]:
     yield Piece("")
 
 
-def told(facts: Facts) -> str:
+def described(facts: Facts) -> str:
     """Put facts into lines for the language model."""
     lines = ["Facts about the picture:"]
     if facts.subject:

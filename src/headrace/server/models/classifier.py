@@ -48,13 +48,13 @@ class Namer:
 
     def probabilities(self, image: Image) -> NDArray[np.float32]:
         """Give the probability of each class."""
-        found: NDArray[np.float32] = self._network.run(["probs"], image=prepare(image))[0][0]
-        return found
+        probabilities: NDArray[np.float32] = self._network.run(["probs"], image=prepare(image))[0][0]
+        return probabilities
 
     def embedding(self, image: Image) -> NDArray[np.float32]:
         """Give the 1280 numbers before the last layer."""
-        found: NDArray[np.float32] = self._network.run(["embedding"], image=prepare(image))[0][0]
-        return found
+        vector: NDArray[np.float32] = self._network.run(["embedding"], image=prepare(image))[0][0]
+        return vector
 
     def name(self, image: Image) -> tuple[str, float]:
         """Give the likeliest class and its probability."""

@@ -24,7 +24,7 @@ LONGEST_SIDE = 1024  # larger pictures are made smaller first
 SMALLEST_FACE = 20  # pixels, after that
 _SHRINK = 0.709  # from one size of the picture to the next
 _PROPOSAL, _REFINED = 0.6, 0.7  # least scores of the first two networks
-_MOST_PROPOSALS = 400
+_MAX_PROPOSALS = 400
 
 
 class Faces:
@@ -46,15 +46,15 @@ class Faces:
         if shrink < 1:
             image = image.resize((max(1, round(image.width * shrink)), max(1, round(image.height * shrink))))
         boxes = self._proposals(image)
-        boxes = keep(self._judge(self._refine, image, boxes, 24, _REFINED), 0.7)
-        boxes = keep(self._judge(self._decide, image, boxes, 48, least), 0.7, of_smaller=True)
-        found = []
+        boxes = keep(self._check(self._refine, image, boxes, 24, _REFINED), 0.7)
+        boxes = keep(self._check(self._decide, image, boxes, 48, least), 0.7, of_smaller=True)
+        result = []
         for left, top, right, bottom, score in boxes.tolist():
             sides = [left / image.width, top / image.height, right / image.width, bottom / image.height]
             left, top, right, bottom = np.clip(sides, 0.0, 1.0).tolist()
             if right > left and bottom > top:
-                found.append(Box("face", min(score, 1.0), top, left, bottom, right))
-        return found
+                result.append(Box("face", min(score, 1.0), top, left, bottom, right))
+        return result
 
     def _proposals(self, image: Image) -> Boxes:
         """Slide a window of 12 pixels over the picture in ever smaller sizes."""
@@ -71,9 +71,9 @@ class Faces:
             near = keep(np.concatenate([boxes, shift[0, column, row]], 1), 0.5)
             parts.append(_moved(near[:, :5], near[:, 5:]))
             scale *= _SHRINK
-        return keep(np.concatenate(parts), 0.7)[:_MOST_PROPOSALS]
+        return keep(np.concatenate(parts), 0.7)[:_MAX_PROPOSALS]
 
-    def _judge(self, network: Network, image: Image, boxes: Boxes, side: int, least: float) -> Boxes:
+    def _check(self, network: Network, image: Image, boxes: Boxes, side: int, least: float) -> Boxes:
         """Look at each box more closely: drop those below `least`, move the others."""
         import numpy as np
 
@@ -92,25 +92,25 @@ class Faces:
 faces = Once(Faces)
 
 
-def keep(boxes: Boxes, most_shared: float, of_smaller: bool = False) -> Boxes:
+def keep(boxes: Boxes, max_shared: float, of_smaller: bool = False) -> Boxes:
     """Choose the best of boxes that overlap, best first; columns after the fifth go along.
 
     Args:
-        most_shared: share of the union (or of the smaller box) above which two boxes are one face.
+        max_shared: share of the union (or of the smaller box) above which two boxes are one face.
     """
     import numpy as np
 
     boxes = boxes[np.argsort(-boxes[:, 4], kind="stable")]
     area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    chosen, left = [], np.arange(len(boxes))
-    while len(left):
-        best, rest = left[0], left[1:]
+    chosen, remaining = [], np.arange(len(boxes))
+    while len(remaining):
+        best, rest = remaining[0], remaining[1:]
         chosen.append(best)
         low = np.maximum(boxes[best, :2], boxes[rest, :2])
         high = np.minimum(boxes[best, 2:4], boxes[rest, 2:4])
         shared = np.prod((high - low).clip(0), axis=1)
         whole = np.minimum(area[best], area[rest]) if of_smaller else area[best] + area[rest] - shared
-        left = rest[shared <= most_shared * np.maximum(whole, 1e-9)]
+        remaining = rest[shared <= max_shared * np.maximum(whole, 1e-9)]
     return boxes[chosen]
 
 
@@ -172,5 +172,5 @@ class FaceDetector:
 
     def predict(self, item: Item) -> Answer:
         """Find the faces in one picture."""
-        found = self._faces.find(picture(item, LONGEST_SIDE), item.config.min_value or DEFAULT_SCORE)
-        return model.regions(found, item.config)
+        boxes = self._faces.find(picture(item, LONGEST_SIDE), item.config.min_value or DEFAULT_SCORE)
+        return model.regions(boxes, item.config)

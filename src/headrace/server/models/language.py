@@ -10,7 +10,7 @@ from headrace.server.model import Answer, Card, Item
 from headrace.server.models._needs import needed
 from headrace.server.models._params import words
 
-_MOST = 20
+_DEFAULT_CONCEPTS = 20
 _CHARACTERS = 2000  # enough to be sure; a long text is only slower
 
 
@@ -41,7 +41,7 @@ class Language:
     def predict(self, item: Item) -> Answer:
         """Classify one text."""
         line = re.sub(r"\s+", " ", words(item)[:_CHARACTERS])
-        wanted = item.config.max_concepts or _MOST
+        wanted = item.config.max_concepts or _DEFAULT_CONCEPTS
         selected = bool(item.config.select_concepts)
-        found = self._detector.detect(line, model="lite", k=176 if selected else wanted, threshold=0.0)
-        return model.concepts([(one["lang"], min(1.0, float(one["score"]))) for one in found], item.config)
+        languages = self._detector.detect(line, model="lite", k=176 if selected else wanted, threshold=0.0)
+        return model.concepts([(one["lang"], min(1.0, float(one["score"]))) for one in languages], item.config)

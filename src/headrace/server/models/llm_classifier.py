@@ -19,7 +19,7 @@ _CHAT_FRAME = (
     "<|im_start|>assistant\n"
 )
 _NOTHING = ("N/A", "...", "This is a text.")  # how likely each class is when nothing was said
-_MOST_CLASSES = 50
+_MAX_CLASSES = 50
 _LIST = re.compile(r"(?:classes|categories|labels)\s*:\s*(\[[^\]]*\]|[^\n;]*)\s*[;\n.]?", re.IGNORECASE)
 _AROUND = " \t\"'`.\u2018\u2019\u201c\u201d"  # quotes of all kinds
 _LABEL = re.compile(r"^\s*(?:text|sentence|input|review|message)\s*:\s*", re.IGNORECASE)
@@ -83,7 +83,7 @@ class PromptClassifier:
 
     def _scores(self, text: str, classes: Sequence[str]) -> dict[str, float]:
         """Score each class by its first word; classes that share one share the rest of its probability."""
-        found: dict[str, float] = {}
+        scores: dict[str, float] = {}
         pending = [("", list(classes))]
         while pending:
             begun, group = pending.pop()
@@ -93,11 +93,11 @@ class PromptClassifier:
             for head, score in likely.items():
                 same = [name for name, first in heads.items() if first == head]
                 for name in same:
-                    found[name] = found.get(name, 0.0) + score
+                    scores[name] = scores.get(name, 0.0) + score
                 longer = [name for name in same if name[len(begun) :].split()[1:]]
                 if len(same) > 1 and longer:
                     pending.append((f"{begun}{lead}{head}", longer))
-        return found
+        return scores
 
     def _frame(self, text: str, classes: Sequence[str]) -> str:
         if not self._chats:
@@ -118,19 +118,19 @@ def parse(item: Item) -> tuple[str, tuple[str, ...]]:
             is no list of texts.
     """
     prompt = words(item)
-    given = item.params.get("classes")
-    if given is not None:
-        if not isinstance(given, list) or not all(isinstance(one, str) for one in given):
+    listed = item.params.get("classes")
+    if listed is not None:
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
             raise ModelError(INVALID_PARAMETER, "parameter classes must be a list of texts")
-        text, names = prompt, given
+        text, names = prompt, listed
     else:
-        found = _LIST.search(prompt)
-        names = re.split(r",|\bor\b", found[1].strip("[] ")) if found else []
-        after = prompt[found.end() :] if found else ""
-        text = after if after.strip() else prompt[: found.start()] if found else ""
+        match = _LIST.search(prompt)
+        names = re.split(r",|\bor\b", match[1].strip("[] ")) if match else []
+        after = prompt[match.end() :] if match else ""
+        text = after if after.strip() else prompt[: match.start()] if match else ""
     classes = tuple(dict.fromkeys(name for name in (one.strip(_AROUND) for one in names) if name))
     text = _LABEL.sub("", text).strip()
-    if not 2 <= len(classes) <= _MOST_CLASSES:
+    if not 2 <= len(classes) <= _MAX_CLASSES:
         raise ModelError(INVALID_ARGUMENT, "name 2 to 50 classes, such as: Classes: positive, negative; Text: ...")
     if not text:
         raise ModelError(INVALID_ARGUMENT, "the prompt has classes but no text to classify")

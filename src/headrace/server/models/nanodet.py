@@ -4,31 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headrace.server import model
-from headrace.server.model import Answer, Box, Card, Item
+from headrace.server.model import Box, Card
+from headrace.server.models._boxes import LEAST_SCORE, SIDE, PictureDetector, named_boxes
 from headrace.server.models._data import labels, shipped
-from headrace.server.models._images import picture
 from headrace.server.models._once import Once
-from headrace.server.models._onnx import Network, threads
-from headrace.server.models.detector import LEAST_SCORE, keep
+from headrace.server.models._onnx import Network
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-SIDE = 416
 DEFAULT_SCORE = 0.35
 _STRIDES = (8, 16, 32)  # pixels a cell, of the three grids
-_BINS = 11  # a distance is told by how likely it is 0, 1, ... 10 strides
+_BINS = 11  # how likely a distance is 0, 1, ... 10 strides
 _MEAN, _DEVIATION = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)  # of blue, green, red
-_OUTPUTS = [f"{what}{stride}" for stride in _STRIDES for what in ("scores", "bins")]
+_OUTPUTS = [f"{kind}{stride}" for stride in _STRIDES for kind in ("scores", "bins")]
 
 
 class NanoDet:
     """The network with what comes before and after it: pictures in, boxes out."""
-
-    default_score = DEFAULT_SCORE
 
     def __init__(self) -> None:
         self._network = Network(shipped("models/nanodet-g.onnx"))
@@ -49,13 +44,7 @@ class NanoDet:
             for i, stride in enumerate(_STRIDES)
         ]
         corners, values, classes = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        corners = (corners / scale / [*image.size, *image.size]).clip(0.0, 1.0)
-        found = []
-        for i in keep(corners, values, classes):
-            x0, y0, x1, y1 = corners[i].tolist()
-            if x1 > x0 and y1 > y0:
-                found.append(Box(self._names[int(classes[i])], float(values[i]), y0, x0, y1, x1))
-        return found
+        return named_boxes(corners / scale / [*image.size, *image.size], values, classes, self._names)
 
 
 #: The one that all models share.
@@ -96,7 +85,7 @@ def _fit(image: Image) -> tuple[NDArray[np.float32], float]:
     return square.transpose(2, 0, 1)[None], scale
 
 
-class NanoDetector:
+class NanoDetector(PictureDetector):
     """Find everyday objects in a picture: boxes with a name and a score.
 
     `output_config`: `min_value` is the least score (0.35 when not given), `select_concepts`, and `max_concepts` as
@@ -122,14 +111,8 @@ class NanoDetector:
         ),
         sample="headrace predict --local --model_id nanodet-g --file_path cat.jpg",
     )
-    accepts: tuple[str, ...] = ()
-    concurrency = threads()
+    default_score = DEFAULT_SCORE
 
     def load(self) -> None:
         """Open the network."""
-        self._nanodet = nanodet()
-
-    def predict(self, item: Item) -> Answer:
-        """Find the objects in one picture."""
-        found = self._nanodet.find(picture(item, SIDE), item.config.min_value or DEFAULT_SCORE)
-        return model.regions(found, item.config)
+        self._find = nanodet().find

@@ -43,7 +43,7 @@ class Reader:
 
         some_threads = {"EngineConfig.onnxruntime.intra_op_num_threads": few_threads()}
         self._engine: Any = RapidOCR(params={"Global.log_level": "critical", **some_threads})
-        self._turn = threading.Lock()  # the engine keeps state between its steps
+        self._lock = threading.Lock()  # the engine keeps state between its steps
 
     def read(self, image: Image, least: float = DEFAULT_SCORE) -> list[Line]:
         """Read a picture's text.
@@ -57,12 +57,12 @@ class Reader:
         if shrink < 1:
             image = image.resize((max(1, round(image.width * shrink)), max(1, round(image.height * shrink))))
         padded = _less_narrow(image)
-        with self._turn:
-            found = self._engine(np.ascontiguousarray(np.asarray(padded)[:, :, ::-1]))
-        if found.boxes is None or found.txts is None:
+        with self._lock:
+            result = self._engine(np.ascontiguousarray(np.asarray(padded)[:, :, ::-1]))
+        if result.boxes is None or result.txts is None:
             return []
         lines = []
-        for corners, text, score in zip(found.boxes, found.txts, found.scores, strict=True):
+        for corners, text, score in zip(result.boxes, result.txts, result.scores, strict=True):
             if score >= least and text.strip():
                 left, top = np.clip(corners.min(0) / image.size, 0.0, 1.0).tolist()
                 right, bottom = np.clip(corners.max(0) / image.size, 0.0, 1.0).tolist()

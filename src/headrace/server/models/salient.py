@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 SIDE = 320
 _LEAST_PEAK = 0.3  # a plain or noisy ground stays below
-_MOST_SMEARED = 0.2  # of the picture; on pages of text much is neither in nor out
-_MOST_VAGUE = 1.5  # what is neither in nor out, next to what is in
+_MAX_SMEARED = 0.2  # of the picture; on pages of text much is neither in nor out
+_MAX_VAGUE = 1.5  # what is neither in nor out, next to what is in
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _SAME_PLACE = 0.5  # of the union of the mask's box and a detector's
 _SURE = 0.45  # least score of a name
@@ -75,12 +75,12 @@ class SalientObject:
         values = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.float32)
         mean, deviation = np.asarray(_MEAN, np.float32), np.asarray(_DEVIATION, np.float32)
         values = (values / np.float32(max(float(values.max()), 1.0)) - mean) / deviation
-        found: NDArray[np.float32] = self._network.run(["map"], image=values.transpose(2, 0, 1)[None])[0][0, 0]
-        least, most = float(found.min()), float(found.max())
-        smeared, clear = float(np.mean((found > 0.2) & (found < 0.8))), float(np.mean(found > 0.5))
-        if most < _LEAST_PEAK or smeared > min(_MOST_SMEARED, _MOST_VAGUE * clear):
-            return np.zeros_like(found)
-        return (found - least) / (most - least)
+        heat: NDArray[np.float32] = self._network.run(["map"], image=values.transpose(2, 0, 1)[None])[0][0, 0]
+        lowest, highest = float(heat.min()), float(heat.max())
+        smeared, clear = float(np.mean((heat > 0.2) & (heat < 0.8))), float(np.mean(heat > 0.5))
+        if highest < _LEAST_PEAK or smeared > min(_MAX_SMEARED, _MAX_VAGUE * clear):
+            return np.zeros_like(heat)
+        return (heat - lowest) / (highest - lowest)
 
     def _name(self, image: Image, inside: NDArray[np.bool_]) -> str:
         import numpy as np

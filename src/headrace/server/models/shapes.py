@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MOST_WORDS = 32
-SIDE, LEAST_SIDE, MOST_SIDE = 256, 64, 1024
+MAX_WORDS = 32
+SIDE, LEAST_SIDE, MAX_SIDE = 256, 64, 1024
 _UNKNOWN, _FIRST_WORD = 1, 2  # 0 is padding
 _SLOTS, _CHANCE = 4, 5
 _POINTS = 1 << 15  # drawn at a time, so that large pictures need no more memory
@@ -63,8 +63,8 @@ class ShapesToImage:
 
         ids = self._ids(words(item))
         width, height = (
-            whole(item, "width", SIDE, LEAST_SIDE, MOST_SIDE),
-            whole(item, "height", SIDE, LEAST_SIDE, MOST_SIDE),
+            whole(item, "width", SIDE, LEAST_SIDE, MAX_SIDE),
+            whole(item, "height", SIDE, LEAST_SIDE, MAX_SIDE),
         )
         seed = whole(item, "seed", 0, 0, 2**32 - 1) if item.params.get("seed") is not None else None
         chance = np.random.default_rng(seed).uniform(-1, 1, (1, _SLOTS, _CHANCE)).astype(np.float32)
@@ -81,9 +81,9 @@ class ShapesToImage:
         import numpy as np
 
         said = tokens(text)
-        if len(said) > MOST_WORDS:
-            raise ModelError(30105, f"the prompt has {len(said)} words; at most {MOST_WORDS} are read")
-        ids = np.zeros((1, MOST_WORDS), np.int64)
+        if len(said) > MAX_WORDS:
+            raise ModelError(30105, f"the prompt has {len(said)} words; at most {MAX_WORDS} are read")
+        ids = np.zeros((1, MAX_WORDS), np.int64)
         ids[0, : len(said)] = [self._vocabulary.get(word, _UNKNOWN) for word in said]
         return ids
 

@@ -64,8 +64,8 @@ class SpeechToText:
             raise ModelError(30104, "the input holds no sound")
         options = {"temperature": number(item, "temperature", 0.0, 0.0, 1.0), **self._options(item)}
         samples = sound(item.audio, item.cancelled)
-        found, info = self._whisper.transcribe(samples, language=self._language, beam_size=1, **options)
-        return _texts(found, item), self._metadata(info)
+        segments, info = self._whisper.transcribe(samples, language=self._language, beam_size=1, **options)
+        return _texts(segments, item), self._metadata(info)
 
     def _options(self, item: Item) -> dict[str, Any]:
         return {}

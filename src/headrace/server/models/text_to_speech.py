@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MOST_CHARACTERS = 5000
+MAX_CHARACTERS = 5000
 
 
 class TextToSpeech:
@@ -68,8 +68,8 @@ class TextToSpeech:
 
     def _spoken(self, item: Item) -> Generator[NDArray[np.float32], None, None]:
         text = words(item)
-        if len(text) > MOST_CHARACTERS:
-            raise ModelError(30105, f"the text has {len(text)} characters; at most {MOST_CHARACTERS} are spoken")
+        if len(text) > MAX_CHARACTERS:
+            raise ModelError(30105, f"the text has {len(text)} characters; at most {MAX_CHARACTERS} are spoken")
         seed = whole(item, "seed", 0, 0, 2**32 - 1) if item.params.get("seed") is not None else None
         for part in self._voice.stream(text, speed=number(item, "speed", 1.0, 0.5, 2.0), seed=seed):
             if item.cancelled.is_set():

@@ -14,8 +14,8 @@ from headrace.server.models._params import INVALID_PARAMETER, whole
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MOST_TIMES = 4
-MOST_PIXELS = 36_000_000  # of the result
+MAX_TIMES = 4
+MAX_PIXELS = 36_000_000  # of the result
 
 
 class Upscaler:
@@ -48,12 +48,12 @@ class Upscaler:
         """Upscale one picture."""
         small = picture(item)
         width = whole(item, "width", small.width * 2, 1, 1 << 20)
-        if not small.width <= width <= small.width * MOST_TIMES:
-            allowed = f"{small.width} (the picture's own) to {small.width * MOST_TIMES}"
+        if not small.width <= width <= small.width * MAX_TIMES:
+            allowed = f"{small.width} (the picture's own) to {small.width * MAX_TIMES}"
             raise ModelError(INVALID_PARAMETER, f"parameter width is {width}; it must be from {allowed}")
         height = max(1, round(small.height * width / small.width))
-        if width * height > MOST_PIXELS:
-            reason = f"the result would have {width * height / 1e6:.0f} megapixels; at most {MOST_PIXELS // 10**6}"
+        if width * height > MAX_PIXELS:
+            reason = f"the result would have {width * height / 1e6:.0f} megapixels; at most {MAX_PIXELS // 10**6}"
             raise ModelError(INVALID_PARAMETER, f"{reason} are made, so ask for a smaller width")
         return image_answer(self._enlarged(small, width, height))
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item, ModelError
+from headrace.server.models._boxes import SIDE
 from headrace.server.models._media import frames
-from headrace.server.models.detector import DEFAULT_SCORE, SIDE, Detector
+from headrace.server.models.detector import DEFAULT_SCORE, Detector
 from headrace.server.models.nanodet import DEFAULT_SCORE as NANODET_SCORE
 from headrace.server.models.nanodet import NanoDetector
 from headrace.v2 import resources_pb2 as pb
@@ -38,7 +39,7 @@ class VideoDetector:
     )
     accepts: tuple[str, ...] = ()
     concurrency = 2
-    _default_score = DEFAULT_SCORE
+    default_score = DEFAULT_SCORE
 
     def load(self) -> None:
         """Open the network."""
@@ -50,13 +51,13 @@ class VideoDetector:
         """Find the objects in one video."""
         if item.video is None:
             raise ModelError(_INVALID_ARGUMENT, "the input holds no video")
-        found: list[pb.Frame] = []
+        answers: list[pb.Frame] = []
         step_ms = item.config.sample_ms or DEFAULT_STEP_MS
         for number, time_ms, image in frames(item.video, step_ms, 2 * SIDE, item.cancelled):
-            boxes = self._find(image, item.config.min_value or self._default_score)
-            info = pb.FrameInfo(index=len(found), time=time_ms, number=number)
-            found.append(pb.Frame(frame_info=info, data=_with_names(model.regions(boxes, item.config).data)))
-        return Answer(pb.Data(frames=found))
+            boxes = self._find(image, item.config.min_value or self.default_score)
+            info = pb.FrameInfo(index=len(answers), time=time_ms, number=number)
+            answers.append(pb.Frame(frame_info=info, data=_with_names(model.regions(boxes, item.config).data)))
+        return Answer(pb.Data(frames=answers))
 
 
 class NanoDetVideoDetector(VideoDetector):
@@ -75,7 +76,7 @@ class NanoDetVideoDetector(VideoDetector):
         weak_at=f"{NanoDetector.card.weak_at}; frames are looked at one by one, objects are not followed",
         sample="headrace predict --local --model_id nanodet-g-video --file_path street.mp4",
     )
-    _default_score = NANODET_SCORE
+    default_score = NANODET_SCORE
 
     def load(self) -> None:
         """Open the network."""

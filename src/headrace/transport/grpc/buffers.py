@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from headrace.transport.base import Buffer
 
-MOST = 64 << 20  # bytes of all the memory that is kept between messages
+MAX_KEPT_BYTES = 64 << 20  # bytes of all the memory that is kept between messages
 IDLE = 1.0  # seconds without a message after which it is let go of
 
 
@@ -52,7 +52,7 @@ class Joiner:
 
     def keep(self, memory: io.BytesIO) -> None:
         """Take memory back for the next message."""
-        if self.kept_bytes + _size(memory) <= MOST:
+        if self.kept_bytes + _size(memory) <= MAX_KEPT_BYTES:
             self._spare.append(memory)
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(IDLE, self._look)

@@ -277,10 +277,10 @@ class GrpcTransport:
         return ConnectionLost(f"{self.target}: the call ended on this side ({error})", target=str(self.target))
 
     def _multicallable(self, shape: str, method: str) -> Any:
-        found = self._multicallables.get((shape, method))
-        if found is None:
-            found = self._multicallables[shape, method] = getattr(self._open_channel(), shape)(method)
-        return found
+        multicallable = self._multicallables.get((shape, method))
+        if multicallable is None:
+            multicallable = self._multicallables[shape, method] = getattr(self._open_channel(), shape)(method)
+        return multicallable
 
     def _open_channel(self) -> aio.Channel:
         if self._closed:
@@ -328,8 +328,8 @@ class GrpcTransport:
 
     def _unanswered(self, call: Any) -> HeadraceError:
         """Tell why a call ended with success and nothing: older servers of gRPC's do so at the deadline."""
-        left = call.time_remaining()
-        if left is None or left > 0:
+        remaining = call.time_remaining()
+        if remaining is None or remaining > 0:
             return self._internal("no answer to a unary call")
         return status.call_error("DEADLINE_EXCEEDED", "", target=str(self.target))
 

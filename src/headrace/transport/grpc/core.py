@@ -11,7 +11,7 @@ import os
 import time
 
 PAUSE = 0.001  # seconds between two looks
-AT_ONCE = 0.05  # seconds in which a core that nothing holds has ended, but on a busy machine
+QUICK_END = 0.05  # seconds in which a core that nothing holds has ended, but on a busy machine
 THREADS = ("event_engine", "grpc_", "lifeguard", "timer_manager", "default-executo", "resolver-execut")
 OBJECTS = ("AioChannel", "AioServer")
 TASKS = "/proc/self/task"
@@ -26,7 +26,7 @@ def runs() -> bool | None:
     return len(tasks) > 1 and any(_name(task).startswith(THREADS) for task in tasks)
 
 
-def held() -> bool:
+def is_held() -> bool:
     """Tell whether a channel or server of gRPC's asyncio side exists, perhaps kept by no more than a traceback."""
     return any(type(thing).__name__ in OBJECTS for thing in gc.get_objects())
 
@@ -41,10 +41,10 @@ def settle(patience: float) -> bool:
         False when something of asyncio's holds it, so that it does not end.
     """
     end = time.monotonic() + patience
-    if _ended(min(patience, AT_ONCE)):
+    if _ended(min(patience, QUICK_END)):
         return True
     gc.collect()  # a channel may be in a cycle: calls, errors and their tracebacks often are
-    return not held() and (_ended(end - time.monotonic()) or True)
+    return not is_held() and (_ended(end - time.monotonic()) or True)
 
 
 def _ended(patience: float) -> bool:

@@ -54,7 +54,7 @@ def _before() -> None:
         if _used:
             _busy = not core.settle(SETTLE)
         elif core.runs():
-            _busy = core.held()
+            _busy = core.is_held()
         _used = _busy
 
 

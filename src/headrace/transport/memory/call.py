@@ -29,7 +29,7 @@ class CallHost(Protocol):
     changes: Changes
 
 
-class Place(Protocol):
+class CallOwner(Protocol):
     """What a call needs of its connection."""
 
     number: int
@@ -65,7 +65,7 @@ class ServerCall:
     """
 
     def __init__(
-        self, host: CallHost, connection: Place, method: str, metadata: Metadata, timeout: float | None
+        self, host: CallHost, connection: CallOwner, method: str, metadata: Metadata, timeout: float | None
     ) -> None:
         self.method = method
         self.metadata = tuple(metadata)

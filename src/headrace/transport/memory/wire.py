@@ -31,8 +31,8 @@ class StreamHalf:
         "_ended",
         "_failure",
         "_getter",
-        "_held",
         "_messages",
+        "_paused",
         "_putter",
         "_started",
         "_window",
@@ -43,7 +43,7 @@ class StreamHalf:
         self.size = 0  # bytes that are unread
         self._window = window_bytes
         self._started = started
-        self._held = False
+        self._paused = False
         self._messages: deque[bytes] = deque()
         self._ended = False  # no more messages come: what is here can be read, then comes the end
         self._closed = False  # nobody reads what is written
@@ -57,7 +57,7 @@ class StreamHalf:
         Cancelling it while it waits means that the message was not sent.
         """
         size = PREFIX_BYTES + len(message)
-        while not self._closed and not self._room(size):
+        while not self._closed and not self._fits(size):
             if self._putter is not None:
                 raise ConcurrentUse("another task is writing to this call already; one task writes, one task reads")
             self._putter = asyncio.get_running_loop().create_future()
@@ -83,7 +83,7 @@ class StreamHalf:
 
     async def get(self) -> bytes | None:
         """Take the next message; None at an orderly end, the failure at another one."""
-        while self._held or not (self._messages or self._ended):
+        while self._paused or not (self._messages or self._ended):
             if self._getter is not None:
                 raise ConcurrentUse("another task is reading this call already; one task writes, one task reads")
             self._getter = asyncio.get_running_loop().create_future()
@@ -105,9 +105,9 @@ class StreamHalf:
         self._started = True
         _wake(self._putter)
 
-    def hold(self, held: bool) -> None:
+    def hold(self, paused: bool) -> None:
         """Keep what comes from the reader, or let it pass again."""
-        self._held = held
+        self._paused = paused
         _wake(self._getter)
 
     def end(self, failure: Failure | None = None) -> None:
@@ -127,12 +127,12 @@ class StreamHalf:
         self.close()
         if self._ended and not self._messages:
             return
-        woken = self._getter is not None and self._getter.done() and not self._getter.cancelled() and not self._held
+        woken = self._getter is not None and self._getter.done() and not self._getter.cancelled() and not self._paused
         while len(self._messages) > woken:  # as over gRPC, where an answer that was handed up is not taken back
             self._messages.pop()
         self.size = sum(PREFIX_BYTES + len(message) for message in self._messages)
         self._ended = True
-        self._held = False
+        self._paused = False
         self._failure = failure
         _wake(self._getter)
 
@@ -146,7 +146,7 @@ class StreamHalf:
         """Why it ended, or None: it has not, or in order."""
         return self._failure() if self._failure is not None else None
 
-    def _room(self, size: int) -> bool:
+    def _fits(self, size: int) -> bool:
         return self._started and (not self._messages or self.size + size <= self._window)
 
 

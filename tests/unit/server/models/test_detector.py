@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from headrace.server.model import Item, OutputConfig
-from headrace.server.models.detector import Detector, keep
+from headrace.server.models._boxes import keep
+from headrace.server.models.detector import Detector
 from headrace.server.models.nanodet import NanoDetector
 from headrace.v2 import resources_pb2 as pb
 

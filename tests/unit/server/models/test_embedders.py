@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from headrace.server.model import Answer, Item, ModelError, to_answer
 from headrace.server.models.embedder import ImageEmbedder
-from headrace.server.models.text_embedder import MOST_TOKENS, NETWORK, TOKENIZER, TextEmbedder
+from headrace.server.models.text_embedder import MAX_TOKENS, NETWORK, TOKENIZER, TextEmbedder
 
 
 def vector(answer: Answer) -> NDArray[np.float64]:
@@ -69,7 +69,7 @@ def test_like_meanings_are_near(texts: TextEmbedder, text: str, like: str, unlik
 @pytest.mark.models
 def test_tokens_are_counted_up_to_the_limit(texts: TextEmbedder) -> None:
     assert texts.predict(Item(text="hello")).prompt_tokens == 3  # the word between the two marks
-    assert texts.predict(Item(text="hello " * 1000)).prompt_tokens == MOST_TOKENS
+    assert texts.predict(Item(text="hello " * 1000)).prompt_tokens == MAX_TOKENS
 
 
 @pytest.mark.models

@@ -15,7 +15,7 @@ from headrace.server.models import faces
 from headrace.server.models._facts import Facts
 from headrace.server.models._llama import QWEN, SMOLLM2
 from headrace.server.models._questions import CANNOT_SEE, answer
-from headrace.server.models.answerer import Answerer, told
+from headrace.server.models.answerer import Answerer, described
 from headrace.server.models.caption import Caption
 from headrace.server.models.llm_classifier import PromptClassifier, parse
 
@@ -101,13 +101,13 @@ def test_sentences_count_and_join() -> None:
 
 
 def test_the_language_model_is_told_the_facts() -> None:
-    lines = told(Facts("espresso", 0.9, {"cup": 1}, ("Hello", "there"))).splitlines()
+    lines = described(Facts("espresso", 0.9, {"cup": 1}, ("Hello", "there"))).splitlines()
     assert lines[1:] == [
         "Main subject: espresso.",
         "Objects found: cup (1).",
         "Text in the picture: Hello / there",
     ]
-    assert told(Facts(None, 0.0, {}, ())).endswith("Nothing was recognised.")
+    assert described(Facts(None, 0.0, {}, ())).endswith("Nothing was recognised.")
 
 
 FACTS = {

@@ -12,7 +12,7 @@ from PIL import Image
 
 from headrace.server.model import Item, ModelError
 from headrace.server.models._shape_text import tokens
-from headrace.server.models.shapes import MOST_WORDS, ShapesToImage
+from headrace.server.models.shapes import MAX_WORDS, ShapesToImage
 
 COLOURS = {
     "red": (219, 38, 38),
@@ -209,7 +209,7 @@ def test_what_would_be_counted_or_placed_wrongly_is_refused(text: str, reason: s
     [
         ("", {}, 30104),
         ("a photo of a cat", {}, 30104),
-        ("a red circle " + "very " * MOST_WORDS, {}, 30105),
+        ("a red circle " + "very " * MAX_WORDS, {}, 30105),
         ("a red circle", {"width": 20}, 11102),
         ("a red circle", {"height": 5000}, 11102),
         ("a red circle", {"seed": 0.5}, 11102),

@@ -16,7 +16,7 @@ from headrace.server.model import Item, ModelError
 from headrace.server.models import _media
 from headrace.server.models._data import shipped
 from headrace.server.models.speech_to_text import MULTILINGUAL, WEIGHTS, MultilingualSpeechToText, SpeechToText
-from headrace.server.models.text_to_speech import MOST_CHARACTERS, TextToSpeech
+from headrace.server.models.text_to_speech import MAX_CHARACTERS, TextToSpeech
 
 RECORDING = shipped("samples/sounds/sense-and-sensibility.wav")
 
@@ -135,7 +135,7 @@ def test_speed_and_seed_are_honoured(voice: TextToSpeech) -> None:
         ("", {}, 30104),
         ("Hello", {"speed": 9}, 11102),
         ("Hello", {"seed": "x"}, 11102),
-        ("a " * MOST_CHARACTERS, {}, 30105),
+        ("a " * MAX_CHARACTERS, {}, 30105),
     ],
 )
 def test_what_cannot_be_spoken_is_refused(voice: TextToSpeech, text: str, params: dict[str, object], code: int) -> None:
@@ -172,7 +172,7 @@ def test_sounds_become_one_channel_of_sixteen_kilohertz() -> None:
 
 
 def test_a_sound_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_media, "MOST_SOUND_SECONDS", 2)
+    monkeypatch.setattr(_media, "MAX_SOUND_SECONDS", 2)
     with pytest.raises(ModelError) as caught:
         _media.sound(silence(3), threading.Event())
     assert caught.value.code == 30105

@@ -142,14 +142,14 @@ def test_eleven_minutes_are_too_long(detector: VideoDetector, format: str) -> No
 
 
 def test_too_many_frames_to_look_at_are_refused(detector: VideoDetector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_media, "MOST_FRAMES", 5)
+    monkeypatch.setattr(_media, "MAX_FRAMES", 5)
     with pytest.raises(ModelError, match="larger sample_ms") as caught:
         detector.predict(Item(video=VIDEO.read_bytes()))
     assert caught.value.code == 31105
 
 
 def test_frames_too_large_are_refused_before_decoding(detector: VideoDetector, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_media, "MOST_FRAME_PIXELS", 480 * 320 - 1)
+    monkeypatch.setattr(_media, "MAX_FRAME_PIXELS", 480 * 320 - 1)
     with pytest.raises(ModelError, match="480 x 320") as caught:
         detector.predict(Item(video=VIDEO.read_bytes()))
     assert caught.value.code == 31105

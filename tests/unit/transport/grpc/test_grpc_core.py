@@ -60,18 +60,18 @@ def test_it_is_held_by_a_channel_that_only_a_cycle_keeps(monkeypatch: pytest.Mon
         pass
 
     monkeypatch.setattr(core, "OBJECTS", ("AioChannel",))
-    monkeypatch.setattr(core, "runs", lambda: core.held() and "AioChannel" in core.OBJECTS)
-    monkeypatch.setattr(core, "AT_ONCE", 0.0)
+    monkeypatch.setattr(core, "runs", lambda: core.is_held() and "AioChannel" in core.OBJECTS)
+    monkeypatch.setattr(core, "QUICK_END", 0.0)
     channel = AioChannel()
     channel.itself = channel  # type: ignore[attr-defined]
     gc.disable()
     try:
-        assert core.held()
+        assert core.is_held()
         assert not core.settle(0.01)  # we hold it
         del channel
-        assert core.held()
+        assert core.is_held()
         assert core.settle(0.01)
-        assert not core.held()
+        assert not core.is_held()
     finally:
         gc.enable()
 

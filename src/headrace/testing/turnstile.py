@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Gate:
+class Turnstile:
     """Lets everything pass until `hold`; then each waits until it is released, by name or by turn.
 
     Args:
