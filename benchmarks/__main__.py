@@ -21,7 +21,7 @@ from benchmarks.goals import GOALS
 from benchmarks.harness import clean_up_on_sigterm, own_peers, pairs, run
 from benchmarks.peers.base import Peer
 from benchmarks.plots import draw, drawable
-from benchmarks.report import markdown, report, taken_from, update
+from benchmarks.report import markdown, report, samples_of, update
 from benchmarks.server import ROOT
 
 DOCUMENT = ROOT / "docs" / "performance.md"
@@ -29,36 +29,36 @@ DOCUMENT = ROOT / "docs" / "performance.md"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure what the command line asks for; gives the exit code: 1 when a sample failed."""
-    given = _parser().parse_args(argv)
-    if given.list:
+    arguments = _parser().parse_args(argv)
+    if arguments.list:
         _list()
         return 0
-    if given.update_docs and not drawable():
+    if arguments.update_docs and not drawable():
         sys.exit('plots need matplotlib: pip install "headrace[bench]"')
-    found = json.loads(Path(given.read).read_text()) if given.read else _measured(given)
-    taken = taken_from(found)
-    measured = rows(taken)
-    tables = markdown(found, verdicts(GOALS, taken), measured)
+    results = json.loads(Path(arguments.read).read_text()) if arguments.read else _measured(arguments)
+    samples = samples_of(results)
+    measured = rows(samples)
+    tables = markdown(results, verdicts(GOALS, samples), measured)
     print(tables)
-    if given.json:
-        Path(given.json).write_text(json.dumps(found, indent=1) + "\n")
-    if given.update_docs:
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.update_docs:
         plots = draw(measured, DOCUMENT.parent)
         pictures = [f"![cost by {plot.stem.partition('-')[2]}]({plot.name})" for plot in plots]
         update(DOCUMENT, "\n\n".join([tables, *pictures]))
-    return 1 if found["failed"] else 0
+    return 1 if results["failed"] else 0
 
 
-def _measured(given: argparse.Namespace) -> dict[str, Any]:
-    wanted = pairs(_cells(given.only), _peers(given.peers))
+def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
+    wanted = pairs(_cells(arguments.only), _peers(arguments.peers))
     if not wanted:
         sys.exit("nothing is left to measure: see --list")
     clean_up_on_sigterm()
-    rounds = given.rounds or (3 if given.quick else 7)
-    taken, failed = run(wanted, rounds, quick=given.quick, say=_say)
-    if not taken:
+    rounds = arguments.rounds or (3 if arguments.quick else 7)
+    samples, failed = run(wanted, rounds, quick=arguments.quick, say=_say)
+    if not samples:
         sys.exit("nothing was measured")
-    return report(taken, failed, rounds, quick=given.quick)
+    return report(samples, failed, rounds, quick=arguments.quick)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,17 +82,17 @@ def _cells(patterns: Sequence[str]) -> list[Cell]:
 
 
 def _peers(names: Sequence[str] | None) -> dict[str, Peer]:
-    there, missing = other.available(), other.missing()
+    installed, missing = other.available(), other.missing()
     if names is None:
         for name, command in missing.items():
             _say(f"{name} is not installed: {command}")
-        return {**own_peers(), **there}
+        return {**own_peers(), **installed}
     for name in names:
         if name in missing:
             sys.exit(f"{name} is not installed: {missing[name]}")
-        if name not in there:
+        if name not in installed:
             sys.exit(f"there is no client {name}: see --list")
-    return {**own_peers(), **{name: there[name] for name in names}}
+    return {**own_peers(), **{name: installed[name] for name in names}}
 
 
 def _list() -> None:

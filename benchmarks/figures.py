@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.cells import CELLS
 from benchmarks.goals import RAW, Goal, Run, cost, cost_ratio
-from benchmarks.harness import Taken, own_peers
+from benchmarks.harness import PlacedSample, own_peers
 from benchmarks.protocol import Sample
 
 MEMORY = ("upload", "at_once", "long_stream")  # shapes whose memory is the point
@@ -28,9 +28,9 @@ class Spread:
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
         """Sum up values; at least one."""
-        found = sorted(values)
-        first, _, third = statistics.quantiles(found, n=4, method="inclusive") if len(found) > 1 else found * 3
-        return cls(statistics.median(found), found[0], first, third, found[-1], len(found))
+        ordered = sorted(values)
+        first, _, third = statistics.quantiles(ordered, n=4, method="inclusive") if len(ordered) > 1 else ordered * 3
+        return cls(statistics.median(ordered), ordered[0], first, third, ordered[-1], len(ordered))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +60,20 @@ class Verdict:
 Rounds = Mapping[tuple[str, str], Mapping[int, Sample]]
 
 
-def by_round(taken: Sequence[Taken]) -> Rounds:
+def by_round(placed: Sequence[PlacedSample]) -> Rounds:
     """Sort samples by cell and client, then by round."""
-    sorted_: dict[tuple[str, str], dict[int, Sample]] = {}
-    for one in taken:
-        sorted_.setdefault((one.cell, one.peer), {})[one.round] = one.sample
-    return sorted_
+    samples: dict[tuple[str, str], dict[int, Sample]] = {}
+    for one in placed:
+        samples.setdefault((one.cell, one.peer), {})[one.round] = one.sample
+    return samples
 
 
-def rows(taken: Sequence[Taken]) -> list[Row]:
+def rows(placed: Sequence[PlacedSample]) -> list[Row]:
     """Make a row of each client in each cell, in the order of the cells; our own clients first."""
-    rounds = by_round(taken)
+    rounds = by_round(placed)
     cells, own = [cell.name for cell in CELLS], [*own_peers()]
     order = sorted(rounds, key=lambda key: (cells.index(key[0]), key[1] not in own, key[1] != RAW, key[1]))
-    made = []
+    table = []
     for cell, peer in order:
         samples = rounds[cell, peer]
         reference = rounds.get((cell, RAW), {})
@@ -91,13 +91,13 @@ def rows(taken: Sequence[Taken]) -> list[Row]:
             Spread.of(ratios) if ratios else None,
             Spread.of(memory) if memory else None,
         )
-        made.append(row)
-    return made
+        table.append(row)
+    return table
 
 
-def verdicts(goals: Sequence[Goal], taken: Sequence[Taken]) -> list[Verdict]:
+def verdicts(goals: Sequence[Goal], placed: Sequence[PlacedSample]) -> list[Verdict]:
     """Judge every goal by the median of what its rounds gave."""
-    rounds = by_round(taken)
+    rounds = by_round(placed)
     return [_verdict(goal, rounds) for goal in goals]
 
 
@@ -110,8 +110,8 @@ def _verdict(goal: Goal, rounds: Rounds) -> Verdict:
         values = [goal.value(sample, theirs[at]) for at, sample in ours.items() if at in theirs]
     if not values:
         return Verdict(goal, None, None)
-    found = Spread.of(values)
-    return Verdict(goal, found, goal.met(found.median))
+    spread = Spread.of(values)
+    return Verdict(goal, spread, goal.met(spread.median))
 
 
 def _samples(run: Run, rounds: Rounds) -> Mapping[int, Sample]:

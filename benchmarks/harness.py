@@ -43,7 +43,7 @@ def own_peers(source: Path = ROOT / "src") -> dict[str, Peer]:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class PlacedSample:
     """A sample, and where it belongs."""
 
     round: int
@@ -131,8 +131,8 @@ def _own_server(peer: Peer, behaviour: Own, shape: str, core: int | None) -> Ite
 
 def take(cell: Cell, peer: Peer, address: str, *, quick: bool, core: int | None) -> Sample | str:
     """Take one sample in a fresh process; the reason where it cannot be taken."""
-    where = ["--address", address] if address else []
-    command = [str(peer.python), "-m", peer.module, cell.shape, *where, *cell.arguments(quick=quick)]
+    options = ["--address", address] if address else []
+    command = [str(peer.python), "-m", peer.module, cell.shape, *options, *cell.arguments(quick=quick)]
     environment = {**os.environ, **peer.environment}
     with pinned(core):
         process = subprocess.Popen(
@@ -156,7 +156,7 @@ def run(
     quick: bool,
     say: Callable[[str], None],
     shuffle: Callable[[list[tuple[int, Cell, Peer]]], None] = random.shuffle,
-) -> tuple[list[Taken], list[Failed]]:
+) -> tuple[list[PlacedSample], list[Failed]]:
     """Take a sample of each pair in each round, the pairs of a round in random order.
 
     Args:
@@ -165,29 +165,29 @@ def run(
         quick: smaller samples.
         say: told of each sample.
     """
-    taken: list[Taken] = []
+    samples: list[PlacedSample] = []
     failed: list[Failed] = []
-    where = cores()
-    with servers(wanted, where.servers) as address:
+    cpu = cores()
+    with servers(wanted, cpu.servers) as address:
         for number in range(rounds):
             order = [(number, cell, peer) for cell, peer in wanted if cell.rounds is None or number < cell.rounds]
             shuffle(order)
             for done, (_, cell, peer) in enumerate(order, 1):
                 began = time.monotonic()
                 try:
-                    sample = take(cell, peer, address(cell, peer), quick=quick, core=where.samples)
+                    sample = take(cell, peer, address(cell, peer), quick=quick, core=cpu.samples)
                 except KeyboardInterrupt:
                     say("interrupted: what was measured so far counts")
-                    return taken, failed
+                    return samples, failed
                 start = f"round {number + 1}/{rounds}, {done}/{len(order)}: {cell.name} {peer.name}:"
                 if isinstance(sample, str):
                     failed.append(Failed(number, cell.name, peer.name, sample))
                     say(f"{start} FAILED: {sample}")
                 else:
-                    taken.append(Taken(number, cell.name, peer.name, sample))
+                    samples.append(PlacedSample(number, cell.name, peer.name, sample))
                     cost = sample.cpu_s / sample.n * 1e6
                     say(f"{start} {cost:.1f} us, after {time.monotonic() - began:.1f} s")
-    return taken, failed
+    return samples, failed
 
 
 def clean_up_on_sigterm() -> None:

@@ -90,9 +90,9 @@ class Load:
                         read += piece.text
                 self._count("tokens", ok=read == text)
             except StreamBroken as error:
-                self._count("tokens", ok=text.startswith(read) and error.text == read, what="broken")
+                self._count("tokens", ok=text.startswith(read) and error.text == read, outcome="broken")
             except HeadraceError:
-                self._count("tokens", ok=not read, what="error")
+                self._count("tokens", ok=not read, outcome="error")
 
     async def _check(self, name: str, texts: list[str], stream: AsyncIterator[object]) -> None:
         position = 0
@@ -102,7 +102,7 @@ class Load:
             if error is None:
                 self._count(name, ok=in_order and getattr(prediction, "text", "") == texts[position])
             else:
-                self._count(name, ok=in_order, what="error")
+                self._count(name, ok=in_order, outcome="error")
             position += 1
         if position != len(texts):
             self.counts[f"{name} LOST"] += len(texts) - position
@@ -111,8 +111,8 @@ class Load:
         if pulled != received + errors:
             self.counts[f"{name} UNBALANCED"] += 1
 
-    def _count(self, name: str, *, ok: bool, what: str = "ok") -> None:
-        self.counts[f"{name} {what if ok else 'WRONG'}"] += 1
+    def _count(self, name: str, *, ok: bool, outcome: str = "ok") -> None:
+        self.counts[f"{name} {outcome if ok else 'WRONG'}"] += 1
 
 
 async def soak(seconds: float, every: float) -> bool:

@@ -18,13 +18,15 @@ AXES = {
 
 def points(measured: Sequence[Row]) -> dict[str, dict[str, list[tuple[int, Spread]]]]:
     """Sort the cells that are points of a curve: curve, client, points."""
-    where = {cell.name: cell.curve for cell in CELLS if cell.curve is not None}
-    found: dict[str, dict[str, list[tuple[int, Spread]]]] = {}
+    curves = {cell.name: cell.curve for cell in CELLS if cell.curve is not None}
+    by_curve: dict[str, dict[str, list[tuple[int, Spread]]]] = {}
     for row in measured:
-        if row.cell in where:
-            curve, at = where[row.cell]
-            found.setdefault(curve, {}).setdefault(row.peer, []).append((at, row.microseconds))
-    return {curve: {peer: sorted(each, key=lambda p: p[0]) for peer, each in of.items()} for curve, of in found.items()}
+        if row.cell in curves:
+            curve, at = curves[row.cell]
+            by_curve.setdefault(curve, {}).setdefault(row.peer, []).append((at, row.microseconds))
+    return {
+        curve: {peer: sorted(each, key=lambda p: p[0]) for peer, each in of.items()} for curve, of in by_curve.items()
+    }
 
 
 def drawable() -> bool:
@@ -63,9 +65,9 @@ def _curve(curve: str, peers: Mapping[str, Sequence[tuple[int, Spread]]], folder
     axes.set_ylabel(AXES[curve][1])
     axes.grid(which="both", alpha=0.3)
     axes.legend()
-    made = folder / f"performance-{curve}.svg"
-    figure.savefig(made, metadata={"Date": None})
-    return made
+    path = folder / f"performance-{curve}.svg"
+    figure.savefig(path, metadata={"Date": None})
+    return path
 
 
 def _size(size: int) -> str:

@@ -157,12 +157,12 @@ def main(peer: str, shapes: Mapping[str, Callable[[Arguments], Sample]], version
         shapes: what measures each shape; fills n, cpu_s, wall_s and extra_rss_bytes of the sample.
         versions: distributions whose versions matter.
     """
-    given = arguments()
-    if given.shape not in shapes:
-        sys.exit(f"{peer} has no {given.shape}; it has {', '.join(shapes)}")
-    sample = shapes[given.shape](given)
+    parsed = arguments()
+    if parsed.shape not in shapes:
+        sys.exit(f"{peer} has no {parsed.shape}; it has {', '.join(shapes)}")
+    sample = shapes[parsed.shape](parsed)
     from importlib.metadata import version
 
-    sample.peer, sample.shape = peer, given.shape
+    sample.peer, sample.shape = peer, parsed.shape
     sample.versions = {name: version(name) for name in versions}
     sample.print()

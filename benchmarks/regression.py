@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks.cells import CELLS, Cell
 from benchmarks.figures import Spread, by_round
 from benchmarks.goals import cost_ratio
-from benchmarks.harness import Taken, clean_up_on_sigterm, own_peers, pairs, run
+from benchmarks.harness import PlacedSample, clean_up_on_sigterm, own_peers, pairs, run
 from benchmarks.report import number
 from benchmarks.server import ROOT
 
@@ -44,7 +44,7 @@ def _git(*words: str) -> None:
         sys.exit(f"git {words[0]} {words[1]}: {done.stderr.strip()}")
 
 
-def compare(cells: Sequence[Cell], before: Path, after: Path, rounds: int, *, quick: bool) -> list[Taken]:
+def compare(cells: Sequence[Cell], before: Path, after: Path, rounds: int, *, quick: bool) -> list[PlacedSample]:
     """Measure two source folders in the same rounds.
 
     Raises:
@@ -55,10 +55,10 @@ def compare(cells: Sequence[Cell], before: Path, after: Path, rounds: int, *, qu
         for side, source in (("before", before), ("after", after))
         for cell, peer in pairs(cells, {name: peer for name, peer in own_peers(source).items() if name != "raw"})
     ]
-    taken, failed = run(wanted, rounds, quick=quick, say=lambda text: print(text, file=sys.stderr, flush=True))
+    samples, failed = run(wanted, rounds, quick=quick, say=lambda text: print(text, file=sys.stderr, flush=True))
     if failed:
         sys.exit(f"{failed[0].cell} of the commit {failed[0].peer}: {failed[0].reason}")
-    return taken
+    return samples
 
 
 def worse(ratio: Spread, tolerance: float) -> bool:
@@ -66,12 +66,12 @@ def worse(ratio: Spread, tolerance: float) -> bool:
     return ratio.median > tolerance and ratio.first > 1.0
 
 
-def judge(taken: Sequence[Taken], tolerance: float) -> int:
+def print_table(samples: Sequence[PlacedSample], tolerance: float) -> int:
     """Print a line a cell; gives the exit code."""
-    rounds = by_round(taken)
+    rounds = by_round(samples)
     print(f"{'cell':<20}{'before us':>11}{'after us':>11}{'ratio':>8}{'quartiles':>16}{'least - most':>16}")
     bad = 0
-    for cell in dict.fromkeys(one.cell for one in taken):
+    for cell in dict.fromkeys(one.cell for one in samples):
         before, after = rounds[cell, "before"], rounds[cell, "after"]
         ratio = Spread.of([cost_ratio(after[at], before[at]) for at in before])
         times = [Spread.of([one.cpu_s / one.n * 1e6 for one in side.values()]).median for side in (before, after)]
@@ -93,16 +93,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="smaller samples")
     parser.add_argument("--tolerance", type=float, default=1.1, metavar="RATIO", help="1.1: a tenth more is no matter")
-    given = parser.parse_args(argv)
-    cells = [cell for cell in CELLS if any(fnmatch.fnmatch(cell.name, pattern) for pattern in given.only)]
+    arguments = parser.parse_args(argv)
+    cells = [cell for cell in CELLS if any(fnmatch.fnmatch(cell.name, pattern) for pattern in arguments.only)]
     if not cells:
-        parser.error(f"no cell matches {', '.join(given.only)}")
+        parser.error(f"no cell matches {', '.join(arguments.only)}")
     clean_up_on_sigterm()
     with contextlib.ExitStack() as stack:
-        before = stack.enter_context(checked_out(given.before))
-        after = stack.enter_context(checked_out(given.after)) if given.after else ROOT / "src"
-        taken = compare(cells, before, after, given.rounds, quick=given.quick)
-    return judge(taken, given.tolerance)
+        before = stack.enter_context(checked_out(arguments.before))
+        after = stack.enter_context(checked_out(arguments.after)) if arguments.after else ROOT / "src"
+        samples = compare(cells, before, after, arguments.rounds, quick=arguments.quick)
+    return print_table(samples, arguments.tolerance)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.figures import Row, Spread, Verdict, rows, verdicts
 from benchmarks.goals import GOALS
-from benchmarks.harness import Failed, Taken
+from benchmarks.harness import Failed, PlacedSample
 from benchmarks.protocol import Sample
 from benchmarks.server import ROOT
 
@@ -21,10 +21,10 @@ FIELDS = tuple(field.name for field in fields(Sample))
 BEGIN, END = "<!-- benchmarks:begin -->", "<!-- benchmarks:end -->"
 
 
-def report(taken: Sequence[Taken], failed: Sequence[Failed], rounds: int, *, quick: bool) -> dict[str, Any]:
+def report(samples: Sequence[PlacedSample], failed: Sequence[Failed], rounds: int, *, quick: bool) -> dict[str, Any]:
     """Put together all that is known of a run, ready for JSON."""
     versions: dict[str, Mapping[str, str]] = {}
-    for one in taken:
+    for one in samples:
         versions[one.peer] = one.sample.versions
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -34,9 +34,9 @@ def report(taken: Sequence[Taken], failed: Sequence[Failed], rounds: int, *, qui
         "versions": versions,
         "rounds": rounds,
         "quick": quick,
-        "goals": [_verdict(verdict) for verdict in verdicts(GOALS, taken)],
-        "rows": [asdict(row) for row in rows(taken)],
-        "samples": [{"round": one.round, "cell": one.cell, **asdict(one.sample), "peer": one.peer} for one in taken],
+        "goals": [_verdict(verdict) for verdict in verdicts(GOALS, samples)],
+        "rows": [asdict(row) for row in rows(samples)],
+        "samples": [{"round": one.round, "cell": one.cell, **asdict(one.sample), "peer": one.peer} for one in samples],
         "failed": [asdict(one) for one in failed],
     }
 
@@ -85,26 +85,26 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def taken_from(found: Mapping[str, Any]) -> list[Taken]:
+def samples_of(results: Mapping[str, Any]) -> list[PlacedSample]:
     """Read the samples of a report again."""
     return [
-        Taken(one["round"], one["cell"], one["peer"], Sample(**{name: one[name] for name in FIELDS}))
-        for one in found["samples"]
+        PlacedSample(one["round"], one["cell"], one["peer"], Sample(**{name: one[name] for name in FIELDS}))
+        for one in results["samples"]
     ]
 
 
-def markdown(found: Mapping[str, Any], judged: Sequence[Verdict], measured: Sequence[Row]) -> str:
+def markdown(results: Mapping[str, Any], judged: Sequence[Verdict], measured: Sequence[Row]) -> str:
     """Write the tables: the goals, then every client in every cell."""
-    where = found["machine"]
+    machine_ = results["machine"]
     head = (
-        f"{found['date'][:10]}, commit {found['commit']}, Python {found['python']}, {where['system']}, "
-        f"{where['processor']}, {where['cores']} cores, load {where['load']} when it ended; "
-        f"{found['rounds']} rounds{', quick' if found['quick'] else ''}."
+        f"{results['date'][:10]}, commit {results['commit']}, Python {results['python']}, {machine_['system']}, "
+        f"{machine_['processor']}, {machine_['cores']} cores, load {machine_['load']} when it ended; "
+        f"{results['rounds']} rounds{', quick' if results['quick'] else ''}."
     )
     lines = [
         head,
         "",
-        *_versions(found["versions"]),
+        *_versions(results["versions"]),
         "",
         "| goal | limit | measured | quartiles | least - most | best other | |",
         "|---|---|---|---|---|---|---|",
@@ -129,11 +129,11 @@ def _versions(versions: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 
 def _goal_line(verdict: Verdict) -> str:
-    goal, found = verdict.goal, verdict.found
-    assert found is not None
+    goal, spread = verdict.goal, verdict.found
+    assert spread is not None
     limit = f"{'>=' if goal.at_least else '<='} {goal.limit:g} {goal.unit}"
     met = "met" if verdict.met else "**not met**"
-    return f"| {goal.title} | {limit} | {number(found.median)} {goal.unit} | {_spread(found)} | {goal.best} | {met} |"
+    return f"| {goal.title} | {limit} | {number(spread.median)} {goal.unit} | {_spread(spread)} | {goal.best} | {met} |"
 
 
 def _row_line(row: Row) -> str:
@@ -143,8 +143,8 @@ def _row_line(row: Row) -> str:
     return f"| {row.cell} | {row.peer} | {us} | {ratio} | {rate} | {memory} |"
 
 
-def _spread(found: Spread) -> str:
-    return f"{number(found.first)} - {number(found.third)} | {number(found.low)} - {number(found.high)}"
+def _spread(spread: Spread) -> str:
+    return f"{number(spread.first)} - {number(spread.third)} | {number(spread.low)} - {number(spread.high)}"
 
 
 def number(value: float) -> str:

@@ -50,10 +50,10 @@ async def inputs(model: Model, number: int) -> None:
 
 async def cancelled(model: Model, number: int) -> None:
     """Open token streams and leave each after its first piece, 16 at once."""
-    left = iter(range(number))
+    remaining = iter(range(number))
 
     async def worker() -> None:
-        for _ in left:
+        for _ in remaining:
             async with model.generate_by_bytes("text", "text") as stream:
                 async for _piece in stream:
                     break

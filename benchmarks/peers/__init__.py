@@ -54,10 +54,10 @@ def available() -> dict[str, Peer]:
 
 def missing() -> dict[str, str]:
     """List the others, each with the command that installs it."""
-    there = available()
+    installed = available()
     return {
         peer.name: f"python -m benchmarks.peers install {name}"
         for name, peers in _environments().items()
         for peer in peers
-        if peer.name not in there
+        if peer.name not in installed
     }

@@ -17,12 +17,12 @@ def install_all(names: Sequence[str]) -> int:
     for name in names or install.names():
         start = time.monotonic()
         try:
-            made = install.make(name, functools.partial(_say, name))
+            is_new = install.make(name, functools.partial(_say, name))
         except install.Failed as error:
             print(f"{name}: {error}", file=sys.stderr, flush=True)
             failed += 1
             continue
-        took = f"ready after {time.monotonic() - start:.0f} s" if made else "is there"
+        took = f"ready after {time.monotonic() - start:.0f} s" if is_new else "is there"
         _say(name, f"{took}, {_versions(name)}")
     return failed
 
@@ -49,11 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     making = commands.add_parser("install", help="make virtual environments under the user's cache folder")
     making.add_argument("name", nargs="*", help=f"of {', '.join(install.names())}; all by default")
     commands.add_parser("list", help="tell what is there, with versions")
-    given = parser.parse_args(argv)
-    if given.command == "list":
+    arguments = parser.parse_args(argv)
+    if arguments.command == "list":
         show()
         return 0
-    return 1 if install_all(given.name) else 0
+    return 1 if install_all(arguments.name) else 0
 
 
 if __name__ == "__main__":

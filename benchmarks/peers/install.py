@@ -62,8 +62,8 @@ def versions(name: str) -> dict[str, str]:
     distributions = [line.partition("==")[0].partition("[")[0] for line in _lines(name)]
     command = [str(python(name)), "-c", READ_VERSIONS, *distributions]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60.0)
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    installed: dict[str, str] = json.loads(done.stdout)
+    return installed
 
 
 def make(name: str, say: Callable[[str], None]) -> bool:

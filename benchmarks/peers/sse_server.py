@@ -38,10 +38,10 @@ def completion(text: str) -> bytes:
 @functools.cache
 def pieces(tokens: int) -> list[bytes]:
     """Make a stream as one piece a token: the first with the role before it, the last with what ends the stream."""
-    made = [_event({"content": WORD}, None)] * tokens
-    made[0] = _event({"role": "assistant", "content": ""}, None) + made[0]
-    made[-1] += _event({}, "stop") + _chunk(b"data: [DONE]\n\n") + END_OF_STREAM
-    return made
+    events = [_event({"content": WORD}, None)] * tokens
+    events[0] = _event({"role": "assistant", "content": ""}, None) + events[0]
+    events[-1] += _event({}, "stop") + _chunk(b"data: [DONE]\n\n") + END_OF_STREAM
+    return events
 
 
 def _event(delta: dict[str, str], reason: str | None) -> bytes:

@@ -105,36 +105,36 @@ class NullTransport:
         """Have nothing to let go of."""
 
 
-async def unary(model: Model, item: str | Input, given: Arguments, look: bool) -> None:
+async def unary(model: Model, item: str | Input, arguments: Arguments, look: bool) -> None:
     """Make unary calls, --concurrency at once."""
-    left = iter(range(given.n))
+    remaining = iter(range(arguments.n))
     kind = _kind(item)
 
     async def worker() -> None:
-        for _ in left:
+        for _ in remaining:
             prediction = await model.predict(item, kind)
             if look:
                 assert len([(concept.name, concept.value) for concept in prediction.concepts]) == 5
 
-    await asyncio.gather(*(worker() for _ in range(given.concurrency)))
+    await asyncio.gather(*(worker() for _ in range(arguments.concurrency)))
 
 
-async def tokens(model: Model, item: str | Input, given: Arguments, look: bool) -> None:
+async def tokens(model: Model, item: str | Input, arguments: Arguments, look: bool) -> None:
     """Read token streams, one after another."""
-    for _ in range(given.n // TOKENS):
+    for _ in range(arguments.n // TOKENS):
         async with model.generate(item, _kind(item)) as stream:
             async for piece in stream:
                 assert not look or piece.text
 
 
-async def duplex(model: Model, item: str | Input, given: Arguments, look: bool) -> None:
+async def duplex(model: Model, item: str | Input, arguments: Arguments, look: bool) -> None:
     """Send inputs through one stream."""
 
     async def inputs() -> AsyncIterator[str | Input]:
-        for one in itertools.repeat(item, given.n):
+        for one in itertools.repeat(item, arguments.n):
             yield one
 
-    async with model.stream(inputs(), _kind(item), window=given.concurrency) as stream:
+    async with model.stream(inputs(), _kind(item), window=arguments.concurrency) as stream:
         async for prediction in stream:
             assert not look or prediction.text
 
@@ -149,17 +149,17 @@ Work = Callable[[Model, "str | Input", Arguments, bool], Coroutine[Any, Any, Non
 def shape(work: Work, *, look: bool) -> Callable[[Arguments], Sample]:
     """Make a shape: `look`: build each input and read each answer, which is where protobuf is."""
 
-    async def measured(given: Arguments) -> Sample:
+    async def measured(arguments: Arguments) -> Sample:
         async with Client(base_url="http://127.0.0.1:1", transport=NullTransport) as client:
             model = client.model("u/a/models/m")
-            item = given.text() if look else Input.from_text(given.text())
-            await work(model, item, given, look)
+            item = arguments.text() if look else Input.from_text(arguments.text())
+            await work(model, item, arguments, look)
             meter = Meter()
-            await work(model, item, given, look)
+            await work(model, item, arguments, look)
             meter.stop()
-            return Sample("", "", given.n, meter.cpu_s, meter.wall_s)
+            return Sample("", "", arguments.n, meter.cpu_s, meter.wall_s)
 
-    return lambda given: asyncio.run(measured(given))
+    return lambda arguments: asyncio.run(measured(arguments))
 
 
 SHAPES = {

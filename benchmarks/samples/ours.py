@@ -30,11 +30,11 @@ asyncio.run(main())
 
 
 @asynccontextmanager
-async def connect(given: Arguments, *, coalesce: bool = False) -> AsyncIterator[aio.Work]:
+async def connect(arguments: Arguments, *, coalesce: bool = False) -> AsyncIterator[aio.Work]:
     """Make a client and a model; `coalesce`: concurrent calls may share requests."""
-    data: str | bytes = b"x" * given.size if given.shape == "upload" else given.text()
-    kind: InputType = "image" if given.shape == "upload" else "text"
-    async with Client(base_url=f"http://{given.address}", pat="benchmark", coalesce=coalesce) as client:
+    data: str | bytes = b"x" * arguments.size if arguments.shape == "upload" else arguments.text()
+    kind: InputType = "image" if arguments.shape == "upload" else "text"
+    async with Client(base_url=f"http://{arguments.address}", pat="benchmark", coalesce=coalesce) as client:
         model = client.model("u/a/models/m")
 
         async def call() -> None:
@@ -51,27 +51,27 @@ async def connect(given: Arguments, *, coalesce: bool = False) -> AsyncIterator[
 
         async def duplex(number: int) -> None:
             inputs = itertools.repeat(data, number)
-            async with model.stream_by_bytes(_async(inputs), kind, window=given.concurrency) as stream:
+            async with model.stream_by_bytes(_async(inputs), kind, window=arguments.concurrency) as stream:
                 async for prediction in stream:
                     assert prediction.text
-                    if given.shape == "hop":
+                    if arguments.shape == "hop":
                         await asyncio.sleep(0)
 
         async def mapped(number: int) -> None:
             inputs = itertools.repeat(data, number)
-            batch: Literal["auto"] | None = "auto" if given.shape == "bulk" else None
-            async for prediction in model.map(inputs, concurrency=given.concurrency, batch=batch, input_type=kind):
+            batch: Literal["auto"] | None = "auto" if arguments.shape == "bulk" else None
+            async for prediction in model.map(inputs, concurrency=arguments.concurrency, batch=batch, input_type=kind):
                 assert prediction.text
 
         async def packed(number: int) -> None:
             inputs = itertools.repeat(data, number)
-            window = INPUTS * given.concurrency
+            window = INPUTS * arguments.concurrency
             async with model.stream_by_bytes(_async(inputs), kind, window=window, batch="auto") as stream:
                 async for prediction in stream:
                     assert prediction.text
 
         ways = {"bulk": mapped, "at_once": mapped, "bulk_stream": packed}
-        yield aio.Work(call, tokens, ways.get(given.shape, duplex))
+        yield aio.Work(call, tokens, ways.get(arguments.shape, duplex))
 
 
 async def _async(inputs: itertools.repeat[str | bytes]) -> AsyncIterator[str | bytes]:

@@ -42,13 +42,13 @@ asyncio.run(main())
 
 
 @asynccontextmanager
-async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
+async def connect(arguments: Arguments) -> AsyncIterator[aio.Work]:
     """Open a channel."""
-    text, payload = given.text(), b"x" * given.size
+    text, payload = arguments.text(), b"x" * arguments.size
     codecs = (rpc.PostModelOutputsRequest.SerializeToString, rpc.MultiOutputResponse.FromString)
 
     def request(inputs: int = 1) -> rpc.PostModelOutputsRequest:
-        large = given.shape == "upload"
+        large = arguments.shape == "upload"
         data = pb.Data(image=pb.Image(base64=payload)) if large else pb.Data(text=pb.Text(raw=text))
         return rpc.PostModelOutputsRequest(
             user_app_id=pb.UserAppIDSet(user_id="u", app_id="a"),
@@ -56,7 +56,7 @@ async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
             inputs=[pb.Input(id=str(number), data=data) for number in range(inputs)],
         )
 
-    async with grpc.aio.insecure_channel(given.address) as channel:
+    async with grpc.aio.insecure_channel(arguments.address) as channel:
         predict = channel.unary_unary(SERVICE + "PostModelOutputs", *codecs)
         generate = channel.unary_stream(SERVICE + "GenerateModelOutputs", *codecs)
         stream = channel.stream_stream(SERVICE + "StreamModelOutputs", *codecs)
@@ -84,13 +84,13 @@ async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
 
             async for response in stream(requests(), metadata=CREDENTIAL):
                 assert response.outputs[0].data.text.raw
-                if given.shape == "hop":
+                if arguments.shape == "hop":
                     await asyncio.sleep(0)
 
         async def bulk(number: int) -> None:
-            await aio.calls(packed, number // INPUTS, given.concurrency)
+            await aio.calls(packed, number // INPUTS, arguments.concurrency)
 
-        yield aio.Work(call, tokens, bulk if given.shape == "bulk" else duplex)
+        yield aio.Work(call, tokens, bulk if arguments.shape == "bulk" else duplex)
 
 
 if __name__ == "__main__":

@@ -30,16 +30,16 @@ def executable() -> Path:
         raise NoCompiler("the C++ server needs Linux")
     compiler = shutil.which(os.environ.get("CXX", "g++"))
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in SOURCES)).hexdigest()[:16]
-    made = cache() / f"fast-{digest}"
-    if made.exists():
-        return made
+    binary = cache() / f"fast-{digest}"
+    if binary.exists():
+        return binary
     if compiler is None:
         raise NoCompiler("no g++ here")
-    made.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = made.with_suffix(f".{os.getpid()}")  # another process may build the same at the same time
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = binary.with_suffix(f".{os.getpid()}")  # another process may build the same at the same time
     subprocess.run([compiler, *FLAGS, "-o", unfinished, SOURCE], check=True)
-    unfinished.replace(made)
-    return made
+    unfinished.replace(binary)
+    return binary
 
 
 def cache() -> Path:

@@ -45,9 +45,9 @@ class Canned(grpc.GenericRpcHandler):
 
     async def _server_stream(self, _request: bytes, _context: Any) -> AsyncIterator[bytes]:
         await asyncio.sleep(self._interval * random.random())  # calls are not in step
-        for left in range(self._messages, 0, -1):
+        for remaining in range(self._messages, 0, -1):
             yield self._answer
-            if self._interval and left > 1:
+            if self._interval and remaining > 1:
                 await asyncio.sleep(self._interval)
 
     async def _duplex(self, requests: AsyncIterator[bytes], _context: Any) -> AsyncIterator[bytes]:

@@ -14,10 +14,10 @@ import pytest
 from benchmarks.cells import CELLS, Cell
 from benchmarks.figures import Spread, rows, verdicts
 from benchmarks.goals import GOALS, Goal, Run, cost_ratio
-from benchmarks.harness import Taken, own_peers, pairs, run
+from benchmarks.harness import PlacedSample, own_peers, pairs, run
 from benchmarks.protocol import Sample
-from benchmarks.regression import judge
-from benchmarks.report import BEGIN, END, markdown, report, taken_from, update
+from benchmarks.regression import print_table
+from benchmarks.report import BEGIN, END, markdown, report, samples_of, update
 from benchmarks.server import Port, serve
 from benchmarks.server.answers import ENVELOPE, OUTPUT, TOKEN, clarifai
 from benchmarks.server.build import NoCompiler, executable
@@ -123,7 +123,7 @@ def test_a_round_gives_figures_for_every_client(compiled: Path) -> None:
     assert found["versions"]["headrace"]["grpcio"]
     judged = [goal for goal in found["goals"] if goal["found"]]
     assert [goal["title"] for goal in judged] == ["unary, 64 at once"]
-    again = taken_from(found)
+    again = samples_of(found)
     assert again == taken
     assert "| unary-64 | headrace |" in markdown(found, verdicts(GOALS, again), rows(again))
 
@@ -132,8 +132,8 @@ def sample(cpu_s: float) -> Sample:
     return Sample("any", "unary", 100, cpu_s, 1.0)
 
 
-def taken(peer: str, *costs: float) -> list[Taken]:
-    return [Taken(number, "unary-64", peer, sample(cost)) for number, cost in enumerate(costs)]
+def taken(peer: str, *costs: float) -> list[PlacedSample]:
+    return [PlacedSample(number, "unary-64", peer, sample(cost)) for number, cost in enumerate(costs)]
 
 
 def test_ratios_are_taken_within_a_round() -> None:
@@ -149,7 +149,7 @@ def test_a_goal_without_samples_is_neither_met_nor_missed() -> None:
 
 @pytest.mark.parametrize(("after", "code"), [((1.3, 1.2, 1.4), 1), ((1.3, 1.2, 0.8), 0), ((1.05, 1.06, 1.07), 0)])
 def test_a_regression_is_worse_than_the_tolerance_and_the_spread(after: tuple[float, ...], code: int) -> None:
-    assert judge([*taken("before", 1, 1, 1), *taken("after", *after)], tolerance=1.1) == code
+    assert print_table([*taken("before", 1, 1, 1), *taken("after", *after)], tolerance=1.1) == code
 
 
 def test_only_the_block_between_the_markers_is_replaced(tmp_path: Path) -> None:

@@ -39,34 +39,34 @@ Connect = Callable[[Arguments], AbstractAsyncContextManager[Work]]
 
 async def calls(call: Callable[[], Awaitable[None]], number: int, at_once: int) -> None:
     """Make so many calls, `at_once` at a time."""
-    left = iter(range(number))
+    remaining = iter(range(number))
 
     async def worker() -> None:
-        for _ in left:
+        for _ in remaining:
             await call()
 
     await asyncio.gather(*(worker() for _ in range(min(number, at_once))))
 
 
-async def unary(work: Work, given: Arguments) -> Sample:
+async def unary(work: Work, arguments: Arguments) -> Sample:
     """Make --n calls, --concurrency at once."""
-    await calls(work.call, min(given.n, max(WARM_CALLS, given.concurrency)), given.concurrency)
+    await calls(work.call, min(arguments.n, max(WARM_CALLS, arguments.concurrency)), arguments.concurrency)
     meter = Meter()
-    await calls(work.call, given.n, given.concurrency)
+    await calls(work.call, arguments.n, arguments.concurrency)
     meter.stop()
-    return Sample("", "", given.n, meter.cpu_s, meter.wall_s)
+    return Sample("", "", arguments.n, meter.cpu_s, meter.wall_s)
 
 
-async def fixed(work: Work, given: Arguments) -> Sample:
+async def fixed(work: Work, arguments: Arguments) -> Sample:
     """Start --rate calls a second for --seconds, each in a task of its own."""
     await calls(work.call, WARM_CALLS, 16)
     loop = asyncio.get_running_loop()
-    number = round(given.rate * given.seconds)
+    number = round(arguments.rate * arguments.seconds)
     running: set[asyncio.Task[None]] = set()
     meter = Meter()
     start = loop.time()
     for index in range(number):
-        wait = start + index / given.rate - loop.time()
+        wait = start + index / arguments.rate - loop.time()
         if wait > 0:
             await asyncio.sleep(wait)
         task = loop.create_task(work.call())
@@ -77,49 +77,49 @@ async def fixed(work: Work, given: Arguments) -> Sample:
     return Sample("", "", number, meter.cpu_s, meter.wall_s)
 
 
-async def upload(work: Work, given: Arguments) -> Sample:
+async def upload(work: Work, arguments: Arguments) -> Sample:
     """Make --n calls with a large payload, --concurrency at once; extra memory at the peak."""
-    await calls(work.call, given.concurrency, given.concurrency)
+    await calls(work.call, arguments.concurrency, arguments.concurrency)
     before = reset_peak()
     meter = Meter()
-    await calls(work.call, given.n, given.concurrency)
+    await calls(work.call, arguments.n, arguments.concurrency)
     meter.stop()
-    return Sample("", "", given.n, meter.cpu_s, meter.wall_s, peak() - before)
+    return Sample("", "", arguments.n, meter.cpu_s, meter.wall_s, peak() - before)
 
 
-async def at_once(work: Work, given: Arguments) -> Sample:
+async def at_once(work: Work, arguments: Arguments) -> Sample:
     """Submit --n calls at once; extra memory at the peak."""
     await calls(work.call, WARM_CALLS, 64)
     before = reset_peak()
     meter = Meter()
-    await asyncio.gather(*(work.call() for _ in range(given.n)))
+    await asyncio.gather(*(work.call() for _ in range(arguments.n)))
     meter.stop()
-    return Sample("", "", given.n, meter.cpu_s, meter.wall_s, peak() - before)
+    return Sample("", "", arguments.n, meter.cpu_s, meter.wall_s, peak() - before)
 
 
-async def tokens(work: Work, given: Arguments) -> Sample:
+async def tokens(work: Work, arguments: Arguments) -> Sample:
     """Read whole streams, --concurrency at once, until at least --n messages have come."""
     assert work.tokens is not None
-    if given.shape == "tokens_burst":
+    if arguments.shape == "tokens_burst":
         await work.tokens()
     count = 0
     meter = Meter()
-    while count < given.n:
-        read = await asyncio.gather(*(work.tokens() for _ in range(given.concurrency)))
+    while count < arguments.n:
+        read = await asyncio.gather(*(work.tokens() for _ in range(arguments.concurrency)))
         count += sum(read)
     meter.stop()
     return Sample("", "", count, meter.cpu_s, meter.wall_s)
 
 
-async def duplex(work: Work, given: Arguments) -> Sample:
+async def duplex(work: Work, arguments: Arguments) -> Sample:
     """Send --n inputs through one stream, after another stream as a warm-up."""
     assert work.duplex is not None
-    await work.duplex(min(given.n, LEVEL if given.shape == "long_stream" else WARM_INPUTS))
+    await work.duplex(min(arguments.n, LEVEL if arguments.shape == "long_stream" else WARM_INPUTS))
     before = rss()
     meter = Meter()
-    await work.duplex(given.n)
+    await work.duplex(arguments.n)
     meter.stop()
-    return Sample("", "", given.n, meter.cpu_s, meter.wall_s, rss() - before)
+    return Sample("", "", arguments.n, meter.cpu_s, meter.wall_s, rss() - before)
 
 
 MEASURES = {
@@ -138,8 +138,8 @@ MEASURES = {
 def shapes(connect: Connect, *names: str) -> Mapping[str, Callable[[Arguments], Sample]]:
     """Make the shapes called `names` of a client that `connect` gives."""
 
-    async def measured(given: Arguments) -> Sample:
-        async with connect(given) as work:
-            return await MEASURES[given.shape](work, given)
+    async def measured(arguments: Arguments) -> Sample:
+        async with connect(arguments) as work:
+            return await MEASURES[arguments.shape](work, arguments)
 
-    return dict.fromkeys(names, lambda given: asyncio.run(measured(given)))
+    return dict.fromkeys(names, lambda arguments: asyncio.run(measured(arguments)))

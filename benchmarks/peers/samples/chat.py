@@ -19,12 +19,12 @@ def connect(**options: Callable[[], Any]) -> Callable[[Arguments], AbstractAsync
     """Make what makes a client; `options` are made anew for each."""
 
     @asynccontextmanager
-    async def connected(given: Arguments) -> AsyncIterator[aio.Work]:
-        text = given.text()
-        if given.shape == "unary":
-            given.n = max(1, given.n // SHARE)
-        made = {name: make() for name, make in options.items()}
-        async with AsyncOpenAI(base_url=f"http://{given.address}/v1", api_key="none", **made) as client:
+    async def connected(arguments: Arguments) -> AsyncIterator[aio.Work]:
+        text = arguments.text()
+        if arguments.shape == "unary":
+            arguments.n = max(1, arguments.n // SHARE)
+        works = {name: make() for name, make in options.items()}
+        async with AsyncOpenAI(base_url=f"http://{arguments.address}/v1", api_key="none", **works) as client:
 
             async def call() -> None:
                 message = {"role": "user", "content": text}

@@ -22,13 +22,13 @@ WINDOW = 64
 
 
 @asynccontextmanager
-async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
+async def connect(arguments: Arguments) -> AsyncIterator[aio.Work]:
     """Open a channel."""
-    text, payload = given.text(), b"x" * given.size
-    host, port = given.address.split(":")
+    text, payload = arguments.text(), b"x" * arguments.size
+    host, port = arguments.address.split(":")
 
     def request() -> service_pb2.PostModelOutputsRequest:
-        if given.shape == "upload":
+        if arguments.shape == "upload":
             data = resources_pb2.Data(image=resources_pb2.Image(base64=payload))
         else:
             data = resources_pb2.Data(text=resources_pb2.Text(raw=text))
@@ -87,5 +87,5 @@ asyncio.run(make())
 SHAPES = ("unary", "unary_fixed", "tokens_burst", "tokens_paced", "duplex", "upload", "at_once", "long_stream")
 
 if __name__ == "__main__":
-    cold_import = {"cold_import": lambda given: cold(COLD, given.n)}
+    cold_import = {"cold_import": lambda arguments: cold(COLD, arguments.n)}
     main("grpclib", {**aio.shapes(connect, *SHAPES), **cold_import}, ["grpclib", "h2", "clarifai-grpc", "protobuf"])

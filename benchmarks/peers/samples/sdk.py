@@ -26,6 +26,6 @@ class Known(Model):  # type: ignore[misc]
         """Ask nobody."""
 
 
-def model(given: Arguments) -> Any:
+def model(arguments: Arguments) -> Any:
     """Make the model."""
-    return Known("https://clarifai.com/u/a/models/m", base_url=f"http://{given.address}", pat="none")
+    return Known("https://clarifai.com/u/a/models/m", base_url=f"http://{arguments.address}", pat="none")

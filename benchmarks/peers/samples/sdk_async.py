@@ -16,13 +16,13 @@ from benchmarks.protocol import Arguments, main
 
 
 @asynccontextmanager
-async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
+async def connect(arguments: Arguments) -> AsyncIterator[aio.Work]:
     """Make the model."""
-    model = sdk.model(given)
-    payload = b"x" * given.size
+    model = sdk.model(arguments)
+    payload = b"x" * arguments.size
 
     def inputs() -> list[Any]:
-        if given.shape == "upload":
+        if arguments.shape == "upload":
             return [Inputs.get_input_from_bytes("", image_bytes=payload)]
         return [Inputs.get_input_from_bytes("", text_bytes=payload)]
 

@@ -10,10 +10,10 @@ from benchmarks.protocol import Arguments, Sample, main
 INPUTS = 128  # a request
 
 
-def bulk(given: Arguments) -> Sample:
+def bulk(arguments: Arguments) -> Sample:
     """Send --n inputs, packed into requests, in --concurrency threads."""
-    model = sdk.model(given)
-    payload = b"x" * given.size
+    model = sdk.model(arguments)
+    payload = b"x" * arguments.size
 
     def call() -> None:
         response = model.predict([Inputs.get_input_from_bytes(str(i), text_bytes=payload) for i in range(INPUTS)])
@@ -21,8 +21,8 @@ def bulk(given: Arguments) -> Sample:
         for output in response.outputs:
             assert output.data.text.raw
 
-    given.n = max(1, given.n // INPUTS)
-    sample = threads.unary(call, given)
+    arguments.n = max(1, arguments.n // INPUTS)
+    sample = threads.unary(call, arguments)
     sample.n *= INPUTS
     return sample
 

@@ -8,21 +8,21 @@ from benchmarks.peers.samples import aio, sdk
 from benchmarks.protocol import Arguments, Meter, Sample, main, rss
 
 
-def stream(given: Arguments) -> Sample:
+def stream(arguments: Arguments) -> Sample:
     """Send --n inputs through one stream, after another stream as a warm-up."""
-    model = sdk.model(given)
-    payload = b"x" * given.size
+    model = sdk.model(arguments)
+    payload = b"x" * arguments.size
 
     def run(number: int) -> None:
         for response in model.stream_by_bytes(itertools.repeat(payload, number), "text"):
             assert response.outputs[0].data.text.raw
 
-    run(min(given.n, aio.LEVEL if given.shape == "long_stream" else aio.WARM_INPUTS))
+    run(min(arguments.n, aio.LEVEL if arguments.shape == "long_stream" else aio.WARM_INPUTS))
     before = rss()
     meter = Meter()
-    run(given.n)
+    run(arguments.n)
     meter.stop()
-    return Sample("", "", given.n, meter.cpu_s, meter.wall_s, rss() - before)
+    return Sample("", "", arguments.n, meter.cpu_s, meter.wall_s, rss() - before)
 
 
 if __name__ == "__main__":

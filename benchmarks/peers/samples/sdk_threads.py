@@ -11,25 +11,25 @@ from benchmarks.protocol import Arguments, Sample, cold, main
 def calls(measure: Callable[[Callable[[], object], Arguments], Sample]) -> Callable[[Arguments], Sample]:
     """Make a shape of predict_by_bytes."""
 
-    def shape(given: Arguments) -> Sample:
-        model = sdk.model(given)
-        payload = b"x" * given.size
-        kind = "image" if given.shape == "upload" else "text"
+    def shape(arguments: Arguments) -> Sample:
+        model = sdk.model(arguments)
+        payload = b"x" * arguments.size
+        kind = "image" if arguments.shape == "upload" else "text"
 
         def call() -> None:
             response = model.predict_by_bytes(payload, kind)
             concepts = response.outputs[0].data.concepts
             assert len([(concept.name, concept.value) for concept in concepts]) == 5
 
-        return measure(call, given)
+        return measure(call, arguments)
 
     return shape
 
 
-def tokens(given: Arguments) -> Sample:
+def tokens(arguments: Arguments) -> Sample:
     """Read streams of generate_by_bytes."""
-    model = sdk.model(given)
-    payload = b"x" * given.size
+    model = sdk.model(arguments)
+    payload = b"x" * arguments.size
 
     def read() -> int:
         count = 0
@@ -38,7 +38,7 @@ def tokens(given: Arguments) -> Sample:
             count += 1
         return count
 
-    return threads.tokens(read, given)
+    return threads.tokens(read, arguments)
 
 
 SHAPES = {
@@ -49,7 +49,7 @@ SHAPES = {
     "at_once": calls(threads.at_once),
     "tokens_burst": tokens,
     "tokens_paced": tokens,
-    "cold_import": lambda given: cold(sdk.COLD, given.n),
+    "cold_import": lambda arguments: cold(sdk.COLD, arguments.n),
 }
 
 if __name__ == "__main__":

@@ -37,21 +37,21 @@ def read_classes(result: Any) -> None:
 
 
 @asynccontextmanager
-async def connect(given: Arguments) -> AsyncIterator[aio.Work]:
+async def connect(arguments: Arguments) -> AsyncIterator[aio.Work]:
     """Make a client."""
-    text, payload = given.text(), b"x" * given.size
+    text, payload = arguments.text(), b"x" * arguments.size
 
     def inputs() -> list[Any]:
-        if given.shape == "upload":
+        if arguments.shape == "upload":
             tensor: Any = np.frombuffer(payload, dtype=np.uint8)[np.newaxis]
-            made = triton.InferInput("image", list(tensor.shape), "UINT8")
+            tensor_input = triton.InferInput("image", list(tensor.shape), "UINT8")
         else:
             tensor = np.array([text.encode()], dtype=np.object_)
-            made = triton.InferInput("text", [1], "BYTES")
-        made.set_data_from_numpy(tensor)
-        return [made]
+            tensor_input = triton.InferInput("text", [1], "BYTES")
+        tensor_input.set_data_from_numpy(tensor)
+        return [tensor_input]
 
-    async with triton.InferenceServerClient(given.address) as client:
+    async with triton.InferenceServerClient(arguments.address) as client:
 
         async def call() -> None:
             read_classes(await client.infer("m", inputs()))

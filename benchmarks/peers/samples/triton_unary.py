@@ -7,7 +7,7 @@ from benchmarks.protocol import cold, main
 
 SHAPES = {
     **aio.shapes(triton.connect, "unary", "unary_fixed", "upload", "at_once"),
-    "cold_import": lambda given: cold(triton.COLD, given.n),
+    "cold_import": lambda arguments: cold(triton.COLD, arguments.n),
 }
 
 if __name__ == "__main__":
