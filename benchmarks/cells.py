@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 KiB, MiB = 1 << 10, 1 << 20
-OWN = ("raw", "headrace")
+CLIENTS = ("headrace-h2", "headrace-grpc")
+OWN = ("raw", *CLIENTS)
 CALLS = (*OWN, "headrace-coalesced")
 
 
@@ -86,7 +87,7 @@ CELLS = (
     Cell("duplex", "duplex", "duplex", 8000, 2000, 64),
     Cell("hop", "hop", "duplex", 8000, 2000, 64, peers=OWN),
     Cell("bulk", "bulk", "unary", 51_200, 12_800, 8, peers=(*OWN, "sdk-batch")),
-    Cell("bulk-stream", "bulk_stream", "duplex", 51_200, 12_800, 8, peers=("headrace",)),
+    Cell("bulk-stream", "bulk_stream", "duplex", 51_200, 12_800, 8, peers=CLIENTS),
     Cell("upload-1", "upload", "unary", 6, 3, 1, 20 * MiB),
     Cell("upload-4", "upload", "unary", 16, 8, 4, 20 * MiB),
     _payload(256, "256B", 6000, 1500),
@@ -94,11 +95,12 @@ CELLS = (
     _payload(64 * KiB, "64KiB", 3000, 800),
     _payload(MiB, "1MiB", 400, 100),
     Cell("at-once", "at_once", "unary", 10_000, 10_000, 64, rounds=3),
+    Cell("gathered", "gathered", "unary", 10_000, 10_000, 64, peers=CLIENTS, rounds=3),
     Cell("long-stream", "long_stream", "duplex", 1_000_000, 50_000, 64, peers=OWN, rounds=1),
     Cell("cold-import", "cold_import", "unary", 5, 3),
     Cell("cold-call", "cold_call", "unary", 5, 3),
-    Cell("live-1", "live", "slow_duplex", 16, 16, 1, peers=("headrace",)),
-    Cell("live-8", "live", "slow_duplex", 128, 128, 8, peers=("headrace",)),
+    Cell("live-1", "live", "slow_duplex", 16, 16, 1, peers=CLIENTS),
+    Cell("live-8", "live", "slow_duplex", 128, 128, 8, peers=CLIENTS),
     _layers("layers_unary", 50_000),
     _layers("layers_tokens", 100_000),
     _layers("layers_duplex", 50_000),

@@ -11,7 +11,7 @@ from benchmarks.goals import RAW, Goal, Run, cost, cost_ratio
 from benchmarks.harness import PlacedSample, own_peers
 from benchmarks.protocol import Sample
 
-MEMORY = ("upload", "at_once", "long_stream")  # shapes whose memory is the point
+MEMORY = ("upload", "at_once", "gathered", "long_stream")  # shapes whose memory is the point
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,21 +24,35 @@ SECONDS = 900.0  # after which a sample has hung
 LAYERS = tuple(f"{how}_{kind}" for how in ("layers", "full") for kind in ("unary", "tokens", "duplex"))
 CALLS = ("unary", "unary_fixed", "at_once", "upload", "bulk")
 STREAMS = ("tokens_burst", "tokens_paced", "duplex", "hop", "long_stream")
+WIRE = ("unary", "upload", "tokens_burst", "tokens_paced", "duplex")  # of a transport alone
 SHARED = (*CALLS, *STREAMS, "cold_import", "cold_call")
 
 
 def own_peers(source: Path = ROOT / "src") -> dict[str, Peer]:
-    """List the clients that run in this environment, with headrace as it is in `source`."""
-    shapes = {
-        "raw": ("benchmarks.samples.raw", SHARED),
-        "headrace": ("benchmarks.samples.ours", (*SHARED, "bulk_stream", "live")),
-        "headrace-coalesced": ("benchmarks.samples.coalesced", ("unary", "unary_fixed", "at_once")),
-        "headrace-layers": ("benchmarks.samples.layers", LAYERS),
-    }
-    environment = {"PYTHONPATH": str(source)}
+    """List the clients that run in this environment, with headrace as it is in `source`.
+
+    headrace is measured over each of its transports, as a whole client (`headrace-`) and without it (`wire-`).
+    """
+    every = (*SHARED, "bulk_stream", "live", "gathered")
+    clients = [
+        ("raw", "raw", SHARED, ""),
+        ("headrace-h2", "ours", every, "h2"),
+        ("headrace-grpc", "ours", every, "grpc"),
+        ("headrace-coalesced", "coalesced", ("unary", "unary_fixed", "at_once"), "h2"),
+        ("headrace-layers", "layers", LAYERS, ""),
+        ("wire-stub", "wire", WIRE, "stub"),
+        ("wire-h2", "wire", WIRE, "h2"),
+        ("wire-grpc", "wire", WIRE, "grpc"),
+    ]
     return {
-        name: Peer(name, Path(sys.executable), module, has, environment=environment)
-        for name, (module, has) in shapes.items()
+        name: Peer(
+            name,
+            Path(sys.executable),
+            f"benchmarks.samples.{module}",
+            shapes,
+            environment={"PYTHONPATH": str(source), "HEADRACE_TRANSPORT": transport},
+        )
+        for name, module, shapes, transport in clients
     }
 
 

@@ -53,7 +53,7 @@ def _curve(curve: str, peers: Mapping[str, Sequence[tuple[int, Spread]]], folder
         middle = [spread.median for _at, spread in each]
         below = [spread.median - spread.first for _at, spread in each]
         above = [spread.third - spread.median for _at, spread in each]
-        width = 2.5 if peer == "headrace" else 1.2
+        width = 2.5 if peer.startswith("headrace") else 1.2
         axes.errorbar(x, middle, yerr=[below, above], marker="o", markersize=4, capsize=3, linewidth=width, label=peer)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")

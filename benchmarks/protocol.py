@@ -28,6 +28,7 @@ SHAPES: Mapping[str, str] = {
     "bulk_stream": "an input, packed with others into the messages of one stream",
     "upload": "a call with a payload of --size bytes, --concurrency at once",
     "at_once": "a call, all --n submitted at once; extra_rss_bytes is the point",
+    "gathered": "at_once by tasks, where at_once is another way",
     "long_stream": "an input through one stream; extra_rss_bytes is the drift after warm-up",
     "cold_import": "a fresh interpreter that imports the client and makes it, less a bare one",
     "cold_call": "a fresh interpreter that makes one call and reads the answer, less a bare one",
@@ -132,7 +133,8 @@ def peak() -> int:
 def cold(statements: str, n: int) -> Sample:
     """Measure fresh interpreters that run `statements` and end at once, less bare ones; the work of n of them.
 
-    Give statements that import the client and make it. The first interpreter (compiles bytecode) is not counted.
+    Give statements that import the client and make it, or make a call too. The first interpreter, which compiles
+    bytecode, is not counted.
     """
     meter = Meter()
     ended = f"{statements}\nimport os; os._exit(0)"
@@ -161,8 +163,15 @@ def main(peer: str, shapes: Mapping[str, Callable[[Arguments], Sample]], version
     if parsed.shape not in shapes:
         sys.exit(f"{peer} has no {parsed.shape}; it has {', '.join(shapes)}")
     sample = shapes[parsed.shape](parsed)
-    from importlib.metadata import version
-
     sample.peer, sample.shape = peer, parsed.shape
-    sample.versions = {name: version(name) for name in versions}
+    sample.versions = {name: _version(name) for name in versions}
     sample.print()
+
+
+def _version(name: str) -> str:
+    from importlib import metadata  # after the measurement
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "of the source folder"

@@ -44,8 +44,10 @@ def _git(*words: str) -> None:
         sys.exit(f"git {words[0]} {words[1]}: {done.stderr.strip()}")
 
 
-def compare(cells: Sequence[Cell], before: Path, after: Path, rounds: int, *, quick: bool) -> list[PlacedSample]:
-    """Measure two source folders in the same rounds.
+def compare(
+    cells: Sequence[Cell], before: Path, after: Path, rounds: int, *, quick: bool, client: str = "headrace-h2"
+) -> list[PlacedSample]:
+    """Measure two source folders in the same rounds: `client` where it has the cell, our layers where it has not.
 
     Raises:
         SystemExit: a sample failed.
@@ -53,7 +55,7 @@ def compare(cells: Sequence[Cell], before: Path, after: Path, rounds: int, *, qu
     wanted = [
         (cell, dataclasses.replace(peer, name=side))
         for side, source in (("before", before), ("after", after))
-        for cell, peer in pairs(cells, {name: peer for name, peer in own_peers(source).items() if name != "raw"})
+        for cell, peer in pairs(cells, {name: own_peers(source)[name] for name in (client, "headrace-layers")})
     ]
     samples, failed = run(wanted, rounds, quick=quick, say=lambda text: print(text, file=sys.stderr, flush=True))
     if failed:
@@ -90,6 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("before", help="a commit")
     parser.add_argument("after", nargs="?", help="a commit; the working tree unless given")
     parser.add_argument("--only", nargs="+", default=DEFAULT, metavar="NAME", help="cells; * and ? match any")
+    parser.add_argument("--client", default="headrace-h2", metavar="NAME", help="headrace-grpc, wire-h2, ...; --list")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="smaller samples")
     parser.add_argument("--tolerance", type=float, default=1.1, metavar="RATIO", help="1.1: a tenth more is no matter")
@@ -101,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.ExitStack() as stack:
         before = stack.enter_context(checked_out(arguments.before))
         after = stack.enter_context(checked_out(arguments.after)) if arguments.after else ROOT / "src"
-        samples = compare(cells, before, after, arguments.rounds, quick=arguments.quick)
+        samples = compare(cells, before, after, arguments.rounds, quick=arguments.quick, client=arguments.client)
     return print_table(samples, arguments.tolerance)
 
 

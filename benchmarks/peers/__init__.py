@@ -28,7 +28,7 @@ def _environments() -> dict[str, list[Peer]]:
     )
     return {
         "sdk": [
-            _peer("sdk-threads", "sdk", "sdk_threads", (*CALLS, *TOKENS, "bulk", "cold_import")),
+            _peer("sdk-threads", "sdk", "sdk_threads", (*CALLS, *TOKENS, "bulk", "cold_import", "cold_call")),
             _peer("sdk-async", "sdk", "sdk_async", (*CALLS, *TOKENS, "bulk")),
             _peer("sdk-stream", "sdk", "sdk_stream", (*STREAM, "bulk")),
             _peer("sdk-batch", "sdk", "sdk_batch", ("bulk",)),
@@ -38,6 +38,7 @@ def _environments() -> dict[str, list[Peer]]:
             _peer("tritonclient-stream", "tritonclient", "triton_stream", STREAM, stream),
             _peer("tritonclient-tokens", "tritonclient", "triton_tokens", TOKENS, token),
         ],
+        "connect": [_peer("connect", "connect", "connect_client", (*CALLS, *TOKENS, *STREAM))],
         "grpclib": [_peer("grpclib", "grpclib", "grpclib_client", (*CALLS, *TOKENS, *STREAM, "cold_import"))],
         "openai": [
             _peer("openai", "openai", "openai_httpx", ("unary", *TOKENS, "cold_import"), chat),

@@ -6,7 +6,7 @@ import functools
 
 from benchmarks.protocol import main
 from benchmarks.samples.measures import shapes
-from benchmarks.samples.ours import connect
+from benchmarks.samples.ours import connect, versions
 
 if __name__ == "__main__":
-    main("headrace-coalesced", shapes(functools.partial(connect, coalesce=True)), ["headrace", "grpcio", "protobuf"])
+    main("headrace-coalesced", shapes(functools.partial(connect, coalesce=True)), versions())

@@ -50,6 +50,7 @@ MEASURES = {
     "hop": aio.duplex,
     "bulk": aio.duplex,
     "bulk_stream": aio.duplex,
+    "gathered": aio.at_once,
     "live": live,
     "long_stream": long_stream,
 }

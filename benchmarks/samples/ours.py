@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal
@@ -79,6 +80,12 @@ async def _async(inputs: itertools.repeat[str | bytes]) -> AsyncIterator[str | b
         yield item
 
 
+def versions() -> list[str]:
+    """List what matters."""
+    grpc = [] if os.environ.get("HEADRACE_TRANSPORT") == "h2" else ["grpcio"]
+    return ["headrace", *grpc, "protobuf"]
+
+
 if __name__ == "__main__":
     ways = {**shapes(connect, at_once=submitted), **cold_shapes(COLD, COLD_CALL)}
-    main("headrace", ways, ["headrace", "grpcio", "protobuf"])
+    main(f"headrace-{os.environ['HEADRACE_TRANSPORT']}", ways, versions())

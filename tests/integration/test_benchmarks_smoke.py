@@ -113,19 +113,19 @@ def test_the_server_ends_with_whoever_started_it(compiled: Path, tmp_path: Path)
 
 def test_a_round_gives_figures_for_every_client(compiled: Path) -> None:
     cell = Cell("unary-64", "unary", "unary", 50, 50, 4)
-    own = {name: peer for name, peer in own_peers().items() if name in ("raw", "headrace")}
+    own = {name: peer for name, peer in own_peers().items() if name in ("raw", "headrace-h2", "headrace-grpc")}
     taken, failed = run(pairs([cell], own), 1, quick=True, say=lambda _text: None)
     assert not failed
     found = json.loads(json.dumps(report(taken, failed, 1, quick=True)))
-    assert {row["peer"] for row in found["rows"]} == {"raw", "headrace"}
+    assert {row["peer"] for row in found["rows"]} == {"raw", "headrace-h2", "headrace-grpc"}
     assert all(row["microseconds"]["median"] > 0 and row["per_second"]["median"] > 0 for row in found["rows"])
     assert {"date", "commit", "machine", "python", "versions", "samples", "goals"} <= set(found)
-    assert found["versions"]["headrace"]["grpcio"]
+    assert "grpcio" not in found["versions"]["headrace-h2"]
     judged = [goal for goal in found["goals"] if goal["found"]]
     assert [goal["title"] for goal in judged] == ["unary, 64 at once"]
     again = samples_of(found)
     assert again == taken
-    assert "| unary-64 | headrace |" in markdown(found, verdicts(GOALS, again), rows(again))
+    assert "| unary-64 | headrace-h2 |" in markdown(found, verdicts(GOALS, again), rows(again))
 
 
 def sample(cpu_s: float) -> Sample:
@@ -138,7 +138,7 @@ def taken(peer: str, *costs: float) -> list[PlacedSample]:
 
 def test_ratios_are_taken_within_a_round() -> None:
     goal = Goal("any", Run("unary-64"), Run("unary-64", "raw"), cost_ratio, 1.0, "x", "none")
-    [verdict] = verdicts([goal], [*taken("raw", 1, 10, 100), *taken("headrace", 2, 5, 90)])
+    [verdict] = verdicts([goal], [*taken("raw", 1, 10, 100), *taken("headrace-h2", 2, 5, 90)])
     assert verdict.found == Spread(0.9, 0.5, 0.7, 1.45, 2.0, 3)
     assert verdict.met
 

@@ -59,7 +59,7 @@ def test_changed_requirements_make_an_environment_missing(cache: Path, monkeypat
 
 def test_installing_what_is_unknown_is_an_error(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["install", "nobody"]) == 1
-    assert "there is no peer nobody; there are grpclib, openai, sdk, tritonclient" in capsys.readouterr().err
+    assert "there is no peer nobody; there are connect, grpclib, openai, sdk, tritonclient" in capsys.readouterr().err
 
 
 def test_a_failed_installation_says_why_and_is_not_taken_for_whole(

@@ -16,6 +16,12 @@ from clarifai.client.model import Model
 Model.load_info = lambda self, validate=False: None
 Model("https://clarifai.com/u/a/models/m", base_url="http://127.0.0.1:1", pat="none")
 """
+COLD_CALL = """
+from clarifai.client.model import Model
+Model.load_info = lambda self, validate=False: None
+model = Model("https://clarifai.com/u/a/models/m", base_url="http://ADDRESS", pat="none")
+assert model.predict_by_bytes(b"text", "text").outputs[0].data.text.raw
+"""
 VERSIONS = ("clarifai", "clarifai-grpc", "grpcio", "protobuf")
 
 

@@ -50,6 +50,7 @@ SHAPES = {
     "tokens_burst": tokens,
     "tokens_paced": tokens,
     "cold_import": lambda arguments: cold(sdk.COLD, arguments.n),
+    "cold_call": lambda arguments: cold(sdk.COLD_CALL.replace("ADDRESS", arguments.address), arguments.n),
 }
 
 if __name__ == "__main__":
