@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from headrace.model import Model
-from tests.support.rig import ALL_WIRES, Rig, Wire, rigged
+from tests.support.rig import WIRES, Rig, Wire, rigged
 
 pytestmark = pytest.mark.core
 
@@ -85,7 +85,7 @@ async def _cancel_seen(rig: Rig, start: float) -> float:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_the_server_sees_it_two_hundred_times_of_two_hundred(wire: Wire, way: Any, tmp_path: Path) -> None:
     duplex = way is by_break_of_a_duplex
     async with rigged(wire, tmp_path, (lambda item: item.text) if duplex else endless) as rig:

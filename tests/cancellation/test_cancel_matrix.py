@@ -15,7 +15,7 @@ from headrace import ClosedError, Limits, PartialFailure, StreamBroken, Timeouts
 from headrace.calls.unary.coalesce import coalescer
 from headrace.model import Model
 from headrace.testing import ConnectionFaults, FaultProxy
-from tests.support.rig import ALL_WIRES, WIRES, Rig, Wire, rigged, timed
+from tests.support.rig import WIRES, Rig, Wire, rigged, timed
 
 pytestmark = pytest.mark.core
 
@@ -198,7 +198,7 @@ async def rigged_by(rig: Rig, wire: Any, proxy: FaultProxy, options: dict[str, A
 
 
 @pytest.mark.parametrize(("operation", "moment"), CASES)
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_a_cancelled_operation_leaves_nothing_behind(
     wire: Wire, operation: Callable[[Model], Awaitable[None]], moment: Moment, tmp_path: Path
 ) -> None:
@@ -227,7 +227,7 @@ async def test_a_cancelled_operation_leaves_nothing_behind(
 
 
 @pytest.mark.parametrize(("operation", "moment"), [case for case in CASES if case.values[1] is not queued])
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_closing_the_client_ends_what_runs_with_a_typed_error(
     wire: Wire, operation: Callable[[Model], Awaitable[None]], moment: Any, tmp_path: Path
 ) -> None:

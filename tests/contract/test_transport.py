@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -487,6 +489,44 @@ async def test_what_is_discarded_is_closed(pair: Pair) -> None:
 
 
 # -- what only a scripted server does
+
+# -- what is left behind
+
+
+@pytest.mark.parametrize("pair", TRANSPORTS[1:], indirect=True)  # the memory server keeps what it got for the test
+@pytest.mark.parametrize("shape", ["unary", "stream", "first"])
+async def test_a_failed_call_is_freed_with_its_error(pair: Pair, shape: str) -> None:
+    """Without the collector of cycles: an error's traceback holds frames, and those hold what was sent."""
+
+    class Payload(bytearray):
+        """Bytes that can be referred to weakly."""
+
+    async def fail_once() -> tuple[weakref.ref[Payload], weakref.ref[BaseException]]:
+        payload = Payload(b"INTERNAL")
+        call: Any = None
+        try:
+            if shape == "unary":
+                await pair.transport.unary(FAIL, [payload], (), 5)
+            else:
+                call = pair.transport.open(FAIL, (), first=[payload] if shape == "first" else None)
+                if shape == "stream":
+                    await call.write([payload])
+                while True:
+                    await call.read()
+        except errors.PredictionFailed as error:
+            return weakref.ref(payload), weakref.ref(error)
+        finally:
+            del call  # the traceback keeps this frame as well
+        raise AssertionError("it did not fail")
+
+    await pair.transport.connect(5)
+    gc.disable()
+    try:
+        freed = [one for _ in range(5) for one in await fail_once()]
+        await asyncio.sleep(0.01)
+        assert sum(one() is not None for one in freed) <= 2  # the last call's own
+    finally:
+        gc.enable()
 
 
 async def test_the_memory_server_goes_away_and_says_what_it_has_not_seen() -> None:

@@ -16,7 +16,7 @@ from headrace.transport.base import Call, Transport
 from headrace.transport.grpc.client import GrpcTransport
 from headrace.transport.h2.transport import H2Transport
 from tests.support.bridge import GrpcServer
-from tests.support.rig import ALL_WIRES, Wire
+from tests.support.rig import WIRES, Wire
 
 pytestmark = pytest.mark.core
 
@@ -54,7 +54,7 @@ async def _talk(transport: Transport) -> tuple[int, HeadraceError | None]:
 
 
 @pytest.mark.parametrize(("status", "error"), ENDS)
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_all_answers_and_the_true_end_arrive(
     wire: Wire, status: str, error: type[HeadraceError] | None, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -15,14 +15,16 @@ from headrace.errors import ConnectFailed, ConnectionLost
 from headrace.events import Resumed
 from headrace.testing import ConnectionFaults, FaultProxy, GrpcFail, MemoryServer, ModelDouble
 from tests.support.bridge import GrpcServer
-from tests.support.rig import ALL_WIRES, MODEL, Wire, read, rigged, timed
+from tests.support.rig import MODEL, SOCKET_WIRES, WIRES, Wire, read, rigged, timed
 
 pytestmark = pytest.mark.core
 
+Transport = Literal["grpc", "h2"]
 SMALL = 12
 TEXTS = [f"text {n}" for n in range(SMALL)]
 
 
+@pytest.mark.parametrize("transport", SOCKET_WIRES)
 @pytest.mark.parametrize(
     ("direction", "echo", "batch"),
     [
@@ -36,7 +38,7 @@ TEXTS = [f"text {n}" for n in range(SMALL)]
     ],
 )
 async def test_a_reset_at_any_message_loses_and_doubles_nothing(
-    direction: Any, echo: bool, batch: Batch, tmp_path: Path
+    direction: Any, echo: bool, batch: Batch, transport: Transport, tmp_path: Path
 ) -> None:
     double = ModelDouble(lambda item: item.text, echo_ids=echo)
     async with GrpcServer(double) as server:
@@ -44,7 +46,7 @@ async def test_a_reset_at_any_message_loses_and_doubles_nothing(
             faults = ConnectionFaults(reset_at_message=number, direction=direction)
             async with (
                 FaultProxy(server.address, script=[faults]) as proxy,
-                Client(base_url=proxy.address) as client,
+                Client(base_url=proxy.address, transport=transport) as client,
             ):
                 model = client.model(**MODEL)
                 async with model.stream_by_bytes(TEXTS, "text", window=4, prefetch=4, batch=batch) as stream:
@@ -82,7 +84,7 @@ async def test_unordered_answers_without_ids_cannot_be_resumed(number: int, tmp_
 
 
 @pytest.mark.parametrize("number", [1, 5, SMALL - 1])
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_without_resume_it_says_what_is_missing(wire: Wire, number: int, tmp_path: Path) -> None:
     double = ModelDouble(lambda item: item.text)
     faults = ConnectionFaults(reset_at_message=number + 1)
@@ -105,7 +107,7 @@ async def test_without_resume_it_says_what_is_missing(wire: Wire, number: int, t
 
 
 @pytest.mark.parametrize("number", [1, 5])
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_a_free_stream_is_not_resumed(wire: Wire, number: int, tmp_path: Path) -> None:
     double = ModelDouble(lambda item: item.text)
     async with GrpcServer(double) as server, FaultProxy(server.address) as proxy:
@@ -128,7 +130,7 @@ TOKENS = ["one ", "two ", "three ", "four "]
 
 
 @pytest.mark.parametrize("tokens", range(1, len(TOKENS) + 1))
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_a_token_stream_that_breaks_after_any_token_keeps_the_text(
     wire: Wire, tokens: int, tmp_path: Path
 ) -> None:
@@ -153,7 +155,7 @@ async def test_a_token_stream_that_breaks_after_any_token_keeps_the_text(
             assert client.stats.attempts == 1
 
 
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_a_token_stream_that_breaks_before_its_first_token_is_tried_again(wire: Wire, tmp_path: Path) -> None:
     double = ModelDouble(lambda _: TOKENS)
     faults = ConnectionFaults(reset_at_message=1)
@@ -168,7 +170,7 @@ async def test_a_token_stream_that_breaks_before_its_first_token_is_tried_again(
 @pytest.mark.parametrize(
     "failure", [GrpcFail("UNAVAILABLE"), GrpcFail("INTERNAL"), 21351, 11005, 10020, 11008], ids=str
 )
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_any_failure_after_a_token_is_a_broken_stream_with_the_text(
     wire: Wire, failure: Any, tmp_path: Path
 ) -> None:
@@ -181,7 +183,7 @@ async def test_any_failure_after_a_token_is_a_broken_stream_with_the_text(
 
 
 @pytest.mark.parametrize("failure", [GrpcFail("UNAVAILABLE"), 11005, 10030, 10020], ids=str)
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_a_failure_before_the_first_token_is_tried_again(wire: Wire, failure: Any, tmp_path: Path) -> None:
     async with rigged(
         wire, tmp_path, lambda item: failure if item.attempt == 1 else TOKENS, retry=RetryPolicy(initial=0.01)
@@ -245,13 +247,14 @@ BAD_LINES = {
 }
 
 
+@pytest.mark.parametrize("transport", SOCKET_WIRES)
 @pytest.mark.parametrize("name", BAD_LINES)
-async def test_a_bad_line_changes_nothing_but_the_time(name: str, tmp_path: Path) -> None:
+async def test_a_bad_line_changes_nothing_but_the_time(name: str, transport: Transport, tmp_path: Path) -> None:
     double = ModelDouble(lambda item: item.text)
     async with (
         GrpcServer(double) as server,
         FaultProxy(server.address, BAD_LINES[name], seed=1) as proxy,
-        Client(base_url=proxy.address) as client,
+        Client(base_url=proxy.address, transport=transport) as client,
     ):
         model = client.model(**MODEL)
         assert (await model.predict_by_bytes("x" * 10_000, "text")).text == "x" * 10_000
@@ -262,12 +265,13 @@ async def test_a_bad_line_changes_nothing_but_the_time(name: str, tmp_path: Path
         assert client.stats.failures == 0
 
 
-async def test_resets_again_and_again_under_load(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", SOCKET_WIRES)
+async def test_resets_again_and_again_under_load(transport: Transport, tmp_path: Path) -> None:
     double = ModelDouble(lambda item: item.text, server=MemoryServer(keep=False))
     async with (
         GrpcServer(double) as server,
         FaultProxy(server.address, ConnectionFaults(reset_after_bytes=20_000)) as proxy,
-        Client(base_url=proxy.address) as client,
+        Client(base_url=proxy.address, transport=transport) as client,
     ):
         texts = [f"{n} " + "x" * 100 for n in range(1000)]
         async with client.model(**MODEL).stream_by_bytes(iter(texts), "text") as stream:
@@ -276,16 +280,17 @@ async def test_resets_again_and_again_under_load(tmp_path: Path) -> None:
         assert stream.stats.resumed >= 5
 
 
+@pytest.mark.parametrize("transport", SOCKET_WIRES)
 @pytest.mark.parametrize("direction", ["to_client", "to_server"])
 async def test_a_half_open_connection_is_noticed_by_pings_and_the_stream_goes_on(
-    direction: Any, tmp_path: Path
+    direction: Any, transport: Transport, tmp_path: Path
 ) -> None:
     double = ModelDouble(lambda item: item.text)
     faults = ConnectionFaults(half_open_after_bytes=1500, direction=direction)
     async with (
         GrpcServer(double) as server,
         FaultProxy(server.address, script=[faults]) as proxy,
-        Client(base_url=proxy.address, keepalive=KeepAlive(interval=0.3, timeout=0.3)) as client,
+        Client(base_url=proxy.address, transport=transport, keepalive=KeepAlive(0.3, 0.3)) as client,
     ):
         texts = [f"text {n}" for n in range(100)]
         async with client.model(**MODEL).stream_by_bytes(iter(texts), "text") as stream:
@@ -296,7 +301,7 @@ async def test_a_half_open_connection_is_noticed_by_pings_and_the_stream_goes_on
 
 
 @pytest.mark.parametrize("shape", ["predict", "generate", "stream", "free", "map"])
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_a_black_hole_ends_with_the_connect_timeout(wire: Wire, shape: str, tmp_path: Path) -> None:
     double = ModelDouble(lambda item: item.text)
     async with (

@@ -20,7 +20,7 @@ from headrace import HeadraceError, RetryPolicy, StreamBroken, Timeouts
 from headrace.calls.options import Batch
 from headrace.results import Prediction
 from headrace.testing import ModelDouble
-from tests.support.rig import ALL_WIRES, Rig, Wire, rigged
+from tests.support.rig import WIRES, Rig, Wire, rigged
 
 pytestmark = pytest.mark.core
 
@@ -195,7 +195,7 @@ QUICK = settings(
 )
 
 
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 @settings(QUICK, max_examples=75)
 @given(scene=scenes)
 def test_each_input_ends_once(wire: Wire, scene: Scene, tmp_path: Path) -> None:
@@ -204,7 +204,7 @@ def test_each_input_ends_once(wire: Wire, scene: Scene, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch", [7, "auto"])
-@pytest.mark.parametrize("wire", ALL_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 @settings(QUICK, max_examples=40)
 @given(scene=scenes)
 def test_each_input_ends_once_when_packed(wire: Wire, batch: Batch, scene: Scene, tmp_path: Path) -> None:

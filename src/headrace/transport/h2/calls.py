@@ -59,7 +59,7 @@ class Call:
         deadline: by the loop's clock, or None.
         bucket: where `Deadlines` keeps it; 0: nowhere.
         done: it is over.
-        connection, stream: None until it is placed.
+        connection, stream: None until it is placed, and once it is over.
     """
 
     __slots__ = (
@@ -180,6 +180,7 @@ class Call:
         self.done = True
         if self.connection is not None and self.stream is not None:
             self.connection.ended(self.stream)
+            self.connection = self.stream = None  # the stream refers to the call
         self._slot.ended(self)
         self._over(error)
 
@@ -293,9 +294,13 @@ class StreamCall(Call):
         messages = self._messages
         while not messages:
             if self.done:
-                if self._failure is not None:
-                    raise self._failure.with_traceback(None)
-                return None
+                failure = self._failure
+                if failure is None:
+                    return None
+                try:
+                    raise failure.with_traceback(None)
+                finally:
+                    del self, failure  # the traceback keeps this frame, and the call keeps the error
             self._reader = self.loop.create_future()
             try:
                 await self._reader

@@ -94,6 +94,8 @@ class H2Transport:
         except asyncio.CancelledError:
             call.cancel()
             raise
+        finally:
+            del call  # an error's traceback keeps this frame, and the call keeps the error
 
     def open(
         self,
