@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from headrace.calls.generate.stream import TokenStream
     from headrace.calls.options import CallOptions, ClientOptions, FrameOptions, StreamOptions
     from headrace.calls.streams import DuplexStream, PredictionStream, StreamStats
-    from headrace.calls.typed import MethodCall
     from headrace.catalog import ModelInfo
     from headrace.client import Client, ClientStats
     from headrace.config import TLS, Coalesce, KeepAlive, Limits, RetryPolicy, Timeouts, Window
@@ -42,10 +41,11 @@ if TYPE_CHECKING:
     from headrace.frames.frame_prediction import FramePrediction
     from headrace.frames.stream import FrameStream
     from headrace.inputs import Input, InputLike
+    from headrace.methods.call import MethodCall
+    from headrace.methods.signatures import Method
     from headrace.model import Model
     from headrace.reference import ModelRef
     from headrace.results import Concept, Frame, Prediction, Region, Status, Usage
-    from headrace.signatures import Method
     from headrace.target import Target
 
 __all__ = [
@@ -108,12 +108,11 @@ __all__ = [
     "__version__",
 ]
 
-#: Where the public names are: room -> names. The imports above tell type checkers the same; a test compares them.
+#: Where the public names are: module -> names. The imports above tell type checkers the same; a test compares them.
 _NAMES = {
     "calls.generate.stream": "TokenStream",
     "calls.options": "CallOptions ClientOptions FrameOptions StreamOptions",
     "calls.streams": "DuplexStream PredictionStream StreamStats",
-    "calls.typed": "MethodCall",
     "catalog": "ModelInfo",
     "client": "Client ClientStats",
     "config": "TLS Coalesce KeepAlive Limits RetryPolicy Timeouts Window",
@@ -126,14 +125,15 @@ _NAMES = {
     "frames.frame_prediction": "FramePrediction",
     "frames.stream": "FrameStream",
     "inputs": "Input InputLike",
+    "methods.call": "MethodCall",
+    "methods.signatures": "Method",
     "model": "Model",
     "reference": "ModelRef",
     "results": "Concept Frame Prediction Region Status Usage",
-    "signatures": "Method",
     "target": "Target",
 }
-_ROOM = {name: room for room, names in _NAMES.items() for name in names.split()}
-_ROOMS = {room.partition(".")[0] for room in _NAMES} | {
+_MODULE = {name: module for module, names in _NAMES.items() for name in names.split()}
+_MODULES = {module.partition(".")[0] for module in _NAMES} | {
     "events",
     "sources",
     "status",
@@ -143,12 +143,12 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of ours
     del TYPE_CHECKING
 
     def __getattr__(name: str) -> object:
-        """Import a public name's room, and keep the name."""
+        """Import a public name's module, and keep the name."""
         from importlib import import_module
 
-        if name in _ROOM:
-            value = getattr(import_module(f"headrace.{_ROOM[name]}"), name)
-        elif name in _ROOMS:
+        if name in _MODULE:
+            value = getattr(import_module(f"headrace.{_MODULE[name]}"), name)
+        elif name in _MODULES:
             value = import_module(f"headrace.{name}")
         else:
             raise AttributeError(f"module 'headrace' has no attribute {name!r}")

@@ -26,7 +26,7 @@ from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 
 if TYPE_CHECKING:
-    from headrace.signatures import Method
+    from headrace.methods.signatures import Method
 
 M = TypeVar("M", bound=Message)
 
@@ -137,7 +137,7 @@ class Catalog:
         if ref not in self._methods:
             methods = await self._published(ref)
             if methods is None:
-                from headrace.calls.typed import ask_for_methods
+                from headrace.methods.call import ask_for_methods
 
                 methods = await ask_for_methods(predict)
             self._methods[ref] = methods
@@ -153,7 +153,7 @@ class Catalog:
             response = await self._get("GetModelVersion", request, rpc.SingleModelVersionResponse)
         except InvalidRequest:  # not implemented there: a bare model runner
             return None
-        from headrace.signatures import Method
+        from headrace.methods.signatures import Method
 
         return tuple(Method.of(message) for message in response.model_version.method_signatures) or None
 

@@ -35,8 +35,8 @@ from headrace.config import (
 from headrace.errors import ClosedError, ConfigError, NotFound
 from headrace.events import Emitter, OnEvent
 from headrace.flow.rate import Budget, Rate
-from headrace.misuse import AsyncContext
 from headrace.model import Model
+from headrace.support.misuse import AsyncContext
 from headrace.transport.base import Transport, TransportFactory
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from headrace.errors import ConfigError
-from headrace.frozen import FrozenDict
+from headrace.support.frozen import FrozenDict
 from headrace.target import Target
 
 __all__ = ["TLS", "Coalesce", "KeepAlive", "Limits", "RetryPolicy", "Target", "Timeouts", "Transmission", "Window"]

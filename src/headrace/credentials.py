@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from headrace.errors import ConfigError
-from headrace.extras import install
+from headrace.support.extras import install
+from headrace.support.texts import keep_secret
 from headrace.target import DEFAULT_BASE, Target
-from headrace.texts import keep_secret
 
 
 @dataclass(frozen=True, slots=True)

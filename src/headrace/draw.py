@@ -10,9 +10,9 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
-from headrace import encoding, media, pictures
+from headrace import media
 from headrace.errors import InputError
-from headrace.media import MAX_PIXELS
+from headrace.media import MAX_PIXELS, encoding, pictures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

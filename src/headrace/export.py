@@ -21,10 +21,11 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from headrace import jsontext, media
-from headrace.files import placed
+from headrace import media
 from headrace.results.prediction import Prediction
 from headrace.results.views import Box
+from headrace.support import jsontext
+from headrace.support.files import placed
 
 if TYPE_CHECKING:
     from headrace.results.views import Concept, Region

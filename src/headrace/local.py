@@ -16,7 +16,7 @@ from pathlib import Path
 
 from headrace.errors import ClosedError, ConfigError, ConnectFailed
 from headrace.events import Emitter, ServerLog
-from headrace.extras import install
+from headrace.support.extras import install
 from headrace.target import Target
 
 logger = logging.getLogger("headrace.server")

@@ -33,7 +33,6 @@ from headrace.calls.shown import shows
 from headrace.calls.streams import OnError, PredictionStream
 from headrace.calls.unary.lists import predict_many, predict_one
 from headrace.catalog import ModelInfo, template
-from headrace.checks import prepare_now
 from headrace.errors import (
     ConfigError,
     HeadraceError,
@@ -42,19 +41,20 @@ from headrace.errors import (
 )
 from headrace.forms import Forms
 from headrace.inputs import Frames, Input, InputLike, InputType, checked_type, is_single
-from headrace.misuse import AsyncContext
-from headrace.prepared import Prepared
+from headrace.inputs.checks import prepare_now
+from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
 from headrace.sources.base import InputSource
 from headrace.sources.iterables import Source, source
+from headrace.support.misuse import AsyncContext
 from headrace.transport.base import Buffer
 
 if TYPE_CHECKING:
-    from headrace.calls.typed import MethodCall
     from headrace.client import Client
     from headrace.frames.stream import FrameStream
+    from headrace.methods.call import MethodCall
+    from headrace.methods.signatures import Method
     from headrace.reference import ModelRef
-    from headrace.signatures import Method
 
 _LISTS = (list, tuple)
 
@@ -332,7 +332,7 @@ class Model(Forms, AsyncContext):
         Raises (when awaited or read):
             ConfigError: no such method, or wrong arguments; the message has the signature.
         """
-        from headrace.calls.typed import MethodCall, Shapes
+        from headrace.methods.call import MethodCall, Shapes
 
         free = functools.partial(self.stream, matched=False, on_error="raise")
         return MethodCall(Shapes(self._methods, self.predict, self.generate, free), method, args, kwargs)

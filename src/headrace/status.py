@@ -9,7 +9,7 @@ import enum
 import types
 
 from headrace import errors
-from headrace.texts import SHOWN, masked, received, shortened
+from headrace.support.texts import SHOWN, masked, received, shortened
 
 
 class Kind(enum.Enum):

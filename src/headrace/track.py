@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from headrace.errors import ConfigError
-from headrace.extras import install
 from headrace.results.views import Region
+from headrace.support.extras import install
 
 
 @dataclass(slots=True)

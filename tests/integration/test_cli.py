@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.extras import install
+from headrace.support.extras import install
 from tests.support.cli import CANARY, URL, Run
 
 

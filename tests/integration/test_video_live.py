@@ -19,8 +19,8 @@ from typing import Any, Literal
 import psutil
 import pytest
 
-from headrace import encoding
 from headrace.frames import FrameStats
+from headrace.media import encoding
 from headrace.model import Model
 from headrace.sources import video
 from headrace.testing import MemoryServer

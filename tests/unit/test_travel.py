@@ -22,13 +22,13 @@ from headrace.cli import render, terminal
 from headrace.client import ClientStats
 from headrace.credentials import Account, Credentials
 from headrace.errors import InputError
-from headrace.files import append, placed
 from headrace.frames.stats import FrameStats
-from headrace.frozen import FrozenDict
-from headrace.jsontext import dumps
 from headrace.reference import ModelRef
 from headrace.results import Prediction
 from headrace.sources.videos import VideoStats
+from headrace.support.files import append, placed
+from headrace.support.frozen import FrozenDict
+from headrace.support.jsontext import dumps
 from headrace.target import Target
 from headrace.v2 import resources_pb2 as pb
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from headrace.config import MiB
 from headrace.errors import HeadraceError
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.status import Kind, fatal, kind_of
 
 MAX_IN_FLIGHT = 4  # in-flight requests at which inputs start to be batched

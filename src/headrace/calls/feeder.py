@@ -16,7 +16,7 @@ from headrace.calls.stats import Tally
 from headrace.config import MiB
 from headrace.errors import HeadraceError
 from headrace.inputs import Input
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.sources.items import OWN_ERRORS
 from headrace.sources.iterables import Source, pull_some
 

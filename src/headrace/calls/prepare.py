@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from headrace import media
 from headrace.calls.deadline import Deadline, within
 from headrace.calls.unary.lists import join
-from headrace.checks import is_ready, prepare_now
 from headrace.config import Limits
 from headrace.errors import (
     ConfigError,
@@ -25,8 +24,9 @@ from headrace.errors import (
     ServerError,
 )
 from headrace.inputs import Input, is_url, shortened
-from headrace.loading import prepare
-from headrace.prepared import Prepared
+from headrace.inputs.checks import is_ready, prepare_now
+from headrace.inputs.loading import prepare
+from headrace.inputs.prepared import Prepared
 from headrace.reference import ModelRef
 from headrace.results import Prediction
 from headrace.sources.items import OWN_ERRORS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from headrace.frozen import FrozenDict, counts
+from headrace.support.frozen import FrozenDict, counts
 
 
 @dataclass(slots=True)

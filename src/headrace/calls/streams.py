@@ -9,8 +9,8 @@ from typing import Literal, Self, TypeAlias
 from headrace.calls.base import StreamWork
 from headrace.calls.stats import StreamStats
 from headrace.errors import ClosedError, ConcurrentUse
-from headrace.misuse import AsyncContext, AsyncIteration
 from headrace.results import Prediction
+from headrace.support.misuse import AsyncContext, AsyncIteration
 
 OnError: TypeAlias = Literal["yield", "raise"]
 

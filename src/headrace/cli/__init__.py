@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             import click  # noqa: F401
         except ModuleNotFoundError:
-            from headrace.extras import install
+            from headrace.support.extras import install
 
             print(f"headrace: the command line needs the extra 'cli': {install('cli')}", file=sys.stderr)  # noqa: T201
             return 2

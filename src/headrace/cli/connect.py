@@ -14,7 +14,7 @@ from headrace.cli.status import Status
 from headrace.cli.terminal import in_bytes, in_seconds
 from headrace.errors import ConnectFailed, ServerError
 from headrace.events import Event, ServerLog, WarmUp
-from headrace.extras import install
+from headrace.support.extras import install
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

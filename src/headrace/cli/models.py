@@ -20,8 +20,8 @@ from headrace.events import ServerLog
 
 if TYPE_CHECKING:
     from headrace import ModelInfo
+    from headrace.methods.signatures import Method
     from headrace.server.model import Card
-    from headrace.signatures import Method
 
 _FIELDS = (
     "user_id", "app_id", "id", "model_type_id", "task", "url", "description", "input_fields", "output_fields",

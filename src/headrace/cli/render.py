@@ -6,11 +6,11 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any, TextIO
 
-from headrace import jsontext
 from headrace.cli.content import frame_concepts
 from headrace.cli.run import say
 from headrace.cli.status import styled
 from headrace.cli.terminal import can_draw, escape, in_bytes, line, score, wrapped
+from headrace.support import jsontext
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -30,7 +30,7 @@ from headrace.errors import (
     StreamBroken,
     TransportError,
 )
-from headrace.extras import install
+from headrace.support.extras import install
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence

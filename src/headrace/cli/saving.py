@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headrace import jsontext, media
+from headrace import media
 from headrace.cli import picture
 from headrace.cli.options import is_file
 from headrace.cli.run import say, warn_input
 from headrace.cli.terminal import in_bytes, is_terminal
 from headrace.errors import HeadraceError, InputError
-from headrace.files import placed
 from headrace.media import extension
+from headrace.support import jsontext
+from headrace.support.files import placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,7 +13,7 @@ import click
 from headrace.cli import feed, words
 from headrace.cli.gather import by_option
 from headrace.cli.selection import Selection, most_frequent
-from headrace.threads import in_thread
+from headrace.support.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from headrace.cli.gather import Gathered
     from headrace.cli.given import Given
     from headrace.cli.options import Options
-    from headrace.signatures import Method, Parameter
+    from headrace.methods.signatures import Method, Parameter
 
 _Type = pb.ModelTypeField
 _MEDIA = {_Type.IMAGE: "image", _Type.VIDEO: "video", _Type.AUDIO: "audio"}

@@ -21,7 +21,7 @@ from headrace.cli.run import DONE, SOME_FAILED, exit_code, say, warn_input
 from headrace.cli.status import Status
 from headrace.cli.terminal import counted, in_seconds
 from headrace.errors import HeadraceError
-from headrace.extras import install
+from headrace.support.extras import install
 
 if TYPE_CHECKING:
     from headrace import Model

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from headrace import encoding
 from headrace.errors import ClosedError, ConfigError, InputError
 from headrace.flow.pipe import EndOfPipe, Overflow, Pipe
 from headrace.inputs import Input
+from headrace.media import encoding
 from headrace.sources.base import CLOSE_SECONDS, InputSource
 from headrace.sources.items import SourceInput, failed
 from headrace.sources.iterables import Source, pull, source

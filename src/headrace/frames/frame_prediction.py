@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from headrace import encoding, media, pictures
+from headrace import media
 from headrace.inputs import Input
+from headrace.media import encoding, pictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image

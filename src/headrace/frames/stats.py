@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from headrace.frozen import FrozenDict
+from headrace.support.frozen import FrozenDict
 
 
 @dataclass(frozen=True, slots=True)

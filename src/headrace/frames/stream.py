@@ -31,9 +31,9 @@ from headrace.flow.window import FlowWindow
 from headrace.frames.frame_prediction import FramePrediction
 from headrace.frames.stats import FrameRate, FrameStats
 from headrace.frames.window import AdaptiveWindow
-from headrace.frozen import FrozenDict
-from headrace.misuse import AsyncContext, AsyncIteration
 from headrace.sources.iterables import Source
+from headrace.support.frozen import FrozenDict
+from headrace.support.misuse import AsyncContext, AsyncIteration
 
 if TYPE_CHECKING:
     from headrace.calls.options import Mode

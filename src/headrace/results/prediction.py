@@ -356,7 +356,7 @@ class Prediction:
             HeadraceError: the input's error.
             OSError: the file cannot be written.
         """
-        from headrace.saving import save
+        from headrace.results.saving import save
 
         return save(self, Path(path))
 

@@ -14,7 +14,7 @@ def run(prog: str = "python -m headrace.server", argv: Sequence[str] | None = No
     try:
         from headrace.server.app import main
     except ImportError as error:
-        from headrace.extras import install
+        from headrace.support.extras import install
 
         sys.stderr.write(f"{prog}: error: {error.name} is not installed: {install('server')}\n")
         return 2

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 
+from headrace.methods.signatures import GET_SIGNATURES
 from headrace.server import envelope
 from headrace.server.call import Call
 from headrace.server.fault_file import Rule
@@ -15,7 +16,6 @@ from headrace.server.items import Fetcher, Settings, make_item, settings
 from headrace.server.methods import Method, method_name
 from headrace.server.model import Answer, Item, ModelError, text
 from headrace.server.registry import Registry
-from headrace.signatures import GET_SIGNATURES
 from headrace.v2 import resources_pb2, service_pb2
 
 MIN_AT_ONCE = 8  # inputs of a batch under way at least: while one is in the model, URLs of others are fetched

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from google.protobuf.struct_pb2 import Struct
 
 from headrace.errors import HeadraceError
+from headrace.methods.signatures import METHOD_KEY, decode_value, encode_value
 from headrace.server import signatures, typed_values
 from headrace.server.envelope import INVALID_REQUEST, PREDICTION_FAILED
 from headrace.server.model import Answer, Card, Item, ModelError, to_answer
@@ -20,7 +21,6 @@ from headrace.server.params import plain_struct
 from headrace.server.shapes import ShapeError
 from headrace.server.signatures import Shape, Signature
 from headrace.server.threads import in_thread
-from headrace.signatures import METHOD_KEY, decode_value, encode_value
 from headrace.v2 import resources_pb2 as pb
 
 SHAPES: Mapping[str, Shape] = {"predict": "predict", "generate": "generate", "stream": "stream"}

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any
 
+from headrace.methods.signatures import decode_value
 from headrace.server.envelope import INVALID_REQUEST
 from headrace.server.model import ModelError
-from headrace.signatures import decode_value
 from headrace.v2 import resources_pb2 as pb
 
 _Field = pb.ModelTypeField

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from headrace import jsontext
-from headrace.files import append
 from headrace.sinks.base import Sink
+from headrace.support import jsontext
+from headrace.support.files import append
 
 if TYPE_CHECKING:
     from headrace.frames import FramePrediction

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from headrace.files import placed
 from headrace.sinks.annotate import annotated
 from headrace.sinks.base import Sink
+from headrace.support.files import placed
 
 if TYPE_CHECKING:
     from headrace.frames import FramePrediction

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headrace.errors import ConfigError
-from headrace.extras import install
-from headrace.files import placed
 from headrace.sinks.annotate import annotated
 from headrace.sinks.base import Sink
+from headrace.support.extras import install
+from headrace.support.files import placed
 
 if TYPE_CHECKING:
     from headrace.frames import FramePrediction

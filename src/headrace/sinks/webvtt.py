@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from headrace.files import placed
 from headrace.sinks.base import Sink
+from headrace.support.files import placed
 
 if TYPE_CHECKING:
     from headrace.frames import FramePrediction

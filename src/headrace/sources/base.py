@@ -11,9 +11,9 @@ from typing import Any, Self
 from headrace.errors import ClosedError, ConcurrentUse, ConfigError, DeadlineExceeded, InputError, SourceError
 from headrace.flow.pipe import EndOfPipe, Pipe
 from headrace.inputs import Input, shortened
-from headrace.misuse import AsyncContext, AsyncIteration
 from headrace.sources import iterables
 from headrace.sources.items import SourceInput, failed, ids, placed
+from headrace.support.misuse import AsyncContext, AsyncIteration
 
 CLOSE_SECONDS = 2.0  # that closing waits for what does not end by itself
 

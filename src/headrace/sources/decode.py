@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 
 from headrace import media
 from headrace.errors import ConfigError, SourceError
-from headrace.extras import install
 from headrace.sources import shown
 from headrace.sources.remote import index_is_out_of_reach
 from headrace.sources.urls import without_secrets
+from headrace.support.extras import install
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
 SCHEMES = ("http", "https", *LIVE_SCHEMES)

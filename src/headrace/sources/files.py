@@ -8,11 +8,11 @@ import os
 from collections.abc import AsyncIterable, Iterable, Iterator
 from pathlib import Path
 
-from headrace.checks import is_ready
 from headrace.config import Limits
 from headrace.errors import SourceError
 from headrace.inputs import Input, InputType
-from headrace.loading import load
+from headrace.inputs.checks import is_ready
+from headrace.inputs.loading import load
 from headrace.sources.base import ItemSource
 
 logger = logging.getLogger("headrace")

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from headrace.config import Limits, MiB
 from headrace.errors import ConfigError, SourceError
-from headrace.extras import install
 from headrace.inputs import Field, Input, InputType
 from headrace.sources.base import ItemSource
+from headrace.support.extras import install
 
 if TYPE_CHECKING:
     import httpx

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
-from headrace import pictures
 from headrace.errors import ConcurrentUse, ConfigError, InputError
-from headrace.extras import install
 from headrace.flow.pipe import EndOfPipe, Overflow
-from headrace.frozen import counts
 from headrace.inputs import Field
+from headrace.media import pictures
 from headrace.sources import shown
 from headrace.sources.base import InputSource
 from headrace.sources.decode import Location, Wanted, location_of
 from headrace.sources.decoder import Decoder, Raw
 from headrace.sources.handover import Handover
 from headrace.sources.items import SourceInput, failed, ids
+from headrace.support.extras import install
+from headrace.support.frozen import counts
 
 if TYPE_CHECKING:
     from PIL.Image import Image

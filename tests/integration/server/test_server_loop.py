@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image as Pictures
 
-from headrace import encoding
+from headrace.media import encoding
+from headrace.methods.signatures import Method
 from headrace.server.models import _images
 from headrace.server.types import method
-from headrace.signatures import Method
 from headrace.v2 import service_pb2 as pb
 
 Picture = Pictures.Image

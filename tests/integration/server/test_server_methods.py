@@ -14,10 +14,10 @@ from google.protobuf.json_format import ParseDict
 from numpy.typing import NDArray
 from PIL import Image as Pictures
 
+from headrace.methods.signatures import Method as ClientMethod
 from headrace.server.loading import LoadError
 from headrace.server.model import Answer, Card, Item, concepts
 from headrace.server.types import Concept, Image, method
-from headrace.signatures import Method as ClientMethod
 from headrace.v2 import resources_pb2
 from headrace.v2 import service_pb2 as pb
 

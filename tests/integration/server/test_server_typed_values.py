@@ -10,9 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Pictures
 
+from headrace.methods.signatures import Method
 from headrace.server.loading import LoadError
 from headrace.server.types import Concept, Frame, Image, Region, method
-from headrace.signatures import Method
 from headrace.v2 import service_pb2 as pb
 
 

@@ -13,7 +13,7 @@ import pytest
 import headrace
 from headrace import Input, Limits, StreamBroken, Timeouts, codec, errors
 from headrace.calls.batching import MAX_IN_FLIGHT, BatchLimits, BatchSpace
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.testing import Fail, MemoryServer, ModelDouble, ReceivedInput, ServerCall
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM

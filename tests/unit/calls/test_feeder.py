@@ -14,7 +14,7 @@ from headrace.calls.stats import Tally
 from headrace.errors import ClosedError, ConfigError, DeadlineExceeded, InputError, SourceError
 from headrace.flow.pipe import EndOfPipe, Pipe
 from headrace.inputs import Input
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.sources.iterables import source
 
 pytestmark = pytest.mark.core

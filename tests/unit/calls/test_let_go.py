@@ -17,7 +17,7 @@ from headrace.config import Window
 from headrace.errors import DeadlineExceeded, HeadraceError, InputError, frameless
 from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
 from headrace.testing import GrpcFail
 from tests.support.rig import WIRES, Rig, Wire, quiet_server, rigged

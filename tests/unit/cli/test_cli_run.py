@@ -13,7 +13,7 @@ import pytest
 
 from headrace import errors as e
 from headrace.cli import run as r
-from headrace.extras import install
+from headrace.support.extras import install
 
 
 @pytest.mark.parametrize(

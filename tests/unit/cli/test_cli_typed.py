@@ -9,8 +9,8 @@ import pytest
 from headrace.cli.typed import TypedCall
 from headrace.errors import InvalidRequest
 from headrace.inputs import Input
+from headrace.methods.signatures import Method, encode_value
 from headrace.results import Prediction
-from headrace.signatures import Method, encode_value
 from headrace.v2 import resources_pb2 as pb
 
 Type = pb.ModelTypeField

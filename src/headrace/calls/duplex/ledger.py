@@ -18,7 +18,7 @@ from headrace.calls.responses import Envelope, id_of
 from headrace.calls.retry import Attempts
 from headrace.errors import HeadraceError, ServerError, StreamBroken
 from headrace.flow.window import FlowWindow
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.results import Output, Prediction
 
 MAX_LATE = 65536  # ids of timed-out inputs whose answers may still come

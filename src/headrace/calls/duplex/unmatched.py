@@ -26,7 +26,7 @@ from headrace.errors import (
     TransportError,
 )
 from headrace.flow.pipe import EndOfPipe, Pipe
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.results import Output, Prediction
 from headrace.sources.iterables import Source
 from headrace.status import fatal

@@ -14,8 +14,8 @@ from typing import Self
 from headrace.calls.generate.reader import Prepare, Reader
 from headrace.calls.session import Session
 from headrace.errors import ClosedError, ConcurrentUse
-from headrace.misuse import AsyncContext, AsyncIteration
 from headrace.results import Prediction
+from headrace.support.misuse import AsyncContext, AsyncIteration
 from headrace.transport.base import Metadata
 
 

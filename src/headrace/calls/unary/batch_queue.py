@@ -22,7 +22,7 @@ from headrace.calls.session import CallState, Counts, Session
 from headrace.calls.unary.lists import predict_many, predict_one
 from headrace.config import Limits
 from headrace.errors import ClosedError, HeadraceError, ServerError
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
 from headrace.transport.base import Metadata
 

@@ -16,7 +16,7 @@ from headrace.calls.unary.batch_queue import BatchQueue, QueuedCall
 from headrace.calls.unary.lists import predict_one
 from headrace.config import Coalesce, Limits
 from headrace.errors import ConfigError
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
 from headrace.transport.base import Metadata
 

@@ -20,11 +20,11 @@ from headrace.calls.responses import Envelope, id_of
 from headrace.calls.retry import RETRIED, Attempts
 from headrace.calls.session import Session
 from headrace.calls.unary.call import unary
-from headrace.checks import split
 from headrace.config import Limits
 from headrace.errors import HeadraceError, ServerError
 from headrace.flow.rate import Budget
-from headrace.prepared import Prepared
+from headrace.inputs.checks import split
+from headrace.inputs.prepared import Prepared
 from headrace.results import Output, Prediction
 from headrace.status import Kind, fatal, kind_of
 from headrace.transport.base import Buffer, Metadata

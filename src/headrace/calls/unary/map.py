@@ -20,7 +20,7 @@ from headrace.calls.signal import Signal
 from headrace.calls.unary.lists import predict_many
 from headrace.config import Limits, MiB, Window
 from headrace.flow.window import FlowWindow
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
 from headrace.status import fatal

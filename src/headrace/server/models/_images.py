@@ -6,7 +6,8 @@ import contextlib
 import io
 from typing import TYPE_CHECKING
 
-from headrace import media, pictures
+from headrace import media
+from headrace.media import pictures
 from headrace.server.model import Item, ModelError
 from headrace.server.pixels import PIXELS
 

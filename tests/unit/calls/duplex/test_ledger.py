@@ -13,7 +13,7 @@ from headrace.config import Window
 from headrace.errors import DeadlineExceeded, PredictionFailed, ServerError
 from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import status_pb2

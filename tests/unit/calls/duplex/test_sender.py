@@ -15,7 +15,7 @@ from headrace.errors import InputError
 from headrace.flow.pipe import Pipe
 from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
-from headrace.prepared import Prepared
+from headrace.inputs.prepared import Prepared
 
 pytestmark = pytest.mark.core
 

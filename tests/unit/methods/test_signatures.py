@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import Concept, Frame, Region, codec
+from headrace.codec import requests
 from headrace.errors import ConfigError, PredictionFailed
-from headrace.signatures import METHOD_KEY, Method, decode_value, encode_value, from_json, type_name
+from headrace.methods.signatures import METHOD_KEY, Method, decode_value, encode_value, from_json, type_name
 from headrace.v2 import resources_pb2 as pb
 
 T = pb.ModelTypeField.DataType
@@ -344,11 +345,11 @@ def test_whole_numbers_that_a_double_cannot_hold_are_not_sent(value: int, wrap: 
 
 
 def test_long_parameters_are_not_kept() -> None:
-    codec._template.cache_clear()
+    requests._template.cache_clear()
     for number in range(50):
         assert template({"messages": f"{number}" + "x" * 5000}) == template({"messages": f"{number}" + "x" * 5000})
         template({"temperature": number})
-    assert codec._template.cache_info().currsize == 50
+    assert requests._template.cache_info().currsize == 50
 
 
 def template(params: dict[str, Any]) -> bytes:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from headrace.extras import install
+from headrace.support.extras import install
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 
 

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from headrace import codec, reading
-from headrace.checks import check
+from headrace import codec
 from headrace.config import Limits
 from headrace.errors import InputError
-from headrace.inputs import Input
-from headrace.loading import prepare
+from headrace.inputs import Input, reading
+from headrace.inputs.checks import check
+from headrace.inputs.loading import prepare
 from headrace.testing import GrpcFail
 from headrace.v2 import service_pb2 as rpc
 from tests.support.rig import rigged

@@ -11,10 +11,10 @@ from typing import Any, Protocol, Self
 from headrace.calls.deadline import Deadline, within
 from headrace.errors import ClosedError, ConcurrentUse, ConfigError, ServerError
 from headrace.inputs import Input
-from headrace.misuse import AsyncContext, AsyncIteration
+from headrace.methods.signatures import GET_SIGNATURES, METHOD_KEY, Method, from_json
 from headrace.results import Prediction
-from headrace.signatures import GET_SIGNATURES, METHOD_KEY, Method, from_json
 from headrace.sources.iterables import Source, source
+from headrace.support.misuse import AsyncContext, AsyncIteration
 from headrace.v2 import resources_pb2 as pb
 
 OPTIONS = frozenset({"timeout", "metadata"})  # of the call itself, where the method has no argument of that name

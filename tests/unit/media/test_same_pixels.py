@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headrace import InputError, encoding, media, pictures
+from headrace import InputError, media
+from headrace.media import encoding, pictures
 from headrace.server.model import ModelError
 from headrace.server.models._images import decode
 from tests.support.rig import rigged

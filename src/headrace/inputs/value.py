@@ -1,4 +1,4 @@
-"""What goes into a model: `Input`, its builders, and the local checks against the limits."""
+"""`Input`: one thing for a model, and its builders."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from headrace.errors import ConfigError, InputError
-from headrace.official import OfficialNames
+from headrace.inputs.official import OfficialNames
 from headrace.types import Buffer
 
 InputType: TypeAlias = Literal["image", "video", "text", "audio"]

@@ -9,9 +9,8 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from headrace import pictures
 from headrace.errors import InputError
-from headrace.media import require
+from headrace.media import pictures, require
 
 if TYPE_CHECKING:
     import numpy as np

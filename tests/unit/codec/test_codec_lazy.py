@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from headrace import codec
 from headrace.calls import responses
+from headrace.codec.protobytes import varint
 from headrace.errors import HeadraceError, PredictionFailed, ServerError
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
@@ -76,7 +77,7 @@ def test_late_and_at_once_are_the_same(response: rpc.MultiOutputResponse, double
 @given(st.data(), DATA)
 def test_parts_given_twice_are_merged(data: st.DataObject, first: pb.Data) -> None:
     output = pb.Output(data=first).SerializeToString() + pb.Output(data=data.draw(DATA)).SerializeToString()
-    raw = b"\x0a\x03\x08\x90\x4e" + b"\x12" + codec._varint(len(output)) + output
+    raw = b"\x0a\x03\x08\x90\x4e" + b"\x12" + varint(len(output)) + output
     with pytest.MonkeyPatch.context() as patch:
         assert seen(raw, patch, 0) == seen(raw, patch, 1 << 40)
 
@@ -107,7 +108,7 @@ BOMBS = {
     "empty outputs": OK + b"\x12\x00" * 5_000_000,
     "before the status": b"\x12\x00" * 5_000_000 + OK,
     "unknown fields": OK + b"\xf8\x07\x00" * 3_000_000,
-    "unknown fields of an output": OK + b"\x12" + codec._varint(9_000_000) + b"\xf8\x07\x00" * 3_000_000,
+    "unknown fields of an output": OK + b"\x12" + varint(9_000_000) + b"\xf8\x07\x00" * 3_000_000,
     "after a group": OK + b"\xfb\x07\xfc\x07" + b"\x12\x00" * 5_000_000,
     "outputs with an id": OK + b"\x12\x05\x2a\x03\x0a\x01a" * 1_000_000,
     "statuses": OK * 2_000_000,
@@ -140,7 +141,7 @@ def test_outputs_without_end_are_counted_not_made(bomb: str, way: str) -> None:
 
 
 def field(number: int, content: bytes) -> bytes:
-    return codec._varint(number << 3 | 2) + codec._varint(len(content)) + content
+    return varint(number << 3 | 2) + varint(len(content)) + content
 
 
 def number_of(name: str) -> int:

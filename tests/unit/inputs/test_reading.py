@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.reading import PIECE, FileBuffer, TooLarge, View, file_size, plain_size
+from headrace.inputs.reading import PIECE, FileBuffer, TooLarge, View, file_size, plain_size
 
 pytestmark = pytest.mark.core
 

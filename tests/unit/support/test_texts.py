@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from headrace import errors, texts
+from headrace import errors
 from headrace.credentials import Credentials
 from headrace.status import call_error, server_error
+from headrace.support import texts
 from headrace.testing import Fail, GrpcFail
 from tests.support.rig import WIRES, Wire, rigged
 

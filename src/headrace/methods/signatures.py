@@ -18,11 +18,11 @@ from typing import Any, Literal, TypeAlias
 
 from google.protobuf import json_format, struct_pb2
 
-from headrace import encoding
 from headrace.codec import refuse_inexact
 from headrace.errors import ConfigError, PredictionFailed
-from headrace.extras import install
+from headrace.media import encoding
 from headrace.results import Concept, Frame, Region, concepts_of, frames_of, regions_of
+from headrace.support.extras import install
 from headrace.v2 import resources_pb2 as pb
 
 Shape: TypeAlias = Literal["unary", "server stream", "duplex"]

@@ -20,12 +20,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from headrace import codec
-from headrace.checks import check, is_ready, split
 from headrace.config import Limits
 from headrace.errors import ConfigError, InputError
 from headrace.inputs import Input
-from headrace.loading import load
-from headrace.prepared import Prepared
+from headrace.inputs.checks import check, is_ready, split
+from headrace.inputs.loading import load
+from headrace.inputs.prepared import Prepared
 from headrace.sources.items import failed
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc

@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable
 from typing import Any
 
-from headrace.threads import in_thread
+from headrace.support.threads import in_thread
 
 PIECE = 1 << 20  # bytes that are read at a time where nobody knows how many come
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # opening a named pipe would wait for somebody who writes to it

@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin, features
 
-from headrace import media, pictures
+from headrace import media
 from headrace.draw import draw
 from headrace.errors import PredictionFailed
-from headrace.pictures import BadPicture
+from headrace.media import pictures
+from headrace.media.pictures import BadPicture
 from headrace.results import Prediction, Region
 from headrace.v2 import resources_pb2 as pb
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from headrace import codec, encoding, reading
-from headrace.checks import check, is_ready, pillow_wanted
+from headrace import codec
 from headrace.config import Limits
 from headrace.errors import HeadraceError, InputError
-from headrace.inputs import (
+from headrace.inputs import reading
+from headrace.inputs.checks import check, is_ready, pillow_wanted
+from headrace.inputs.prepared import Prepared, PreparedFile
+from headrace.inputs.value import (
     Field,
     Input,
     flat,
@@ -16,8 +18,8 @@ from headrace.inputs import (
     shortened,
     utf8,
 )
-from headrace.prepared import Prepared, PreparedFile
-from headrace.threads import in_thread, slot
+from headrace.media import encoding
+from headrace.support.threads import in_thread, slot
 from headrace.types import Buffer
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from headrace import media
 from headrace.errors import ConfigError
-from headrace.files import placed
+from headrace.support.files import placed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace import codec
-from headrace.inputs import Input
+from headrace.inputs.value import Input
 from headrace.types import Buffer
 
 

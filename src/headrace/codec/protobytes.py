@@ -87,3 +87,20 @@ def check_messages(raw: bytes, cls: type[Message]) -> None:
 def _messages_in(descriptor: Descriptor) -> dict[int, Descriptor]:
     """Give the fields of a message that hold messages, by their keys."""
     return {field.number << 3 | 2: field.message_type for field in descriptor.fields if field.message_type is not None}
+
+
+def varint(value: int) -> bytes:
+    """Write a whole number as protobuf does, seven bits a byte."""
+    if value < 0x80:
+        return _BYTE[value]
+    if value < 0x4000:
+        return bytes((value & 0x7F | 0x80, value >> 7))
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+_BYTE = [bytes((value,)) for value in range(0x80)]

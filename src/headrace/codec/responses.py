@@ -1,0 +1,219 @@
+"""Responses: bytes -> messages, the large ones only as far as they are looked at. Nothing of them is trusted."""
+
+from __future__ import annotations
+
+import array
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from headrace.codec.protobytes import check_messages, fields_of, varint
+from headrace.codec.requests import LARGE
+from headrace.errors import PredictionFailed
+from headrace.v2 import resources_pb2 as pb
+from headrace.v2 import service_pb2 as rpc
+from headrace.v2 import status_pb2
+
+M = TypeVar("M", bound=Message)
+
+LAZY_BYTES = 32 * 1024  # bytes from which a response is decoded when it is looked at, not before
+MAX_FIELDS = 10_000  # of one answer to a look-up, on its outermost level
+_OTHER_FIELDS = 1024  # of a response beside its outputs, and of an output: some ten are known
+
+
+def decode(raw: bytes) -> rpc.MultiOutputResponse:
+    """Decode a prediction response.
+
+    Raises:
+        PredictionFailed: the bytes are not a response.
+    """
+    try:
+        return rpc.MultiOutputResponse.FromString(raw)
+    except DecodeError:
+        return decode_as(rpc.MultiOutputResponse, raw)
+
+
+def decode_as(cls: type[M], raw: bytes) -> M:
+    """Decode a message of type `cls`.
+
+    Raises:
+        PredictionFailed: the bytes are not such a message.
+    """
+    try:
+        if len(raw) >= LAZY_BYTES and any(islice(fields_of(memoryview(raw)), MAX_FIELDS, None)):
+            raise DecodeError(f"it has more than {MAX_FIELDS:,} fields")
+        check_messages(raw, cls)
+        return cls.FromString(raw)
+    except DecodeError as error:
+        raise _undecodable(raw, error) from None
+
+
+def _undecodable(raw: bytes, error: Exception) -> PredictionFailed:
+    return PredictionFailed(f"the server's answer cannot be decoded ({len(raw)} bytes): {error}")
+
+
+class LazyOutput:
+    """An output that is still bytes: its status and its input's id are known, the rest is decoded when asked for."""
+
+    __slots__ = ("_message", "input_id", "status", "wire")
+
+    def __init__(self, wire: memoryview, status: status_pb2.Status, input_id: str) -> None:
+        self.wire = wire
+        self.status = status
+        self.input_id = input_id
+        self._message: pb.Output | None = None
+
+    @property
+    def message(self) -> pb.Output:
+        """The output, decoded once.
+
+        Raises:
+            PredictionFailed: the bytes are not an output.
+        """
+        if self._message is None:
+            self._message = decode_as(pb.Output, bytes(self.wire))
+        return self._message
+
+
+class TooManyFields(Exception):
+    """A message has more fields than it may have; they are not counted to the end."""
+
+
+def lazy(raw: bytes, max_outputs: int) -> tuple[status_pb2.Status, Sequence[LazyOutput | pb.Output]]:
+    """Take a large response apart: its status and its outputs, decoded now only where many and small.
+
+    The outputs are counted first: a few bytes of each become hundreds of an object's.
+
+    Raises:
+        PredictionFailed: the bytes are not a response.
+        TooManyFields: it has more outputs than `max_outputs`.
+    """
+    try:
+        head, others = status_pb2.Status(), 0
+        outputs: list[memoryview] = []
+        for key, part in fields_of(memoryview(raw)):
+            if key == _OUTPUTS_KEY:
+                outputs.append(part)
+            else:
+                others += 1
+                if key == _STATUS_KEY:
+                    head.MergeFromString(bytes(part))
+            if len(outputs) > max_outputs or others > _OTHER_FIELDS:
+                raise TooManyFields
+        if len(raw) < LARGE * len(outputs):
+            check_messages(raw, rpc.MultiOutputResponse)
+            response = decode(raw)
+            return response.status, response.outputs
+        if len(outputs) > 1:  # each is kept by itself, and must not keep the others
+            outputs = [memoryview(bytes(output)) for output in outputs]
+        return head, [_lazy(output) for output in outputs]
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise _undecodable(raw, error) from None
+
+
+def _lazy(wire: memoryview) -> LazyOutput:
+    status, input_id = status_pb2.Status(), ""
+    for count, (key, part) in enumerate(fields_of(wire)):
+        if count == _OTHER_FIELDS:
+            raise TooManyFields
+        if key == _OUTPUT_STATUS_KEY:
+            status.MergeFromString(bytes(part))
+        elif key == _OUTPUT_INPUT_KEY:
+            for inner_key, inner in fields_of(part):
+                if inner_key == _INPUT_ID_KEY:
+                    input_id = str(inner, "utf-8")
+    return LazyOutput(wire, status, input_id)
+
+
+def output_in(wire: bytes) -> pb.Output | LazyOutput:
+    """Read an output's bytes: a large one is decoded when it is looked at.
+
+    Raises:
+        PredictionFailed: they are no output.
+    """
+    try:
+        return _lazy(memoryview(wire)) if len(wire) >= LAZY_BYTES else decode_as(pb.Output, wire)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise _undecodable(wire, error) from None
+
+
+def outputs_in(raw: bytes) -> Sequence[pb.Output | LazyOutput]:
+    """Read a response's outputs, the large ones lazily.
+
+    Raises:
+        PredictionFailed: the bytes are not a response.
+    """
+    return lazy(raw, len(raw))[1] if len(raw) >= LAZY_BYTES else decode(raw).outputs
+
+
+def count_outputs(raw: bytes) -> int | None:
+    """Count the outputs of a response without decoding them; None where that takes decoding, or it is none."""
+    try:
+        return sum(key == _OUTPUTS_KEY for key, _ in fields_of(memoryview(raw)))
+    except DecodeError:
+        return None
+
+
+def response_of(status: status_pb2.Status, outputs: Iterable[bytes]) -> bytes:
+    """Write a response of a status and outputs that are bytes already."""
+    parts = [(_STATUS_KEY, status.SerializeToString()), *((_OUTPUTS_KEY, output) for output in outputs)]
+    return b"".join(bytes((key,)) + varint(len(part)) + part for key, part in parts)
+
+
+_STATUS_KEY, _OUTPUTS_KEY = 0x0A, 0x12  # MultiOutputResponse: status = 1, outputs = 2
+_OUTPUT_STATUS_KEY, _OUTPUT_INPUT_KEY, _OUTPUT_DATA_KEY = 0x12, 0x2A, 0x32  # Output: status = 2, input = 5, data = 6
+_INPUT_ID_KEY = 0x0A
+_EMBEDDINGS_KEY, _VECTOR_KEY = 0x4A, 0x0A  # Data.embeddings = 9; Embedding.vector = 1, packed
+_MEDIA_KEYS = {"image": 0x0A, "audio": 0x72}  # Data: image = 1, audio = 14
+_BASE64_KEY = 0x12  # of both
+
+
+def media_of(wire: memoryview, type_: str) -> memoryview | None:
+    """Find an output's encoded picture ("image") or sound ("audio") in its bytes, without copying it.
+
+    None where there is none, or where it takes decoding to tell: parts given twice, which protobuf merges.
+    """
+    part: memoryview | None = wire
+    for key in (_OUTPUT_DATA_KEY, _MEDIA_KEYS[type_], _BASE64_KEY):
+        part = _only(part, key)
+        if part is None:
+            return None
+    return part
+
+
+def vectors_in(wire: memoryview) -> list[memoryview[float]] | None:
+    """Find an output's vectors in its bytes, each a view of 32-bit floats; None where it takes decoding to tell."""
+    data = _only(wire, _OUTPUT_DATA_KEY)
+    if data is None or sys.byteorder == "big":
+        return None
+    vectors: list[memoryview[float]] = []
+    for key, embedding in fields_of(data):
+        if key == _EMBEDDINGS_KEY:
+            vector = _only(embedding, _VECTOR_KEY)
+            if vector is None or len(vector) % 4:
+                return None
+            vectors.append(vector.cast("f"))
+    return vectors
+
+
+def vector_of(embedding: pb.Embedding) -> memoryview[float]:
+    """Give an embedding's 32-bit floats as one piece of memory, without making a Python float of each.
+
+    A packed field is its numbers as they lie in memory (little-endian); it comes first in the message.
+    """
+    payload = 4 * len(embedding.vector)
+    start = 1 + len(varint(payload)) if payload else 0
+    vector = array.array("f")
+    vector.frombytes(memoryview(embedding.SerializeToString(deterministic=True))[start : start + payload])
+    if sys.byteorder == "big":
+        vector.byteswap()
+    return memoryview(vector)
+
+
+def _only(wire: memoryview | None, key: int) -> memoryview | None:
+    """Find the one field with this key; None where there is none, several, or another form of the same field."""
+    same = [(other, part) for other, part in fields_of(wire or memoryview(b"")) if other >> 3 == key >> 3]
+    return same[0][1] if len(same) == 1 and same[0][0] == key else None

@@ -1,0 +1,33 @@
+"""What goes into a model: `Input` and what stands for one. The modules beside it check, read and encode inputs."""
+
+from headrace.inputs.value import (
+    INPUT_TYPES,
+    Field,
+    Frames,
+    Input,
+    InputLike,
+    InputType,
+    checked_type,
+    is_single,
+    is_url,
+    name_of,
+    only_type,
+    shortened,
+    utf8,
+)
+
+__all__ = [
+    "INPUT_TYPES",
+    "Field",
+    "Frames",
+    "Input",
+    "InputLike",
+    "InputType",
+    "checked_type",
+    "is_single",
+    "is_url",
+    "name_of",
+    "only_type",
+    "shortened",
+    "utf8",
+]
