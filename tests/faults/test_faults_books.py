@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from headrace import HeadraceError, RetryPolicy, Timeouts
+from tests.support.cases import run_together
 from tests.support.rig import LEAN_WIRES, WIRES, Rig, Wire, rigged
 
 pytestmark = pytest.mark.core
@@ -137,15 +139,16 @@ async def rig_for(wire: Wire, folder: Path, end: str) -> AsyncIterator[Rig]:
     ("wire", "end"), [(wire, end) for end in ENDS for wire in (LEAN_WIRES if end == "timeout" else WIRES)]
 )
 async def test_they_balance_however_a_stream_ends(wire: Wire, end: str, tmp_path: Path) -> None:
-    for shape in SHAPES:
-        for at in (1, 5):
-            async with rig_for(wire, tmp_path, end) as rig:
-                stream = await live(rig, shape, end, at, threaded=at == 5)
-                check(stream.stats)
-                after = stream.stats
-                for _ in range(5):
-                    await asyncio.sleep(0)
-                assert stream.stats == after, "something was counted after the end"
+    async def ended(shape: str, at: int) -> None:
+        async with rig_for(wire, tmp_path, end) as rig:
+            stream = await live(rig, shape, end, at, threaded=at == 5)
+            check(stream.stats)
+            after = stream.stats
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert stream.stats == after, "something was counted after the end"
+
+    await run_together({case: ended(*case) for case in itertools.product(SHAPES, (1, 5))})
 
 
 @settings(

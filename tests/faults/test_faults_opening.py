@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from headrace.events import WarmUp
 from headrace.testing import Fail, MemoryServer
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM
+from tests.support.cases import run_together
 from tests.support.rig import LEAN_WIRES, WIRES, Rig, Wire, rigged, timed
 
 pytestmark = pytest.mark.core
@@ -58,29 +60,30 @@ def refuse(rig: Rig, code: int, times: int, *, after: int = 0, reads: int = 1) -
 @pytest.mark.parametrize("code", REFUSALS)
 @pytest.mark.parametrize("wire", LEAN_WIRES)
 async def test_it_is_waited_for_and_nothing_is_lost(wire: Wire, code: int, tmp_path: Path) -> None:
-    for shape, options in SHAPES.items():
-        for reads in (0, 1):
-            for echo in (True, False):
-                async with rigged(wire, tmp_path, retry=QUICK, double={"echo_ids": echo}) as rig:
-                    refuse(rig, code, 3, reads=reads)
-                    stream = rig.model.stream_by_bytes(TEXTS, "text", **options)
-                    async with asyncio.timeout(20):
-                        texts = [p.text async for p in stream]
-                    assert (sorted(texts) if shape == "unordered" else texts) == (
-                        sorted(TEXTS) if shape == "unordered" else TEXTS
-                    ), shape
-                    waits = [e for e in rig.events if isinstance(e, WarmUp | ThrottledEvent) and e.code == code]
-                    assert len(waits) == (3 if code != 10030 else 0), shape
+    async def refused(shape: str, reads: int, echo: bool) -> None:
+        async with rigged(wire, tmp_path, retry=QUICK, double={"echo_ids": echo}) as rig:
+            refuse(rig, code, 3, reads=reads)
+            async with asyncio.timeout(20):
+                texts = [p.text async for p in rig.model.stream_by_bytes(TEXTS, "text", **SHAPES[shape])]
+            assert (sorted(texts) if shape == "unordered" else texts) == (
+                sorted(TEXTS) if shape == "unordered" else TEXTS
+            )
+            waits = [e for e in rig.events if isinstance(e, WarmUp | ThrottledEvent) and e.code == code]
+            assert len(waits) == (3 if code != 10030 else 0)
+
+    await run_together({case: refused(*case) for case in itertools.product(SHAPES, (0, 1), (True, False))})
 
 
 @pytest.mark.parametrize("code", REFUSALS)
 @pytest.mark.parametrize("wire", WIRES)
 async def test_after_some_answers_the_rest_is_waited_for(wire: Wire, code: int, tmp_path: Path) -> None:
-    for echo in (True, False):
+    async def refused(echo: bool) -> None:
         async with rigged(wire, tmp_path, retry=QUICK, double={"echo_ids": echo}) as rig:
             refuse(rig, code, 4, after=3)
             async with asyncio.timeout(20):
                 assert [p.text async for p in rig.model.stream_by_bytes(TEXTS, "text")] == TEXTS
+
+    await run_together({f"echo={echo}": refused(echo) for echo in (True, False)})
 
 
 @pytest.mark.parametrize("wire", WIRES)
