@@ -1,6 +1,7 @@
 PYTHON ?= python
+TIMES ?= 20
 
-.PHONY: check test core floors protos bench docs soak outages
+.PHONY: check test core floors steady protos bench docs soak outages
 
 check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
@@ -8,16 +9,20 @@ check:  ## lint, format and types
 	$(PYTHON) -m mypy
 
 test:  ## the README's test command
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n 4
 
 core:  ## the streaming core alone, also with asyncio's own checks
-	PYTHONASYNCIODEBUG=1 $(PYTHON) -m pytest -m core
+	PYTHONASYNCIODEBUG=1 $(PYTHON) -m pytest -m core -n 4
 
 protos:  ## generate src/headrace/v2 from protos/ with the pinned, oldest supported tools
 	$(PYTHON) tools/protos.py
 
 floors:  ## the streaming core on the oldest supported versions of the core dependencies
 	sh tools/floors.sh
+
+steady:  ## the stress and fault tests twenty times in a row, on the newest and the oldest supported versions
+	for run in $$(seq $(TIMES)); do $(PYTHON) -m pytest -q -n 4 tests/faults tests/stress || exit 1; done
+	sh tools/floors.sh $(TIMES) tests/faults tests/stress
 
 bench:  ## measure against raw grpc.aio and other clients; write tables and plots into docs/
 	$(PYTHON) -m benchmarks --update-docs

@@ -110,24 +110,27 @@ def test_the_schema_is_all_there() -> None:
     assert MINE.maps == {"Image.HostedImageInfoEntry"}
 
 
-@pytest.mark.parametrize("name", MINE.messages)
-def test_our_fields_are_the_official_ones(name: str, official: Schema) -> None:
-    theirs = official.messages[name]
-    assert MINE.messages[name] == {number: theirs.get(number) for number in MINE.messages[name]}
-    assert (name in MINE.maps) == (name in official.maps)
+def test_our_fields_are_the_official_ones(official: Schema, subtests: pytest.Subtests) -> None:
+    for name in MINE.messages:
+        with subtests.test(message=name):
+            theirs = official.messages[name]
+            assert MINE.messages[name] == {number: theirs.get(number) for number in MINE.messages[name]}
+            assert (name in MINE.maps) == (name in official.maps)
 
 
-@pytest.mark.parametrize("name", MINE.messages)
-def test_we_lack_only_fields_whose_type_is_not_ours(name: str, official: Schema) -> None:
-    types = MINE.messages.keys() | MINE.enums.keys()
-    lacking = [field for number, field in official.messages[name].items() if number not in MINE.messages[name]]
-    assert [field.name for field in lacking if field.type in types] == []
-    assert [field.name for field in lacking if not field.type or field.type.startswith(".google.")] == []
+def test_we_lack_only_fields_whose_type_is_not_ours(official: Schema, subtests: pytest.Subtests) -> None:
+    for name in MINE.messages:
+        with subtests.test(message=name):
+            types = MINE.messages.keys() | MINE.enums.keys()
+            lacking = [field for number, field in official.messages[name].items() if number not in MINE.messages[name]]
+            assert [field.name for field in lacking if field.type in types] == []
+            assert [field.name for field in lacking if not field.type or field.type.startswith(".google.")] == []
 
 
-@pytest.mark.parametrize("name", MINE.enums)
-def test_our_enums_are_the_official_ones(name: str, official: Schema) -> None:
-    assert sorted(MINE.enums[name], key=by_number) == sorted(official.enums[name], key=by_number)
+def test_our_enums_are_the_official_ones(official: Schema, subtests: pytest.Subtests) -> None:
+    for name in MINE.enums:
+        with subtests.test(enum=name):
+            assert sorted(MINE.enums[name], key=by_number) == sorted(official.enums[name], key=by_number)
 
 
 def by_number(value: tuple[str, int]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,34 @@ def run(tmp_path: Path, environment: dict[str, str], forks: ForkServer) -> Run:
         return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
     return headrace
+
+
+@pytest.fixture
+def run_here(
+    tmp_path: Path,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Run]:
+    """Give a function that runs `headrace ARGV` in this process: for what ends before a server is called."""
+    from headrace.cli import main
+
+    interrupts = signal.getsignal(signal.SIGINT)
+    monkeypatch.chdir(tmp_path)
+
+    def headrace(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patch, open(os.devnull, encoding="utf-8") as nothing:
+            patch.setattr("sys.stdin", nothing)
+            for name, value in {**environment, **env}.items():
+                patch.setenv(name, value)
+            code = main(argv)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        assert CANARY not in out + err
+        return subprocess.CompletedProcess(argv, code, out, err)
+
+    yield headrace
+    signal.signal(signal.SIGINT, interrupts)
 
 
 @pytest.fixture

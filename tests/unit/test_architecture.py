@@ -351,17 +351,16 @@ def test_every_name_of_the_specification_is_there() -> None:
 VALUES = {"__version__", "InputLike"}
 
 
-@pytest.mark.parametrize("name", [name for name in headrace.__all__ if name not in VALUES])
-def test_every_public_name_and_its_methods_are_documented(name: str) -> None:
-    public = getattr(headrace, name)
-    assert inspect.getdoc(public)
-    assert public.__module__.startswith("headrace.")
-    if not inspect.isclass(public):
-        return
-    for method, value in vars(public).items():
-        if method.startswith("_") or not (callable(value) or isinstance(value, property | classmethod | staticmethod)):
-            continue
-        assert inspect.getdoc(getattr(public, method, value)), f"{name}.{method}"
+def test_every_public_name_and_its_methods_are_documented(subtests: pytest.Subtests) -> None:
+    for name in sorted(set(headrace.__all__) - VALUES):
+        with subtests.test(name=name):
+            public = getattr(headrace, name)
+            assert inspect.getdoc(public)
+            assert public.__module__.startswith("headrace.")
+            for method, value in vars(public).items() if inspect.isclass(public) else ():
+                described = callable(value) or isinstance(value, property | classmethod | staticmethod)
+                if described and not method.startswith("_"):
+                    assert inspect.getdoc(getattr(public, method, value)), f"{name}.{method}"
 
 
 @pytest.mark.parametrize("module", ["headrace.testing", "headrace.sources", "headrace.frames", "headrace.sinks"])

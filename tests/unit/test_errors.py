@@ -46,10 +46,11 @@ def example(cls: type[HeadraceError]) -> HeadraceError:
     return cls("a sentence")
 
 
-@pytest.mark.parametrize("cls", ALL)
-def test_every_error_is_public_and_documented(cls: type[HeadraceError]) -> None:
-    assert getattr(headrace, cls.__name__) is cls
-    assert cls.__doc__
+def test_every_error_is_public_and_documented(subtests: pytest.Subtests) -> None:
+    for cls in ALL:
+        with subtests.test(cls=cls):
+            assert getattr(headrace, cls.__name__) is cls
+            assert cls.__doc__
 
 
 @pytest.mark.parametrize(
@@ -82,25 +83,26 @@ def test_errors_can_be_caught_by_their_bases(cls: type[HeadraceError], bases: li
     assert all(issubclass(cls, base) for base in bases)
 
 
-@pytest.mark.parametrize("cls", ALL)
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
-def test_every_error_survives_copying_and_pickling(cls: type[HeadraceError], how: object) -> None:
-    error = example(cls)
-    error.__cause__ = errors.ConnectionLost("why", attempt=2)
-    twin = how(error)  # type: ignore[operator]
-    assert type(twin) is cls
-    assert str(twin) == str(error)
-    assert twin.args == error.args
-    assert twin.code == error.code
-    assert isinstance(twin.__cause__, errors.ConnectionLost)
-    assert twin.__cause__.attempt == 2
-    for name, value in vars(error).items():
-        got = getattr(twin, name)
-        if isinstance(value, dict) and not isinstance(got, type(None)):
-            assert list(got) == list(value)
-            assert [type(v) for v in got.values()] == [type(v) for v in value.values()]
-        else:
-            assert got == value
+def test_every_error_survives_copying_and_pickling(how: object, subtests: pytest.Subtests) -> None:
+    for cls in ALL:
+        with subtests.test(cls=cls):
+            error = example(cls)
+            error.__cause__ = errors.ConnectionLost("why", attempt=2)
+            twin = how(error)  # type: ignore[operator]
+            assert type(twin) is cls
+            assert str(twin) == str(error)
+            assert twin.args == error.args
+            assert twin.code == error.code
+            assert isinstance(twin.__cause__, errors.ConnectionLost)
+            assert twin.__cause__.attempt == 2
+            for name, value in vars(error).items():
+                got = getattr(twin, name)
+                if isinstance(value, dict) and not isinstance(got, type(None)):
+                    assert list(got) == list(value)
+                    assert [type(v) for v in got.values()] == [type(v) for v in value.values()]
+                else:
+                    assert got == value
 
 
 def test_a_cause_that_cannot_come_along_stays_behind() -> None:
@@ -116,11 +118,12 @@ def test_a_pickled_timeout_is_still_a_timeout() -> None:
     assert (str(twin), twin.target) == ("too slow", "t")
 
 
-@pytest.mark.parametrize("cls", ALL)
-def test_every_error_has_a_code_and_a_message(cls: type[HeadraceError]) -> None:
-    error = example(cls)
-    assert error.code is None or isinstance(error.code, int)
-    assert error.message == str(error) != ""
+def test_every_error_has_a_code_and_a_message(subtests: pytest.Subtests) -> None:
+    for cls in ALL:
+        with subtests.test(cls=cls):
+            error = example(cls)
+            assert error.code is None or isinstance(error.code, int)
+            assert error.message == str(error) != ""
 
 
 def test_a_partial_failure_keeps_both_and_names_the_first() -> None:

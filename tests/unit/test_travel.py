@@ -60,12 +60,13 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))])
-def test_values_come_out_equal(value: object, how: Callable[[object], object]) -> None:
-    twin = how(value)
-    assert twin == value
-    assert (type(twin), repr(twin), str(twin)) == (type(value), repr(value), str(value))
+def test_values_come_out_equal(how: Callable[[object], object], subtests: pytest.Subtests) -> None:
+    for value in VALUES:
+        with subtests.test(value=type(value).__name__):
+            twin = how(value)
+            assert twin == value
+            assert (type(twin), repr(twin), str(twin)) == (type(value), repr(value), str(value))
 
 
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, pickle.dumps])
@@ -119,13 +120,14 @@ ODD: list[Any] = [
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "cp1252", "utf-16", None])
-@pytest.mark.parametrize("value", ODD, ids=ascii)
-def test_json_parses_and_is_exact_in_every_encoding(value: Any, encoding: str | None) -> None:
-    for indent in (None, 2):
-        text = dumps(value, indent=indent, encoding=encoding)
-        read = json.loads(text.encode(encoding or "ascii").decode(encoding or "ascii"))
-        assert read == (["Infinity", "-Infinity", "NaN"] if isinstance(value, list) else value)
-        assert not any(terminal.escape(c) != c for c in text)
+def test_json_parses_and_is_exact_in_every_encoding(encoding: str | None, subtests: pytest.Subtests) -> None:
+    for value in ODD:
+        with subtests.test(value=ascii(value)):
+            for indent in (None, 2):
+                text = dumps(value, indent=indent, encoding=encoding)
+                read = json.loads(text.encode(encoding or "ascii").decode(encoding or "ascii"))
+                assert read == (["Infinity", "-Infinity", "NaN"] if isinstance(value, list) else value)
+                assert not any(terminal.escape(c) != c for c in text)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import math
 import operator
@@ -151,22 +152,22 @@ TRAVELLERS = {
 }
 
 
-@pytest.mark.parametrize("looked_at", [False, True])
-@pytest.mark.parametrize("name", TRAVELLERS)
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
 def test_predictions_survive_copying_and_pickling(
-    name: str, how: Callable[[Prediction], Prediction], looked_at: bool
+    how: Callable[[Prediction], Prediction], subtests: pytest.Subtests
 ) -> None:
-    p = TRAVELLERS[name]
-    if looked_at and p.error is None:
-        for one in p:
-            _ = (one.text, one.concepts, one.embeddings, one.image, one.frames)
-    twin = how(p)
-    assert twin == p
-    assert hash(twin) == hash(p)
-    assert (twin.to_dict(), twin.raw, twin.status) == (p.to_dict(), p.raw, p.status)
-    assert (twin.source, repr(twin), str(twin.error)) == (p.source, repr(p), str(p.error))
-    assert how(twin) == p
+    for name, looked_at in itertools.product(TRAVELLERS, (False, True)):
+        with subtests.test(name=name, looked_at=looked_at):
+            p = TRAVELLERS[name]
+            if looked_at and p.error is None:
+                for one in p:
+                    _ = (one.text, one.concepts, one.embeddings, one.image, one.frames)
+            twin = how(p)
+            assert twin == p
+            assert hash(twin) == hash(p)
+            assert (twin.to_dict(), twin.raw, twin.status) == (p.to_dict(), p.raw, p.status)
+            assert (twin.source, repr(twin), str(twin.error)) == (p.source, repr(p), str(p.error))
+            assert how(twin) == p
 
 
 def test_a_pickled_prediction_holds_a_large_response_once() -> None:
