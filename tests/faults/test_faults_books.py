@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from headrace import HeadraceError, RetryPolicy, Timeouts
 from tests.support.cases import run_together
-from tests.support.rig import LEAN_WIRES, WIRES, Rig, Wire, rigged
+from tests.support.rig import WIRES, Rig, Wire, rigged
 
 pytestmark = pytest.mark.core
 
@@ -135,9 +135,8 @@ async def rig_for(wire: Wire, folder: Path, end: str) -> AsyncIterator[Rig]:
         yield rig
 
 
-@pytest.mark.parametrize(
-    ("wire", "end"), [(wire, end) for end in ENDS for wire in (LEAN_WIRES if end == "timeout" else WIRES)]
-)
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_they_balance_however_a_stream_ends(wire: Wire, end: str, tmp_path: Path) -> None:
     async def ended(shape: str, at: int) -> None:
         async with rig_for(wire, tmp_path, end) as rig:

@@ -17,7 +17,7 @@ from headrace.testing import Fail, MemoryServer
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM
 from tests.support.cases import run_together
-from tests.support.rig import LEAN_WIRES, WIRES, Rig, Wire, rigged, timed
+from tests.support.rig import WIRES, Rig, Wire, rigged, timed
 
 pytestmark = pytest.mark.core
 
@@ -58,7 +58,7 @@ def refuse(rig: Rig, code: int, times: int, *, after: int = 0, reads: int = 1) -
 
 
 @pytest.mark.parametrize("code", REFUSALS)
-@pytest.mark.parametrize("wire", LEAN_WIRES)
+@pytest.mark.parametrize("wire", WIRES)
 async def test_it_is_waited_for_and_nothing_is_lost(wire: Wire, code: int, tmp_path: Path) -> None:
     async def refused(shape: str, reads: int, echo: bool) -> None:
         async with rigged(wire, tmp_path, retry=QUICK, double={"echo_ids": echo}) as rig:

@@ -20,7 +20,6 @@ from tests.support.bridge import GrpcServer
 Wire = Literal["memory", "grpc", "h2"]
 WIRES: tuple[Wire, ...] = ("memory", "grpc", "h2")  # "h2": the lean transport, to the same server as "grpc"
 SOCKET_WIRES: tuple[Literal["grpc", "h2"], ...] = ("grpc", "h2")
-LEAN_WIRES: tuple[Wire, ...] = ("memory", "h2")  # for what takes seconds a wire and is above the transport
 MODEL = {"user_id": "u", "app_id": "a", "model_id": "m"}
 
 _numbers = itertools.count()
