@@ -30,6 +30,7 @@ NOT_RUN = {
 WEIGHTS = {
     "README.md": ("smollm2-135m-instruct",),
     "docs/cli.md": ("smollm2-135m-instruct", "mtcnn", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
+    "docs/openai.md": ("smollm2-135m-instruct",),
     "docs/results.md": ("mtcnn", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
 }
 PACKAGES = {"docs/results.md": "pyanime4k"}
@@ -86,7 +87,9 @@ async def test_the_blocks_of_a_page_run_as_pasted(
         for variable in ("CLARIFAI_API_BASE", "XDG_CONFIG_HOME"):
             monkeypatch.setenv(variable, environment[variable])
         monkeypatch.setenv("CLARIFAI_PAT", "made-up")  # of the prompt, which a shell's `export` does not reach
-        async with reader(folder, environment, forks, {"8080": free_port()}) as person:
+        async with reader(
+            folder, environment, forks, {port: free_port() for port in ("8080", "8081", "8082")}
+        ) as person:
             if name in TESTS:
                 await person.read(as_tests(blocks(page)))
                 return

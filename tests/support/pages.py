@@ -9,7 +9,7 @@
 | `console` | runs each `$` line and compares what is printed; `...` stands for anything |
 | `text` right below a `python` block | compares it with what the block printed; looks at others |
 
-A block that is nothing but `headrace serve ...` runs until the end of the page.
+A block that is nothing but `headrace serve ...` or `headrace proxy ...` runs until the end of the page.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SECONDS = 200.0
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE)
 _PROGRAM = re.compile(r"\basyncio\.(run|Runner)\(")
 _FILE = re.compile(r"# ([\w-]+\.\w+)\n")
-_SERVE = re.compile(r"headrace serve\b[^|;&\n]*")
+_SERVE = re.compile(r"headrace (?:serve|proxy)\b[^|;&\n]*")
 
 #: Commands go to the process of `forks`, which has imported the command line already.
 _SHIM = """#!{python} -IS
@@ -129,7 +129,7 @@ class Reader:
             await self._python(block, text)
         elif block.language == "bash":
             if _SERVE.fullmatch(text.strip()):
-                await self._serve(text.strip(), "listening on ...")
+                await self._serve(text.strip(), "...")
             else:
                 await self._shell(block, "set -eo pipefail\n" + text)
         elif block.language == "console":

@@ -33,7 +33,7 @@ FLOORS = (
     ("model",),
     ("client",),
     ("headrace",),  # the package itself: the public names
-    ("testing", "server", "bulk", "cli"),
+    ("testing", "server", "bulk", "cli", "web"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: What is reached upwards, inside a function, and why.
@@ -46,6 +46,7 @@ ONLY_FOR = {
     "cli": {"cli"},
     "bulk": {"bulk", "cli"},
     "testing": {"testing", "server"},
+    "web": {"web", "server", "cli"},
     "client": {"client", "model", "headrace", "bulk", "cli"},
     "channels": {"channels", "calls", "client"},
 }

@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "stream": ("headrace.cli.stream", "stream", "Send many inputs through one stream; answers as they come."),
     "models": ("headrace.cli.models", "models", "List models, show one, fetch weights ahead of time."),
     "serve": ("headrace.cli.serve", "serve", "Run the embedded server."),
+    "proxy": ("headrace.cli.proxy", "proxy", "Give OpenAI's HTTP API to the models of a server."),
     "demo": ("headrace.cli.demo", "demo", "See all three call shapes at work on this machine."),
     "samples": ("headrace.cli.samples", "samples", "Copy sample photos, sounds, videos and texts to a folder."),
     "completion": ("headrace.cli.completion", "completion", "Print the script that completes names in a shell."),

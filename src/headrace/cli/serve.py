@@ -13,6 +13,7 @@ from headrace.server import options as server
 
 _SECTIONS = {
     "Where it listens": ("--port", "--unix", "--host"),
+    "OpenAI's HTTP API": ("--openai", "--http-port", "--api-key", "--cors"),
     "Models": ("--models", "--faults", "--allow-private-urls", "--max-calls"),
     "Who may use it": ("--tls-cert", "--tls-key", "--require-pat", "--insecure"),
 }

@@ -8,10 +8,12 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -50,6 +52,7 @@ class Running:
     address: str
     registry: Registry
     failed: asyncio.Future[None]  # is done, with the error, when it cannot go on listening
+    inside: str | None = None  # a second address that only this process can reach, where one was asked for
 
 
 def channel_options(options: Options, script: Script) -> list[tuple[str, int]]:
@@ -99,9 +102,10 @@ async def serving(
         keepers: list[Keeper] = []
 
         async def start(place: listen.Place) -> str:
-            keepers.append(Keeper(make, place.bind))
-            await keepers[0].start()
-            return keepers[0].address
+            keeper = Keeper(make, place.bind)
+            keepers.append(keeper)
+            await keeper.start()
+            return keeper.address
 
         if script.connection or script.connections:
             address = await stack.enter_async_context(proxied(start, options, script))
@@ -109,11 +113,15 @@ async def serving(
             place = listen.Place(options)
             stack.callback(place.leave)
             address = await start(place)
+        inside: str | None = None
+        if options.openai:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-"))
+            inside = await start(listen.Place(replace(options, unix=Path(folder) / "server.sock")))
         try:
-            yield Running(address, registry, keepers[0].failed)
+            yield Running(address, registry, keepers[0].failed, inside)
         finally:
             await healthy.enter_graceful_shutdown()
-            await keepers[0].stop(GRACE)
+            await asyncio.gather(*(keeper.stop(GRACE) for keeper in keepers))
 
 
 def _maker(
@@ -184,8 +192,15 @@ async def _serve(options: Options, reporter: Reporter) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    async with serving(options, reporter) as running:
-        sys.stdout.write(f"listening on {running.address}\n")
+    async with contextlib.AsyncExitStack() as stack:
+        running = await stack.enter_async_context(serving(options, reporter))
+        said = f"listening on {running.address}\n"
+        if running.inside is not None:
+            from headrace.server.openai import openai_door
+
+            http = await stack.enter_async_context(openai_door(options, running.inside))
+            said += f"OpenAI's API at {http}/v1\n"
+        sys.stdout.write(said)
         sys.stdout.flush()
         if options.watch_stdin:
             threading.Thread(target=_watch_stdin, args=(loop, stop), name="watch-stdin", daemon=True).start()

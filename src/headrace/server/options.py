@@ -13,6 +13,7 @@ from typing import NoReturn
 from headrace.server.models import BUILT_IN
 
 PAT_VARIABLE = "HEADRACE_SERVER_PAT"
+KEY_VARIABLE = "HEADRACE_API_KEY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,10 @@ class Options:
     require_pat: str | None = None
     max_calls: int = 1024
     watch_stdin: bool = False
+    openai: bool = False  # serve OpenAI's HTTP API too
+    http_port: int = 0
+    api_key: str | None = None
+    origins: tuple[str, ...] = ()  # of web pages that may call it
 
     @property
     def loopback(self) -> bool:
@@ -54,6 +59,11 @@ def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
         reader.error("--port and --unix exclude each other")
     if arguments.port is not None and not 0 <= arguments.port <= 65535:
         reader.error(f"--port {arguments.port} is not from 0 to 65535")
+    if arguments.http_port is not None and not 0 <= arguments.http_port <= 65535:
+        reader.error(f"--http-port {arguments.http_port} is not from 0 to 65535")
+    for name in ("http_port", "api_key", "cors"):
+        if getattr(arguments, name) and not arguments.openai:
+            reader.error(f"--{name.replace('_', '-')} belongs to --openai")
     if (arguments.tls_cert is None) != (arguments.tls_key is None):
         reader.error("--tls-cert and --tls-key belong together")
     if arguments.unix is not None and arguments.tls_cert is not None:
@@ -75,12 +85,18 @@ def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
         require_pat=arguments.require_pat or os.environ.get(PAT_VARIABLE) or None,
         max_calls=arguments.max_calls,
         watch_stdin=arguments.watch_stdin,
+        openai=arguments.openai,
+        http_port=arguments.http_port or 0,
+        api_key=arguments.api_key or os.environ.get(KEY_VARIABLE) or None,
+        origins=tuple(arguments.cors),
     )
     if not (options.loopback or arguments.insecure or (options.tls_cert and options.require_pat)):
         reader.error(
             f"--host {options.host} is reachable from other machines: it needs --tls-cert, --tls-key and"
             " --require-pat (or --insecure, which lets anybody in)"
         )
+    if options.openai and not (is_loopback(options.host) or arguments.insecure or options.api_key):
+        reader.error(f"--openai on --host {options.host} is reachable from other machines: it needs --api-key")
     if options.max_calls < 1:
         reader.error("--max-calls must be at least 1")
     return options
@@ -134,5 +150,9 @@ def parser(prog: str) -> Parser:
     add("--require-pat", metavar="PAT", help=f"the only credential accepted (also: {PAT_VARIABLE} in the environment)")
     add("--insecure", action="store_true", help="allow a public address without TLS and credential")
     add("--max-calls", type=int, default=1024, help="prediction calls at a time (default: %(default)s)")
+    add("--openai", action="store_true", help="serve OpenAI's HTTP API too, on a port of its own")
+    add("--http-port", type=int, help="its TCP port (default: a free one)")
+    add("--api-key", metavar="KEY", help=f"the only key accepted there (also: {KEY_VARIABLE} in the environment)")
+    add("--cors", action="append", default=[], metavar="ORIGIN", help="a web page's origin that may call it; '*': any")
     add("--watch-stdin", action="store_true", help=argparse.SUPPRESS)  # end when the parent process does
     return parser

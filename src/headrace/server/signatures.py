@@ -128,7 +128,7 @@ def of_card(card: Card, shape: Shape, parameters: Mapping[str, Any]) -> pb.Metho
         field.required = len(card.input_fields) == 1
         field.iterator = shape == "stream" and kind == card.input_fields[0]
     for name, default in (parameters or {"params": {}}).items():
-        bare = isinstance(default, type)
+        bare = isinstance(default, type) or typing.get_origin(default) is not None
         field = _field(message.input_fields, name, default if bare else type(default), card.id)
         field.default = "" if bare else _default(default)
     result = _RESULTS.get(card.output_fields[0] if card.output_fields else "text", str)

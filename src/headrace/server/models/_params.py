@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from headrace.server.model import Item, ModelError
 
 INVALID_PARAMETER = 11102
@@ -93,3 +95,18 @@ def flag(item: Item, name: str) -> bool:
     if value is not None and not isinstance(value, bool):
         raise ModelError(INVALID_PARAMETER, f"parameter {name} must be true or false")
     return bool(value)
+
+
+def texts(item: Item, name: str, most: int) -> list[str]:
+    """Read one text or several among the inference parameters; null counts as not given.
+
+    Raises:
+        ModelError: 11102 when it is something else, or has more than `most` of them.
+    """
+    value = item.params.get(name)
+    if value is None:
+        return []
+    values = [value] if isinstance(value, str) else value
+    if not isinstance(values, Sequence) or len(values) > most or not all(isinstance(v, str) and v for v in values):
+        raise ModelError(INVALID_PARAMETER, f"parameter {name} must be a text or a list of at most {most} texts")
+    return list(values)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._llama import CONTEXT_TOKENS, PARALLEL, QWEN, SMOLLM2, Llama, Piece
-from headrace.server.models._params import INVALID_PARAMETER, number, string, whole, words
+from headrace.server.models._params import INVALID_PARAMETER, number, string, texts, whole, words
 
 SYSTEM_PROMPT = "You are a helpful assistant."
+ROLES = ("system", "user", "assistant")
 _CHAT_MARK = "<|im_start|>"
 _PLACE = re.compile(r"\{(prompt|system_prompt)\}")
 
@@ -21,9 +22,10 @@ class LanguageModel:
     """Answer a text in a chat's manner; `generate` gives the pieces as they are made, `predict` the whole.
 
     Inference parameters: `max_tokens` (1..2048, 256), `temperature` (0..2, 0.7; 0 always takes the likeliest),
-    `top_k` (0..1000, 40; 0: all), `top_p` (0..1, 0.95), `seed` (whole, random), `system_prompt`, and `prompt_template`:
-    a text in which `{prompt}` and `{system_prompt}` are replaced, nothing else. A template with the model's own
-    chat marks (`<|im_start|>`) is given to the model as it stands; any other becomes the user's message.
+    `top_k` (0..1000, 40; 0: all), `top_p` (0..1, 0.95), `seed` (whole, random), `stop` (texts that end the answer),
+    `system_prompt`, `chat_history` (what was said before: a list of {"role": ..., "content": ...}), and
+    `prompt_template`: a text in which `{prompt}` and `{system_prompt}` are replaced, nothing else. A template with the
+    model's own chat marks (`<|im_start|>`) is given to the model as it stands; any other becomes the user's message.
     """
 
     card = Card(
@@ -51,7 +53,9 @@ class LanguageModel:
         "top_k": 40,
         "top_p": 0.95,
         "seed": int,
+        "stop": list[str],
         "system_prompt": SYSTEM_PROMPT,
+        "chat_history": list[dict[str, str]],
         "prompt_template": str,
     }
 
@@ -132,7 +136,7 @@ def ask(llama: Llama, item: Item, system_prompt: str = SYSTEM_PROMPT) -> Generat
     filled = fill(template, prompt, system) if template else prompt
     if _CHAT_MARK in template:
         return llama.complete(filled, item.cancelled, **options)
-    messages = [{"role": "user", "content": filled}]
+    messages = [*history(item), {"role": "user", "content": filled}]
     # An empty system message is needed too: without any, the model's file brings its own, which answers far worse.
     system_message = {"role": "system", "content": "" if "{system_prompt}" in template else system}
     return llama.chat([system_message, *messages], item.cancelled, **options)
@@ -148,7 +152,34 @@ def sampling(item: Item) -> dict[str, Any]:
     }
     if item.params.get("seed") is not None:
         options["seed"] = whole(item, "seed", 0, 0, 2**32 - 2)
+    if stops := texts(item, "stop", 16):
+        options["stop"] = stops
     return options
+
+
+def history(item: Item) -> list[dict[str, str]]:
+    """Read what was said before the prompt.
+
+    Raises:
+        ModelError: 11102, it is not a list of messages.
+    """
+    said = item.params.get("chat_history")
+    if said is None:
+        return []
+    messages = list(said) if isinstance(said, Sequence) and not isinstance(said, str) else [None]
+    for message in messages:
+        if not (
+            isinstance(message, Mapping)
+            and message.get("role") in ROLES
+            and isinstance(message.get("content"), str)
+            and set(message) <= {"role", "content"}
+        ):
+            roles = ", ".join(ROLES)
+            raise ModelError(
+                INVALID_PARAMETER,
+                f'parameter chat_history must be a list of {{"role": ..., "content": ...}}; roles are {roles}',
+            )
+    return [{"role": message["role"], "content": message["content"]} for message in messages if message]
 
 
 def fill(template: str, prompt: str, system_prompt: str) -> str:

@@ -1,0 +1,132 @@
+"""Which models there are, by the names that callers use, and what each can do."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from headrace import Client, ModelInfo, errors
+from headrace.model import Model
+from headrace.web.openai.failures import Refusal
+
+PASS_THROUGH, PASS_THROUGH_STREAM = "openai_transport", "openai_stream_transport"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model and what is known of it.
+
+    Attributes:
+        inputs: the types that it takes, () where the server does not say.
+        outputs: what it answers with, () alike.
+        parameters: the inference parameters that it publishes, None where it publishes no methods.
+        methods: the names of its methods, () where it publishes none.
+    """
+
+    name: str
+    model: Model
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parameters: frozenset[str] | None
+    methods: frozenset[str]
+
+    @property
+    def streams(self) -> bool:
+        """Whether it can answer piece by piece, as far as one knows."""
+        return not self.methods or "generate" in self.methods
+
+    def takes(self, parameter: str) -> bool:
+        """Whether it publishes an inference parameter of that name."""
+        return self.parameters is not None and parameter in self.parameters
+
+    def must(self, input_type: str, output: str, route: str) -> None:
+        """Refuse a model that cannot do what a route is for, where the server says what it takes and gives.
+
+        Raises:
+            Refusal: 400 with what it takes and gives.
+        """
+        if (self.inputs and input_type not in self.inputs) or (self.outputs and output not in self.outputs):
+            takes, gives = ", ".join(self.inputs) or "nothing known", ", ".join(self.outputs) or "nothing known"
+            raise Refusal(
+                400,
+                f"The model {self.name!r} takes {takes} and gives {gives}: it cannot be used with {route}.",
+                param="model",
+                code="unsupported_model",
+            )
+
+
+@dataclass
+class Directory:
+    """The models behind one client.
+
+    Args:
+        client: of the server that has them.
+        aliases: names of their own for some of them: alias -> model URL or id.
+        listed: the server's other models go by their ids, and are listed.
+    """
+
+    client: Client
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    listed: bool = True
+    started: int = field(default_factory=lambda: int(time.time()))
+    _served: dict[str, Served] = field(default_factory=dict)
+
+    async def entries(self) -> list[dict[str, object]]:
+        """List all names in OpenAI's form."""
+        owners = dict.fromkeys(self.aliases, "headrace")
+        for info in await self._infos():
+            owners.setdefault(info.id, info.user_id)
+        return [
+            {"id": name, "object": "model", "created": self.started, "owned_by": owner}
+            for name, owner in owners.items()
+        ]
+
+    async def find(self, name: str) -> Served:
+        """Give the model of a name: an alias, an id, a short name, or a model's URL.
+
+        Raises:
+            Refusal: 404 when there is none, with the nearest name.
+        """
+        if name not in self._served:
+            self._served[name] = await self._look_up(name, await self._model(name))
+        return self._served[name]
+
+    async def _model(self, name: str) -> Model:
+        if name in self.aliases:
+            return self.client.model(self.aliases[name])
+        if "/models/" in name:
+            try:
+                return self.client.model(name)
+            except errors.ConfigError as error:
+                raise Refusal(404, str(error), param="model", code="model_not_found") from None
+        infos = await self._infos()
+        for info in infos:
+            if name == info.id or name in info.short_names:
+                return self.client.model(user_id=info.user_id, app_id=info.app_id, model_id=info.id)
+        near = difflib.get_close_matches(name.lower(), [*self.aliases, *(info.id for info in infos)], 1)
+        hint = f"did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is."
+        raise Refusal(
+            404,
+            f"The model {name[:200]!r} does not exist: {hint}",
+            param="model",
+            code="model_not_found",
+        )
+
+    async def _infos(self) -> list[ModelInfo]:
+        return await self.client.models() if self.listed else []
+
+    async def _look_up(self, name: str, model: Model) -> Served:
+        methods = await model.methods()
+        inputs: tuple[str, ...] = ()
+        outputs: tuple[str, ...] = ()
+        try:
+            info = await model.info()
+            inputs, outputs = info.input_fields or (), info.output_fields or ()
+        except errors.InvalidRequest as error:  # a bare model runner knows of no models
+            if error.name != "UNIMPLEMENTED":
+                raise
+        parameters = frozenset(p.name for m in methods if m.name in ("predict", "generate") for p in m.parameters)
+        names = frozenset(method.name for method in methods)
+        return Served(name, model, inputs, outputs, parameters if methods else None, names)
