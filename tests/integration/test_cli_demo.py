@@ -17,8 +17,8 @@ PHOTOS = ROOT / "src/headrace/data/samples/photos"
 LLM = "smollm2-135m-instruct"
 
 
-def run(*argv: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+def run(*argv: str, cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **env}
     done = subprocess.run(
         [sys.executable, *argv],
         capture_output=True,
@@ -57,6 +57,23 @@ def test_demo(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["headrace-demo"]
     assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_demo_shows_first_what_needs_no_weights(tmp_path: Path) -> None:
+    done = run("-m", "headrace.cli", "demo", cwd=tmp_path, HEADRACE_CACHE=str(tmp_path / "cache"), PIP_NO_INDEX="1")
+    assert done.returncode == 1
+    before, announced, after = done.stdout.partition("The rest needs 185 MB of weights")
+    assert announced
+    for result in ("tiger cat", r"person\t0\.\d+", "2 espresso", "positive", "4 answers in .*; the first after"):
+        assert re.search(result, before), result
+    assert "Simmer the soup" not in after
+    failures = [text for text in done.stderr.splitlines() if "fetching" not in text]
+    for name, failure in zip(("minilm-l6-v2", "whisper-tiny-en", LLM), failures, strict=True):
+        assert re.fullmatch(
+            rf"headrace: model {name} cannot be loaded: the weights of '{name}' .* With a network, run: "
+            rf"headrace models pull {name}",
+            failure,
+        ), failure
 
 
 def test_example_predict(tmp_path: Path) -> None:

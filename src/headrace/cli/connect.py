@@ -43,7 +43,7 @@ class Watcher:
         share = f": {event.description}" if "%" in event.description else ""  # which says how far it is
         waited = f"{event.waited:.0f} s of at most {event.budget:.0f} s"
         self.status.show(f"the model is being made ready{share}; waited {waited}")
-        if not self.status.on and self._is_time("warm-up"):
+        if not self.status.on and event.waited >= 1 and self._is_time("warm-up"):
             say(f"the model is being made ready{share}; waited {waited}")
 
     def _weights(self, event: ServerLog) -> None:

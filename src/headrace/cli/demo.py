@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from headrace.cli import picture, render
+from headrace.cli import messages, picture, render
 from headrace.cli.connect import Watcher, connect
 from headrace.cli.options import Options
 from headrace.cli.run import DONE, SOME_FAILED, run, say
 from headrace.cli.status import Status, styled
-from headrace.cli.terminal import in_seconds, line, score, short, width
+from headrace.cli.terminal import in_bytes, in_seconds, line, score, short, width
 from headrace.cli.wrapping import Wrapped
 from headrace.errors import HeadraceError
 
@@ -40,6 +40,8 @@ TEXTS = (
     "Shares fell after the bank raised its interest rate.",
 )
 QUESTION = "How do I cook lunch?"
+#: What the last sections need, in their order.
+WEIGHTS = ("minilm-l6-v2", "minilm-l6-v2-tokenizer", "whisper-tiny-en", "llm")
 
 
 @click.command()
@@ -53,7 +55,8 @@ QUESTION = "How do I cook lunch?"
 def demo(folder: Path) -> int:
     """See all three call shapes at work on this machine: predict, generate, stream.
 
-    Needs no account. The first run fetches the weights of three small models (185 MB), once.
+    Needs no account. The last three sections need weights: the first run fetches 185 MB, once, the smallest first. Stop
+    it at any time (Ctrl-C): the next run goes on from there.
     """
     return run(Demo(folder).all())
 
@@ -80,25 +83,39 @@ class Demo:
             async with connect(Options(local=True), Watcher(self._status)) as client:
                 self._note(f"embedded server up in {in_seconds(time.monotonic() - begun)}")
                 for title, section in self._sections():
+                    if section == self.search:
+                        self._announce_weights()
                     failed += await self._section(title, section, client)
         self._print()
         self._print(styled("Next", "bold"))
-        for command, what in NEXT:
-            self._print(f"   {command:<51}{styled(what, 'dim')}")
+        for command, purpose in NEXT:
+            self._print(f"   {command:<51}{styled(purpose, 'dim')}")
         self._note(f"\nall of it took {in_seconds(time.monotonic() - begun)}")
         return SOME_FAILED if failed else DONE
 
     def _sections(self) -> list[tuple[str, Callable[[Client], Awaitable[None]]]]:
+        """Give the sections that need no weights first, then those whose weights are small."""
         return [
             ("predict: what is in a photo?", self.classify),
             ("predict: what is where?", self.detect),
             ("predict: what does a page say?", self.read),
-            ("predict: what is said in a recording?", self.listen),
             ("predict: how does a text sound?", self.sentiment),
-            ("predict: which text is about the same?", self.search),
-            ("generate: tokens as they are made", self.generate),
             ("stream: a folder of photos, both directions at once", self.stream),
+            ("predict: which text is about the same?", self.search),
+            ("predict: what is said in a recording?", self.listen),
+            ("generate: tokens as they are made", self.generate),
         ]
+
+    def _announce_weights(self) -> None:
+        """Say how much the sections that follow have to fetch, if anything."""
+        from headrace.server import weights
+
+        missing = sum(weights.missing_bytes(name) for name in WEIGHTS)
+        if missing:
+            self._note(
+                f"\nThe rest needs {in_bytes(missing)} of weights, fetched once, the smallest first."
+                "\nCtrl-C stops it at any time; the next run goes on from there."
+            )
 
     async def _section(self, title: str, section: Callable[[Client], Awaitable[None]], client: Client) -> int:
         self._number += 1
@@ -108,7 +125,7 @@ class Demo:
             await section(client)
         except HeadraceError as error:
             self._status.clear()
-            say(str(error))
+            say(messages.sentence(error))
             return 1
         return 0
 

@@ -12,6 +12,7 @@ _MADE_ID = re.compile(r"\binput (?:h[0-9a-f]{8}-[0-9a-f]+|[0-9a-f]{6}-\d+-\d+)\b
 _CODE = re.compile(r" \([A-Z][A-Z0-9_]+ \d{5}\)")
 _REQUEST = re.compile(r" \[request [^\]\s]+\]")
 _WRONG_TYPE = 30101
+_SAYS_ALL = (21200, 21350)  # no such model, not to be had: what the server says is all there is to do
 
 _all_local = False
 
@@ -32,7 +33,7 @@ def sentence(error: BaseException) -> str:
             if isinstance(one, ServerError) and one.code is not None and one.details:
                 text = text.replace(f"{one.description}: {one.details}", one.details)
         text = _REQUEST.sub("", _CODE.sub("", text))
-        if isinstance(error, ServerError) and error.code == _NO_SUCH_MODEL:
+        if isinstance(error, ServerError) and error.code in _SAYS_ALL:
             text = error.details or error.description
     return _MADE_ID.sub(lambda found: "" if found[1] else "the input", text)
 
@@ -55,9 +56,6 @@ def refuses_type(error: BaseException | None) -> bool:
         and error.code == _WRONG_TYPE
         and "the input holds " in error.details + error.description
     )
-
-
-_NO_SUCH_MODEL = 21200
 
 
 def _with_causes(error: BaseException) -> list[BaseException]:

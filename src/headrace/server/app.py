@@ -26,6 +26,7 @@ from headrace.server.fault_file import Script
 from headrace.server.fault_proxy import proxied
 from headrace.server.faults import Faults
 from headrace.server.fetch import Fetcher
+from headrace.server.hosted import refusals
 from headrace.server.keeper import Keeper, quiet_crashes
 from headrace.server.loading import LoadError
 from headrace.server.options import Options, parse
@@ -172,6 +173,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "headrace serve") -> int
     options = parse(sys.argv[1:] if argv is None else argv, prog)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="headrace: %(message)s")
     logging.getLogger("headrace").setLevel(logging.INFO)  # the work of libraries is their own business
+    if options.watch_stdin:  # whoever reads this log gets the answers, too
+        refusals.setLevel(logging.CRITICAL)
     reporter = Reporter(machine=options.watch_stdin)
     try:
         asyncio.run(_serve(options, reporter))

@@ -14,6 +14,7 @@ import inspect
 import json
 import logging
 import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -33,7 +34,10 @@ from headrace.server.slots import MAX_WAITING, TIMEOUT, Slots, Watch
 from headrace.server.threads import ToLoop, ToThread, in_thread
 
 log = logging.getLogger(__name__)
+#: What the caller is told as well: a server that belongs to its one client does without these lines.
+refusals = logging.getLogger("headrace.server.refusals")
 
+FAILURE_SECONDS = 15.0  # that a failed fetch is told to those who were told to wait: more than they wait between looks
 READ_AHEAD = 16  # answers that a generator in a thread may be ahead of the connection
 _CONTAINED = Contained()
 _END: Any = object()
@@ -65,6 +69,7 @@ class Hosted:
         self._instance: Any = None
         self._loading: asyncio.Task[None] | None = None
         self._fetching: Fetching
+        self._failed_fetch: tuple[float, ModelError] | None = None  # when, and why
         self._slots = Slots(card.id, self.concurrency, _timeout(cls))
         self.batch = max(1, int(getattr(cls, "batch", 16))) if hasattr(cls, "predict_many") else 1
         self._batcher = (
@@ -101,10 +106,15 @@ class Hosted:
 
         Raises:
             ModelError: 21351 while its weights are fetched, which no call waits for; 21350 when it cannot be loaded,
-                the next call tries again.
+                the next call tries again, after a failed fetch a call that comes `FAILURE_SECONDS` later.
         """
         if self._instance is not None:
             return
+        if self._failed_fetch is not None:
+            failed_at, error = self._failed_fetch
+            if time.monotonic() - failed_at < FAILURE_SECONDS:
+                raise error
+            self._failed_fetch = None
         if self._loading is None:
             self._fetching = Fetching()
             self._loading = asyncio.create_task(self._load_once())
@@ -132,7 +142,9 @@ class Hosted:
         try:
             self._instance = await in_thread(self._load, f"load-{self.id}")
         except ModelError as error:
-            log.error("%s", error.description)
+            refusals.error("%s", error.description)
+            if self._fetching.running:
+                self._failed_fetch = time.monotonic(), error
             raise
         finally:
             self._loading = None

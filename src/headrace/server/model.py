@@ -104,6 +104,7 @@ class Card:
     weak_at: str = ""
     sample: str = ""  # a command that shows it
     weights: tuple[str, ...] = ()  # names in `weights.py` that it needs before `load`
+    packages: tuple[str, ...] = ()  # modules that `load` imports: looked for before weights are fetched
 
 
 def text(value: str, *, prompt_tokens: int = 0, completion_tokens: int = 0) -> Answer:

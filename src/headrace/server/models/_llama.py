@@ -15,9 +15,9 @@ from typing import Any
 
 from headrace.server import weights
 from headrace.server.model import ModelError
-from headrace.server.models._needs import needed
 from headrace.server.models._once import Once
 from headrace.server.models._onnx import few_threads
+from headrace.server.packages import needed
 
 SMOLLM2, QWEN = "smollm2-135m-instruct", "qwen2.5-coder-1.5b"  # the models that are used with it, by their weights
 LLM = "llm"  # the weights of the better of the two that is in the cache
@@ -42,7 +42,7 @@ class Llama:
     """A model file, loaded; conversations from several threads at once are fine."""
 
     def __init__(self, path: Path) -> None:
-        xllamacpp = needed("xllamacpp", "xllamacpp", "llm")
+        xllamacpp = needed("xllamacpp")
 
         params = xllamacpp.CommonParams()
         params.model.path = str(path)

@@ -14,6 +14,7 @@ from headrace.server.models._params import words
 from headrace.server.models._questions import CANNOT_SEE, answer
 from headrace.server.models.caption import Caption
 from headrace.server.models.llm import sampling
+from headrace.server.packages import installed
 
 _SYSTEM_PROMPT = (
     "You answer questions about a picture in one short sentence, only from the facts given. If an object is not among"
@@ -50,8 +51,9 @@ class Answerer:
             "all that is not a named thing, a number of them or a line of text: it says that it cannot see colours,"
             " places, actions, reasons"
         ),
-        sample="headrace predict --local --model_id facts-to-answer coffee.jpg 'Is there a cup?'",
+        sample="headrace predict --local --model_id facts-to-answer samples/photos/coffee.jpg 'Is there a cup?'",
         weights=Caption.card.weights,
+        packages=Caption.card.packages,
     )
     accepts: tuple[str, ...] = ("max_tokens", "temperature", "top_k", "top_p", "seed")
 
@@ -60,7 +62,7 @@ class Answerer:
         from headrace.server.models._llama import qwen
 
         self._observer = Observer()
-        self._llama: Llama | None = qwen() if weights.at_hand([QWEN]) else None
+        self._llama: Llama | None = qwen() if weights.at_hand([QWEN]) and installed(["xllamacpp"]) else None
 
     def predict(self, item: Item) -> Answer:
         """Answer one question at once, with both token counts where the language model answers."""

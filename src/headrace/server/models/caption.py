@@ -31,8 +31,9 @@ class Caption:
         provenance=f"built of {', '.join(card.id for card in PARTS)}; the sentence follows a fixed form",
         size_bytes=sum(card.size_bytes for card in PARTS),
         weak_at="actions, places, relations between things: it only lists what its parts know by name",
-        sample="headrace predict --local --model_id facts-to-caption --file_path coffee.jpg",
+        sample="headrace predict --local --model_id facts-to-caption samples/photos/coffee.jpg",
         weights=(faces.WEIGHTS,),
+        packages=("rapidocr",),
     )
     accepts: tuple[str, ...] = ()
 

@@ -84,7 +84,7 @@ class Classifier:
         provenance=PROVENANCE,
         size_bytes=SIZE_BYTES,
         weak_at="people (ImageNet has no such class), several subjects in one picture, drawings, text",
-        sample="headrace predict --local --model_id efficientnet-lite0 --file_path cat.jpg",
+        sample="headrace predict --local --model_id efficientnet-lite0 samples/photos/cat.jpg",
     )
     accepts: tuple[str, ...] = ()
     concurrency = threads()

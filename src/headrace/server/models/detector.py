@@ -82,7 +82,7 @@ class Detector(PictureDetector):
         ),
         size_bytes=8_902_000,
         weak_at="small or crowded objects, close-ups; it finds nothing in many pictures (33 % mAP-50 on COCO)",
-        sample="headrace predict --local --model_id yolov3-tiny --file_path coffee.jpg",
+        sample="headrace predict --local --model_id yolov3-tiny samples/photos/coffee.jpg",
     )
     default_score = DEFAULT_SCORE
 

@@ -25,7 +25,7 @@ class ImageEmbedder:
         provenance=PROVENANCE,
         size_bytes=SIZE_BYTES,
         weak_at="telling people or texts apart; it was trained to name objects, not to compare pictures with words",
-        sample="headrace predict --local --model_id efficientnet-lite0-embedding --file_path cat.jpg -o json",
+        sample="headrace predict --local --model_id efficientnet-lite0-embedding samples/photos/cat.jpg -o json",
     )
     accepts: tuple[str, ...] = ()
     concurrency = threads()

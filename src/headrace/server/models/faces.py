@@ -159,7 +159,7 @@ class FaceDetector:
         ),
         size_bytes=1_991_708,
         weak_at="profiles, covered or very small faces (under 20 pixels in one 1024 wide); a wheel may score 0.92",
-        sample="headrace predict --local --model_id mtcnn-faces --file_path astronaut.jpg",
+        sample="headrace predict --local --model_id mtcnn-faces samples/photos/astronaut.jpg",
         weights=(WEIGHTS,),
     )
     accepts: tuple[str, ...] = ()

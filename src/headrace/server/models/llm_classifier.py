@@ -52,6 +52,7 @@ class PromptClassifier:
             " --bytes 'Classes: sports, politics, food; Text: Simmer the soup and add some basil.'"
         ),
         weights=(LLM,),
+        packages=("xllamacpp",),
     )
     accepts: tuple[str, ...] = ("classes", "scores")
     concurrency = 2

@@ -109,7 +109,7 @@ class NanoDetector(PictureDetector):
             "small or crowded objects; of the cup on its table it sees the table; takes mirrors, bollards and blurred"
             " clocks for people, hydrants and toilets"
         ),
-        sample="headrace predict --local --model_id nanodet-g --file_path cat.jpg",
+        sample="headrace predict --local --model_id nanodet-g samples/photos/cat.jpg",
     )
     default_score = DEFAULT_SCORE
 

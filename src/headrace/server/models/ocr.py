@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item
 from headrace.server.models._images import picture
-from headrace.server.models._needs import needed
 from headrace.server.models._once import Once
 from headrace.server.models._onnx import few_threads
 from headrace.server.models._params import flag
+from headrace.server.packages import needed
 from headrace.v2 import resources_pb2 as pb
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Reader:
     """The three networks (find lines, turn them, read them): pictures in, lines out, from top to bottom."""
 
     def __init__(self) -> None:
-        RapidOCR = needed("rapidocr", "rapidocr", "ocr").RapidOCR
+        RapidOCR = needed("rapidocr").RapidOCR
 
         some_threads = {"EngineConfig.onnxruntime.intra_op_num_threads": few_threads()}
         self._engine: Any = RapidOCR(params={"Global.log_level": "critical", **some_threads})
@@ -104,7 +104,8 @@ class Ocr:
         provenance="PaddleOCR's PP-OCRv6 small in ONNX form, inside package rapidocr 3.10.0",
         size_bytes=32_000_000,
         weak_at="handwriting, faint or strongly slanted text, lines that mix typefaces",
-        sample="headrace predict --local --model_id pp-ocrv6 --file_path page.png",
+        sample="headrace predict --local --model_id pp-ocrv6 samples/pages/receipt.png",
+        packages=("rapidocr",),
     )
     accepts: tuple[str, ...] = ("regions",)
 

@@ -48,7 +48,7 @@ class SalientObject:
         ),
         size_bytes=2_340_000,
         weak_at="several objects (they become one mask), scenes without a main object, pages of text",
-        sample="headrace predict --local --model_id u2netp --file_path coffee.jpg --save .",
+        sample="headrace predict --local --model_id u2netp samples/photos/coffee.jpg --save .",
     )
     accepts: tuple[str, ...] = ()
     concurrency = threads()

@@ -41,7 +41,7 @@ class Segmenter:
         ),
         size_bytes=227_900,
         weak_at="several people, people far away, animals and things: it was made for one person near the camera",
-        sample="headrace predict --local --model_id selfie-segmentation --file_path astronaut.jpg --save .",
+        sample="headrace predict --local --model_id selfie-segmentation samples/photos/astronaut.jpg --save .",
         weights=(faces.WEIGHTS,),
     )
     accepts: tuple[str, ...] = ()

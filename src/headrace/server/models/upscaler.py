@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from headrace.server.model import Answer, Card, Item, ModelError
 from headrace.server.models._answers import image as image_answer
 from headrace.server.models._images import picture
-from headrace.server.models._needs import needed
 from headrace.server.models._params import INVALID_PARAMETER, whole
+from headrace.server.packages import needed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,13 +35,14 @@ class Upscaler:
         provenance="the acnet-gan weights inside package pyanime4k 3.1.0 (Anime4KCPP), trained on drawn pictures",
         size_bytes=1_800_000,
         weak_at="inventing detail: on photos 1 dB better than bicubic where there are edges, no better on fur",
-        sample="headrace predict --local --model_id acnet-upscaler --file_path cat.jpg --save .",
+        sample="headrace predict --local --model_id acnet-upscaler samples/photos/cat.jpg --save .",
+        packages=("pyanime4k",),
     )
     accepts: tuple[str, ...] = ("width",)
 
     def load(self) -> None:
         """Make the processor."""
-        pyac = needed("pyanime4k", "pyanime4k").pyac
+        pyac = needed("pyanime4k").pyac
         self._processor: Any = pyac.core.Processor("cpu", 0, "acnet-gan")
 
     def predict(self, item: Item) -> Answer:

@@ -35,7 +35,7 @@ class VideoDetector:
         provenance=Detector.card.provenance,
         size_bytes=Detector.card.size_bytes,
         weak_at=f"{Detector.card.weak_at}; frames are looked at one by one, objects are not followed",
-        sample="headrace predict --local --model_id yolov3-tiny-video --file_path street.mp4",
+        sample="headrace predict --local --model_id yolov3-tiny-video samples/videos/photos.mp4",
     )
     accepts: tuple[str, ...] = ()
     concurrency = 2
@@ -74,7 +74,7 @@ class NanoDetVideoDetector(VideoDetector):
         provenance=NanoDetector.card.provenance,
         size_bytes=NanoDetector.card.size_bytes,
         weak_at=f"{NanoDetector.card.weak_at}; frames are looked at one by one, objects are not followed",
-        sample="headrace predict --local --model_id nanodet-g-video --file_path street.mp4",
+        sample="headrace predict --local --model_id nanodet-g-video samples/videos/photos.mp4",
     )
     default_score = NANODET_SCORE
 
