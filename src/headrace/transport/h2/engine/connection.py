@@ -27,19 +27,17 @@ class Engine(State):
         if window := self.limits.connection_window_bytes - frames.DEFAULT_WINDOW:
             self.output.frames.append(frames.window_update(0, window))
 
-    @property
-    def can_open(self) -> bool:
-        """Whether `request` may be called, apart from the number of streams."""
-        return self.ready and not self.draining and self.failure is None and self.next_id <= frames.MAX_STREAM_ID
-
     def request(self, block: bytes, end: bool = False) -> Stream:
         """Open a stream with a header block."""
         assert self.can_open, "the connection takes no more streams"
-        stream = Stream(self.next_id, self.peer.window_bytes, self.limits.stream_window_bytes, sent_end=end)
+        stream_id, peer = self.next_id, self.peer
+        stream = Stream(stream_id, peer.window_bytes, self.limits.stream_window_bytes, sent_end=end)
+        self.streams[stream_id] = stream
         self.next_id += 2
-        self.streams[stream.id] = stream
-        block = self.table_updates.take() + block
-        self.output.frames.append(frames.headers(stream.id, block, end, self.peer.frame_bytes))
+        self.can_open = self.next_id <= frames.MAX_STREAM_ID
+        if self.table_updates.waiting:
+            block = self.table_updates.take() + block
+        self.output.frames.append(frames.headers(stream_id, block, end, peer.frame_bytes))
         return stream
 
     def send(self, stream: Stream, parts: Sequence[Buffer], end: bool = False) -> bool:
@@ -47,7 +45,8 @@ class Engine(State):
         if stream.sent_end or stream.ending or stream.id not in self.streams:
             return True
         written = self.output.add(stream, parts, end)
-        self._forget_ended(stream)
+        if written and end and stream.received_end:
+            self.streams.pop(stream.id)
         return written
 
     def consumed(self, stream: Stream, size: int) -> None:
@@ -65,20 +64,20 @@ class Engine(State):
 
     def goaway(self, code: int = Code.NO_ERROR) -> None:
         """Tell the server that no further stream comes."""
-        self.draining = True
+        self.draining, self.can_open = True, False
         self.output.frames.append(frames.goaway(0, code))
 
     def take_output(self, budget: int = 1 << 20) -> list[Buffer]:
         """Give what has to be written now, with about `budget` bytes of waiting content at the most."""
-        taken = self.output.take(budget)
         self.replies = 0
-        return taken
+        return self.output.take(budget)
 
     def take_drained(self) -> list[Stream]:
         """Give the streams whose waiting content is in the output now, each once."""
         drained, self.output.drained = self.output.drained, []
         for stream in drained:
-            self._forget_ended(stream)
+            if stream.received_end and stream.sent_end:
+                self.streams.pop(stream.id, None)
         return drained
 
     def receive(self, data: bytes) -> events.Reported:
@@ -89,10 +88,7 @@ class Engine(State):
                 self._reader.read(data, reported)
             except ConnectionFault as fault:
                 self.failure = events.Failed(fault.code, fault.reason)
+                self.can_open = False
                 self.output.frames.append(frames.goaway(0, fault.code, fault.reason.encode()[:200]))
                 reported.append(self.failure)
         return reported
-
-    def _forget_ended(self, stream: Stream) -> None:
-        if stream.sent_end and stream.received_end:
-            self.streams.pop(stream.id, None)

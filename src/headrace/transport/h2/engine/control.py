@@ -71,7 +71,9 @@ def _settings(state: State, frame: Frame, reported: events.Reported) -> None:
                 raise ConnectionFault(Code.FLOW_CONTROL_ERROR, f"the window of stream {stream.id} is too large")
     if state.ready:
         state.count_idle(cost)
-    state.ready = True
+    else:
+        state.ready = True
+        state.can_open = not state.draining and state.next_id <= frames.MAX_STREAM_ID
     state.reply(frames.SETTINGS_ACK)
     reported.append(events.SettingsChanged())
 
@@ -90,7 +92,7 @@ def _goaway(state: State, frame: Frame, reported: events.Reported) -> None:
     _check("GOAWAY", frame, max(8, len(frame.payload)), on_connection=True)
     last_id, code = frames.two_words(frame.payload)
     state.count_idle()
-    state.draining = True
+    state.draining, state.can_open = True, False
     state.last_id = min(state.last_id, last_id & 0x7FFFFFFF)
     unprocessed = [stream for stream in state.streams.values() if stream.id > state.last_id]
     for stream in unprocessed:

@@ -54,10 +54,7 @@ class Reset:
 
 @dataclass(slots=True)
 class GoAway:
-    """The server opens no further streams; those that it has not processed, and will not process, are closed.
-
-    `debug` is at most 200 bytes of what it said.
-    """
+    """The server opens no further streams, and those unprocessed are closed; `debug`: up to 200 bytes of its words."""
 
     code: int
     debug: bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -39,22 +40,24 @@ class Output:
     def add(self, stream: Stream, parts: Sequence[Buffer], end: bool) -> bool:
         """Write content of a stream; False where views of it are kept until the windows open."""
         size = sum(map(len, parts))
-        if not stream.pending:
-            if size <= SMALL and (not size or (size <= self.window and size <= stream.send_window)):
-                if size or end:
-                    flags = frames.END_STREAM if end else 0
-                    self.frames.append(b"".join((frames.header(size, frames.DATA, flags, stream.id), *parts)))
-                    self._charge(stream, size)
-                    stream.sent_end = end
-                return True
+        pending = stream.pending
+        if not pending and size <= SMALL and (not size or (size <= self.window and size <= stream.send_window)):
+            if size or end:
+                header = frames.header(size, frames.DATA, frames.END_STREAM if end else 0, stream.id)
+                self.frames.append(b"".join((header, *parts)))
+                self._charge(stream, size)
+                stream.sent_end = end
+            return True
+        if not pending:
+            pending = stream.pending = deque()
             self.waiting[stream] = None
-        stream.pending.extend(memoryview(part).cast("B") for part in parts if len(part))
+        pending.extend(memoryview(part).cast("B") for part in parts if len(part))
         stream.ending = end
-        return not stream.pending
+        return not pending
 
     def drop(self, stream: Stream) -> None:
         """Forget a stream's pending content."""
-        stream.pending.clear()
+        stream.pending = None
         self.waiting.pop(stream, None)
 
     def take(self, budget: int) -> list[Buffer]:
@@ -72,6 +75,7 @@ class Output:
     def _frame(self, stream: Stream, most: int, taken: list[Buffer]) -> int:
         """Write one frame of pending content, of at most `most` bytes; gives its size."""
         place, size, pending = len(taken), 0, stream.pending
+        assert pending is not None
         while pending and size < most:
             view = pending.popleft()
             room = most - size
@@ -98,23 +102,18 @@ class Output:
 
 
 class Credit:
-    """What the server may still send on the connection, and when it hears of more."""
+    """What the server may still send on the connection; it hears of more when less than `low` is `left`.
+
+    All is given back then: the streams' windows bound memory, and a stream that nobody reads must not stop the others.
+    """
 
     def __init__(self, window_bytes: int) -> None:
         self.left = window_bytes
-        self._half = window_bytes // 2
-        self._owed = 0
+        self.low = window_bytes - window_bytes // 2 + 1  # so that half of it is given back at once
+        self._window = window_bytes
 
-    def charge(self, size: int) -> int:
-        """Take a frame's bytes in, and give the increment to send now (0: none); `left` < 0: it sent too much.
-
-        The connection's window is given back at once: what bounds memory are the streams' own, and content of a stream
-        that nobody reads must not stop the others.
-        """
-        self.left -= size
-        self._owed += size
-        if self._owed < self._half or self.left < 0:
-            return 0
-        owed, self._owed = self._owed, 0
-        self.left += owed
-        return owed
+    def renew(self) -> int:
+        """Give all back; gives the increment to send."""
+        increment = self._window - self.left
+        self.left = self._window
+        return increment

@@ -22,6 +22,8 @@ HAS_PRIORITY = 0x20
 
 two_words = struct.Struct(">II").unpack_from
 setting = struct.Struct(">HI")
+_header = struct.Struct(">IBI")
+read_header = _header.unpack_from
 
 
 class Code(enum.IntEnum):
@@ -67,7 +69,7 @@ def code_name(code: int) -> str:
 
 def header(length: int, type_: int, flags: int, stream_id: int) -> bytes:
     """Write a frame header."""
-    return (length << 40 | type_ << 32 | flags << 24).to_bytes(8, "big")[:5] + stream_id.to_bytes(4, "big")
+    return _header.pack(length << 8 | type_, flags, stream_id)
 
 
 def unpadded(payload: bytes, flags: int) -> bytes:

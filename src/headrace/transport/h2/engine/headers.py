@@ -30,13 +30,15 @@ class Fields:
         items: names and values in order, bytes above 0x7f as Latin-1 characters; `first` has the first of each name.
         size: as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
         content_length: what the headers say, or None.
+        note: whatever the user of the engine puts there; equal blocks of a connection may share their fields.
     """
 
-    __slots__ = ("content_length", "first", "items", "size", "status")
+    __slots__ = ("content_length", "first", "items", "note", "size", "status")
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
         self.status = 0
         self.content_length: int | None = None
+        self.note: Any = None
         self.size = 0
         items: list[tuple[str, str]] = []
         for name, value in raw:
@@ -115,19 +117,19 @@ class TableUpdates:
     """The size updates that our next block has to begin with, though we never use the server's table."""
 
     def __init__(self) -> None:
-        self._sizes: list[int] = []  # the lowest since the last block, and the last
+        self.waiting: list[int] = []  # the lowest since the last block, and the last
         self._last = 4_096
 
     def changed(self, size: int) -> None:
         """Note the server's SETTINGS_HEADER_TABLE_SIZE."""
         size = min(size, 4_096)
-        if self._sizes or size != self._last:
-            self._sizes = [min([*self._sizes, size]), size]
+        if self.waiting or size != self._last:
+            self.waiting = [min([*self.waiting, size]), size]
         self._last = size
 
     def take(self) -> bytes:
         """Give the updates, once."""
-        sizes, self._sizes = self._sizes, []
+        sizes, self.waiting = self.waiting, []
         return b"".join(_integer(size, 5, 0x20) for size in dict.fromkeys(sizes))
 
 
@@ -158,8 +160,7 @@ def _integer(value: int, bits: int, first: int) -> bytes:
     while value >= 128:
         written.append(value & 127 | 128)
         value >>= 7
-    written.append(value)
-    return bytes(written)
+    return bytes([*written, value])
 
 
 def _string(value: bytes) -> bytes:

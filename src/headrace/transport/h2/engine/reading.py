@@ -5,15 +5,12 @@ No frame with content is stored, unless it is padded.
 
 from __future__ import annotations
 
-import struct
-
 from headrace.transport.h2.engine import control, events, frames
 from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault, unpadded
 from headrace.transport.h2.engine.responses import Responses
 from headrace.transport.h2.engine.state import State
 from headrace.transport.h2.engine.streams import Stream
 
-_frame_header = struct.Struct(">IBI").unpack_from
 _VIEW = 4_096  # content from this size on is passed on as a view of what was received
 
 
@@ -30,34 +27,44 @@ class Reader:
 
     def read(self, data: bytes, reported: events.Reported) -> None:
         """Read what has come, and report it; a violation of the protocol is a `ConnectionFault`."""
-        data = self._rest + data
-        position, size, longest = 0, len(data), self._state.limits.frame_bytes
+        if self._rest:
+            data = self._rest + data
+        state, responses = self._state, self._responses
+        position, size, longest = 0, len(data), state.limits.frame_bytes
         while True:
             if self._left:
                 position = self._pass_on(data, position, reported)
             if size - position < frames.HEADER_BYTES:
                 break
-            word, flags, stream_id = _frame_header(data, position)
+            word, flags, stream_id = frames.read_header(data, position)
             length, type_ = word >> 8, word & 0xFF
             stream_id &= 0x7FFFFFFF
             if length > longest:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"a frame of {length} bytes, more than {longest}")
-            if self._responses.block is not None or not self._state.ready:
+            if responses.block is not None or not state.ready:
                 self._check_order(type_, flags, stream_id)
             start = position + frames.HEADER_BYTES
             end = start + length
+            last = bool(flags & frames.END_STREAM)
             if type_ == frames.DATA and not flags & frames.PADDED:
-                self._begin_content(flags, stream_id, length, length, reported)
-                position = start
+                stream = self._charge(stream_id, length, length, last, reported)
+                if end > size:
+                    self._left, self._content, self._content_end, end = length, stream, last, start
+                elif stream is not None:
+                    piece = data[start:end] if length < _VIEW else memoryview(data)[start:end]
+                    reported.append(events.Content(stream, piece, length, last))
+                    if last:
+                        state.received_end(stream)
             elif type_ > frames.CONTINUATION:  # unknown: skipped
-                self._state.count_idle()
-                self._content, self._left = None, length
-                position = start
+                state.count_idle()
+                self._left, self._content, end = length, None, start
             elif end > size:
                 break
+            elif type_ == frames.HEADERS and flags & ~frames.END_STREAM == frames.END_HEADERS:
+                responses.take(stream_id, data[start:end], last, reported)
             else:
                 self._frame(type_, control.Frame(flags, stream_id, data[start:end]), reported)
-                position = end
+            position = end
         self._rest = data[position:]
 
     def _check_order(self, type_: int, flags: int, stream_id: int) -> None:
@@ -74,53 +81,49 @@ class Reader:
             self._responses.continuation(frame.payload, frame.flags, reported)
         elif type_ == frames.DATA:
             data, length = unpadded(frame.payload, frame.flags), len(frame.payload)
-            self._begin_content(frame.flags, frame.stream_id, length, len(data), reported)
-            if self._left:
-                self._left = 0
-                if self._content is not None:
-                    self._emit(self._content, data, length, self._content_end, reported)
-            elif self._content is not None and not self._content_end:
-                self._emit(self._content, b"", length, False, reported)
+            last = bool(frame.flags & frames.END_STREAM)
+            stream = self._charge(frame.stream_id, length, len(data), last, reported)
+            if stream is not None:
+                self._emit(stream, data, length, last, reported)
         else:
             control.HANDLERS[type_](self._state, frame, reported)
 
-    def _begin_content(self, flags: int, stream_id: int, length: int, payload: int, reported: events.Reported) -> None:
-        """Check a DATA frame of `length` bytes, and note whose the next `payload` bytes are."""
+    def _charge(self, stream_id: int, length: int, payload: int, end: bool, reported: events.Reported) -> Stream | None:
+        """Check a DATA frame of `length` bytes, and charge the windows; gives the stream whose content follows."""
         state = self._state
-        self._left, self._content, self._content_end = payload, None, bool(flags & frames.END_STREAM)
         stream = state.streams.get(stream_id)
         if stream is None:
             state.check_opened(stream_id, "DATA")
-        increment = state.credit.charge(length)
-        if state.credit.left < 0:
-            raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more content than the connection's window allows")
-        if increment:
-            state.output.frames.append(frames.window_update(0, increment))
+        credit = state.credit
+        credit.left -= length
+        if credit.left < credit.low:
+            if credit.left < 0:
+                raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more content than the connection's window allows")
+            state.output.frames.append(frames.window_update(0, credit.renew()))
         if stream is None or stream.received_end:
             state.count_idle()
-            return
-        try:
-            self._charge(stream, length, payload)
-        except StreamFault as fault:
-            state.fault(stream, fault, reported)
-            return
-        self._content = stream
-        if payload:
+            return None
+        if length > stream.receive_window or not stream.status or stream.content_left is not None:
+            try:
+                self._check_content(stream, length, payload, end)
+            except StreamFault as fault:
+                state.fault(stream, fault, reported)
+                return None
+        stream.receive_window -= length
+        if payload or end:
             state.idle = 0
-        elif self._content_end:
-            self._emit(stream, b"", length, True, reported)
         else:
             state.count_idle()
+        return stream
 
-    def _charge(self, stream: Stream, length: int, payload: int) -> None:
+    def _check_content(self, stream: Stream, length: int, payload: int, end: bool) -> None:
         if not stream.status:
             raise StreamFault(Code.PROTOCOL_ERROR, "content before the headers")
-        stream.receive_window -= length
-        if stream.receive_window < 0:
+        if length > stream.receive_window:
             raise StreamFault(Code.FLOW_CONTROL_ERROR, "more content than the stream's window allows")
         if stream.content_left is not None:
             stream.content_left -= payload
-            if stream.content_left < 0 or (stream.content_left and self._content_end):
+            if stream.content_left < 0 or (stream.content_left and end):
                 raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
 
     def _pass_on(self, data: bytes, position: int, reported: events.Reported) -> int:
@@ -129,12 +132,9 @@ class Reader:
         size = end - position
         self._left -= size
         stream = self._content
-        if stream is not None and size:
-            if stream.id not in self._state.streams:  # it was reset meanwhile
-                self._content = None
-            else:
-                piece = data[position:end] if size < _VIEW else memoryview(data)[position:end]
-                self._emit(stream, piece, size, self._content_end and not self._left, reported)
+        if stream is not None and size and stream.id in self._state.streams:  # it was not reset meanwhile
+            piece = data[position:end] if size < _VIEW else memoryview(data)[position:end]
+            self._emit(stream, piece, size, self._content_end and not self._left, reported)
         return end
 
     def _emit(self, stream: Stream, data: bytes | memoryview, size: int, end: bool, reported: events.Reported) -> None:

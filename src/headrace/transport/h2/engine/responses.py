@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from headrace.transport.h2.engine import events, frames
 from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault, unpadded
@@ -17,8 +17,7 @@ class OpenBlock:
 
     stream_id: int
     end: bool
-    parts: list[bytes] = field(default_factory=list)
-    size: int = 0
+    parts: list[bytes]
 
 
 class Responses:
@@ -35,13 +34,12 @@ class Responses:
             if len(payload) < 5:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, "HEADERS too short for their priority")
             payload = payload[5:]
-        if stream_id not in self._state.streams:
-            self._state.check_opened(stream_id, "HEADERS")
+        self._state.check_opened(stream_id, "HEADERS")
         end = bool(flags & frames.END_STREAM)
         if flags & frames.END_HEADERS:
-            self._take(stream_id, payload, end, reported)
+            self.take(stream_id, payload, end, reported)
         else:
-            self.block = OpenBlock(stream_id, end, [payload], len(payload))
+            self.block = OpenBlock(stream_id, end, [payload])
 
     def continuation(self, payload: bytes, flags: int, reported: events.Reported) -> None:
         """Take a CONTINUATION frame."""
@@ -49,16 +47,18 @@ class Responses:
         if block is None:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION without a header block")
         block.parts.append(payload)
-        block.size += len(payload)
-        if block.size > limits.header_block_bytes or len(block.parts) > limits.continuations:
+        if sum(map(len, block.parts)) > limits.header_block_bytes or len(block.parts) > limits.continuations:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block without end")
         if flags & frames.END_HEADERS:
             self.block = None
-            self._take(block.stream_id, b"".join(block.parts), block.end, reported)
+            self.take(block.stream_id, b"".join(block.parts), block.end, reported)
 
-    def _take(self, stream_id: int, block: bytes, end: bool, reported: events.Reported) -> None:
+    def take(self, stream_id: int, block: bytes, end: bool, reported: events.Reported) -> None:
+        """Take a whole block."""
         state, limit = self._state, self._state.limits.header_list_bytes
         stream = state.streams.get(stream_id)
+        if stream is None:
+            state.check_opened(stream_id, "HEADERS")
         try:
             fields = state.decoder.decode(block)  # of a closed stream as well: later blocks may refer to it
             if stream is None or stream.received_end:

@@ -19,6 +19,7 @@ class State:
         peer: the server's settings.
         streams: those that are open, by id.
         ready: the server's first SETTINGS have come.
+        can_open: a stream can be opened, apart from the number of streams.
         draining: no stream can be opened any more; `last_id` is the highest one that the server processes.
         failure: why the connection has to be closed.
         next_id: of the stream that is opened next.
@@ -32,6 +33,7 @@ class State:
         self.peer = PeerSettings()
         self.streams: dict[int, Stream] = {}
         self.ready = False
+        self.can_open = False
         self.draining = False
         self.last_id = frames.MAX_STREAM_ID
         self.failure: events.Failed | None = None

@@ -17,7 +17,7 @@ class Stream:
         receive_window: bytes that the server may still send.
         owner: whatever the user of the engine puts there.
         uncredited: bytes that were consumed and not given back to the server's window yet.
-        pending: content that waits for a window, in views.
+        pending: content that waits for a window, in views; None where none ever did.
         ending: END_STREAM follows the pending content.
         sent_end, received_end: which halves are closed.
         status: of the response; 0 before its headers.
@@ -30,7 +30,7 @@ class Stream:
     receive_window: int
     owner: Any = field(default=None, repr=False)
     uncredited: int = 0
-    pending: deque[memoryview] = field(default_factory=deque, repr=False)
+    pending: deque[memoryview] | None = field(default=None, repr=False)
     ending: bool = False
     sent_end: bool = False
     received_end: bool = False
