@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
 
 from google.protobuf.message import Message
 
@@ -37,7 +37,8 @@ from headrace.events import Emitter, OnEvent
 from headrace.flow.rate import Budget, Rate
 from headrace.model import Model
 from headrace.support.misuse import AsyncContext
-from headrace.transport.base import Transport, TransportFactory
+from headrace.transport.base import TransportFactory
+from headrace.transport.choice import choose
 
 if TYPE_CHECKING:
     from headrace.calls.unary.coalesce import Coalescer
@@ -135,18 +136,15 @@ class Client(AsyncContext):
         self.timeouts = timeouts or Timeouts()
         self.limits = limits or Limits()
         self._emit = Emitter(on_event)
-        self._hosted = target.hosted and transport in (
-            "auto",
-            "grpc",
-            "h2",
-        )  # the hosted API itself, no test's double of it
+        self._hosted = target.hosted and isinstance(transport, str)  # the hosted API itself, no test's double of it
         if tls is None:
             roots = root_certificates if root_certificates is not None else self._account.root_certificates_path
             tls = TLS(roots or None, certificate, key)
         elif any(one is not None for one in (root_certificates_path, root_certificates, certificate, key)):
             raise ConfigError("give tls=, or root_certificates, certificate and key by themselves, not both")
         transmission = Transmission(tls, keepalive or KeepAlive(), self.timeouts.connect, self.limits.response_bytes)
-        channels = ChannelManager(target, transmission, _factory(transport), self.limits, self._emit)
+        factory = choose(transport, lambda event: channels.notify(event))
+        channels = ChannelManager(target, transmission, factory, self.limits, self._emit)
         policy = retry or RetryPolicy()
         prefix = ("x-clarifai-request-id-prefix", f"headrace-python-{__version__}")
         self._calls = Session(
@@ -397,29 +395,3 @@ class _Ids:
     def __next__(self) -> str:
         """Make the next one: lower-case letters, digits and '-'."""
         return f"{self._prefix}{next(self._count):x}"
-
-
-def _factory(transport: object) -> TransportFactory:
-    setting = "transport"
-    if transport == "auto" and (named := os.environ.get("HEADRACE_TRANSPORT")):
-        transport, setting = named, "HEADRACE_TRANSPORT"
-    if transport in ("auto", "grpc"):
-
-        def grpc_transport(target: Target, options: Transmission) -> Transport:
-            from headrace.transport.grpc.client import GrpcTransport
-
-            return GrpcTransport(target, options)
-
-        return grpc_transport
-    if transport == "h2":
-
-        def h2_transport(target: Target, options: Transmission) -> Transport:
-            from headrace.transport.h2.transport import H2Transport
-
-            return H2Transport(target, options)
-
-        return h2_transport
-    if callable(transport):
-        return cast("TransportFactory", transport)
-    names = '"auto", "grpc", "h2" or something that makes transports'
-    raise ConfigError(f"{setting} must be {names}, not {transport!r:.60}")

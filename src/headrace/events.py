@@ -1,7 +1,8 @@
 """What happens inside, as plain facts: `Client(on_event=callable)` gets each of them synchronously.
 
 Meters and progress bars sit on these. An exception that the callable raises is logged, never propagated.
-The logger "headrace" has a line for each retry and resume (INFO) and for each connection made or lost (DEBUG).
+The logger "headrace" has a line for a change of the transport (WARNING), for each retry and resume (INFO), and for each
+connection made or lost (DEBUG).
 """
 
 from __future__ import annotations
@@ -28,6 +29,18 @@ class Disconnected:
 
     target: str
     connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class TransportChanged:
+    """The client goes on over another `transport` ("grpc"): two connections in a row ended by a violation of HTTP/2.
+
+    `reason` tells the last one. The calls go on; it is worth a report all the same.
+    """
+
+    target: str
+    transport: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,18 @@ class ServerLog:
     total: int = 0
 
 
-Event = Connected | Disconnected | RetryScheduled | WarmUp | Throttled | Resumed | Dropped | Hedged | ServerLog
+Event = (
+    Connected
+    | Disconnected
+    | TransportChanged
+    | RetryScheduled
+    | WarmUp
+    | Throttled
+    | Resumed
+    | Dropped
+    | Hedged
+    | ServerLog
+)
 OnEvent = Callable[[Event], object]
 
 
@@ -101,6 +125,13 @@ OnEvent = Callable[[Event], object]
 _LINES: dict[type, tuple[int, str]] = {
     Connected: (logging.DEBUG, "connected to {target} (connection {connection}) in {seconds:.3f} s"),
     Disconnected: (logging.DEBUG, "disconnected from {target} (connection {connection})"),
+    TransportChanged: (
+        logging.WARNING,
+        (
+            "two connections to {target} in a row broke by a violation of HTTP/2, so calls go over {transport} from "
+            "now on; please report it: {reason}"
+        ),
+    ),
     RetryScheduled: (logging.INFO, "attempt {attempt} failed, trying again in {delay:.3g} s: {reason}"),
     WarmUp: (logging.INFO, "the model is not ready, asking again in {delay:.3g} s: {description} ({code})"),
     Resumed: (logging.INFO, "the stream is opened again (resume {resumes}, {unanswered} inputs unanswered): {reason}"),

@@ -74,7 +74,7 @@ class ClientOptions(TypedDict, total=False):
     limits: Limits | None
     keepalive: KeepAlive | None
     coalesce: Coalesce | bool
-    transport: Literal["auto", "grpc"] | TransportFactory
+    transport: Literal["auto", "grpc", "h2"] | TransportFactory
     on_event: OnEvent | None
     allow_insecure_credentials: bool
 

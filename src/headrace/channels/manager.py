@@ -133,10 +133,11 @@ class ChannelManager:
             transport,
             self._limits.streams_per_connection,
             str(self.target),
-            self._notify,
+            self.notify,
         )
 
-    def _notify(self, event: events.Event) -> None:
+    def notify(self, event: events.Event) -> None:
+        """Write an event to the log, and tell everybody who listens."""
         events.log(event)
         called: list[object] = []
         for reference in self._listeners:

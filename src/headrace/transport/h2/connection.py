@@ -33,6 +33,17 @@ _JOINED = 1 << 14
 _OWN_LIMIT = 1_000
 #: Servers that mean "no limit" name one this high.
 _NO_LIMIT = (1 << 31) - 1
+#: Codes of a GOAWAY by which a server says that we have violated the protocol.
+_VIOLATIONS = frozenset(
+    (
+        Code.PROTOCOL_ERROR,
+        Code.FLOW_CONTROL_ERROR,
+        Code.SETTINGS_TIMEOUT,
+        Code.STREAM_CLOSED,
+        Code.FRAME_SIZE_ERROR,
+        Code.COMPRESSION_ERROR,
+    )
+)
 _GONE = 1.0  # seconds until a socket that is being closed is cut
 
 
@@ -62,6 +73,7 @@ class Connection(asyncio.Protocol):
         heard: when the last byte came.
         goaway: what the server said when it sent one, or "".
         too_many_pings: the server has complained of our keepalive.
+        violation: what one side did against the protocol, as it or the other one saw it, or "".
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, settings: Settings) -> None:
@@ -72,6 +84,7 @@ class Connection(asyncio.Protocol):
         self.heard = loop.time()
         self.goaway = ""
         self.too_many_pings = False
+        self.violation = ""
         self._loop = loop
         self._owner = owner
         self._settings = settings
@@ -112,13 +125,18 @@ class Connection(asyncio.Protocol):
         call.place(self, stream)
         self._write_soon()
 
+    def drain(self) -> None:
+        """Take no more calls, and close when those that run have ended."""
+        if not self.closed:
+            if not self.engine.draining:
+                self.engine.goaway()
+            self._write_soon()
+
     async def close(self, grace: float) -> None:
         """Close; calls that still run after `grace` seconds are cancelled."""
         try:
             if not self.closed:
-                if not self.engine.draining:
-                    self.engine.goaway()
-                self._write_soon()
+                self.drain()
                 if self.engine.streams and grace > 0:
                     self._idle = self._idle or self._loop.create_future()
                     await asyncio.wait([self._idle], timeout=grace)
@@ -267,13 +285,18 @@ class Connection(asyncio.Protocol):
         elif isinstance(event, events.GoAway):
             debug = printable(event.debug.decode("utf-8", "backslashreplace"))
             self.goaway = f"the server sent GOAWAY ({code_name(event.code)}{': ' + debug if debug else ''})"
+            if event.code in _VIOLATIONS:
+                self.violation = self.goaway
             self.too_many_pings = event.code == Code.ENHANCE_YOUR_CALM and event.debug == b"too_many_pings"
             for stream in event.unprocessed:
                 stream.owner.fail(self._error(self.goaway, unprocessed=True))
             self._owner.changed(self)
             self._write_soon()
         elif isinstance(event, events.Failed):
-            self.abort(f"the server violated HTTP/2: {event.reason} ({code_name(event.code)})")
+            reason = f"the server violated HTTP/2: {event.reason} ({code_name(event.code)})"
+            if recognize(self._first) is None:  # it speaks HTTP/2
+                self.violation = reason
+            self.abort(reason)
 
     def _lost(self, reason: str, error: Exception | None = None) -> None:
         """End everything that waits for the connection."""

@@ -28,6 +28,7 @@ class H2Transport:
 
     Attributes:
         target: the server's name in messages.
+        on_connection_end: called with what violated the protocol as a connection ended, or "".
         message_bytes: largest message to receive.
     """
 
@@ -35,6 +36,7 @@ class H2Transport:
 
     def __init__(self, target: Target, options: Transmission) -> None:
         self.on_max_streams: Callable[[], object] | None = None
+        self.on_connection_end: Callable[[str], object] | None = None
         self.target = str(target)
         self.message_bytes = options.message_bytes
         self._address = target
@@ -113,7 +115,7 @@ class H2Transport:
     async def close(self, grace: float) -> None:
         """Close the connections; see `Transport.close`."""
         self._closed = True
-        connections = [*self._draining, *([self._connection] if self._connection is not None else [])]
+        connections = self._connections()
         if self._attempt is not None:
             self._attempt.cancel()
             await asyncio.wait([self._attempt])
@@ -127,7 +129,7 @@ class H2Transport:
         """Let go of everything without I/O; see `Transport.discard`."""
         self._closed = True
         inherited = os.getpid() != self._process
-        connections = [*self._draining, *([self._connection] if self._connection is not None else [])]
+        connections = self._connections()
         self._draining, self._connection = set(), None
         if not inherited and self._loop is not None and not self._loop.is_closed():
             for connection in connections:
@@ -139,6 +141,19 @@ class H2Transport:
         for connection in connections:
             connection.forget(inherited=inherited)
         self._waiting.clear()
+
+    def retire(self) -> None:
+        """Take no more calls, and close when those that run have ended; calls that wait may go elsewhere at once."""
+        self._closed = True
+        if self._attempt is not None:
+            self._attempt.cancel()
+        for connection in self._connections():
+            connection.drain()
+        self._fail_waiting(
+            lambda: status.call_error(
+                "UNAVAILABLE", "this transport takes no more calls", target=self.target, unprocessed=True
+            )
+        )
 
     # --- what calls and connections say
 
@@ -159,7 +174,9 @@ class H2Transport:
         if connection.closed:
             self._draining.discard(connection)
         if connection is self._connection and not connection.usable:
-            self._retire()
+            self._drain_connection()
+        if connection.closed and self.on_connection_end is not None:
+            self.on_connection_end(connection.violation)
         self._compare_limit()
         self._serve()
 
@@ -247,7 +264,7 @@ class H2Transport:
             failure = error
         else:
             if connection.usable:
-                self._retire()
+                self._drain_connection()
                 self._connection = connection
             else:
                 self._draining.add(connection)
@@ -269,7 +286,10 @@ class H2Transport:
             self._attempt.cancel()
             self._attempt = None
 
-    def _retire(self) -> None:
+    def _connections(self) -> list[Connection]:
+        return [*self._draining, *([self._connection] if self._connection is not None else [])]
+
+    def _drain_connection(self) -> None:
         """Let the connection finish its calls, where it has one, and take no more."""
         connection, self._connection = self._connection, None
         if connection is not None and not connection.closed:

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from headrace import Client, errors
-from headrace.client import _factory
+from headrace import errors
 from headrace.config import KeepAlive, Target, Transmission
 from headrace.transport.h2.deadlines import Deadlines
 from headrace.transport.h2.metadata import timeout_text
@@ -787,37 +786,7 @@ async def test_h2_6_9_16_a_reset_wakes_a_writer() -> None:
             await stream.read()
 
 
-# -- choosing it, and its parts
-
-
-@pytest.mark.parametrize(
-    ("argument", "variable", "expected"),
-    [
-        ("h2", None, "H2Transport"),
-        ("h2", "grpc", "H2Transport"),
-        ("auto", "h2", "H2Transport"),
-        ("auto", "grpc", "GrpcTransport"),
-        ("auto", "", "GrpcTransport"),
-        ("auto", None, "GrpcTransport"),
-        ("grpc", "h2", "GrpcTransport"),
-    ],
-)
-def test_which_transport_a_client_takes(
-    argument: Any, variable: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("HEADRACE_TRANSPORT", raising=False)
-    if variable is not None:
-        monkeypatch.setenv("HEADRACE_TRANSPORT", variable)
-    transport = _factory(argument)(Target.parse("http://localhost:1"), Transmission())
-    assert type(transport).__name__ == expected
-
-
-def test_a_transport_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADRACE_TRANSPORT", "quic")
-    with pytest.raises(errors.ConfigError, match=r"HEADRACE_TRANSPORT must be .*not 'quic'"):
-        Client(base_url="http://localhost:1")
-    with pytest.raises(errors.ConfigError, match=r"transport must be .*not 'h3'"):
-        Client(base_url="http://localhost:1", transport="h3")  # type: ignore[arg-type]
+# -- its parts
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""Which transport carries the calls of a client."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, cast
+
+from headrace.errors import ConfigError
+
+if TYPE_CHECKING:
+    from headrace.config import Target, Transmission
+    from headrace.events import Event
+    from headrace.transport.base import Transport, TransportFactory
+
+#: What "auto" means; with "h2" a client goes on over gRPC where the lean transport and its server do not get along.
+AUTO: Literal["grpc", "h2"] = "grpc"
+
+
+def choose(transport: object, notify: Callable[[Event], object]) -> TransportFactory:
+    """Give what makes the transports of one client.
+
+    Args:
+        transport: the client's argument; with "auto" the environment variable HEADRACE_TRANSPORT counts.
+        notify: hears when the client goes over to another transport.
+
+    Raises:
+        ConfigError: there is no such transport.
+    """
+    setting = "transport"
+    if transport == "auto" and (named := os.environ.get("HEADRACE_TRANSPORT")):
+        transport, setting = named, "HEADRACE_TRANSPORT"
+    if transport == "auto" and AUTO == "h2":
+        from headrace.transport.fallback import Fallback
+
+        return Fallback(make_h2, make_grpc, notify)
+    if transport in ("auto", "grpc"):
+        return make_grpc
+    if transport == "h2":
+        return make_h2
+    if callable(transport):
+        return cast("TransportFactory", transport)
+    names = '"auto", "grpc", "h2" or something that makes transports'
+    raise ConfigError(f"{setting} must be {names}, not {transport!r:.60}")
+
+
+def make_grpc(target: Target, options: Transmission) -> Transport:
+    """Make a slot of grpc.aio; gRPC is imported here and not before."""
+    from headrace.transport.grpc.client import GrpcTransport
+
+    return GrpcTransport(target, options)
+
+
+def make_h2(target: Target, options: Transmission) -> Retirable:
+    """Make a slot of the lean transport."""
+    from headrace.transport.h2.transport import H2Transport
+
+    return H2Transport(target, options)
+
+
+if TYPE_CHECKING:
+    from headrace.transport.fallback import Retirable
