@@ -19,7 +19,7 @@ from headrace.calls.session import Session
 from headrace.calls.unary.call import unary
 from headrace.credentials import Account
 from headrace.errors import ConfigError, InvalidRequest
-from headrace.inputs import Input, InputType, only_type
+from headrace.inputs import Input, InputType, known_types
 from headrace.reference import ModelRef
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
@@ -112,11 +112,11 @@ class Catalog:
             self._infos[ref] = _info(model, type_)
         return self._infos[ref]
 
-    async def input_type(self, ref: ModelRef) -> InputType:
-        """Look up the only type that a model takes.
+    async def input_types(self, ref: ModelRef) -> tuple[InputType, ...]:
+        """Look up the types that a model takes.
 
         Raises:
-            ConfigError: it takes several, or none that is known, or the server does not say.
+            ConfigError: it takes none that is known, or the server does not say.
         """
         fields: tuple[str, ...] | None = None
         try:
@@ -127,7 +127,7 @@ class Catalog:
         if fields is None:
             target = self._account.target
             raise ConfigError(f"{target} does not tell what its models take: give input_type=")
-        return only_type(fields, str(ref))
+        return known_types(fields, str(ref))
 
     async def methods(self, ref: ModelRef, predict: Callable[[Input], Awaitable[Prediction]]) -> Mapping[str, Method]:
         """Look up a model's typed methods; where the server doesn't know them, the model itself is asked.

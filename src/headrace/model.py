@@ -443,7 +443,10 @@ class Model(Forms, AsyncContext):
         Raises:
             ConfigError: it takes several types, or none that is known: give `input_type=`.
         """
-        return await self._client._catalog.input_type(self.ref)
+        types = await self._client._catalog.input_types(self.ref)
+        if len(types) > 1:
+            raise ConfigError(f"{self.ref} takes {', '.join(types)}: say which with input_type=")
+        return types[0]
 
     def _resolve(
         self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS

@@ -221,12 +221,18 @@ async def test_what_a_model_takes_is_looked_up_once(open_client: Open) -> None:
     assert {item.image for item in double.inputs} == {b"x", b"y"}
 
 
-@pytest.mark.parametrize(("fields", "named"), [(["image", "text"], "image, text"), ([], "no known input")])
-async def test_a_model_that_takes_several_types_wants_to_be_told(
-    open_client: Open, fields: list[str], named: str
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (["image", "text"], "takes image, text, and the input does not show which it is: say it with input_type="),
+        ([], "takes no known input: say which with input_type="),
+    ],
+)
+async def test_what_a_model_of_several_types_cannot_tell_it_asks_for(
+    open_client: Open, fields: list[str], message: str
 ) -> None:
     double = ModelDouble(lambda item: "ok", input_fields=fields)
-    with pytest.raises(ConfigError, match=f"takes {named}: say which with input_type="):
+    with pytest.raises(ConfigError, match=message):
         await open_client(double).model("u/a/models/m").predict_by_bytes(b"x")
     assert not double.inputs
 

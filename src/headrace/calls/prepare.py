@@ -23,8 +23,9 @@ from headrace.errors import (
     PartialFailure,
     ServerError,
 )
-from headrace.inputs import Input, is_url, shortened
+from headrace.inputs import Input, InputType, is_url, name_of, shortened
 from headrace.inputs.checks import is_ready, prepare_now
+from headrace.inputs.kinds import type_for
 from headrace.inputs.loading import prepare
 from headrace.inputs.prepared import Prepared
 from headrace.reference import ModelRef
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 class LookUps(Protocol):
     """What the server can be asked: the catalog."""
 
-    async def input_type(self, ref: ModelRef) -> str:
-        """Look up the only type that a model takes."""
+    async def input_types(self, ref: ModelRef) -> tuple[InputType, ...]:
+        """Look up the types that a model takes."""
 
     async def template(self, ref: ModelRef, options: ResolvedOptions, deadline: Deadline) -> bytes:
         """Encode the part of a request that goes before its inputs."""
@@ -130,7 +131,7 @@ class Preparer:
             HeadraceError: what was looked up fails for the whole call.
         """
         if not item.typed:
-            item = item.with_type(await self._type(deadline))
+            item = item.with_type(await self._type(item, deadline))
         if not item.id:
             item = item.with_id(next(self._ids))
         head = b"" if is_ready(item) else await self.template(deadline)
@@ -153,14 +154,21 @@ class Preparer:
         except ConfigError as error:
             raise own_error(error, item.id) from error
 
-    async def _type(self, deadline: Deadline) -> str:
+    async def _type(self, item: Input, deadline: Deadline) -> str:
         if self._input_type:
             return self._input_type
+        types = await self._types(deadline)
+        if len(types) == 1:
+            return types[0]
+        async with within(deadline, f"{name_of(item)}: reading its first bytes"):
+            return await type_for(item, types, str(self._ref))
+
+    async def _types(self, deadline: Deadline) -> tuple[InputType, ...]:
         if self._untyped is None:
             try:
                 async with within(deadline, "looking up what the model takes"), self._looking_up:
                     if self._untyped is None:
-                        return await self._catalog.input_type(self._ref)
+                        return await self._catalog.input_types(self._ref)
             except (ConfigError, DeadlineExceeded) as error:
                 self._untyped = error
         assert self._untyped is not None

@@ -32,11 +32,12 @@ class Watcher:
         self.status = status or Status()
         self._begun: dict[str, tuple[float, int]] = {}  # weight -> when its first bytes were seen, how many
         self._said_at: dict[str, float] = {}
+        self._counts_bytes = False
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ServerLog):
             self._weights(event)
-        elif isinstance(event, WarmUp) and not self._begun:  # else the bytes have said more
+        elif isinstance(event, WarmUp) and not self._counts_bytes:  # which say more
             self._warm_up(event)
 
     def _warm_up(self, event: WarmUp) -> None:
@@ -47,6 +48,7 @@ class Watcher:
             say(f"the model is being made ready{share}; waited {waited}")
 
     def _weights(self, event: ServerLog) -> None:
+        self._counts_bytes = True
         finished = 0 < event.total <= event.done
         if finished:
             self.status.clear()

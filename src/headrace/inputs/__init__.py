@@ -10,8 +10,8 @@ from headrace.inputs.value import (
     checked_type,
     is_single,
     is_url,
+    known_types,
     name_of,
-    only_type,
     shortened,
     utf8,
 )
@@ -26,8 +26,8 @@ __all__ = [
     "checked_type",
     "is_single",
     "is_url",
+    "known_types",
     "name_of",
-    "only_type",
     "shortened",
     "utf8",
 ]

@@ -357,19 +357,19 @@ def checked_type(input_type: str | None) -> str:
     return input_type
 
 
-def only_type(fields: Sequence[str], model: str) -> InputType:
-    """Choose the type of a model that takes one, of the names of its input fields.
+def known_types(fields: Sequence[str], model: str) -> tuple[InputType, ...]:
+    """Give the types that a model takes, of the names of its input fields.
 
     Raises:
-        ConfigError: it takes several types, or none that is known.
+        ConfigError: it takes none that is known.
     """
     known: list[InputType] = [type_ for type_ in INPUT_TYPES if type_ in fields]
-    if len(known) != 1:
+    if not known:
         raise ConfigError(
             f"{model} takes {', '.join(fields) or 'no known input'}: say which with input_type= "
             f"({', '.join(INPUT_TYPES)}), or use Input.multimodal"
         )
-    return known[0]
+    return tuple(known)
 
 
 def _checked_id(id: str | None) -> str:
