@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
@@ -162,7 +162,7 @@ class Client(AsyncContext):
 
             self._coalescer = coalescer(coalesce, self.limits)
         self._shared = False
-        self._ids = _Ids()
+        self._ids = _new_ids()
         self._catalog = self._new_catalog(None)
 
     @classmethod
@@ -382,16 +382,6 @@ class Client(AsyncContext):
         return self._calls
 
 
-class _Ids:
-    """Ids for inputs: unique in a client, and most likely among all."""
-
-    def __init__(self) -> None:
-        self._prefix = f"h{secrets.token_hex(4)}-"
-        self._count = itertools.count()
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> str:
-        """Make the next one: lower-case letters, digits and '-'."""
-        return f"{self._prefix}{next(self._count):x}"
+def _new_ids() -> Iterator[str]:
+    """Make ids for inputs, unique in a client and most likely among all: lower-case letters, digits and '-'."""
+    return map(f"h{secrets.token_hex(4)}-%x".__mod__, itertools.count())  # no generator: threads may share it

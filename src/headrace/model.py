@@ -168,7 +168,8 @@ class Model(Forms, AsyncContext):
         """
         if not isinstance(inputs, _LISTS):
             try:
-                return await self._predict_one(input_of(inputs, input_type), input_type, options)
+                item = inputs if type(inputs) is Input and not input_type else input_of(inputs, input_type)
+                return await self._predict_one(item, input_type, options)
             except (InvalidRequest, PredictionFailed) as error:
                 raise advised(error, inputs) from error.__cause__
         if not inputs:

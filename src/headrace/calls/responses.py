@@ -109,6 +109,20 @@ def id_of(answer: Output | ServerError) -> str:
     return answer.input_id or ""
 
 
+def single_output(raw: bytes) -> tuple[status_pb2.Status, pb.Output] | None:
+    """Give the status and the output of a response that is small and good and has one, as nearly all are; else None.
+
+    Raises:
+        PredictionFailed: the bytes are not a response.
+    """
+    if len(raw) < codec.LAZY_BYTES:
+        response = codec.decode(raw)
+        head, outputs = response.status, response.outputs
+        if head.code == SUCCESS and len(outputs) == 1 and (output := outputs[0]).status.code in _UNTROUBLED:
+            return head, output
+    return None
+
+
 def prediction(input_id: str, raw: bytes) -> Prediction:
     """Make the prediction of a request with one input; a marker's has no outputs.
 
@@ -116,18 +130,16 @@ def prediction(input_id: str, raw: bytes) -> Prediction:
         ServerError: the input's failure, or the request's.
         PredictionFailed: the bytes are not a response.
     """
-    if len(raw) < codec.LAZY_BYTES:
-        response = codec.decode(raw)
-        head, outputs = response.status, response.outputs
-        if head.code == SUCCESS and len(outputs) == 1 and outputs[0].status.code in (0, SUCCESS):
-            return Prediction(raw, outputs, status=head, input_id=input_id)  # as nearly all do
+    if (single := single_output(raw)) is not None:
+        head, output = single
+        return Prediction(raw, (output,), head, input_id)
     _, head, answers, failure, _ = read(raw, 1)
     if failure is not None:
         raise failure
     for answer in answers:
         if isinstance(answer, ServerError):
             raise answer
-    return Prediction(raw, cast("Sequence[Output]", answers), status=head, input_id=input_id)
+    return Prediction(raw, cast("Sequence[Output]", answers), head, input_id)
 
 
 def piece(input_id: str, raw: bytes) -> Prediction | None:
@@ -137,16 +149,12 @@ def piece(input_id: str, raw: bytes) -> Prediction | None:
         ServerError: the message tells a failure.
         PredictionFailed: the bytes are not a response, or it has no output and is no marker.
     """
-    if len(raw) < codec.LAZY_BYTES:
-        response = codec.decode(raw)
-        head, outputs = response.status, response.outputs
-        if head.code == SUCCESS and len(outputs) == 1:  # all but a few are so
-            output = outputs[0]
-            if output.status.code in _UNTROUBLED:
-                answer = Prediction(raw, (output,), status=head, input_id=input_id)
-                data = output.data
-                answer._text = data.text.raw or data.string_value  # asked for at once, and by the user
-                return answer
+    if (single := single_output(raw)) is not None:
+        head, output = single
+        answer = Prediction(raw, (output,), head, input_id)
+        data = output.data
+        answer._text = data.text.raw or data.string_value  # asked for at once, and by the user
+        return answer
     answer = prediction(input_id, raw)
     if answer._outputs:
         return answer

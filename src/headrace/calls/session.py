@@ -55,16 +55,18 @@ class Session:
             self.budget.called()
         return Attempts(self.policy, self.budget, self.timeouts.warm_up if warm_up is None else warm_up, self.emit)
 
-    def admit_nowait(self) -> Connection | None:
+    def admit_nowait(self, now: float) -> Connection | None:
         """Admit a unary call that has nothing to wait for: no queue, no rate, no connecting; else None.
 
         An admitted call counts among the calls at once and on its connection; `Connection.leave` gives both back.
+
+        Args:
+            now: `time.monotonic`, which the caller has at hand.
         """
         pool = self.channels.pool()
         concurrency = pool.concurrency
         if pool.waiters or not concurrency.free:
             return None
-        now = time.monotonic()
         connection = pool.find(now)
         if connection is None or not self.rate.start(now):
             return None

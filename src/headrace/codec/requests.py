@@ -28,7 +28,6 @@ CACHED_JSON = 1024  # characters of parameters up to which an encoded template i
 
 _INPUTS_TAG = b"\x22"  # PostModelOutputsRequest.inputs = 4
 _ID_TAG, _DATA_TAG = b"\x0a", b"\x12"  # Input.id = 1, Input.data = 2
-_ONE_SHORT_FIELD = b"\x22%c%c\x0a%c%b\x12%c%c%b%c%c%b%c%c"  # the same tags, each with its length
 # Data: image = 1, video = 2, text = 13, audio = 14. In Text: raw = 1, url = 2; in the others: url = 1, base64 = 2.
 _TAGS = {
     (type_, form): (tag, b"\x0a" if (type_ == "text") == (form == "bytes") else b"\x12")
@@ -151,22 +150,11 @@ def encode_input(input_id: str, fields: Sequence[tuple[str, str, Buffer]]) -> li
         fields: (type, form, payload): type "image", "video", "text" or "audio", form "bytes" or "url" (UTF-8).
     """
     identity = input_id.encode()
-    if len(fields) == 1 and 0 < len(identity) < 0x80:
+    if len(fields) == 1:
         type_, form, payload = fields[0]
         length = payload.nbytes if isinstance(payload, memoryview) else len(payload)
-        if 0x80 <= length < 0x3F00:  # every length below takes two bytes then, which makes it one step
-            (tag, inner_tag), name = _TAGS[type_, form], len(identity)
-            n, m, d, all_ = (
-                length,
-                length + 3,
-                length + 6,
-                length + 11 + name,
-            )  # of the payload, and of each message around
-            start = _ONE_SHORT_FIELD % (
-                all_ & 0x7F | 0x80, all_ >> 7, name, identity, d & 0x7F | 0x80, d >> 7,
-                tag, m & 0x7F | 0x80, m >> 7, inner_tag, n & 0x7F | 0x80, n >> 7,
-            )  # fmt: skip
-            return [start, payload]
+        before, between = _around(type_, form, len(identity), length)
+        return [before + identity + between, payload]
     body: list[Buffer] = []
     size = 0
     for type_, form, payload in fields:
@@ -185,13 +173,23 @@ def encode_input(input_id: str, fields: Sequence[tuple[str, str, Buffer]]) -> li
 
 def before_payload(input_id: str, type_: str, size: int) -> bytes:
     """Encode what goes before a payload of `size` bytes that is an input's only part; see `encode_input`."""
-    tag, inner_tag = _TAGS[type_, "bytes"]
-    inner = inner_tag + varint(size)
-    data = tag + varint(len(inner) + size) + inner
     identity = input_id.encode()
-    start = _ID_TAG + varint(len(identity)) + identity if identity else b""
-    start += _DATA_TAG + varint(len(data) + size) + data
-    return _INPUTS_TAG + varint(len(start) + size) + start
+    before, between = _around(type_, "bytes", len(identity), size)
+    return before + identity + between
+
+
+@lru_cache(maxsize=4096)
+def _around(type_: str, form: str, id_length: int, length: int) -> tuple[bytes, bytes]:
+    """Encode what goes before the id of an input, and what between that and the payload that is its only part.
+
+    Cached: most inputs of a program are of a few lengths.
+    """
+    tag, inner_tag = _TAGS[type_, form]
+    inner = inner_tag + varint(length)
+    data = tag + varint(len(inner) + length) + inner
+    between = _DATA_TAG + varint(len(data) + length) + data
+    before = _ID_TAG + varint(id_length) if id_length else b""
+    return _INPUTS_TAG + varint(len(before) + id_length + len(between) + length) + before, between
 
 
 def encode_raw_input(message: bytes, input_id: str = "") -> list[Buffer]:

@@ -170,7 +170,7 @@ class Concurrency:
     @property
     def free(self) -> bool:
         """Whether a call can be admitted now."""
-        return self._running < int(self._limit) and not self._waiters
+        return self._running + 1 <= self._limit and not self._waiters
 
     def enter(self) -> None:
         """Take a place that is free."""

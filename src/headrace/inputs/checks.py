@@ -24,8 +24,8 @@ def prepare_now(item: Input, ids: Iterator[str], limits: Limits) -> Prepared | N
     id = item.id or next(ids)
     if len(item.fields) == 1 and item.raw is None:
         type_, form, payload = item.fields[0]
-        small = form == "bytes" and 0 < len(payload) < _SMALL_IMAGE
-        if small and limits.request_bytes >= len(payload) <= limits.input_bytes.get(type_, 0):
+        small = form == "bytes" and 0 < (size := len(payload)) < _SMALL_IMAGE
+        if small and limits.request_bytes >= size <= limits.input_bytes.get(type_, 0):
             if type_ == "text" and not (type(payload) is bytes and payload.isascii()):
                 check_text(item.with_id(id), payload)
             return Prepared(item, id)  # as most are: nothing else could be wrong with it

@@ -50,7 +50,10 @@ class Prepared:
 
     def request(self, head: bytes) -> list[Buffer]:
         """Encode a request of it alone, in parts: the template, then the input."""
-        return [head, *self.encode()]
+        item = self.input
+        if item.raw is None:
+            return [head, *codec.encode_input(self.id, item.fields)]
+        return [head, *codec.encode_raw_input(item.raw, self.id)]
 
     def whole(self, head: bytes) -> bytes | None:
         """Give the request of it alone, where it lies in one piece of memory already; None otherwise."""

@@ -67,7 +67,6 @@ class Prediction:
         self,
         raw: bytes | None,
         outputs: Sequence[Output],
-        *,
         status: Status | status_pb2.Status | None = None,
         input_id: str = "",
         position: int = 0,

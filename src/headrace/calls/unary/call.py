@@ -54,7 +54,7 @@ async def unary(
         DeadlineExceeded: the timeout is over; the message says what it was doing, the cause is the last failure.
         HeadraceError: the failure that was final.
     """
-    began = time.monotonic()
+    now = time.monotonic()
     headers = (*session.metadata, *metadata) if metadata else session.metadata
     session.counts.calls += 1
     session.budget.called()
@@ -62,7 +62,7 @@ async def unary(
         ends, seconds = timeout.at, timeout.seconds
     else:
         seconds = math.inf if timeout is None else timeout
-        ends = began + seconds
+        ends = now + seconds
     hedge_after = session.policy.hedge_after
     attempts: Attempts | None = None
     last: HeadraceError | None = None
@@ -70,8 +70,10 @@ async def unary(
         while True:
             try:
                 if hedge_after is None:
-                    connection = session.admit_nowait() or await session.admit(_remaining(ends))
-                    return await _attempt(session, connection, method, parts, parse, headers, ends)
+                    connection = session.admit_nowait(now)
+                    if connection is not None:
+                        return await _attempt(session, connection, method, parts, parse, headers, ends, now)
+                    return await _admitted(session, method, parts, parse, headers, ends)
                 return await hedged(
                     functools.partial(_admitted, session, method, parts, parse, headers, ends), hedge_after, session
                 )
@@ -87,6 +89,7 @@ async def unary(
                 last = error
             session.counts.retries += 1
             await _pause(delay, ends)
+            now = time.monotonic()
     except Waited as error:
         session.counts.failures += 1
         state = CallState(error.doing, last, attempts.made if attempts is not None else 1)
@@ -107,9 +110,9 @@ async def _admitted(
     headers: Metadata,
     ends: float,
 ) -> T:
-    """Make one of the two attempts of a hedged call."""
-    connection = session.admit_nowait() or await session.admit(_remaining(ends))
-    return await _attempt(session, connection, method, parts, parse, headers, ends)
+    """Make an attempt, once it is admitted."""
+    connection = session.admit_nowait(time.monotonic()) or await session.admit(_remaining(ends))
+    return await _attempt(session, connection, method, parts, parse, headers, ends, time.monotonic())
 
 
 async def _attempt(
@@ -120,14 +123,18 @@ async def _attempt(
     parse: Callable[[bytes], T],
     headers: Metadata,
     ends: float,
+    now: float,
 ) -> T:
     """Make an attempt that has been admitted; only the answer is awaited, and the transport enforces the deadline.
+
+    Args:
+        now: `time.monotonic`, which the caller has at hand.
 
     Raises:
         Waited: the call's time is over.
         HeadraceError: the attempt failed.
     """
-    timeout = None if ends == math.inf else max(0.0, ends - time.monotonic())
+    timeout = None if ends == math.inf else max(0.0, ends - now)
     limit = session.timeouts.attempt
     if limit is not None and (timeout is None or limit < timeout):
         timeout = limit
