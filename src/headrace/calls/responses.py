@@ -72,8 +72,8 @@ def _lazy(raw: bytes, inputs: int | None) -> tuple[status_pb2.Status, Sequence[O
     """Decode a large response as far as it is looked at; its outputs are counted before an object is made of any."""
     limit = max(MAX_OUTPUTS, inputs or 0)
     try:
-        return codec.lazy(raw, limit)
-    except codec.TooManyFields:
+        return codec.lazy(raw, limit, inputs)
+    except codec.TooManyOutputs:
         raise miscounted(f"more than {limit}", inputs) from None
 
 

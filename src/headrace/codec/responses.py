@@ -78,18 +78,23 @@ class LazyOutput:
         return self._message
 
 
-class TooManyFields(Exception):
-    """A message has more fields than it may have; they are not counted to the end."""
+class TooManyOutputs(Exception):
+    """A response has more outputs, or other fields beside them, than it may have; they are not counted to the end."""
 
 
-def lazy(raw: bytes, max_outputs: int) -> tuple[status_pb2.Status, Sequence[LazyOutput | pb.Output]]:
+def lazy(
+    raw: bytes, max_outputs: int, inputs: int | None = None
+) -> tuple[status_pb2.Status, Sequence[LazyOutput | pb.Output]]:
     """Take a large response apart: its status and its outputs, decoded now only where many and small.
 
     The outputs are counted first: a few bytes of each become hundreds of an object's.
 
+    Args:
+        inputs: how many inputs it answers, where that is known.
+
     Raises:
         PredictionFailed: the bytes are not a response.
-        TooManyFields: it has more outputs than `max_outputs`.
+        TooManyOutputs: it has more outputs than `max_outputs`.
     """
     try:
         head, others = status_pb2.Status(), 0
@@ -102,11 +107,13 @@ def lazy(raw: bytes, max_outputs: int) -> tuple[status_pb2.Status, Sequence[Lazy
                 if key == _STATUS_KEY:
                     head.MergeFromString(bytes(part))
             if len(outputs) > max_outputs or others > _OTHER_FIELDS:
-                raise TooManyFields
+                raise TooManyOutputs
         if len(raw) < LARGE * len(outputs):
             check_messages(raw, rpc.MultiOutputResponse)
             response = decode(raw)
             return response.status, response.outputs
+        if inputs == 1 and len(outputs) > 1:  # they are one prediction's, which decodes them together
+            check_messages(raw, rpc.MultiOutputResponse)
         if len(outputs) > 1:  # each is kept by itself, and must not keep the others
             outputs = [memoryview(bytes(output)) for output in outputs]
         return head, [_lazy(output) for output in outputs]
@@ -118,7 +125,7 @@ def _lazy(wire: memoryview) -> LazyOutput:
     status, input_id = status_pb2.Status(), ""
     for count, (key, part) in enumerate(fields_of(wire)):
         if count == _OTHER_FIELDS:
-            raise TooManyFields
+            raise TooManyOutputs
         if key == _OUTPUT_STATUS_KEY:
             status.MergeFromString(bytes(part))
         elif key == _OUTPUT_INPUT_KEY:

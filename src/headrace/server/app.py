@@ -20,6 +20,7 @@ import grpc.aio
 
 from headrace.server import fault_file, listen
 from headrace.server.answering import Answering
+from headrace.server.budget import MAX_MESSAGE_BYTES
 from headrace.server.call import Admission
 from headrace.server.catalog import Catalog
 from headrace.server.fault_file import Script
@@ -33,7 +34,7 @@ from headrace.server.options import Options, parse
 from headrace.server.progress import Reporter
 from headrace.server.reflection import add_reflection
 from headrace.server.registry import Registry
-from headrace.server.service import Service, Strangers
+from headrace.server.service import Arrivals, Service, Strangers
 from headrace.server.servicer import Predictions
 from headrace.server.wire import SERVICE
 
@@ -43,7 +44,6 @@ GRACE = 0.4  # seconds that running calls get at a stop
 CLOSE = 0.4  # seconds that models get to close
 LAST_RESORT = 10.0  # seconds after which a server without a parent ends, even when a model blocks everything
 SPARE_CALLS = 1024  # beside predictions: look-ups, refusals, streams that have sent nothing
-MAX_MESSAGE_BYTES = (128 << 20) + (1 << 20)  # the protocol's 128 MB and what is around it
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ async def serving(
     registry = Registry(options.models, options.targets, reporter)
     for cls in classes:
         registry.add(cls)
-    admission = Admission(options.require_pat, options.max_calls, Faults(script))
+    admission = Admission(options.require_pat, options.max_calls, Faults(script), options.max_request_mb << 20)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(_close_models, registry)
         stack.enter_context(quiet_crashes())
@@ -148,7 +148,9 @@ def _maker(
     calls = 2 * options.max_calls + SPARE_CALLS
 
     def make() -> grpc.aio.Server:
-        server = grpc.aio.server(options=channel_options(options, script), maximum_concurrent_rpcs=calls)
+        server = grpc.aio.server(
+            interceptors=[Arrivals()], options=channel_options(options, script), maximum_concurrent_rpcs=calls
+        )
         server.add_generic_rpc_handlers((*first, service))
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         add_reflection(server)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hmac
 import re
 import threading
 import uuid
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace.server.budget import Budget
 from headrace.server.envelope import KEY_INVALID, THROTTLED, refusal
 from headrace.server.faults import NO_FAULTS, CallFaults, Ended, Fault, Faults
 from headrace.server.model import ModelError
 from headrace.v2 import resources_pb2, service_pb2
 
 PREFIX_HEADER = "x-clarifai-request-id-prefix"
-MAX_REQUEST_BYTES = 256 << 20  # of all requests that are being answered
 
 
 @dataclass(slots=True)
@@ -66,58 +64,28 @@ class Call:
             self.context.set_trailing_metadata(fault.metadata)
 
 
-class Budget:
-    """A number of bytes that all calls share; one request is always let in, whatever its size."""
-
-    def __init__(self, limit: int = MAX_REQUEST_BYTES) -> None:
-        self.limit = limit
-        self.used = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing more should be read."""
-        return self.used >= self.limit
-
-    def fits(self, size: int) -> bool:
-        """Tell whether so many bytes may be taken now."""
-        return not self.used or self.used + size <= self.limit
-
-    def take(self, size: int) -> None:
-        """Count bytes that have been read."""
-        self.used += size
-
-    def release(self, size: int) -> None:
-        """Give bytes back."""
-        self.used -= size
-        while self._waiting and not self.full:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def wait(self) -> None:
-        """Wait until something may be read."""
-        while self.full:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            await waiter
-
-
 class Admission:
     """Let calls in: check their credential, and that not too many run or hold too many bytes.
 
     Args:
         pat: the only credential accepted, or None for any or none.
         max_calls: prediction calls at a time; more are answered with 11005.
+        max_request_bytes: of all requests that arrive or are being answered; more wait, then are answered with 11005.
         faults: what goes wrong on purpose.
     """
 
-    def __init__(self, pat: str | None = None, max_calls: int = 1024, faults: Faults = NO_FAULTS) -> None:
+    def __init__(
+        self,
+        pat: str | None = None,
+        max_calls: int = 1024,
+        faults: Faults = NO_FAULTS,
+        max_request_bytes: int = 1 << 30,
+    ) -> None:
         self._pat = None if pat is None else pat.encode("utf-8", "surrogateescape")
         self._faults = faults
         self._max_calls = max_calls
         self.running = 0
-        self.bytes = Budget()
+        self.bytes = Budget(max_request_bytes)
 
     def stranger(self, metadata: Iterable[tuple[Any, Any]] | None) -> ModelError | None:
         """Say why a call with these metadata is not let in at all; None where its credential is right."""
@@ -134,8 +102,6 @@ class Admission:
         """Say why no further prediction call is let in."""
         if self.running >= self._max_calls:
             return ModelError(THROTTLED, f"exceeded the limit of {self._max_calls} calls at a time")
-        if self.bytes.full:
-            return ModelError(THROTTLED, f"requests of {self.bytes.used >> 20} MB are being answered; try again later")
         return None
 
     def enter(self) -> None:

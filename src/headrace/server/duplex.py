@@ -11,7 +11,8 @@ import grpc.aio
 
 from headrace.server import envelope
 from headrace.server.answering import Answering, Request, Response
-from headrace.server.call import Admission, Budget, Call
+from headrace.server.budget import Budget
+from headrace.server.call import Admission, Call
 from headrace.server.faults import Abort, Ended, Stalled
 from headrace.server.feed import Feed
 from headrace.server.hosted import Hosted, noted
@@ -100,8 +101,7 @@ class _Requests:
 
     async def read(self) -> _Read | None:
         """Read the next message; None at their end."""
-        if self._budget.full:
-            await self._budget.wait()
+        await self._budget.read()
         data = await self._call.context.read()
         if data is grpc.aio.EOF:
             return None

@@ -31,6 +31,7 @@ class Options:
     tls_key: Path | None = None
     require_pat: str | None = None
     max_calls: int = 1024
+    max_request_mb: int = 1024
     watch_stdin: bool = False
     openai: bool = False  # serve OpenAI's HTTP API too
     http_port: int = 0
@@ -84,6 +85,7 @@ def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
         tls_key=arguments.tls_key,
         require_pat=arguments.require_pat or os.environ.get(PAT_VARIABLE) or None,
         max_calls=arguments.max_calls,
+        max_request_mb=arguments.max_request_mb,
         watch_stdin=arguments.watch_stdin,
         openai=arguments.openai,
         http_port=arguments.http_port or 0,
@@ -99,6 +101,8 @@ def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
         reader.error(f"--openai on --host {options.host} is reachable from other machines: it needs --api-key")
     if options.max_calls < 1:
         reader.error("--max-calls must be at least 1")
+    if options.max_request_mb < 1:
+        reader.error("--max-request-mb must be at least 1")
     return options
 
 
@@ -154,5 +158,12 @@ def parser(prog: str) -> Parser:
     add("--http-port", type=int, help="its TCP port (default: a free one)")
     add("--api-key", metavar="KEY", help=f"the only key accepted there (also: {KEY_VARIABLE} in the environment)")
     add("--cors", action="append", default=[], metavar="ORIGIN", help="a web page's origin that may call it; '*': any")
+    add(
+        "--max-request-mb",
+        type=int,
+        metavar="MB",
+        default=1024,
+        help="megabytes of all requests that arrive or are being answered (default: %(default)s)",
+    )
     add("--watch-stdin", action="store_true", help=argparse.SUPPRESS)  # end when the parent process does
     return parser

@@ -1,7 +1,7 @@
 """The eleven methods by path, as generic gRPC handlers: no generated service code is needed.
 
 What a caller may do is decided here, before anything of its request is read: strangers are refused, and so is
-whoever finds the server full. A refusal reads nothing, so the request stays on the caller's side.
+whoever finds the server full; others wait for room. Until then the request stays on the caller's side.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
+import grpc.aio
 
 from headrace.server import envelope
+from headrace.server.budget import Arrival
 from headrace.server.call import Admission, request_id
 from headrace.server.faults import guarded
 from headrace.server.model import ModelError
@@ -73,6 +75,15 @@ class Service(grpc.GenericRpcHandler):
         return (_Unary if method.shape == "unary" else _Generating)(method, behaviour, self._admission)
 
 
+class Arrivals(grpc.aio.ServerInterceptor):
+    """Let requests arrive as the budget of bytes allows: an interceptor is what may wait before one is read."""
+
+    async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
+        """Find the handler of a call, and let its request arrive."""
+        handler = await continuation(details)
+        return await handler.admitted() if isinstance(handler, _Handler) else handler
+
+
 class _Handler:
     """The handler of one call; that of a prediction holds the call's place and bytes until the call is over.
 
@@ -92,25 +103,36 @@ class _Handler:
         self._method = method
         self._behaviour = behaviour
         self._admission = admission
+        self._arrival: Arrival | None = None
         self._size = 0
         self.response_serializer = method.response.SerializeToString
         if admission is not None:
             admission.enter()
 
+    async def admitted(self) -> Any:
+        """Wait until the request may be read; gives this handler, or one that refuses the call."""
+        if self._admission is None:
+            return self
+        self._arrival = await self._admission.bytes.arrive()
+        if self._arrival is None:
+            return _refusing(self._method, ModelError(envelope.THROTTLED, "the server is busy with large requests"))
+        return self
+
     def __del__(self) -> None:
         if self._admission is not None:
             self._admission.leave()
+            self._arrived(0)
             self._admission.bytes.release(self._size)
+
+    def _arrived(self, size: int) -> None:
+        if self._arrival is not None and self._admission is not None:
+            arrival, self._arrival, self._size = self._arrival, None, size
+            self._admission.bytes.arrived(arrival, size)
 
     def request_deserializer(self, data: bytes) -> Any:
         """Read a request; gives the error in its place where that cannot be done."""
+        self._arrived(len(data))
         try:
-            if self._admission is not None:
-                budget = self._admission.bytes
-                if not budget.fits(len(data)):
-                    return ModelError(envelope.THROTTLED, "the server is busy with large requests; try again later")
-                budget.take(len(data))
-                self._size = len(data)
             return parsed(self._method.request, data)
         except ModelError as error:
             return error

@@ -16,6 +16,7 @@ from headrace.server import options
         (["--pro\nt"], "unrecognized arguments: --pro t"),
         (["--host", "0.0.0.0", "--tls-cert", "a"], "--tls-cert and --tls-key belong together"),
         (["--max-calls", "0"], "--max-calls must be at least 1"),
+        (["--max-request-mb", "0"], "--max-request-mb must be at least 1"),
     ],
 )
 def test_wrong_usage_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
