@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
@@ -66,7 +67,7 @@ def check_messages(raw: bytes, cls: type[Message], limit: int = MAX_FIELDS) -> N
     if len(raw) < 2 * limit:
         return
     try:
-        _count(raw, _shape(cls.DESCRIPTOR), limit)
+        _count(raw, _shape(cast("Descriptor", cls.DESCRIPTOR)), limit)
     except IndexError:
         raise DecodeError("it ends within a field") from None
 
@@ -164,8 +165,10 @@ def _grows(descriptor: Descriptor) -> bool:
 
 
 def _repeats(field: FieldDescriptor) -> bool:
-    repeated = getattr(field, "is_repeated", None)  # not in protobuf 4
-    return bool(field.label == field.LABEL_REPEATED if repeated is None else repeated)
+    known: Any = field
+    if hasattr(known, "is_repeated"):
+        return bool(known.is_repeated)
+    return bool(known.label == known.LABEL_REPEATED)  # protobuf 4 and 5
 
 
 def varint(value: int) -> bytes:

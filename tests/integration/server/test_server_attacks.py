@@ -123,7 +123,8 @@ async def test_a_server_on_a_port_is_back_within_a_second(serve: Any) -> None:
     for _ in range(3):
         await send_raw(port, ODD["a path that is not UTF-8"])
         began = time.monotonic()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        soon = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", soon) as channel:
             predict = channel.unary_unary(
                 PREDICT, pb.PostModelOutputsRequest.SerializeToString, pb.MultiOutputResponse.FromString
             )
