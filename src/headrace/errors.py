@@ -25,7 +25,19 @@ which input, after how many attempts, and what to do; they never hold a credenti
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+
+class StatusDetail(NamedTuple):
+    """One message that a server attached to a gRPC status.
+
+    Attributes:
+        type_url: which message it is, such as "type.googleapis.com/google.rpc.BadRequest".
+        value: the message, serialized.
+    """
+
+    type_url: str
+    value: bytes
 
 
 class HeadraceError(Exception):
@@ -92,8 +104,9 @@ class TransportError(HeadraceError):
         unprocessed: the server surely never saw the call, so sending it again is harmless.
         permanent: trying again cannot help: what answered is not what was expected.
         http_status: what a proxy answered instead of a gRPC status, such as 504, or None.
-        retry_after: the server's hint in seconds, or None.
+        retry_after: the server's hint in seconds, or None; a negative one asks not to try again.
         details: the peer's own text, or the wire's, "" when none; longer than the message has room for.
+        status_details: what the server attached to the gRPC status (grpc-status-details-bin).
     """
 
     def __init__(
@@ -108,6 +121,7 @@ class TransportError(HeadraceError):
         http_status: int | None = None,
         retry_after: float | None = None,
         details: str = "",
+        status_details: tuple[StatusDetail, ...] = (),
     ) -> None:
         super().__init__(message)
         self.target = target
@@ -118,6 +132,7 @@ class TransportError(HeadraceError):
         self.http_status = http_status
         self.retry_after = retry_after
         self.details = details
+        self.status_details = status_details
 
 
 class ConnectFailed(TransportError):
@@ -143,8 +158,10 @@ class ServerError(HeadraceError):
         request_id: the server's id of the request, for support, "" when none.
         input_id: the input that failed, or None when the whole call did.
         attempt: how many attempts were made.
-        retry_after: the server's hint in seconds (`time_remaining`, retry-after), or None.
+        retry_after: the server's hint in seconds (`time_remaining`, retry-after), or None; a negative one asks not to
+            try again.
         percent: how far the server is with making the model ready, or None where it does not say.
+        status_details: what the server attached to the gRPC status (grpc-status-details-bin).
     """
 
     def __init__(
@@ -160,6 +177,7 @@ class ServerError(HeadraceError):
         attempt: int = 1,
         retry_after: float | None = None,
         percent: int | None = None,
+        status_details: tuple[StatusDetail, ...] = (),
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -171,6 +189,7 @@ class ServerError(HeadraceError):
         self.attempt = attempt
         self.retry_after = retry_after
         self.percent = percent
+        self.status_details = status_details
 
 
 class AuthError(ServerError):

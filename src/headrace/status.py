@@ -9,6 +9,7 @@ import enum
 import types
 
 from headrace import errors
+from headrace.support.statusdetails import read_details, retry_delay
 from headrace.support.texts import SHOWN, masked, received, shortened
 
 
@@ -216,6 +217,7 @@ def call_error(
     permanent: bool = False,
     http_status: int | None = None,
     retry_after: float | None = None,
+    status_details: bytes | None = None,
 ) -> errors.TransportError | errors.ServerError:
     """Make the error of a call that failed below the protocol.
 
@@ -231,11 +233,19 @@ def call_error(
         permanent: trying again cannot help, for the server is not what was expected.
         http_status: what a proxy, or something that speaks no gRPC, answered instead of a gRPC status.
         retry_after: the server's hint in seconds.
+        status_details: the `google.rpc.Status` that came along, serialized.
     """
     details = received(details)
+    attached = read_details(status_details) if status_details else ()
+    if attached and retry_after is None:
+        retry_after = retry_delay(attached)
     if status == "DEADLINE_EXCEEDED":
         return errors.DeadlineExceeded(
-            f"{target}: the call's deadline ran out", target=target, status=status, details=details
+            f"{target}: the call's deadline ran out",
+            target=target,
+            status=status,
+            details=details,
+            status_details=attached,
         )
     if http_status is not None:
         return _http_error(http_status, details, target=target, status=status, retry_after=retry_after)
@@ -250,6 +260,7 @@ def call_error(
             permanent=permanent,
             retry_after=retry_after,
             details=details,
+            status_details=attached,
         )
     kind_ = Kind.TOO_LARGE if too_large else _GRPC.get(status, Kind.UNKNOWN)
     return ERRORS[kind_](
@@ -257,6 +268,7 @@ def call_error(
         name=status,
         description=details,
         retry_after=retry_after,
+        status_details=attached,
     )
 
 

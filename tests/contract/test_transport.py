@@ -28,8 +28,8 @@ from tests.support.bridge import GrpcServer
 
 pytestmark = pytest.mark.core
 
-ECHO, HANG, POUR, NOTHING, FAIL, META, LATE = (
-    f"/test.T/{name}" for name in ("Echo", "Hang", "Pour", "Nothing", "Fail", "Meta", "Late")
+ECHO, HANG, POUR, NOTHING, FAIL, META, LATE, ATTACH = (
+    f"/test.T/{name}" for name in ("Echo", "Hang", "Pour", "Nothing", "Fail", "Meta", "Late", "Attach")
 )
 MiB = 1 << 20
 TRANSPORTS = ("memory", "grpc socket file", "grpc port", "h2 socket file", "h2 port")
@@ -63,6 +63,15 @@ async def fail(call: ServerCall) -> None:
     call.fail(name, "on purpose", retry_after=2.0)
 
 
+async def attach(call: ServerCall) -> None:
+    """Fail with details, as google.rpc.Status carries them: a message of its own kind, and a delay."""
+    reason = b"\x0a\x0dtest.T/Reason\x12\x03why"
+    delay = b"\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x0a\x0a\x08\x08\x02\x10\x80\xca\xb5\xee\x01"
+    await call.read()
+    whole = b"\x08\x0e\x12\x02no" + b"".join(b"\x1a" + bytes((len(one),)) + one for one in (reason, delay))
+    call.fail("RESOURCE_EXHAUSTED", "no", status_details=whole)
+
+
 async def meta(call: ServerCall) -> None:
     await call.read()
     await call.write(dict(call.metadata)["x-test"].encode())
@@ -74,6 +83,9 @@ async def late(call: ServerCall) -> None:
     while (message := await call.read()) is not None:
         messages.append(message)
     await call.write(b"".join(messages))
+
+
+HANDLERS = {ECHO: echo, HANG: hang, POUR: pour, NOTHING: nothing, FAIL: fail, META: meta, LATE: late, ATTACH: attach}
 
 
 @dataclass
@@ -93,9 +105,7 @@ class Pair:
 
 @pytest.fixture(params=TRANSPORTS)
 async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Pair]:
-    server = MemoryServer(
-        {ECHO: echo, HANG: hang, POUR: pour, NOTHING: nothing, FAIL: fail, META: meta, LATE: late}, keep=True
-    )
+    server = MemoryServer(HANDLERS, keep=True)
     made: list[Transport] = []
     if request.param == "memory":
 
@@ -244,6 +254,19 @@ async def test_many_calls_at_once_are_each_their_own(pair: Pair) -> None:
 
 
 # -- ends
+
+
+async def test_what_is_attached_to_a_failure_comes_with_its_error(pair: Pair) -> None:
+    with pytest.raises(errors.Throttled) as caught:
+        await pair.transport.unary(ATTACH, [b""], (), 10)
+    first, second = caught.value.status_details
+    assert first == errors.StatusDetail("test.T/Reason", b"why")
+    assert second.type_url == "type.googleapis.com/google.rpc.RetryInfo"
+    assert caught.value.retry_after == 2.5  # which the second one says
+    call = pair.transport.open(ATTACH, (), first=[b""])
+    with pytest.raises(errors.Throttled) as caught:
+        await call.read()
+    assert len(caught.value.status_details) == 2
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ class WireCall:
         self.cancelled = False
         self.status = ""
         self.peer: str = context.peer()
-        self.failure: tuple[str, str, float | None] | None = None
+        self.failure: tuple[str, str, list[tuple[str, Any]]] | None = None
         self._server = server
         self._context = context
 
@@ -74,13 +74,19 @@ class WireCall:
         unprocessed: bool = False,
         broken: bool = False,
         too_large: bool = False,
+        status_details: bytes = b"",
     ) -> NoReturn:
         """End the call with a gRPC status, or with what gRPC says of a stream that was reset."""
         if unprocessed or broken:
             details = f"Stream removed (RST_STREAM (Received RST_STREAM with error code {7 if unprocessed else 2}))"
         if too_large:
             details = f"Received message larger than max ({details})"
-        self.failure = (status_name, details, retry_after)
+        trailers: list[tuple[str, Any]] = []
+        if retry_after is not None:
+            trailers.append(("grpc-retry-pushback-ms", str(int(retry_after * 1000))))
+        if status_details:
+            trailers.append(("grpc-status-details-bin", status_details))
+        self.failure = (status_name, details, trailers)
         raise CallFailed(f"{status_name}: {details}")
 
 
@@ -115,10 +121,9 @@ async def _serve(server: MemoryServer, method: str, handler: Handler, context: A
         raise
     except CallFailed:
         assert call.failure is not None
-        name, details, retry_after = call.failure
+        name, details, trailers = call.failure
         call.status = name
-        hint = (("grpc-retry-pushback-ms", str(int(retry_after * 1000))),) if retry_after is not None else ()
-        await context.abort(grpc.StatusCode[name], details, hint)
+        await context.abort(grpc.StatusCode[name], details, tuple(trailers))
     finally:
         call.status = call.status or "UNKNOWN"
         call._context = None  # older gRPC counts a call as open for as long as somebody holds on to it

@@ -14,6 +14,7 @@ from typing import Any, Self
 import hpack
 
 from headrace.transport.changes import Changes
+from tests.support.h2check import ClientCheck
 
 DATA, HEADERS, PRIORITY, RST, SETTINGS, PUSH, PING, GOAWAY, WINDOW, CONTINUATION = range(10)
 END, ACK, END_HEADERS = 1, 1, 4
@@ -51,10 +52,11 @@ class Peer:
 
     Attributes:
         frames: what the client sent, in order.
-        requests: headers of each stream.
+        requests: headers of each stream; `fields` has them in order, with those that come more than once.
         messages: content of each stream, as it came.
         open: streams whose two halves have not both ended, for the limit of streams at once.
         most_open: the highest number of them.
+        check: looks at each frame of the client's by itself.
     """
 
     def __init__(self, server: FrameServer, writer: asyncio.StreamWriter) -> None:
@@ -62,17 +64,22 @@ class Peer:
         self.writer = writer
         self.frames: list[Frame] = []
         self.requests: dict[int, dict[str, str]] = {}
+        self.fields: dict[int, list[tuple[str, str]]] = {}
         self.messages: dict[int, bytearray] = defaultdict(bytearray)
         self.open: set[int] = set()
         self.most_open = 0
         self.closed = False
+        self.check = ClientCheck()
+        self._block = b""  # of the HEADERS whose CONTINUATION frames have not all come
         self._decoder = hpack.Decoder()
         self._encoder = hpack.Encoder()
         self._encoder.header_table_size = 0
 
     def send(self, *parts: bytes) -> None:
         """Write bytes in one piece."""
-        self.writer.write(b"".join(parts))
+        data = b"".join(parts)
+        self.check.server_sent(data)
+        self.writer.write(data)
 
     def headers(self, stream: int, *fields: tuple[str, str], end: bool = False) -> bytes:
         """Write a HEADERS frame."""
@@ -107,8 +114,14 @@ class Peer:
     def take(self, taken: Frame) -> None:
         """Take a frame of the client's."""
         self.frames.append(taken)
-        if taken.type == HEADERS:
-            fields = self._decoder.decode(taken.payload)
+        self.check.client_sent(taken.type, taken.flags, taken.stream, taken.payload)
+        if taken.type in (HEADERS, CONTINUATION):
+            self._block += taken.payload
+            if not taken.flags & END_HEADERS:
+                return
+            block, self._block = self._block, b""
+            fields = self._decoder.decode(block)
+            self.fields[taken.stream] = [(str(name), str(value)) for name, value in fields]
             self.requests[taken.stream] = {str(name): str(value) for name, value in fields}
             self.open.add(taken.stream)
             self.most_open = max(self.most_open, len(self.open))
@@ -124,7 +137,8 @@ class Peer:
         elif taken.type == RST:
             self.open.discard(taken.stream)
         elif taken.type == SETTINGS and not taken.flags & ACK and self.server.greet:
-            self.send(frame(SETTINGS, ACK))
+            if self.server.acknowledge:
+                self.send(frame(SETTINGS, ACK))
         elif taken.type == PING and not taken.flags & ACK and self.server.pong:
             self.send(frame(PING, ACK, 0, taken.payload))
 
@@ -144,6 +158,10 @@ class FrameServer:
         greet: False: nothing is sent by itself, not even SETTINGS.
         credit: windows are given back at once.
         pong: pings are answered.
+        acknowledge: the client's settings are acknowledged.
+
+    Attributes:
+        reading: cleared: nothing is read from the sockets.
     """
 
     def __init__(
@@ -156,6 +174,7 @@ class FrameServer:
         greeting: bytes = b"",
         credit: bool = True,
         pong: bool = True,
+        acknowledge: bool = True,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         self.on_request = on_request
@@ -165,8 +184,11 @@ class FrameServer:
         self.greeting = greeting
         self.credit = credit
         self.pong = pong
+        self.acknowledge = acknowledge
         self.requests = 0
         self.peers: list[Peer] = []
+        self.reading = asyncio.Event()
+        self.reading.set()
         self.changes = Changes()
         self._context = ssl_context
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -183,6 +205,7 @@ class FrameServer:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
+        assert not (problems := [text for peer in self.peers for text in peer.check.problems]), problems
 
     @property
     def peer(self) -> Peer:
@@ -202,13 +225,13 @@ class FrameServer:
         self.changes.notify()
         try:
             if self.greeting:
-                writer.write(self.greeting)
+                peer.send(self.greeting)
             if self.greet:
-                writer.write(settings(self.first))
+                peer.send(settings(self.first))
             with contextlib.suppress(asyncio.IncompleteReadError):
                 if await reader.readexactly(len(PREFACE)) != PREFACE:
                     return
-                while True:
+                while await self.reading.wait():
                     head = await reader.readexactly(9)
                     payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
                     peer.take(Frame(head[3], head[4], int.from_bytes(head[5:9], "big"), payload))

@@ -55,7 +55,7 @@ class Attempts:
     def after(self, error: HeadraceError) -> float | None:
         """Tell how many seconds to wait before the next attempt, or None to give up. Emits the event."""
         kind = kind_of(error)
-        if kind not in RETRIED or self.policy.attempts == 1:
+        if kind not in RETRIED or self.policy.attempts == 1 or _asks_to_stop(error):
             return self._given_up(error)
         if kind is Kind.WARMING:
             return self._wait_for_model(error)
@@ -122,6 +122,12 @@ class Attempts:
         if isinstance(error, TransportError | ServerError):
             error.attempt = self.made
         return None
+
+
+def _asks_to_stop(error: HeadraceError) -> bool:
+    """Tell whether the server asks not to be tried again (gRPC's negative grpc-retry-pushback-ms)."""
+    hint = getattr(error, "retry_after", None)
+    return hint is not None and hint < 0
 
 
 def _hint(error: HeadraceError) -> float | None:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from headrace.codec.protobytes import varint
 from headrace.errors import ConfigError
+from headrace.support.protobytes import varint
 from headrace.types import Buffer
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc

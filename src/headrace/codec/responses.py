@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from headrace.codec.protobytes import check_messages, fields_of, varint
 from headrace.codec.requests import LARGE
 from headrace.errors import PredictionFailed
+from headrace.support.protobytes import check_messages, fields_of, varint
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 from headrace.v2 import status_pb2

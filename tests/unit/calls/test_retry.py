@@ -142,7 +142,18 @@ def test_a_servers_hint_is_a_lower_bound_up_to_its_cap() -> None:
     assert attempts_of(policy, unit=1.0).after(server_error(10030, retry_after=0.01)) == 0.1
     assert attempts_of(policy).after(server_error(11005, retry_after=3600.0)) == 30.0
     assert attempts_of(policy, unit=0.0).after(ConnectionLost("x", retry_after=2.0)) == 2.0
-    assert attempts_of(policy, unit=0.5).after(server_error(10030, retry_after=-5.0)) == 0.05
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        server_error(10030, retry_after=-0.001),
+        ConnectionLost("x", retry_after=-1.0),
+        server_error(11005, retry_after=-1.0),
+    ],
+)
+def test_a_negative_hint_asks_not_to_come_back(error: HeadraceError) -> None:
+    assert attempts_of(RetryPolicy()).after(error) is None
 
 
 def test_very_many_attempts_do_not_overflow() -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from headrace import codec
 from headrace.calls import responses
-from headrace.codec.protobytes import varint
 from headrace.errors import HeadraceError, PredictionFailed, ServerError
 from headrace.results import Prediction
+from headrace.support.protobytes import varint
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 from headrace.v2 import status_pb2

@@ -51,6 +51,7 @@ def call_failed(
         too_large=name == "RESOURCE_EXHAUSTED" and bool(_TOO_LARGE.search(text)),
         http_status=http_status,
         retry_after=_hint(trailing),
+        status_details=next((value for key, value in trailing or () if key == "grpc-status-details-bin"), None),
     )
 
 
@@ -65,6 +66,6 @@ def _hint(trailing: Iterable[Any] | None) -> float | None:
         with contextlib.suppress(ValueError):
             if key == "grpc-retry-pushback-ms":
                 return float(value) / 1000
-            if key == "retry-after":
+            if key == "retry-after" and float(value) >= 0:
                 return float(value)
     return None

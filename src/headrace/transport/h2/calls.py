@@ -85,7 +85,10 @@ class Call:
         """Begin on a stream that was opened for it."""
         self.connection = connection
         self.stream = stream
-        self._begin()
+        try:
+            self._begin()
+        except MessageError as error:
+            self.fail(self._bad_message(error))
 
     def expired(self) -> None:
         """End with the deadline's error."""
@@ -126,8 +129,7 @@ class Call:
         try:
             messages = self._assembler.take(event.data)
         except MessageError as error:
-            name = "RESOURCE_EXHAUSTED" if error.too_large else "INTERNAL"
-            self.fail(self._error(name, str(error), too_large=error.too_large))
+            self.fail(self._bad_message(error))
             return
         self._received(messages, event.size)
         if event.end and not self.done:
@@ -135,7 +137,7 @@ class Call:
 
     def take_trailers(self, event: events.Trailers) -> None:
         """Take the trailers, which end the call."""
-        if self._http is not None:
+        if self._http is not None and event.fields.first.get("grpc-status", "0") == "0":
             self._end(outcome.error_of_http(self._http, self._excerpt, self._slot.target))
         else:
             self._end_with_status(event.fields)
@@ -172,6 +174,10 @@ class Call:
     def _consumed(self, size: int) -> None:
         if self.connection is not None and self.stream is not None:
             self.connection.consumed(self.stream, size)
+
+    def _bad_message(self, error: MessageError) -> HeadraceError:
+        name = "RESOURCE_EXHAUSTED" if error.too_large else "INTERNAL"
+        return self._error(name, str(error), too_large=error.too_large)
 
     def _error(self, name: str, details: str, **facts: Any) -> HeadraceError:
         return status.call_error(name, details, target=self._slot.target, **facts)
@@ -271,7 +277,11 @@ class StreamCall(Call):
         connection, stream = self.connection, self.stream
         if self.done or connection is None or stream is None:
             raise self._ended()
-        if not connection.send(stream, framed(parts), end=False):
+        try:
+            message = framed(parts)
+        except MessageError as error:
+            raise self._bad_message(error) from None
+        if not connection.send(stream, message, end=False):
             try:
                 await self._writable()
             except asyncio.CancelledError:

@@ -91,7 +91,6 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._flushing = False
         self._first = b""  # what the server said before its SETTINGS
-        self._unwritten: set[Stream] = set()  # opened, and not handed to the socket
         self._resumed: deque[asyncio.Future[None]] = deque()
         self._idle: asyncio.Future[None] | None = None  # for `close`: no call runs any more
         self._gone: asyncio.Future[None] = loop.create_future()  # the socket is closed
@@ -119,9 +118,10 @@ class Connection(asyncio.Protocol):
 
     def start(self, call: Call, block: bytes) -> None:
         """Open a stream for a call."""
+        if self._watch is not None and self._watch.asleep:
+            self._watch.wake()
         stream = self.engine.request(block)
         stream.owner = call
-        self._unwritten.add(stream)
         call.place(self, stream)
         self._write_soon()
 
@@ -312,8 +312,7 @@ class Connection(asyncio.Protocol):
         streams = list(self.engine.streams.values())
         self.engine.streams.clear()
         for stream in streams:
-            stream.owner.fail(self._error(text, unprocessed=stream in self._unwritten))
-        self._unwritten.clear()
+            stream.owner.fail(self._error(text, unprocessed=stream.id >= self.engine.unsent))
         self._wake_writers()
         _settle(self._idle)
         self._owner.changed(self)
@@ -340,7 +339,6 @@ class Connection(asyncio.Protocol):
         transport, engine = self._transport, self.engine
         if transport is None or transport.is_closing():
             return
-        self._unwritten.clear()
         while output := engine.take_output(0 if self.paused else _BURST):
             if len(output) == 1:
                 transport.write(output[0])

@@ -84,9 +84,11 @@ async def _open(target: Target, options: Transmission, make: Callable[[], Connec
     proxy = proxy_of(target)
     if proxy is not None:
         phase.doing = f"connecting through {proxy}"
-        return await _open_through(proxy, target, context, name, make)
+        return await _open_through(proxy, target, context, name, make, phase)
     phase.doing = f"connecting to {target.host}"
     connected = await open_socket(target.host, target.port)
+    if context is not None:
+        phase.doing = f"agreeing on TLS with {target.host}"
     _, connection = await loop.create_connection(
         make,
         sock=connected,
@@ -98,7 +100,12 @@ async def _open(target: Target, options: Transmission, make: Callable[[], Connec
 
 
 async def _open_through(
-    proxy: Proxy, target: Target, context: ssl.SSLContext | None, name: str | None, make: Callable[[], Connection]
+    proxy: Proxy,
+    target: Target,
+    context: ssl.SSLContext | None,
+    name: str | None,
+    make: Callable[[], Connection],
+    phase: Phase,
 ) -> Connection:
     """Open a tunnel, and the connection inside it."""
     loop = asyncio.get_running_loop()
@@ -108,6 +115,7 @@ async def _open_through(
         early = await tunnel.opened
         connection = make()
         if context is not None:
+            phase.doing = f"agreeing on TLS with {target.host} through {proxy}"
             secured = await loop.start_tls(
                 transport, connection, context, server_hostname=name, ssl_shutdown_timeout=_SHUTDOWN
             )

@@ -1,7 +1,8 @@
 """Pings on a connection that has calls and is silent, and the end of one that stays silent.
 
 Silence is counted from the last byte that came, whatever it was, and nothing is sent while no call runs: so a server
-that allows one ping in each interval sees no more.
+that allows one ping in each interval sees no more. A call that begins after a longer silence is preceded by a ping, for
+a connection that died meanwhile answers neither.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ class Watch:
     Args:
         interval: seconds of silence before a ping.
         timeout: seconds of silence after it before the end.
+
+    Attributes:
+        asleep: no call ran when it looked last; the next one has to `wake` it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, connection: Pinged, interval: float, timeout: float) -> None:
@@ -39,17 +43,27 @@ class Watch:
         self._connection = connection
         self._interval = interval
         self._timeout = timeout
+        self.asleep = False
         self._timer = loop.call_later(interval, self._look)
 
     def stop(self) -> None:
         """Look no more."""
         self._timer.cancel()
 
+    def wake(self) -> None:
+        """Look again: a call begins."""
+        self.asleep = False
+        self._look_closer()
+
     def _look(self) -> None:
+        if self._connection.busy:
+            self._look_closer()
+        else:
+            self.asleep = True
+
+    def _look_closer(self) -> None:
         silence = self._loop.time() - self._connection.heard
-        if not self._connection.busy:
-            self._timer = self._loop.call_later(self._interval, self._look)
-        elif silence < self._interval:
+        if silence < self._interval:
             self._timer = self._loop.call_later(self._interval - silence, self._look)
         else:
             self._connection.ping()

@@ -25,8 +25,15 @@ class MessageError(Exception):
 
 
 def framed(parts: Sequence[Buffer]) -> list[Buffer]:
-    """Put the prefix before a message that is given in parts."""
-    return [b"\0" + sum(map(len, parts)).to_bytes(4, "big"), *parts]
+    """Put the prefix before a message that is given in parts.
+
+    Raises:
+        MessageError: its length is none that gRPC can write.
+    """
+    size = sum(map(len, parts))
+    if size >> 32:
+        raise MessageError(f"a message of {size:,} bytes; the largest that gRPC can send has 4 GiB", too_large=True)
+    return [b"\0" + size.to_bytes(4, "big"), *parts]
 
 
 class Assembler:

@@ -15,6 +15,7 @@ from headrace.transport.h2.diagnosis import printable
 from headrace.transport.h2.engine import events
 from headrace.transport.h2.engine.frames import Code, code_name
 from headrace.transport.h2.engine.headers import Fields
+from headrace.transport.h2.metadata import decoded_binary
 
 NAMES = (
     "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
@@ -37,7 +38,7 @@ def speaks_grpc(fields: Fields) -> bool:
     content_type = fields.first.get("content-type", "")
     if content_type != "application/grpc" or fields.status != 200:
         kind = content_type.partition(";")[0].strip().lower()
-        grpc = kind == "application/grpc" or kind.startswith("application/grpc+")
+        grpc = kind in ("application/grpc", "application/grpc+proto")
         return "grpc-status" in fields.first or (fields.status == 200 and grpc)
     return True
 
@@ -56,14 +57,23 @@ def error_of_status(fields: Fields, target: str) -> TransportError | ServerError
         return None
     message = unquote_to_bytes(fields.first.get("grpc-message", "").encode("latin-1")).decode("utf-8", "replace")
     message = printable(message)
-    return _error(int(texts[0]), message, target, retry_after=retry_hint(fields))
+    status_details = fields.first.get("grpc-status-details-bin")
+    return status.call_error(
+        NAMES[int(texts[0])],
+        message,
+        target=target,
+        retry_after=retry_hint(fields),
+        status_details=decoded_binary(status_details) if status_details else None,
+    )
 
 
 def error_of_http(fields: Fields, excerpt: bytes, target: str) -> TransportError | ServerError:
     """Make the error of an answer that is no gRPC answer."""
+    kind = fields.first.get("content-type", "no content-type")
+    if fields.status == 200 and kind.lower().startswith("application/grpc+"):
+        return _error(13, f"the server answers in {printable(kind)[:100]}; headrace speaks protobuf alone", target)
     text = printable(re.sub(r"\s+", " ", excerpt.decode("utf-8", "replace"))[:EXCERPT].strip())
     location = fields.first.get("location", "")
-    kind = fields.first.get("content-type", "no content-type")
     details = "; ".join(part for part in (f"to {location}" if location else "", kind, text) if part)
     code = _BY_HTTP.get(fields.status, 2)
     return status.call_error(
@@ -88,14 +98,14 @@ def error_of_reset(event: events.Reset, target: str) -> TransportError | ServerE
 
 
 def retry_hint(fields: Fields) -> float | None:
-    """Read the server's hint when to come back, in seconds."""
-    for name, scale in (("grpc-retry-pushback-ms", 1000.0), ("retry-after", 1.0)):
+    """Read the server's hint when to come back, in seconds; a negative one asks not to come back."""
+    for name, scale, least in (("grpc-retry-pushback-ms", 1000.0, -1e9), ("retry-after", 1.0, 0.0)):
         with contextlib.suppress(KeyError, ValueError):
             seconds = float(fields.first[name]) / scale
-            if 0 <= seconds < 1e9:
+            if least <= seconds < 1e9:
                 return seconds
     return None
 
 
-def _error(number: int, details: str, target: str, *, retry_after: float | None = None) -> TransportError | ServerError:
-    return status.call_error(NAMES[number], details, target=target, retry_after=retry_after)
+def _error(number: int, details: str, target: str) -> TransportError | ServerError:
+    return status.call_error(NAMES[number], details, target=target)

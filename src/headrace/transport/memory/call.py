@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Literal, NoReturn, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeAlias
 
 from headrace import status
 from headrace.errors import ConnectionLost
@@ -127,6 +127,7 @@ class ServerCall:
         unprocessed: bool = False,
         broken: bool = False,
         too_large: bool = False,
+        status_details: bytes = b"",
     ) -> NoReturn:
         """End the call with a gRPC status, such as "UNAVAILABLE"; what was written before arrives first.
 
@@ -135,8 +136,17 @@ class ServerCall:
             unprocessed: as if the server had refused the stream without looking at it.
             broken: as if the stream had been reset under way.
             too_large: as if a message had been over a size limit.
+            status_details: a serialized `google.rpc.Status` that goes along.
         """
-        self._finish(status_name, details, retry_after, unprocessed=unprocessed, broken=broken, too_large=too_large)
+        self._finish(
+            status_name,
+            details,
+            retry_after,
+            unprocessed=unprocessed,
+            broken=broken,
+            too_large=too_large,
+            status_details=status_details,
+        )
         raise CallFailed(f"{status_name}: {details}")
 
     async def wait_cancelled(self) -> None:
@@ -165,7 +175,7 @@ class ServerCall:
         self.wire.release(self)
         self._host.changes.notify()
 
-    def _finish(self, status_name: str, details: str = "", retry_after: float | None = None, **facts: bool) -> None:
+    def _finish(self, status_name: str, details: str = "", retry_after: float | None = None, **facts: Any) -> None:
         """End it from the server's side, after what was written before."""
         if self.status:
             return

@@ -6,16 +6,15 @@ import asyncio
 import contextlib
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from headrace import errors
-from headrace.config import KeepAlive, Target, Transmission
+from headrace.config import KeepAlive, Target
 from headrace.transport.h2.deadlines import Deadlines
 from headrace.transport.h2.metadata import timeout_text
-from headrace.transport.h2.transport import H2Transport, authority_of
+from headrace.transport.h2.transport import authority_of
 from tests.support.frames import (
     DATA,
     END,
@@ -34,63 +33,32 @@ from tests.support.frames import (
     message,
     settings,
 )  # fmt: skip
+from tests.support.h2calls import (
+    CALM,
+    CANCEL,
+    GRPC,
+    HTML,
+    INSECURE,
+    INTERNAL,
+    METHOD,
+    NO_ERROR,
+    PROTOCOL,
+    REFUSED,
+    MiB,
+    answered,
+    call,
+    connected,
+    headers_then_reset,
+    only,
+    reset,
+)  # fmt: skip
 
 pytestmark = pytest.mark.core
-
-NO_ERROR, PROTOCOL, INTERNAL, REFUSED, CANCEL, CALM, INSECURE = 0, 1, 2, 7, 8, 11, 12
-METHOD = "/test.T/Method"
-MiB = 1 << 20
-
-
-@contextlib.asynccontextmanager
-async def connected(server: FrameServer, **options: Any) -> AsyncIterator[H2Transport]:
-    """Give a transport that is connected, and check that closing it leaves nothing behind."""
-    before = asyncio.all_tasks()
-    transport = H2Transport(Target.parse(server.address), Transmission(**options))
-    try:
-        if server.greet:
-            await transport.connect(5)
-        yield transport
-    finally:
-        await transport.close(0)
-    await server.until(lambda: all(peer.closed for peer in server.peers))
-    left = [task for task in asyncio.all_tasks() - before if "headrace" in task.get_name()]
-    assert not left
-
-
-async def call(transport: H2Transport, content: bytes = b"ask", timeout: float | None = 10) -> bytes:
-    return await transport.unary(METHOD, [content], (), timeout)
 
 
 # -- ends of calls
 
 
-def reset(code: int) -> Callable[[Peer, int], bytes]:
-    return lambda peer, stream: peer.reset(stream, code)
-
-
-def headers_then_reset(code: int) -> Callable[[Peer, int], bytes]:
-    return lambda peer, stream: peer.response(stream) + peer.reset(stream, code)
-
-
-def answered(*content: bytes, status: str | None = "0", fields: Any = ()) -> Callable[[Peer, int], bytes]:
-    def write(peer: Peer, stream: int) -> bytes:
-        data = b"".join(frame(DATA, 0, stream, part) for part in content)
-        return peer.response(stream, *fields) + data + (peer.trailers(stream, status) if status is not None else b"")
-
-    return write
-
-
-def only(*fields: tuple[str, str], status: str = "200", body: bytes = b"") -> Callable[[Peer, int], bytes]:
-    def write(peer: Peer, stream: int) -> bytes:
-        head = peer.headers(stream, (":status", status), *fields, end=not body)
-        return head + (frame(DATA, END, stream, body) if body else b"")
-
-    return write
-
-
-GRPC = ("content-type", "application/grpc")
-HTML = ("content-type", "text/html")
 ENDS: list[tuple[str, Callable[[Peer, int], bytes], type[Exception], str, bool]] = [
     # id, what the server sends, class, what the message has, unprocessed
     ("H2-6.4-03", headers_then_reset(NO_ERROR), errors.ConnectionLost, "NO_ERROR", False),
@@ -757,7 +725,7 @@ async def test_ka_01_a_silent_connection_is_given_up() -> None:
 
 async def test_ka_03_pings_only_while_calls_run() -> None:
     server = FrameServer(lambda peer, stream: None)
-    async with server, connected(server, keepalive=KeepAlive(0.02, 5)) as transport:
+    async with server, connected(server, keepalive=KeepAlive(0.02, 0.5)) as transport:
         await asyncio.sleep(0.1)
         assert not server.peer.of(PING)
         running = asyncio.ensure_future(call(transport))

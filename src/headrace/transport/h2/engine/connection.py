@@ -31,12 +31,13 @@ class Engine(State):
         """Open a stream with a header block."""
         assert self.can_open, "the connection takes no more streams"
         stream_id, peer = self.next_id, self.peer
-        stream = Stream(stream_id, peer.window_bytes, self.limits.stream_window_bytes, sent_end=end)
+        stream = Stream(stream_id, peer.window_bytes, self.receive_window, sent_end=end)
         self.streams[stream_id] = stream
         self.next_id += 2
         self.can_open = self.next_id <= frames.MAX_STREAM_ID
         if self.table_updates.waiting:
             block = self.table_updates.take() + block
+            self.unsent = self.next_id  # the updates have to leave
         self.output.frames.append(frames.headers(stream_id, block, end, peer.frame_bytes))
         return stream
 
@@ -70,6 +71,7 @@ class Engine(State):
     def take_output(self, budget: int = 1 << 20) -> list[Buffer]:
         """Give what has to be written now, with about `budget` bytes of waiting content at the most."""
         self.replies = 0
+        self.unsent = self.next_id
         return self.output.take(budget)
 
     def take_drained(self) -> list[Stream]:

@@ -38,12 +38,12 @@ def _priority(state: State, frame: Frame, reported: events.Reported) -> None:
 
 def _rst_stream(state: State, frame: Frame, reported: events.Reported) -> None:
     _check("RST_STREAM", frame, 4, on_connection=False)
-    stream = state.streams.pop(frame.stream_id, None)
+    stream = state.streams.get(frame.stream_id)
     if stream is None:
         state.check_opened(frame.stream_id, "RST_STREAM")
         state.count_idle()
         return
-    state.output.drop(stream)
+    state.forget(stream)
     if not stream.received_end:
         reported.append(events.Reset(stream, int.from_bytes(frame.payload, "big")))
 
@@ -96,8 +96,7 @@ def _goaway(state: State, frame: Frame, reported: events.Reported) -> None:
     state.last_id = min(state.last_id, last_id & 0x7FFFFFFF)
     unprocessed = [stream for stream in state.streams.values() if stream.id > state.last_id]
     for stream in unprocessed:
-        del state.streams[stream.id]
-        state.output.drop(stream)
+        state.forget(stream)
     reported.append(events.GoAway(code, frame.payload[8 : 8 + _DEBUG_BYTES], unprocessed))
 
 
@@ -126,12 +125,7 @@ def _window_update(state: State, frame: Frame, reported: events.Reported) -> Non
         state.fault(stream, StreamFault(Code.FLOW_CONTROL_ERROR, "the stream's window is too large"), reported)
 
 
-HANDLERS: dict[int, Callable[[State, Frame, events.Reported], None]] = {
-    frames.PRIORITY: _priority,
-    frames.RST_STREAM: _rst_stream,
-    frames.SETTINGS: _settings,
-    frames.PUSH_PROMISE: _push_promise,
-    frames.PING: _ping,
-    frames.GOAWAY: _goaway,
-    frames.WINDOW_UPDATE: _window_update,
-}
+#: By their types, which follow each other.
+HANDLERS: dict[int, Callable[[State, Frame, events.Reported], None]] = dict(
+    enumerate((_priority, _rst_stream, _settings, _push_promise, _ping, _goaway, _window_update), frames.PRIORITY)
+)

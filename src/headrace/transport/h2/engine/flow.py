@@ -27,6 +27,7 @@ class Output:
         owed: bytes that the server may give back, to the connection and to the stream.
         waiting: streams with pending content, in turn.
         drained: streams whose pending content has left since the caller looked last.
+        withdrawn: streams, as frame headers write them, whose ready frames are not to leave.
     """
 
     def __init__(self, peer: PeerSettings) -> None:
@@ -35,6 +36,7 @@ class Output:
         self.waiting: dict[Stream, None] = {}
         self.drained: list[Stream] = []
         self.owed = 0
+        self.withdrawn: set[bytes] = set()
         self._peer = peer
 
     def add(self, stream: Stream, parts: Sequence[Buffer], end: bool) -> bool:
@@ -60,9 +62,17 @@ class Output:
         stream.pending = None
         self.waiting.pop(stream, None)
 
+    def withdraw(self, stream: Stream) -> None:
+        """Take back what a stream has sent, none of which has left."""
+        self._charge(stream, stream.send_window - self._peer.window_bytes)
+        self.withdrawn.add(stream.id.to_bytes(4, "big"))
+
     def take(self, budget: int) -> list[Buffer]:
         """Give the ready frames, then about `budget` bytes of pending content, a frame of each stream in turn."""
         taken, self.frames = self.frames, []
+        if self.withdrawn:
+            taken = [frame for frame in taken if frame[5:9] not in self.withdrawn]
+            self.withdrawn.clear()
         before = 0
         while self.waiting and self.window > 0 and budget > 0 and budget != before:
             before = budget
@@ -74,7 +84,7 @@ class Output:
 
     def _frame(self, stream: Stream, most: int, taken: list[Buffer]) -> int:
         """Write one frame of pending content, of at most `most` bytes; gives its size."""
-        place, size, pending = len(taken), 0, stream.pending
+        place, size, flags, pending = len(taken), 0, 0, stream.pending
         assert pending is not None
         while pending and size < most:
             view = pending.popleft()
@@ -84,7 +94,6 @@ class Output:
                 view = view[:room]
             taken.append(view)
             size += len(view)
-        flags = 0
         if not pending:
             del self.waiting[stream]
             self.drained.append(stream)

@@ -78,10 +78,9 @@ def unpadded(payload: bytes, flags: int) -> bytes:
         return payload
     if not payload:
         raise ConnectionFault(Code.FRAME_SIZE_ERROR, "a padded frame without payload")
-    padding = payload[0]
-    if padding >= len(payload):
+    if payload[0] >= len(payload):
         raise ConnectionFault(Code.PROTOCOL_ERROR, "more padding than payload")
-    return payload[1 : len(payload) - padding]
+    return payload[1 : len(payload) - payload[0]]
 
 
 def settings(values: Iterable[tuple[int, int]]) -> bytes:
@@ -118,9 +117,8 @@ def headers(stream_id: int, block: bytes, end: bool, frame_bytes: int) -> bytes:
     flags = END_STREAM if end else 0
     if len(block) <= frame_bytes:
         return header(len(block), HEADERS, flags | END_HEADERS, stream_id) + block
-    written = [header(frame_bytes, HEADERS, flags, stream_id), block[:frame_bytes]]
-    for start in range(frame_bytes, len(block), frame_bytes):
-        piece = block[start : start + frame_bytes]
-        last = END_HEADERS if start + frame_bytes >= len(block) else 0
-        written += (header(len(piece), CONTINUATION, last, stream_id), piece)
-    return b"".join(written)
+    type_, written = HEADERS, list[bytes]()
+    while len(block) > frame_bytes:
+        written += (header(frame_bytes, type_, flags, stream_id), block[:frame_bytes])
+        block, type_, flags = block[frame_bytes:], CONTINUATION, 0
+    return b"".join((*written, header(len(block), type_, END_HEADERS, stream_id), block))

@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import hpack
+from hpack.hpack import encode_integer
 
 from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault
 
 #: The static table's names that requests use, with their indexes.
 _STATIC = {":authority": 1, ":path": 4, "authorization": 23, "content-type": 31, "user-agent": 58}
-_METHOD_POST, _SCHEME_HTTP, _SCHEME_HTTPS = b"\x83", b"\x86", b"\x87"
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
 _FORBIDDEN = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 _CACHED_BLOCKS, _CACHED_BYTES, _DECODED_BYTES = 256, 1_024, 1 << 20
@@ -52,7 +52,7 @@ class Fields:
                 raise StreamFault(Code.PROTOCOL_ERROR, f"the value of header {name.decode()} has a line end or NUL")
             text = value.strip(b" \t").decode("latin-1")
             if name == b"content-length":
-                if not text.isdecimal():
+                if not text.isdecimal() or len(text) > 18:
                     raise StreamFault(Code.PROTOCOL_ERROR, f"content-length is {text[:50]!r}")
                 self.content_length = int(text)
             items.append((name.decode("ascii"), text))
@@ -135,8 +135,8 @@ class TableUpdates:
 
 def request_block(path: str, authority: str, *, tls: bool) -> bytes:
     """Write the pseudo-headers of a POST."""
-    scheme = _SCHEME_HTTPS if tls else _SCHEME_HTTP
-    return _METHOD_POST + scheme + block([(":path", path), (":authority", authority)])
+    method_and_scheme = b"\x83\x87" if tls else b"\x83\x86"
+    return method_and_scheme + block([(":path", path), (":authority", authority)])
 
 
 def block(items: Iterable[tuple[str, str]], *, secret: bool = False) -> bytes:
@@ -152,15 +152,9 @@ def block(items: Iterable[tuple[str, str]], *, secret: bool = False) -> bytes:
 
 def _integer(value: int, bits: int, first: int) -> bytes:
     """Write an integer with a prefix of so many bits (RFC 7541 section 5.1)."""
-    limit = (1 << bits) - 1
-    if value < limit:
-        return bytes((first | value,))
-    written = [first | limit]
-    value -= limit
-    while value >= 128:
-        written.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*written, value])
+    written: bytearray = encode_integer(value, bits)
+    written[0] |= first
+    return bytes(written)
 
 
 def _string(value: bytes) -> bytes:

@@ -17,12 +17,7 @@ _RANGES = {
     INITIAL_WINDOW_SIZE: (0, frames.MAX_WINDOW, Code.FLOW_CONTROL_ERROR),
     MAX_FRAME_SIZE: (frames.DEFAULT_FRAME, 16_777_215, Code.PROTOCOL_ERROR),
 }
-_ATTRIBUTES = {
-    MAX_CONCURRENT_STREAMS: "max_streams",
-    INITIAL_WINDOW_SIZE: "window_bytes",
-    MAX_FRAME_SIZE: "frame_bytes",
-    MAX_HEADER_LIST_SIZE: "header_list_bytes",
-}
+_ATTRIBUTES = dict(enumerate(("max_streams", "window_bytes", "frame_bytes", "header_list_bytes"), 3))
 
 
 def announced(limits: H2Limits) -> list[tuple[int, int]]:

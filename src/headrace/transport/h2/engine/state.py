@@ -23,6 +23,7 @@ class State:
         draining: no stream can be opened any more; `last_id` is the highest one that the server processes.
         failure: why the connection has to be closed.
         next_id: of the stream that is opened next.
+        unsent: streams from this id on are in the output alone: nothing of them has left.
         replies: acknowledgements of ours that have not left.
         unacknowledged: SETTINGS of ours that the server has not acknowledged.
         idle: frames in a row that brought nothing.
@@ -38,20 +39,28 @@ class State:
         self.last_id = frames.MAX_STREAM_ID
         self.failure: events.Failed | None = None
         self.output = Output(self.peer)
+        self.receive_window = max(limits.stream_window_bytes, frames.DEFAULT_WINDOW)  # until the server knows ours
         self.credit = Credit(limits.connection_window_bytes)
         self.decoder = BlockDecoder()
         self.table_updates = TableUpdates()
-        self.next_id = first_stream_id
+        self.next_id = self.unsent = first_stream_id
         self.replies = 0
         self.unacknowledged = 1
         self.idle = 0
         self._resets = 0
 
     def reset(self, stream: Stream, code: int = Code.CANCEL) -> None:
-        """End a stream at once; nothing happens where it is closed."""
-        if self.streams.pop(stream.id, None) is not None:
-            self.output.drop(stream)
+        """End a stream at once; nothing happens where it is closed, and nothing leaves of one that has not left."""
+        if stream.id in self.streams and self.forget(stream):
             self.output.frames.append(frames.rst_stream(stream.id, code))
+
+    def forget(self, stream: Stream) -> bool:
+        """Close an open stream, and tell whether anything of it has left."""
+        del self.streams[stream.id]
+        self.output.drop(stream)
+        if unsent := stream.id >= self.unsent:
+            self.output.withdraw(stream)
+        return not unsent
 
     def reply(self, frame: bytes) -> None:
         """Acknowledge something."""
