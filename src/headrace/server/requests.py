@@ -6,9 +6,9 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from headrace.codec.protobytes import TooManyFields, check_messages
 from headrace.server.envelope import BAD_FORMAT, INVALID_REQUEST
 from headrace.server.model import ModelError
+from headrace.support.protobytes import TooManyFields, check_messages
 from headrace.v2 import service_pb2
 
 M = TypeVar("M", bound=Message)
