@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NoReturn, Self, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
-from google.protobuf.message import Message
-
-from headrace import credentials
+from headrace import credentials, reference
 from headrace._version import __version__
 from headrace.calls.options import checked_timeout
 from headrace.calls.session import Counts, Session
+from headrace.calls.unary.lists import predict_one
 from headrace.catalog import Catalog, ModelInfo
 from headrace.channels.manager import ChannelManager
 from headrace.config import (
@@ -35,7 +32,9 @@ from headrace.config import (
 from headrace.errors import ClosedError, ConfigError, NotFound
 from headrace.events import Emitter, OnEvent
 from headrace.flow.rate import Budget, Rate
+from headrace.inputs.ids import new_ids
 from headrace.model import Model
+from headrace.model_calls import Backend
 from headrace.support.misuse import AsyncContext
 from headrace.transport.base import TransportFactory
 from headrace.transport.choice import choose
@@ -43,8 +42,6 @@ from headrace.transport.choice import choose
 if TYPE_CHECKING:
     from headrace.calls.unary.coalesce import Coalescer
     from headrace.local import LocalServer
-
-M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +159,16 @@ class Client(AsyncContext):
 
             self._coalescer = coalescer(coalesce, self.limits)
         self._shared = False
-        self._ids = _new_ids()
-        self._catalog = self._new_catalog(None)
+        self._backend = Backend(
+            self._open_session,
+            self._new_catalog(None),
+            self.limits,
+            self.timeouts,
+            self._timeout,
+            new_ids(),
+            self._coalescer or predict_one,
+            reference.default_owner(self._account),
+        )
 
     @classmethod
     def local(
@@ -286,7 +291,13 @@ class Client(AsyncContext):
             other._timeout = checked_timeout(timeout)
         other.timeouts = timeouts or self.timeouts
         other._emit = Emitter(on_event) if on_event is not None else self._emit
-        other._catalog = other._new_catalog(self._catalog)
+        other._backend = replace(
+            self._backend,
+            session=other._open_session,
+            catalog=other._new_catalog(self._backend.catalog),
+            timeouts=other.timeouts,
+            timeout=other._timeout,
+        )
         calls = self._calls
         calls.channels.listen(other._emit)
         other._calls = Session(
@@ -347,7 +358,7 @@ class Client(AsyncContext):
         Raises:
             HeadraceError: the server cannot be reached, or refuses.
         """
-        return await self._catalog.models(user_id, app_id, input_field)
+        return await self._backend.catalog.models(user_id, app_id, input_field)
 
     async def default_model(self, input_type: str) -> Model:
         """Name the model that the server has as the default for this type.
@@ -366,10 +377,10 @@ class Client(AsyncContext):
 
     def _new_catalog(self, other: Catalog | None) -> Catalog:
         seconds = self.timeouts.total if isinstance(self._timeout, Unset) else self._timeout
-        return Catalog(lambda: self._session, self._account, seconds, other)
+        return Catalog(self._open_session, self._account, seconds, other)
 
-    @property
-    def _session(self) -> Session:
+    def _open_session(self) -> Session:
+        """Give what calls share, where the client can make calls."""
         if self._local is not None and not self._local.started:
             if self._local.stopped:
                 raise ClosedError("the client is closed: its embedded server ended with the `async with` block")
@@ -380,8 +391,3 @@ class Client(AsyncContext):
                 "command line (a context)"
             )
         return self._calls
-
-
-def _new_ids() -> Iterator[str]:
-    """Make ids for inputs, unique in a client and most likely among all: lower-case letters, digits and '-'."""
-    return map(f"h{secrets.token_hex(4)}-%x".__mod__, itertools.count())  # no generator: threads may share it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterable, Iterable
 from typing import Any, TypeAlias, TypeVar, Unpack
 
 from headrace.calls.generate.stream import TokenStream
@@ -14,6 +14,7 @@ from headrace.calls.shown import shows
 from headrace.calls.streams import PredictionStream
 from headrace.errors import ConfigError
 from headrace.inputs import Input, InputLike, InputType
+from headrace.model_calls import ModelCalls
 from headrace.results import Prediction
 
 T = TypeVar("T")
@@ -40,12 +41,14 @@ class Forms(ABC):
     `input_bytes_iterator`.
     """
 
+    _calls: ModelCalls
+
     @shows(CallOptions)
     async def predict_by_url(
         self, url: str, input_type: InputType | None = None, **options: Unpack[CallOptions]
     ) -> Prediction:
         """Send the URL of an image, video, audio or text file; the server fetches it. As `predict`."""
-        return await self._predict_one(Input.from_url(url, input_type), None, options)
+        return await self._calls.predict_one(Input.from_url(url, input_type), None, options)
 
     @shows(CallOptions)
     async def predict_by_bytes(
@@ -59,7 +62,7 @@ class Forms(ABC):
         """Send bytes of an encoded file, or text as str or bytes. As `predict`."""
         if data is UNNAMED or input_bytes is not UNNAMED:
             data = _either(data, input_bytes, "input_bytes")
-        return await self._predict_one(Input.from_bytes(data, input_type), None, options)
+        return await self._calls.predict_one(Input.from_bytes(data, input_type), None, options)
 
     @shows(CallOptions)
     async def predict_by_filepath(
@@ -71,7 +74,7 @@ class Forms(ABC):
         **options: Unpack[CallOptions],
     ) -> Prediction:
         """Send a file, read without blocking the loop, within the timeout. As `predict`."""
-        return await self._predict_one(
+        return await self._calls.predict_one(
             Input.from_filepath(_either(path, filepath, "filepath"), input_type), None, options
         )
 
@@ -117,7 +120,7 @@ class Forms(ABC):
     ) -> PredictionStream:
         """Stream URLs that the server fetches: an iterator of them, a list, an open list file, or one. As `stream`."""
         urls = _lines(_either(urls, url_iterator, "url_iterator"))
-        return self._stream(urls, lambda url: Input.from_url(url, input_type), input_type, options)
+        return self._calls.stream(urls, lambda url: Input.from_url(url, input_type), input_type, options)
 
     @shows(StreamOptions)
     def stream_by_bytes(
@@ -130,7 +133,7 @@ class Forms(ABC):
     ) -> PredictionStream:
         """Stream bytes or texts: an iterator of them, a list, or one. As `stream`."""
         items = _either(items, input_bytes_iterator, "input_bytes_iterator")
-        return self._stream(items, lambda raw: Input.of(raw, input_type), input_type, options)
+        return self._calls.stream(items, lambda raw: Input.of(raw, input_type), input_type, options)
 
     @shows(StreamOptions)
     def stream_by_filepath(
@@ -143,7 +146,7 @@ class Forms(ABC):
     ) -> PredictionStream:
         """Stream files: an iterator of paths, a list, an open list file, or one. As `stream`."""
         paths = _lines(_either(paths, filepath, "filepath"))
-        return self._stream(paths, lambda path: Input.from_filepath(path, input_type), input_type, options)
+        return self._calls.stream(paths, lambda path: Input.from_filepath(path, input_type), input_type, options)
 
     async def async_predict(self, *args: Any, **kwargs: Any) -> Prediction:
         """Predict: the official package's name of `predict`."""
@@ -162,18 +165,6 @@ class Forms(ABC):
     @abstractmethod
     def generate(self, inputs: Any, input_type: InputType | None = None, **options: Unpack[CallOptions]) -> TokenStream:
         """Send one input and read the answer in pieces."""
-
-    @abstractmethod
-    def _predict_one(
-        self, item: Input, input_type: InputType | None, options: CallOptions
-    ) -> Coroutine[Any, Any, Prediction]:
-        """Send one input."""
-
-    @abstractmethod
-    def _stream(
-        self, items: Any, make: Callable[[Any], Input], input_type: InputType | None, options: StreamOptions
-    ) -> PredictionStream:
-        """Stream what inputs are made of."""
 
 
 def _either(value: T, official: T, name: str) -> T:

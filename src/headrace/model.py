@@ -3,51 +3,37 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack, cast
 
 from headrace import reference
-from headrace.calls.deadline import Deadline
 from headrace.calls.generate.stream import TokenStream
 from headrace.calls.options import (
     CALL_OPTIONS,
     CLIENT_OPTIONS,
-    STREAM_OPTIONS,
     Batch,
     CallOptions,
     ClientOptions,
     FrameOptions,
-    ResolvedOptions,
     StreamOptions,
-    check,
     check_names,
-    checked_batching,
-    checked_count,
-    checked_flag,
-    checked_on_error,
-    duplex_options,
 )
-from headrace.calls.prepare import Preparer, advised, input_of, joined, own_error, predict_prepared
+from headrace.calls.prepare import advised, input_of
 from headrace.calls.shown import shows
 from headrace.calls.streams import OnError, PredictionStream
-from headrace.calls.unary.lists import predict_many, predict_one
-from headrace.catalog import ModelInfo, template
+from headrace.catalog import ModelInfo
 from headrace.errors import (
     ConfigError,
-    HeadraceError,
     InvalidRequest,
     PredictionFailed,
 )
 from headrace.forms import Forms
-from headrace.inputs import Frames, Input, InputLike, InputType, checked_type, is_single
-from headrace.inputs.checks import prepare_now
-from headrace.inputs.prepared import Prepared
+from headrace.inputs import Frames, Input, InputLike, InputType
+from headrace.model_calls import ModelCalls
 from headrace.results import Prediction
-from headrace.sources.base import InputSource
-from headrace.sources.iterables import Source, source
+from headrace.sources.iterables import Source
 from headrace.support.misuse import AsyncContext
-from headrace.transport.base import Buffer
 
 if TYPE_CHECKING:
     from headrace.client import Client
@@ -87,7 +73,7 @@ class Model(Forms, AsyncContext):
         client: Client | None = None,
         **client_options: Unpack[ClientOptions],
     ) -> None:
-        self._routing = reference.routing(deployment_id, compute_cluster_id, nodepool_id, deployment_user_id)
+        routing = reference.routing(deployment_id, compute_cluster_id, nodepool_id, deployment_user_id)
         self._owned = client is None
         if client is None:
             from headrace.client import Client
@@ -98,12 +84,9 @@ class Model(Forms, AsyncContext):
             names = ", ".join(sorted(client_options))
             raise ConfigError(f"unknown arguments: {names} (those of a client: give them to the client)")
         self._client = client
-        self._plain: ResolvedOptions | None = None  # the checked options of calls that give none
-        self._head = b""  # their template, where no routing has to be looked up
-        account = client._account
-        self.ref: ModelRef = reference.ModelRef.of(
-            url, user_id, app_id, model_id, model_version, *reference.default_owner(account)
-        )
+        backend = client._backend
+        self.ref: ModelRef = reference.ModelRef.of(url, user_id, app_id, model_id, model_version, *backend.owner)
+        self._calls = ModelCalls(backend, self.ref, routing)
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Model uses connections of its Client; make both in each process")
@@ -169,16 +152,14 @@ class Model(Forms, AsyncContext):
         if not isinstance(inputs, _LISTS):
             try:
                 item = inputs if type(inputs) is Input and not input_type else input_of(inputs, input_type)
-                return await self._predict_one(item, input_type, options)
+                return await self._calls.predict_one(item, input_type, options)
             except (InvalidRequest, PredictionFailed) as error:
                 raise advised(error, inputs) from error.__cause__
         if not inputs:
             raise ConfigError("no inputs")
         if len(inputs) == 1:
-            return await self._predict_one(input_of(inputs[0], input_type), input_type, options)
-        resolved = self._resolve(options, input_type)
-        deadline = Deadline.after(resolved.seconds(self._client.timeouts.total))
-        return joined(await self._predict_items(dict(enumerate(inputs)), input_type, resolved, deadline))
+            return await self._calls.predict_one(input_of(inputs[0], input_type), input_type, options)
+        return await self._calls.predict_list(dict(enumerate(inputs)), input_type, options)
 
     # --- generate: unary-stream
 
@@ -194,30 +175,11 @@ class Model(Forms, AsyncContext):
         Nothing is sent before the stream is entered or read. `timeout` bounds the wait for the first piece; the idle
         timeout each one after. Source: rpc GenerateModelOutputs.
         """
-        resolved = self._resolve(options, input_type)
+        resolved = self._calls.resolve(options, input_type)
         items = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         if len(items) != 1:
             raise ConfigError(f"generate takes one input, not {len(items)}; use stream or map for several")
-        item = input_of(items[0], input_type)
-
-        timeouts = self._client.timeouts
-
-        preparer = self._preparer(Input.of, None, resolved, resolved.seconds(timeouts.first_answer))
-
-        async def prepare() -> tuple[Sequence[Buffer], str]:
-            deadline = Deadline.after(resolved.seconds(timeouts.first_answer))
-            head = await preparer.template(deadline)
-            ready = await preparer.later(item, deadline)
-            return ready.request(head), ready.id
-
-        return TokenStream(
-            self._client._session,
-            prepare,
-            metadata=resolved.metadata,
-            timeout=resolved.seconds(timeouts.first_answer),
-            idle=timeouts.idle,
-            warm_up=resolved.warm_up,
-        )
+        return self._calls.generate(input_of(items[0], input_type), resolved)
 
     # --- stream: stream-stream
 
@@ -240,7 +202,7 @@ class Model(Forms, AsyncContext):
         Returns:
             The stream; see `StreamOptions` for how it behaves. Source: rpc StreamModelOutputs.
         """
-        return self._stream(inputs, lambda raw: Input.of(raw, input_type), input_type, options)
+        return self._calls.stream(inputs, lambda raw: Input.of(raw, input_type), input_type, options)
 
     @shows(FrameOptions)
     def stream_frames(self, source: Frames, **options: Unpack[FrameOptions]) -> FrameStream:
@@ -257,7 +219,7 @@ class Model(Forms, AsyncContext):
         from headrace.frames.opening import frame_stream
 
         call = cast("CallOptions", {name: value for name, value in options.items() if name in CALL_OPTIONS})
-        self._resolve(call, "image")  # a wrong option is found now, not when the stream starts
+        self._calls.resolve(call, "image")  # a wrong option is found now, not when the stream starts
         ordered = options.get("ordered", True)
 
         def stream(frames: Any, limit: int) -> PredictionStream:
@@ -268,7 +230,7 @@ class Model(Forms, AsyncContext):
                 cast("Any", frames), concurrency=limit, ordered=ordered, on_error="yield", input_type="image", **call
             )
 
-        return frame_stream(source, options, stream, unary, self._client._session)
+        return frame_stream(source, options, stream, unary, self._calls.backend.session())
 
     # --- map: concurrent unary calls
 
@@ -300,19 +262,16 @@ class Model(Forms, AsyncContext):
                 little; while all are under way, inputs gather for the next one.
             batch_wait: seconds that an input waits for others to share its call, though one is free.
         """
-        from headrace.calls.unary.map import MapOptions, MapWork
-
-        resolved = self._resolve(options, input_type)
-        checked_count("concurrency", concurrency)
-        checked_flag("ordered", ordered)
-        batching = checked_batching(batch, batch_wait, self._client.limits)
-        seconds = resolved.seconds(self._client.timeouts.total)
-        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, resolved, seconds)
-        settings = MapOptions(concurrency, ordered, batching, seconds, resolved.warm_up, resolved.metadata)
-        session = self._client._session
-        source_, limits = _source(inputs, seconds), self._client.limits
-        work = MapWork(session, source_, preparer, preparer.template, settings, limits)
-        return PredictionStream(work, checked_on_error(on_error))
+        return self._calls.map(
+            inputs,
+            input_type,
+            options,
+            concurrency=concurrency,
+            ordered=ordered,
+            on_error=on_error,
+            batch=batch,
+            batch_wait=batch_wait,
+        )
 
     # --- methods with signatures
 
@@ -339,104 +298,13 @@ class Model(Forms, AsyncContext):
         return MethodCall(Shapes(self._methods, self.predict, self.generate, free), method, args, kwargs)
 
     async def _methods(self) -> Mapping[str, Method]:
-        return await self._client._catalog.methods(self.ref, self.predict)
+        return await self._calls.backend.catalog.methods(self.ref, self.predict)
 
-    # --- shared
-
-    def _predict_one(
-        self, item: Input, input_type: InputType | None, options: CallOptions
-    ) -> Coroutine[Any, Any, Prediction]:
-        """Send one input; where nothing has to be read or looked up first, the call is all that is awaited."""
-        resolved = self._plain
-        if options or input_type or resolved is None:
-            resolved = self._resolve(options, input_type)
-        client = self._client
-        try:
-            ready = prepare_now(item, client._ids, client.limits)
-        except HeadraceError:
-            raise
-        except Exception as error:
-            raise own_error(error, item.id) from error
-        if ready is None or not self._head or resolved is not self._plain:
-            return self._predict_prepared(ready, item, input_type, resolved)
-        return (client._coalescer or predict_one)(
-            client._session,
-            self._head,
-            ready,
-            timeout=resolved.seconds(client.timeouts.total),
-            warm_up=resolved.warm_up,
-            metadata=resolved.metadata,
-        )
-
-    async def _predict_prepared(
-        self, ready: Prepared | None, item: Input, input_type: InputType | None, resolved: ResolvedOptions
-    ) -> Prediction:
-        client = self._client
-        deadline = Deadline.after(resolved.seconds(client.timeouts.total))
-        preparer = self._preparer(Input.of, input_type, resolved)
-        ready = ready or await preparer.later(item, deadline)
-        head = await preparer.template(deadline)
-        return await (client._coalescer or predict_one)(
-            client._session, head, ready, timeout=deadline, warm_up=resolved.warm_up, metadata=resolved.metadata
-        )
-
-    def _stream(self, items: Any, make: Any, input_type: InputType | None, options: StreamOptions) -> PredictionStream:
-        from headrace.calls.duplex.matched import Duplex  # what not every program uses is imported when it is used
-        from headrace.calls.duplex.unmatched import FreeDuplex
-
-        resolved = self._resolve(options, input_type, STREAM_OPTIONS)
-        client = self._client
-        settings = duplex_options(options, resolved, client.limits, client.timeouts)
-        on_error = checked_on_error(options.get("on_error", "yield"))
-        seconds = resolved.seconds(client.timeouts.input)
-        preparer = self._preparer(make, input_type, resolved, seconds)
-        template = preparer.template
-        pulled = _source(items, seconds)
-        if options.get("matched", True):
-            return PredictionStream(Duplex(client._session, pulled, preparer, template, settings), on_error)
-        idle = resolved.seconds(client.timeouts.idle)
-        return PredictionStream(FreeDuplex(client._session, pulled, preparer, template, settings, idle), on_error)
-
-    async def _predict_items(
-        self,
-        items: Mapping[int, InputLike],
-        input_type: InputType | None,
-        resolved: ResolvedOptions,
-        deadline: Deadline,
-    ) -> dict[int, Prediction]:
-        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, resolved)
-        head = await preparer.template(deadline)
-        session, limits = self._client._session, self._client.limits
-
-        async def send(ready: Mapping[int, Prepared]) -> Mapping[int, Prediction]:
-            return await predict_many(
-                session, head, ready, limits, deadline=deadline, warm_up=resolved.warm_up, metadata=resolved.metadata
-            )
-
-        return await predict_prepared(items, preparer, send, deadline)
-
-    def _preparer(
-        self,
-        make: Callable[[Any], Input],
-        input_type: InputType | None,
-        resolved: ResolvedOptions,
-        timeout: float | None = None,
-    ) -> Preparer:
-        client = self._client
-        return Preparer(
-            make,
-            input_type,
-            timeout,
-            ids=client._ids,
-            limits=client.limits,
-            catalog=client._catalog,
-            ref=self.ref,
-            options=resolved,
-        )
+    # --- look-ups
 
     async def info(self) -> ModelInfo:
         """Look up what the server says of the model: type, task, inputs, outputs; remembered by the client."""
-        return await self._client._catalog.info(self.ref)
+        return await self._calls.backend.catalog.info(self.ref)
 
     async def input_type(self) -> InputType:
         """Look up what the model takes; remembered.
@@ -444,28 +312,7 @@ class Model(Forms, AsyncContext):
         Raises:
             ConfigError: it takes several types, or none that is known: give `input_type=`.
         """
-        types = await self._client._catalog.input_types(self.ref)
+        types = await self._calls.backend.catalog.input_types(self.ref)
         if len(types) > 1:
             raise ConfigError(f"{self.ref} takes {', '.join(types)}: say which with input_type=")
         return types[0]
-
-    def _resolve(
-        self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
-    ) -> ResolvedOptions:
-        checked_type(input_type)
-        if not options and self._plain is not None:
-            return self._plain
-        resolved = check(options, self._routing, self._client._timeout, known)
-        head = template(
-            self.ref, resolved, resolved.routing
-        )  # a wrong parameter is found now, not when the stream starts
-        if not options:
-            self._plain, self._head = resolved, b"" if resolved.routing else head
-        return resolved
-
-
-def _source(inputs: Any, seconds: float | None) -> Source[Any]:
-    """Make a source of what the user gave; one that makes inputs itself gets the time that each may take."""
-    if isinstance(inputs, InputSource):
-        inputs.limit_each(seconds)
-    return source([inputs] if is_single(inputs) else inputs)

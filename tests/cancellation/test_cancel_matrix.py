@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -71,7 +72,9 @@ async def packed_mapping(model: Model) -> None:
 
 
 async def coalesced(model: Model) -> None:
-    model.client._coalescer = coalescer(True, model.client.limits)
+    together = coalescer(True, model.client.limits)
+    assert together is not None
+    model._calls.backend = dataclasses.replace(model._calls.backend, predict_one=together)
     await asyncio.gather(*(model.predict_by_bytes("text", "text") for _ in range(3)))
 
 

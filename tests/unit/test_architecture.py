@@ -29,7 +29,9 @@ FLOORS = (
     ("inputs", "results", "export"),
     ("sources", "track", "sinks"),
     ("calls",),
-    ("frames", "methods", "catalog", "forms"),
+    ("frames", "methods", "catalog"),
+    ("model_calls",),
+    ("forms",),
     ("model",),
     ("client",),
     ("headrace",),  # the package itself: the public names

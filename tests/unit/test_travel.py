@@ -98,8 +98,8 @@ def test_a_frozen_dict_is_a_dict_that_stays_as_it_is() -> None:
 
 
 def test_statistics_print_in_a_few_words() -> None:
-    stats = StreamStats(sent=3, received=2, drops=FrozenDict(latest=1), dropped=1, lag=0.123456)
-    assert str(stats) == "sent 3, received 2, dropped 1, drops {'latest': 1}, errors 0, lag 0.1235"
+    stats = StreamStats(pulled=4, sent=3, received=2, drops=FrozenDict(latest=1), dropped=1, lag=0.123456)
+    assert str(stats) == "pulled 4, sent 3, received 2, errors 0, dropped 1, drops {'latest': 1}, lag 0.1235"
     assert "mappingproxy" not in repr(stats)
     assert str(VideoStats(3, 2)) == "frames 3, given 2"
 

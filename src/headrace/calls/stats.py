@@ -47,34 +47,43 @@ _COUNTED = [field.name for field in fields(Tally) if field.name != "drops"]
 
 
 @dataclass(frozen=True, slots=True)
-class StreamStats:
-    """A snapshot of a stream.
+class Outcomes:
+    """What became of the inputs of a stream, whatever they are.
+
+    Attributes:
+        sent: inputs written, those sent again counted again.
+        errors: inputs that ended as an error.
+        dropped: inputs dropped, the sum of `drops`.
+        drops: cause ("drop_oldest", "drop_newest", "latest", "max_age", "closed") -> inputs.
+        in_flight: inputs sent whose answer the consumer has not taken.
+        resumed: how often the call was opened again.
+    """
+
+    sent: int = 0
+    errors: int = 0
+    dropped: int = 0
+    drops: Mapping[str, int] = field(default_factory=FrozenDict)
+    in_flight: int = 0
+    resumed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStats(Outcomes):
+    """A snapshot of a stream: `sent`, `errors`, `dropped`, `drops`, `in_flight`, `resumed`, and these.
 
     Attributes:
         pulled: inputs taken from the source; each ends as one of `received`, `errors` and `dropped`.
-        sent: inputs written, those sent again counted again.
         received: predictions that arrived.
-        dropped: inputs dropped, the sum of `drops`.
-        drops: cause ("drop_oldest", "drop_newest", "latest", "max_age", "closed") -> inputs.
-        errors: inputs that ended as an error.
-        in_flight: inputs sent whose answer the consumer has not taken.
-        peak_in_flight: most of them at once.
-        resumed: how often the call was opened again.
+        peak_in_flight: the largest `in_flight` so far.
         retries: inputs sent again because their answer asked for it.
         lag: seconds since the oldest unanswered input left the pipe.
     """
 
     pulled: int = 0
-    sent: int = 0
     received: int = 0
-    dropped: int = 0
-    drops: Mapping[str, int] = field(default_factory=FrozenDict)
-    errors: int = 0
-    in_flight: int = 0
     peak_in_flight: int = 0
-    resumed: int = 0
     retries: int = 0
     lag: float = 0.0
 
     def __str__(self) -> str:
-        return counts(self, "sent", "received", "errors", "dropped")
+        return counts(self, "pulled", "sent", "received", "errors", "dropped")

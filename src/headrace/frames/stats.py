@@ -3,50 +3,39 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from headrace.support.frozen import FrozenDict
+from headrace.calls.stats import Outcomes
 
 
 @dataclass(frozen=True, slots=True)
-class FrameStats:
-    """A snapshot. While frames are on their way `frames` is more than the sum of what became of them by those that
-    are `queued` or in flight; in the end `frames == predictions + errors + dropped`.
+class FrameStats(Outcomes):
+    """A snapshot: `sent`, `errors`, `dropped`, `drops`, `in_flight`, `resumed` (see `StreamStats`), and these.
+
+    While frames are on their way `frames` is more than the sum of what became of them by those that are `queued` or in
+    flight; in the end `frames == predictions + errors + dropped`.
 
     Attributes:
         frames: frames that the source had (those that sampling leaves out are none).
-        sent: frames sent, those sent again counted again.
         predictions: answers that arrived.
-        errors: frames that ended as an error.
-        dropped: frames dropped, the sum of `drops`.
-        drops: cause ("latest", "drop_oldest", "drop_newest", "max_age", "closed") -> frames.
-        in_flight: frames sent whose answer is not taken.
         queued: frames that wait to be sent.
-        window: most frames in flight, now.
+        window: frames that may be in flight now.
         fps_in: frames of the source a second, over the last seconds.
         fps_out: answers taken a second, likewise.
         latency: seconds from a frame's leaving the queue to the taking of its answer, the newest one's.
         age: seconds since the newest answer's frame was captured; 0 before the first answer.
-        resumed: how often the stream was opened again.
         reconnects: how often live sources were opened again.
         mode: "stream" or "unary".
     """
 
     frames: int = 0
-    sent: int = 0
     predictions: int = 0
-    errors: int = 0
-    dropped: int = 0
-    drops: Mapping[str, int] = field(default_factory=FrozenDict)
-    in_flight: int = 0
     queued: int = 0
     window: int = 0
     fps_in: float = 0.0
     fps_out: float = 0.0
     latency: float = 0.0
     age: float = 0.0
-    resumed: int = 0
     reconnects: int = 0
     mode: str = "stream"
 

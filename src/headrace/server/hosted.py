@@ -20,6 +20,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
+from headrace.flow.thread_queue import ThreadQueue
 from headrace.server.batching import Batcher
 from headrace.server.envelope import DEPLOYING, INVALID_REQUEST, NOT_DEPLOYABLE
 from headrace.server.failures import Contained, Tracebacks, text_of
@@ -31,7 +32,7 @@ from headrace.server.parameters import check_names, parameters_of
 from headrace.server.shapes import join
 from headrace.server.signatures import Shape
 from headrace.server.slots import MAX_WAITING, TIMEOUT, Slots, Watch
-from headrace.server.threads import ToLoop, ToThread, in_thread
+from headrace.server.threads import ToThread, in_thread
 
 log = logging.getLogger(__name__)
 #: What the caller is told as well: a server that belongs to its one client does without these lines.
@@ -323,29 +324,29 @@ class Hosted:
         self, start: Callable[[], Any], stop: Callable[[], object], watch: Watch
     ) -> AsyncGenerator[Any, None]:
         """Run a generator in one worker thread, READ_AHEAD answers ahead at most; closing it runs `stop`."""
-        bridge = ToLoop[Any](READ_AHEAD)
+        produced = ThreadQueue[Any](READ_AHEAD)
 
         def work() -> None:
             try:
                 with contextlib.closing(_closable(start())) as pieces:
                     for piece in pieces:
                         watch.pause()
-                        if not bridge.put(piece):
+                        if not produced.put(piece):
                             return
                         watch.resume()
             finally:
                 watch.resume()
-                bridge.end()
+                produced.end()
 
         running = asyncio.create_task(self._slots.run(work, watch))
-        running.add_done_callback(lambda _: bridge.end())  # also when it never started
+        running.add_done_callback(lambda _: produced.end())  # also when it never started
         try:
-            async for piece in bridge:
+            async for piece in produced:
                 yield piece
             await running
         finally:
             stop()
-            bridge.close()
+            produced.close()
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 

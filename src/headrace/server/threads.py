@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
@@ -106,57 +106,6 @@ async def in_thread(function: Callable[[], T], name: str = "headrace-once") -> T
         return await workers.run(function)
     finally:
         workers.close()
-
-
-class ToLoop(Generic[T]):
-    """Values from a thread to the event loop; `put` blocks the thread while `capacity` values wait."""
-
-    def __init__(self, capacity: int) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._values: deque[T] = deque()
-        self._capacity = capacity
-        self._changed = threading.Condition()
-        self._ready = asyncio.Event()
-        self._ended = False  # by the thread
-        self._closed = False  # by the loop
-
-    def put(self, value: T) -> bool:
-        """Hand over a value (thread side); False when nobody takes it any more."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._values) < self._capacity)
-            if self._closed:
-                return False
-            self._values.append(value)
-        self._wake()
-        return True
-
-    def end(self) -> None:
-        """Tell that no value follows (thread side)."""
-        self._ended = True
-        self._wake()
-
-    def close(self) -> None:
-        """Stop taking values (loop side); a blocked `put` returns False."""
-        with self._changed:
-            self._closed = True
-            self._values.clear()
-            self._changed.notify_all()
-
-    async def __aiter__(self) -> AsyncIterator[T]:
-        while True:
-            self._ready.clear()
-            while self._values:
-                with self._changed:
-                    value = self._values.popleft()
-                    self._changed.notify_all()
-                yield value
-            if self._ended and not self._values:
-                return
-            await self._ready.wait()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits
-            self._loop.call_soon_threadsafe(self._ready.set)
 
 
 class ToThread(Generic[T]):

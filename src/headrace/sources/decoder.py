@@ -13,9 +13,9 @@ from fractions import Fraction
 from typing import Any
 
 from headrace.errors import ClosedError, SourceError
+from headrace.flow.thread_queue import ThreadQueue
 from headrace.sources.base import CLOSE_SECONDS
 from headrace.sources.decode import Decoded, Location, Opened, Sampler, Wanted
-from headrace.sources.handover import Handover
 
 FIRST_DELAY, MAX_DELAY = 0.1, 5.0  # seconds before a lost camera is looked for again
 
@@ -36,7 +36,7 @@ class Decoder:
     """The decoding thread. It never refers to the source, so that a forgotten source ends it."""
 
     def __init__(
-        self, location: Location, wanted: Wanted, out: Handover[Raw], finite: bool, paced: bool, outage: float | None
+        self, location: Location, wanted: Wanted, out: ThreadQueue[Raw], finite: bool, paced: bool, outage: float | None
     ) -> None:
         self.out = out
         self.broken = 0

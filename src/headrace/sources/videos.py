@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Self
 
 from headrace.errors import ConcurrentUse, ConfigError, InputError
 from headrace.flow.pipe import EndOfPipe, Overflow
+from headrace.flow.thread_queue import ThreadQueue
 from headrace.inputs import Field
 from headrace.media import pictures
 from headrace.sources import shown
 from headrace.sources.base import InputSource
 from headrace.sources.decode import Location, Wanted, location_of
 from headrace.sources.decoder import Decoder, Raw
-from headrace.sources.handover import Handover
 from headrace.sources.items import SourceInput, failed, ids
 from headrace.support.extras import install
 from headrace.support.frozen import counts
@@ -217,7 +217,7 @@ class VideoSource(InputSource):
     def _started(self) -> Decoder:
         if self._work is None:
             tell = _on_loop(self._on_drop, self._new_id) if self._on_drop is not None else None
-            out = Handover(self._buffer, overflow=self._overflow, max_age=self._max_age, on_drop=tell)
+            out = ThreadQueue(self._buffer, overflow=self._overflow, max_age=self._max_age, on_drop=tell)
             self._work = Decoder(self._location, self._wanted, out, self.finite, self._paced, self._outage)
             self._work.start()
         return self._work

@@ -30,12 +30,8 @@ class FrozenDict(dict[K, V]):
         return dict(self)
 
 
-def counts(stats: Any, *always: str) -> str:
-    """Write a snapshot of counts in a few words: those named, and the others that are not zero."""
-    parts = []
-    for item in fields(stats):
-        value = getattr(stats, item.name)
-        if value if item.name not in always else True:
-            shown = f"{value:.4g}" if isinstance(value, float) else str(value)
-            parts.append(f"{item.name.replace('_', ' ')} {shown}")
-    return ", ".join(parts)
+def counts(stats: Any, *first: str) -> str:
+    """Write a snapshot of counts in a few words: those named, in their order, then the others that are not zero."""
+    names = [*first, *(item.name for item in fields(stats) if item.name not in first and getattr(stats, item.name))]
+    values = [(name.replace("_", " "), getattr(stats, name)) for name in names]
+    return ", ".join(f"{name} {f'{value:.4g}' if isinstance(value, float) else value}" for name, value in values)

@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from headrace.server.threads import ToLoop, ToThread, Workers
+from headrace.flow.thread_queue import ThreadQueue
+from headrace.server.threads import ToThread, Workers
 
 
 async def test_as_many_jobs_run_at_once_as_there_are_threads() -> None:
@@ -38,7 +39,7 @@ async def test_closed_workers_leave_no_thread() -> None:
 
 
 async def test_a_thread_is_held_up_by_a_slow_loop() -> None:
-    bridge = ToLoop[int](3)
+    bridge = ThreadQueue[int](3)
     put: list[int] = []
 
     def work() -> None:
@@ -58,7 +59,7 @@ async def test_a_thread_is_held_up_by_a_slow_loop() -> None:
 
 
 async def test_a_closed_bridge_lets_its_thread_go() -> None:
-    bridge = ToLoop[int](1)
+    bridge = ThreadQueue[int](1)
     workers = Workers("t", 1)
     waiting = asyncio.ensure_future(workers.run(lambda: [bridge.put(1), bridge.put(2), bridge.put(3)]))
     await asyncio.sleep(0.05)

@@ -149,7 +149,7 @@ async def test_a_cancelled_call_leaves_the_line(rig: Rig, slow: Slow) -> None:
 
 
 async def test_a_cancel_together_with_the_turn_hands_it_on(rig: Rig, slow: Slow) -> None:
-    concurrency = rig.client._session.channels.pool().concurrency
+    concurrency = rig.client._open_session().channels.pool().concurrency
     tasks = submit(rig, 4)
     await started(rig, slow, 2)
     concurrency.release()  # wakes the third

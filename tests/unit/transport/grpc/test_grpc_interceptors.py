@@ -131,7 +131,7 @@ async def main():
             assert await model.generate_by_bytes(b"two", "text").text() == "two"
             async with model.stream_by_bytes([b"three"], "text") as stream:
                 assert [prediction.text async for prediction in stream] == ["three"]
-            for connection in client._session.channels.connections:
+            for connection in client._open_session().channels.connections:
                 assert listened_to(connection.transport._channel)
 
 asyncio.run(main())

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
 from headrace.errors import ConfigError
@@ -17,7 +17,7 @@ from headrace.flow.pipe import OVERFLOWS, EndOfPipe, Overflow
 T = TypeVar("T")
 
 
-class Handover(Generic[T]):
+class ThreadQueue(Generic[T]):
     """Items of one thread for one event loop; a full one makes the thread wait (`block`) or drops.
 
     Args:
@@ -38,7 +38,7 @@ class Handover(Generic[T]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if items < 1:
-            raise ConfigError(f"a handover holds at least 1 item, not {items}")
+            raise ConfigError(f"a queue holds at least 1 item, not {items}")
         if overflow not in OVERFLOWS:
             raise ConfigError(f"overflow={overflow!r}: known are {', '.join(OVERFLOWS)}")
         if max_age is not None and not max_age > 0:
@@ -61,14 +61,14 @@ class Handover(Generic[T]):
         return len(self._queue)
 
     def counts(self) -> tuple[int, dict[str, int], int]:
-        """Give at one moment: items handed over, drops by cause, items inside."""
+        """Give at one moment: items put in, drops by cause, items inside."""
         with self._changed:
             return self.put_count, dict(self.drops), len(self._queue)
 
     # --- in the thread
 
     def put(self, item: T) -> bool:
-        """Hand an item over; False when nobody takes it any more (it is not counted then)."""
+        """Put an item in; False when nobody takes it any more (it is not counted then)."""
         with self._changed:
             if self._overflow == "block":
                 self._changed.wait_for(lambda: self._closed or len(self._queue) < self._limit)
@@ -87,7 +87,7 @@ class Handover(Generic[T]):
     def end(self, failure: BaseException | None = None) -> None:
         """Say that nothing follows; `take` raises the failure after what is inside."""
         with self._changed:
-            self._ended, self._failure = True, failure
+            self._ended, self._failure = True, failure or self._failure
         self._wake()
 
     # --- in the loop
@@ -122,6 +122,14 @@ class Handover(Generic[T]):
                 raise failure
             raise EndOfPipe
 
+    async def __aiter__(self) -> AsyncIterator[T]:
+        while True:
+            try:
+                item = await self.take()
+            except EndOfPipe:
+                return
+            yield item
+
     def close(self) -> None:
         """Take nothing more; what is inside is dropped with the cause "closed". Idempotent; any thread may call it."""
         with self._changed:
@@ -154,3 +162,6 @@ def _settle(waiters: list[asyncio.Future[None]]) -> None:
     for waiter in waiters:
         if not waiter.done():
             waiter.set_result(None)
+
+
+__all__ = ["ThreadQueue"]

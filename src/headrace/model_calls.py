@@ -1,0 +1,268 @@
+"""What a model does when it is called: options are resolved, inputs prepared, and the right shape of call is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from headrace.calls.deadline import Deadline
+from headrace.calls.generate.stream import TokenStream
+from headrace.calls.options import (
+    CALL_OPTIONS,
+    STREAM_OPTIONS,
+    Batch,
+    CallOptions,
+    ResolvedOptions,
+    StreamOptions,
+    check,
+    checked_batching,
+    checked_count,
+    checked_flag,
+    checked_on_error,
+    duplex_options,
+)
+from headrace.calls.prepare import Preparer, joined, own_error, predict_prepared
+from headrace.calls.session import Session
+from headrace.calls.streams import OnError, PredictionStream
+from headrace.calls.unary.lists import predict_many
+from headrace.catalog import Catalog, template
+from headrace.config import Limits, Timeouts, Unset
+from headrace.errors import HeadraceError
+from headrace.inputs import Input, InputLike, InputType, checked_type, is_single
+from headrace.inputs.checks import prepare_now
+from headrace.inputs.prepared import Prepared
+from headrace.reference import ModelRef
+from headrace.results import Prediction
+from headrace.sources.base import InputSource
+from headrace.sources.iterables import Source, source
+from headrace.transport.base import Buffer, Metadata
+
+
+class PredictOne(Protocol):
+    """Sends one prepared input: alone, or together with those of concurrent calls."""
+
+    def __call__(
+        self,
+        session: Session,
+        head: bytes,
+        item: Prepared,
+        *,
+        timeout: float | Deadline | None,
+        warm_up: float | None = None,
+        metadata: Metadata = (),
+    ) -> Coroutine[Any, Any, Prediction]:
+        """Send it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What a client gives its models to work with.
+
+    Attributes:
+        session: gives the session; it raises where the client cannot make calls (yet).
+        timeout: of calls that give none; `Unset` where the client gives none either.
+        ids: for inputs that have none.
+        owner: user and app of models that are named by their id alone.
+    """
+
+    session: Callable[[], Session]
+    catalog: Catalog
+    limits: Limits
+    timeouts: Timeouts
+    timeout: float | Unset | None
+    ids: Iterator[str]
+    predict_one: PredictOne
+    owner: tuple[str, str]
+
+
+class ModelCalls:
+    """Makes the calls of one model.
+
+    Args:
+        backend: the client's.
+        ref: the model.
+        routing: the deployment that is meant, where a call names none.
+    """
+
+    def __init__(self, backend: Backend, ref: ModelRef, routing: Mapping[str, str]) -> None:
+        self.backend = backend
+        self.ref = ref
+        self._routing = routing
+        self._plain: ResolvedOptions | None = None  # the checked options of calls that give none
+        self._head = b""  # their template, where no routing has to be looked up
+
+    def resolve(
+        self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
+    ) -> ResolvedOptions:
+        """Check the options of a call, at once and not when its stream starts.
+
+        Raises:
+            ConfigError: one of them is wrong.
+        """
+        checked_type(input_type)
+        if not options and self._plain is not None:
+            return self._plain
+        resolved = check(options, self._routing, self.backend.timeout, known)
+        head = template(self.ref, resolved, resolved.routing)  # finds parameters that cannot be sent
+        if not options:
+            self._plain, self._head = resolved, b"" if resolved.routing else head
+        return resolved
+
+    def predict_one(
+        self, item: Input, input_type: InputType | None, options: CallOptions
+    ) -> Coroutine[Any, Any, Prediction]:
+        """Send one input; where nothing has to be read or looked up first, the call is all that is awaited."""
+        resolved = self._plain
+        if options or input_type or resolved is None:
+            resolved = self.resolve(options, input_type)
+        backend = self.backend
+        try:
+            ready = prepare_now(item, backend.ids, backend.limits)
+        except HeadraceError:
+            raise
+        except Exception as error:
+            raise own_error(error, item.id) from error
+        if ready is None or not self._head or resolved is not self._plain:
+            return self._predict_later(ready, item, input_type, resolved)
+        return backend.predict_one(
+            backend.session(),
+            self._head,
+            ready,
+            timeout=resolved.seconds(backend.timeouts.total),
+            warm_up=resolved.warm_up,
+            metadata=resolved.metadata,
+        )
+
+    async def _predict_later(
+        self, ready: Prepared | None, item: Input, input_type: InputType | None, resolved: ResolvedOptions
+    ) -> Prediction:
+        backend = self.backend
+        deadline = Deadline.after(resolved.seconds(backend.timeouts.total))
+        preparer = self._preparer(Input.of, input_type, resolved)
+        ready = ready or await preparer.later(item, deadline)
+        head = await preparer.template(deadline)
+        return await backend.predict_one(
+            backend.session(), head, ready, timeout=deadline, warm_up=resolved.warm_up, metadata=resolved.metadata
+        )
+
+    async def predict_list(
+        self, inputs: Mapping[int, InputLike], input_type: InputType | None, options: CallOptions
+    ) -> Prediction:
+        """Send several inputs by their positions, in as many requests as the limits ask for."""
+        resolved = self.resolve(options, input_type)
+        backend = self.backend
+        deadline = Deadline.after(resolved.seconds(backend.timeouts.total))
+        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, resolved)
+        head = await preparer.template(deadline)
+        session = backend.session()
+
+        async def send(ready: Mapping[int, Prepared]) -> Mapping[int, Prediction]:
+            return await predict_many(
+                session,
+                head,
+                ready,
+                backend.limits,
+                deadline=deadline,
+                warm_up=resolved.warm_up,
+                metadata=resolved.metadata,
+            )
+
+        return joined(await predict_prepared(inputs, preparer, send, deadline))
+
+    def generate(self, item: Input, resolved: ResolvedOptions) -> TokenStream:
+        """Send one input and read its answer in pieces."""
+        timeouts = self.backend.timeouts
+        seconds = resolved.seconds(timeouts.first_answer)
+        preparer = self._preparer(Input.of, None, resolved, seconds)
+
+        async def prepare() -> tuple[list[Buffer], str]:
+            deadline = Deadline.after(seconds)
+            head = await preparer.template(deadline)
+            ready = await preparer.later(item, deadline)
+            return ready.request(head), ready.id
+
+        return TokenStream(
+            self.backend.session(),
+            prepare,
+            metadata=resolved.metadata,
+            timeout=seconds,
+            idle=timeouts.idle,
+            warm_up=resolved.warm_up,
+        )
+
+    def stream(
+        self, items: Any, make: Callable[[Any], Input], input_type: InputType | None, options: StreamOptions
+    ) -> PredictionStream:
+        """Stream inputs that `make` makes of items."""
+        from headrace.calls.duplex.matched import Duplex  # what not every program uses is imported when it is used
+        from headrace.calls.duplex.unmatched import FreeDuplex
+
+        backend = self.backend
+        resolved = self.resolve(options, input_type, STREAM_OPTIONS)
+        settings = duplex_options(options, resolved, backend.limits, backend.timeouts)
+        on_error = checked_on_error(options.get("on_error", "yield"))
+        seconds = resolved.seconds(backend.timeouts.input)
+        preparer = self._preparer(make, input_type, resolved, seconds)
+        template = preparer.template
+        pulled = _source(items, seconds)
+        if options.get("matched", True):
+            return PredictionStream(Duplex(backend.session(), pulled, preparer, template, settings), on_error)
+        idle = resolved.seconds(backend.timeouts.idle)
+        return PredictionStream(FreeDuplex(backend.session(), pulled, preparer, template, settings, idle), on_error)
+
+    def map(
+        self,
+        items: Any,
+        input_type: InputType | None,
+        options: CallOptions,
+        *,
+        concurrency: int,
+        ordered: bool,
+        on_error: OnError,
+        batch: Batch,
+        batch_wait: float,
+    ) -> PredictionStream:
+        """Put items through concurrent unary calls."""
+        from headrace.calls.unary.map import MapOptions, MapWork
+
+        backend = self.backend
+        resolved = self.resolve(options, input_type)
+        checked_count("concurrency", concurrency)
+        checked_flag("ordered", ordered)
+        batching = checked_batching(batch, batch_wait, backend.limits)
+        seconds = resolved.seconds(backend.timeouts.total)
+        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, resolved, seconds)
+        settings = MapOptions(concurrency, ordered, batching, seconds, resolved.warm_up, resolved.metadata)
+        session, pulled = backend.session(), _source(items, seconds)
+        work = MapWork(session, pulled, preparer, preparer.template, settings, backend.limits)
+        return PredictionStream(work, checked_on_error(on_error))
+
+    def _preparer(
+        self,
+        make: Callable[[Any], Input],
+        input_type: InputType | None,
+        resolved: ResolvedOptions,
+        timeout: float | None = None,
+    ) -> Preparer:
+        backend = self.backend
+        return Preparer(
+            make,
+            input_type,
+            timeout,
+            ids=backend.ids,
+            limits=backend.limits,
+            catalog=backend.catalog,
+            ref=self.ref,
+            options=resolved,
+        )
+
+
+def _source(inputs: Any, seconds: float | None) -> Source[Any]:
+    """Make a source of what the user gave; one that makes inputs itself gets the time that each may take."""
+    if isinstance(inputs, InputSource):
+        inputs.limit_each(seconds)
+    return source([inputs] if is_single(inputs) else inputs)
+
+
+__all__ = ["Backend", "ModelCalls"]
