@@ -55,13 +55,17 @@ class RetryScheduled:
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """The model is still deploying; asked again in `delay` seconds, `waited` so far of `budget` (seconds)."""
+    """The model is still deploying; asked again in `delay` seconds, `waited` so far of `budget` (seconds).
+
+    `percent` is how far the server says it is; None where it does not say.
+    """
 
     waited: float
     budget: float
     delay: float
     code: int
     description: str
+    percent: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,24 @@ async def main() -> None:
         assert_type(client.stats.retries, int)
         other: headrace.Client = client.with_options(timeout=None)
         await other.close()
+    tls = headrace.TLS(root_certificates="system", server_name="h")
+    async with headrace.Client(base_url="https://h", tls=tls, transport="h2") as client:
+        client.model("m")
+        await client.aclose()
+    options: headrace.ClientOptions = {"pat": "x", "tls": tls, "transport": "h2"}
+    call: headrace.CallOptions = {"timeout": 1.0, "metadata": [("x-a", "b")]}
+    flow: headrace.StreamOptions = {"window": 4, "batch": "auto", "timeout": 1.0}
+    live: headrace.FrameOptions = {"overflow": "latest", "timeout": 1.0}
+    alone = headrace.Model(url="u/a/models/m", **options)
+    await alone.predict(b"x", **call)
+    assert_type(alone.stream(lines(), **flow), headrace.PredictionStream)
+    assert_type(alone.generate("x", **call), headrace.TokenStream)
+    assert_type(alone.stream_frames(frames(), **live), headrace.FrameStream)
+    assert_type(alone.call("predict", "x"), headrace.MethodCall)
+    assert_type(await alone.methods(), tuple[headrace.Method, ...])
+    assert_type(alone.ref, headrace.ModelRef)
+    assert_type(alone.client.target, headrace.Target)
+    await alone.aclose()
     try:
         await headrace.Model(url="u/a/models/m", pat="x").predict(b"x")
     except headrace.PartialFailure as failure:
@@ -89,6 +107,9 @@ async def wrong(model: headrace.Model) -> None:
     await model.predict_by_url(b"https://h")  # type: ignore[arg-type]
     model.stream([b"x"], overflow="drop")  # type: ignore[arg-type]
     model.map([b"x"], on_error="ignore")  # type: ignore[arg-type]
+    model.stream([3])  # type: ignore[list-item]
+    await model.predict(3)  # type: ignore[arg-type]
+    headrace.Model("u/a/models/m", patt="x")  # type: ignore[call-arg]
     headrace.Limits(connections="8")  # type: ignore[arg-type]
     headrace.Client(base_url=5)  # type: ignore[arg-type]
 

@@ -69,9 +69,16 @@ def test_signatures_show_every_option(method: str, options: str) -> None:
 def test_a_client_that_a_model_owns_refuses_what_it_does_not_know() -> None:
     with pytest.raises(ConfigError, match=r"patt.*did you mean pat"):
         Model("u/a/models/m", patt="x")  # type: ignore[call-arg]
-    assert set(headrace.ClientOptions.__optional_keys__) == {
-        name for name in inspect.signature(headrace.Client).parameters if name != "_local"
+
+
+def test_the_options_of_a_client_have_the_types_of_its_arguments() -> None:
+    arguments = {
+        name: parameter.annotation
+        for name, parameter in inspect.signature(headrace.Client).parameters.items()
+        if name != "_local"
     }
+    options = {name: type_.__forward_arg__ for name, type_ in headrace.ClientOptions.__annotations__.items()}
+    assert options == arguments
 
 
 async def test_close_has_two_names() -> None:

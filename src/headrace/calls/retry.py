@@ -99,7 +99,8 @@ class Attempts:
             delay = max(delay, min(hint, self.policy.warm_up_cap))
         delay = min(delay, left)
         assert isinstance(error, ServerError)
-        self.emit(events.WarmUp(waited, self.warm_up, delay, error.code or 0, error.description))
+        percent = getattr(error, "percent", None)
+        self.emit(events.WarmUp(waited, self.warm_up, delay, error.code or 0, error.description, percent))
         self.made += 1
         return delay
 

@@ -207,6 +207,13 @@ def test_the_servers_estimate_is_believed_up_to_the_cap() -> None:
     assert attempts_of(RetryPolicy(warm_up_cap=4.0), unit=0.0).after(server_error(21351, retry_after=1.5)) == 1.5
 
 
+@pytest.mark.parametrize("percent", [None, 40])
+def test_the_event_says_how_far_the_model_is(percent: int | None) -> None:
+    got: list[events.Event] = []
+    attempts_of(got=got).after(server_error(21351, percent=percent))
+    assert [event.percent for event in got if isinstance(event, events.WarmUp)] == [percent]
+
+
 def test_waiting_for_a_model_and_retries_are_apart() -> None:
     clock = Clock()
     attempts = attempts_of(RetryPolicy(attempts=3), clock=clock)
