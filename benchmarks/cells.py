@@ -21,7 +21,7 @@ class Cell:
         n: units of work; see SHAPES.
         quick: units with `--quick`.
         peers: who is measured; None: whoever has the shape.
-        rounds: most rounds; None: as many as are asked for.
+        rounds: rounds at most; None: as many as are asked for.
         curve: the plot that it is a point of, and where: ("concurrency", 16).
     """
 

@@ -177,7 +177,7 @@ def run(
         wanted: cells and clients.
         rounds: how many.
         quick: smaller samples.
-        say: told of each sample.
+        say: called for each sample.
     """
     samples: list[PlacedSample] = []
     failed: list[Failed] = []

@@ -122,7 +122,7 @@ def reset_peak() -> int:
 
 
 def peak() -> int:
-    """Give the most resident memory in bytes since `reset_peak`."""
+    """Give the peak of the resident memory in bytes since `reset_peak`."""
     with open("/proc/self/status", "rb") as file:
         for line in file:
             if line.startswith(b"VmHWM:"):

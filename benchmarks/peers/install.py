@@ -71,7 +71,7 @@ def make(name: str, say: Callable[[str], None]) -> bool:
 
     Args:
         name: one of `names()`.
-        say: told what is being done.
+        say: called with what is being done.
 
     Raises:
         Failed: it could not be made; the next try starts from the beginning.

@@ -68,10 +68,10 @@ class RetryPolicy:
     zero to that bound. A server's hint (`time_remaining`, retry-after) is a lower bound for the delay.
 
     Attributes:
-        attempts: most attempts of a call, the first included; 1 turns retries off.
-        ambiguous_attempts: most attempts where the server's failure may well be final (10020, 21313, 99009, ...).
-        throttled_attempts: most attempts of a call that is throttled.
-        unprocessed: most immediate re-sends of a call that the server surely never saw; outside of `attempts`.
+        attempts: attempts of a call at most, the first included; 1 turns retries off.
+        ambiguous_attempts: attempts at most where the server's failure may well be final (10020, 21313, 99009, ...).
+        throttled_attempts: attempts at most of a call that is throttled.
+        unprocessed: immediate re-sends at most of a call that the server surely never saw; not counted in `attempts`.
         budget: retries that may be spent at once by all calls of a client; it refills by `budget_ratio` a call and
             `budget_per_second`. None: no budget.
         warm_up_cap: longest wait between two looks at a model that is deploying.
@@ -114,15 +114,15 @@ class Limits:
     Attributes:
         requests_per_second: RPCs started a second: a number, None, or "auto" (15 for the hosted API, else None).
         inputs_per_request: longer lists are split and rejoined.
-        request_bytes: most bytes of a request; more is split.
-        response_bytes: most bytes of one message that is received; a larger one is `PayloadTooLarge`.
-        input_bytes: most bytes of one input by type ("image", "text", "audio", "video").
-        image_pixels: most pixels of a picture; checked where Pillow is installed.
-        videos_per_request: most videos in a request.
+        request_bytes: the largest request in bytes; what is larger is split.
+        response_bytes: the largest message in bytes that is received; a larger one is `PayloadTooLarge`.
+        input_bytes: the largest input in bytes, by type ("image", "text", "audio", "video").
+        image_pixels: the largest picture in pixels; checked where Pillow is installed.
+        videos_per_request: videos in a request at most.
         streams_per_connection: calls at once on a connection before another one is opened; servers commonly allow
             100, and gRPC queues silently what is above.
-        connections: most connections of a client to its target.
-        concurrency: most unary calls at once of a client, waiting ones aside; throttling lowers it for a while.
+        connections: connections of a client to its target at most.
+        concurrency: unary calls of a client in flight at most; throttling lowers it for a while.
     """
 
     requests_per_second: float | Literal["auto"] | None = "auto"
@@ -159,7 +159,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Most inputs and bytes of a duplex stream that are sent and whose answer the consumer has not taken.
+    """How many inputs and bytes of a duplex stream may be sent whose answer the consumer has not taken.
 
     `inputs=None`: only the bytes count. One input is always admitted when nothing is in flight, however large.
     """
@@ -176,10 +176,10 @@ class Coalesce:
     """How concurrent `predict` calls of one input each are put together; see `Client`.
 
     Attributes:
-        inputs: most in a request; no more than `Limits.inputs_per_request`.
-        bytes: most bytes of a request; a larger input goes by itself.
+        inputs: inputs in a request at most, and never more than `Limits.inputs_per_request`.
+        bytes: bytes of a request at most; a larger input goes by itself.
         wait: seconds that a call waits for others, though fewer than `requests` are in flight.
-        requests: requests of one kind under way from which on calls gather.
+        requests: in-flight requests of one kind at which calls start to gather.
     """
 
     inputs: int = 128

@@ -245,7 +245,7 @@ def feed(items: Any, overflow: Overflow | None, max_age: float | None, on_drop: 
     """Make a feed of a video source, several of them (a list or tuple: merged), or any (async) iterator of frames.
 
     Args:
-        on_drop: told of each frame that is dropped.
+        on_drop: called for each frame that is dropped.
     """
     if isinstance(items, list | tuple) and items and all(isinstance(item, InputSource) for item in items):
         items = merge(*items) if len(items) > 1 else items[0]

@@ -242,7 +242,7 @@ class FrameStream(AsyncContext, AsyncIteration):
         self._first = None
         answer = first.result()
         if isinstance(answer.error, DeadlineExceeded) and not calls.stats.received and self._window.full:
-            raise TimeoutError  # the same, told by the first frame's own timeout
+            raise TimeoutError  # the same: the first frame's own timeout ended first
         return answer
 
     def _stalled(self) -> bool:
@@ -369,7 +369,7 @@ def _leave(calls: PredictionStream, feed: Feed) -> None:
 
 
 async def _close(calls: PredictionStream, feed: Feed) -> None:
-    with contextlib.suppress(Exception):  # nobody is there to be told
+    with contextlib.suppress(Exception):  # nobody would see it
         await calls.aclose()
     with contextlib.suppress(Exception):
         await feed.close()

@@ -1,4 +1,4 @@
-"""What an encoded picture, sound or film is, told by its first bytes or its name; without Pillow."""
+"""What an encoded picture, sound or film is, by its first bytes or its name; without Pillow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statuses and outputs of responses: how a success, a failure and a mixture are told on the wire.
+"""Statuses and outputs of responses: how a success, a failure and a mixture look on the wire.
 
 A failure is a response with a failing status and gRPC OK; a gRPC error would be retried blindly by other clients.
 """

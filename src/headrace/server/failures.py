@@ -70,7 +70,7 @@ class Contained:
 
 
 class Tracebacks:
-    """The tracebacks of one model, each told once: a call that is tried again fails in the same way."""
+    """The tracebacks of one model, each logged once: a call that is tried again fails in the same way."""
 
     def __init__(self) -> None:
         self._last = ""

@@ -98,7 +98,7 @@ class Fetcher:
             raise ModelError(code, error.description) from error
         except TimeoutError as error:
             code = DOWNLOAD_FAILED + (_VIDEO_TWIN if kind == "video" else 0)
-            raise ModelError(code, f"{_shown(url)} was not there within {limit:g} s") from error
+            raise ModelError(code, f"{_shown(url)} could not be fetched within {limit:g} s") from error
 
     async def _follow(self, url: str, kind: str) -> bytes:
         location = _parsed(url)

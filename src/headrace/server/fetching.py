@@ -1,4 +1,4 @@
-"""How far the fetching of a model's weights is: told to callers while it goes on, in place of making them wait."""
+"""How far the download of a model's weights is. Callers are told so at once and need not wait for it."""
 
 from __future__ import annotations
 

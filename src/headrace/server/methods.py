@@ -103,7 +103,7 @@ def _takes_item(function: Callable[..., Any]) -> bool:
 
 
 class ItemMethod:
-    """A method that takes items; calls with typed arguments are told in items, too, and answered in types."""
+    """A method that takes items; typed arguments are turned into an item, and its answer into the declared type."""
 
     heavy_answer = False  # what it gives back is nearly an answer
 

@@ -90,7 +90,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a model is, told plainly (`headrace models show NAME`)."""
+    """What a model is, in plain words (`headrace models show NAME`)."""
 
     id: str  # the model id in URLs: lower-case letters, digits, '-'
     task: str  # Clarifai's model type id: "visual-classifier", "text-to-text", ...

@@ -30,7 +30,7 @@ _NOTHING: tuple[Any, ...] = ()  # what makes a function that writes its messages
 
 
 class Strangers(grpc.GenericRpcHandler):
-    """Refuse whoever has no credential, whatever they call; only whether the server is up is told to everybody."""
+    """Refuse whoever has no credential, whatever they call; anybody may ask only whether the server is up."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission

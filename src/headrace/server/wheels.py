@@ -70,7 +70,7 @@ def _index() -> str:
     """Give the address of the index that pip uses.
 
     Raises:
-        ValueError: pip is told to use none.
+        ValueError: pip is configured to use no index.
     """
     if os.environ.get("PIP_NO_INDEX", "").strip().casefold() not in ("", "0", "false", "no", "off"):
         raise ValueError("pip is set to use no index")

@@ -28,7 +28,7 @@ def camera(
     numbers and times go on. One that cannot be opened at first is a SourceError at once.
 
     Args:
-        fps: most frames a second that are wanted, or `sample_ms` between two; neither: every frame.
+        fps: frames a second at most, or `sample_ms` between two; neither: every frame.
         keyframes: only frames that stand for themselves.
         resize: longest side, or (width, height).
         quality: of the JPEGs, 1 to 100.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Resize = int | tuple[int, int] | None
 
 
-#: Told of a drop: the frame's id, its number, the cause.
+#: Called for a drop: the frame's id, its number, the cause.
 DropCallback = Callable[[str, int, str], object]
 
 
@@ -183,7 +183,7 @@ class VideoSource(InputSource):
         self._max_age = max_age if max_age is not None else self._max_age
 
     def on_drop(self, callback: DropCallback) -> None:
-        """Have every drop told, in the event loop; of a source that is read already, only what closing it drops."""
+        """Call back for every drop, in the event loop; once it is read, only for what closing it drops."""
         self._on_drop = callback
 
     async def ready(self) -> None:
@@ -275,7 +275,7 @@ class VideoSource(InputSource):
     def __del__(self) -> None:
         work = getattr(self, "_work", None)
         if work is not None:
-            work.halt()  # the thread ends with the one whom it works for
+            work.halt()  # the thread ends with the source that it works for
 
 
 def _on_loop(on_drop: DropCallback, new_id: Callable[[int], str]) -> Callable[[Raw, str], None]:

@@ -130,7 +130,7 @@ class Link:
     Args:
         faults: tells the faults that hold for this connection now.
         until: waits until a condition on the faults is true.
-        traffic: is told whenever bytes have passed.
+        traffic: called whenever bytes have passed.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ class Call(Protocol):
         """
 
     def cancel(self) -> None:
-        """End the call now; idempotent, never blocks, the server is told. A pending `read` or `write` ends by itself:
+        """End the call now and tell the server; idempotent, never blocks. A pending `read` or `write` ends by itself:
         with what has arrived already, or with a `ConnectionLost`."""
 
 
@@ -99,7 +99,7 @@ class Transport(Protocol):
         Args:
             method: full path, such as "/clarifai.api.V2/PostModelOutputs".
             parts: the request message, given in parts.
-            timeout: seconds, or None. The server is told, and the local clock ends the call.
+            timeout: seconds, or None. The server gets it, and the local clock ends the call.
 
         Raises:
             DeadlineExceeded: the timeout is over.

@@ -137,7 +137,7 @@ async def test_a_server_that_never_answers_is_given_up(web: Web) -> None:
     async with Fetcher(allow_private=True, timeout=0.3) as fetcher:
         assert await code_of(fetcher.fetch(web.url("/never"), "image")) == (
             30002,
-            f"'{web.url('/never')}' was not there within 0.3 s",
+            f"'{web.url('/never')}' could not be fetched within 0.3 s",
         )
 
 

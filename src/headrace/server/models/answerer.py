@@ -1,4 +1,4 @@
-"""Answers about pictures: by rule from what other models see, else by the language model that was told it."""
+"""Answers about pictures: by rule from what other models see, else by the language model, from the same facts."""
 
 from __future__ import annotations
 

@@ -274,7 +274,7 @@ class GrpcTransport:
                 return error
         if self._closed:
             return ClosedError("the connection was closed during the call")
-        return ConnectionLost(f"{self.target}: the call ended on this side ({error})", target=str(self.target))
+        return ConnectionLost(f"{self.target}: the call was cancelled locally ({error})", target=str(self.target))
 
     def _multicallable(self, shape: str, method: str) -> Any:
         multicallable = self._multicallables.get((shape, method))

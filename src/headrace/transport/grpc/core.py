@@ -35,7 +35,7 @@ def settle(patience: float) -> bool:
     """Wait until the core has ended after its last channel was let go of.
 
     Args:
-        patience: seconds at most; other users of gRPC in the process, which is their affair, keep it running.
+        patience: seconds at most; other users of gRPC in the process may keep it alive.
 
     Returns:
         False when something of asyncio's holds it, so that it does not end.

@@ -39,7 +39,7 @@ async def explain(target: Target, options: Transmission, details: str, seconds: 
     try:
         async with asyncio.timeout(max(0.0, min(LOOK, seconds))):
             return await (_look_encrypted(target, options) if target.tls else _look_plain(target))
-    except (OSError, ConfigError):  # a TimeoutError is one; nobody is there, or nothing can be told
+    except (OSError, ConfigError):  # a TimeoutError is one: nothing answers, or nothing can be learnt
         return ""
 
 

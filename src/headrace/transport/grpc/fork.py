@@ -2,7 +2,8 @@
 
 gRPC's core does not survive a fork: a child that inherits it hangs when it uses it, or brings its parent down, for both
 share what the core polls. So a core is not inherited: before a fork all idle connections are dropped, for the next call
-to make again, and the core ends with the last of them; a child makes its own. Where that cannot be, the child is told.
+to make again, and the core ends with the last of them; a child makes its own. Where that cannot be,
+the child's calls are refused.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class MemoryServer:
     Args:
         handlers: full method path -> handler; a path without one is answered with UNIMPLEMENTED.
         window_bytes: in each direction of each call, a write waits while more would be unread.
-        streams_per_connection: most calls at once on a connection, or None.
+        streams_per_connection: calls at once on a connection at most, or None.
         over_limit: what happens to a call above that limit: it waits in line, or it is refused unprocessed.
         message_bytes: largest message that the server takes, or None.
         keep: remember calls and messages; turn it off where many thousands pass.
@@ -104,7 +104,7 @@ class MemoryServer:
 
     @property
     def streams_per_connection(self) -> int | None:
-        """Most calls at once on a connection, or None; clients are told when it changes."""
+        """Calls at once on a connection at most, or None; clients learn of a change."""
         return self._streams_per_connection
 
     @streams_per_connection.setter
