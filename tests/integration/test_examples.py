@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import av
 import httpx
 import pytest
@@ -22,6 +23,12 @@ from tests.support.cameras import Camera, RtspCamera
 from tests.support.weights import need
 
 pytestmark = pytest.mark.models
+FRAMEWORKS = {
+    "http_endpoint": "aiohttp",
+    "tokens_aiohttp": "aiohttp",
+    "tokens_fastapi": "fastapi uvicorn",
+    "tokens_websocket": "starlette uvicorn websockets",
+}
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -83,14 +90,15 @@ async def test_stream(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
 @pytest.mark.parametrize("track", [True, False], ids=["all", "local"])
 async def test_each_says_how_it_is_used_with_the_local_extra_alone(name: str, track: bool, tmp_path: Path) -> None:
-    """Extra `local` has no SciPy and no aiohttp: what needs them says so in one line."""
+    """Extra `local` has no SciPy and no web framework: what needs them says so in one line."""
     if not track:
-        for package in ("scipy", "aiohttp"):
+        for package in ("scipy", "aiohttp", "fastapi", "starlette", "uvicorn"):
             (tmp_path / f"{package}.py").write_text("raise ImportError")
     async with running(name, "--help", cwd=tmp_path, PYTHONPATH=str(tmp_path)) as process:
         out, err = await process.communicate()
-    if name == "http_endpoint" and not track:
-        assert (process.returncode, err) == (1, b"this example needs aiohttp: pip install aiohttp\n")
+    if name in FRAMEWORKS and not track:
+        needed = FRAMEWORKS[name]
+        assert (process.returncode, err.decode()) == (1, f"this example needs {needed}: pip install {needed}\n")
     else:
         assert (process.returncode, err) == (0, b"")
         assert out.startswith(b"usage: ")
@@ -176,3 +184,38 @@ async def test_http_endpoint(tmp_path: Path) -> None:
         assert (await http.post(url, params={"fps": "many"}, content=b"x")).status_code == 400
         good = await http.post(url, params={"fps": 1}, content=clip.path.read_bytes(), timeout=60)
         assert len(good.text.splitlines()) == 4
+
+
+@pytest.mark.parametrize("name", ["tokens_aiohttp", "tokens_fastapi", "tokens_websocket"])
+async def test_tokens_in_a_browser(name: str, tmp_path: Path) -> None:
+    need("smollm2-135m-instruct")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    question = "What is the capital of France?"
+    async with running(name, "--port", str(port), cwd=tmp_path) as process, aiohttp.ClientSession() as session:
+        for lines in (process.stdout, process.stderr):
+            assert lines is not None
+        async with asyncio.timeout(60):
+            if name == "tokens_websocket":
+                async with await _connected(session.ws_connect, f"http://127.0.0.1:{port}/chat") as ws:
+                    text = ""
+                    for _ in range(2):  # one question after the other
+                        await ws.send_str(question)
+                        while "done" not in (message := await ws.receive_json()):
+                            text += message.get("text", "")
+            else:
+                url = f"http://127.0.0.1:{port}/ask"
+                async with await _connected(session.get, url, params={"question": question}) as answer:
+                    text = await answer.text()
+        assert "Paris" in text
+        assert process.returncode is None
+
+
+async def _connected(connect: Any, url: str, **options: Any) -> Any:
+    """Call until somebody listens."""
+    while True:
+        try:
+            return await connect(url, **options)
+        except aiohttp.ClientConnectorError:
+            await asyncio.sleep(0.05)

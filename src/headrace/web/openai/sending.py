@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from headrace.web.events import event
 from headrace.web.openai.failures import Refusal, refusal
 
 T = TypeVar("T")
@@ -23,14 +23,6 @@ _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # no proxy 
 
 class CallerLeft(Exception):
     """Whoever sent the request has closed the connection."""
-
-
-def event(value: Mapping[str, Any] | str, name: str = "") -> str:
-    """Write one event: JSON, or a text that is JSON already."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    head = f"event: {name}\n" if name else ""
-    lines = "".join(f"data: {line}\n" for line in text.splitlines() or [""])
-    return f"{head}{lines}\n"
 
 
 async def while_there(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
@@ -105,4 +97,4 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": text.encode(), "more_body": True})
 
 
-Handler = Callable[[Request], Awaitable[Response]]
+__all__ = ["DONE", "CallerLeft", "EventStream", "Events", "answered", "event"]

@@ -40,12 +40,21 @@ class _Server(uvicorn.Server):
 
 @contextlib.asynccontextmanager
 async def listening(
-    app: Any, host: str, port: int, *, tls_cert: Path | None = None, tls_key: Path | None = None
+    app: Any,
+    host: str,
+    port: int,
+    *,
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
+    sockets: bool = False,
+    lifespan: bool = False,
 ) -> AsyncIterator[str]:
     """Serve an ASGI application while the body runs; gives its address, such as http://127.0.0.1:8080.
 
     Args:
         port: 0 for a free one.
+        sockets: take WebSockets too.
+        lifespan: the application has a life of its own, which begins and ends with the serving.
 
     Raises:
         ListenError: the address is in use, or not one of this machine.
@@ -55,13 +64,13 @@ async def listening(
         app,
         log_level="warning",
         access_log=False,
-        lifespan="off",
+        lifespan="on" if lifespan else "off",
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         timeout_keep_alive=_IDLE_SECONDS,
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
-        ws="none",
+        ws="websockets-sansio" if sockets else "none",
     )
     server = _Server(config)
     running = asyncio.ensure_future(server.serve(sockets=[bound]))

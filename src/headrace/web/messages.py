@@ -1,0 +1,50 @@
+"""What browsers are told of a stream: its items, its end, its failure, as values for JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.errors import HeadraceError
+from headrace.results import Prediction
+
+
+def as_message(item: Any) -> Any:
+    """Tell an item: a piece of text as `{"text": ...}`, any other prediction whole, everything else as it is."""
+    if not isinstance(item, Prediction):
+        return item
+    if item.error is not None:
+        return failure_message(item.error) | {"position": item.position}
+    data = item.data
+    if data.HasField("text") and len(data.ListFields()) == 1:
+        return {"text": item.text}
+    if not data.ListFields():
+        return {"text": ""}
+    return item.to_dict()
+
+
+def failure_message(error: Exception) -> dict[str, Any]:
+    """Tell a failure; of one that is not headrace's own nothing but that there was one."""
+    if not isinstance(error, HeadraceError):
+        return {"error": {"type": "ServerError", "code": None, "message": "the server failed"}}
+    return {"error": {"type": type(error).__name__, "code": error.code, "message": error.message}}
+
+
+@dataclass(slots=True)
+class End:
+    """The tokens of a stream, counted as its items come."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def count(self, item: Any) -> None:
+        """Add an item's."""
+        if isinstance(item, Prediction) and item.error is None:
+            usage = item.usage
+            self.prompt_tokens += usage.prompt_tokens
+            self.completion_tokens += usage.completion_tokens
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What the last event says."""
+        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}
