@@ -17,7 +17,7 @@ from headrace.transport.h2 import outcome
 from headrace.transport.h2.engine import events
 from headrace.transport.h2.engine.headers import Fields
 from headrace.transport.h2.engine.streams import Stream
-from headrace.transport.h2.messages import PREFIX_BYTES, Assembler, MessageError, framed
+from headrace.transport.h2.messages import PREFIX_BYTES, Assembler, MessageError, framed, whole_messages
 from headrace.types import Buffer, Metadata
 
 
@@ -35,6 +35,7 @@ class Wire(Protocol):
     """What a call needs of its connection."""
 
     paused: bool
+    credit_bytes: int
 
     def send(self, stream: Stream, parts: Sequence[Buffer], *, end: bool) -> bool:
         """Send content; False where it waits, and the call's `drained` tells when it is on its way."""
@@ -63,8 +64,8 @@ class Call:
     """
 
     __slots__ = (
-        "_assembler", "_excerpt", "_http", "_slot", "bucket", "connection", "deadline", "done", "loop", "metadata",
-        "method", "stream",
+        "_assembler", "_credit_bytes", "_excerpt", "_held", "_http", "_slot", "bucket", "connection", "deadline",
+        "done", "loop", "metadata", "method", "stream",
     )  # fmt: skip
 
     def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop, method: str, metadata: Metadata) -> None:
@@ -77,18 +78,22 @@ class Call:
         self.connection: Wire | None = None
         self.stream: Stream | None = None
         self._slot = slot
-        self._assembler = Assembler(slot.message_bytes)
+        self._held = 0  # bytes of the server's window that were not given back
+        self._credit_bytes = 0  # so many are worth a frame
+        self._assembler: Assembler | None = None  # made where messages are compressed, or do not come whole
         self._http: Fields | None = None  # headers of an answer that is no gRPC answer
         self._excerpt = b""
 
-    def place(self, connection: Wire, stream: Stream) -> None:
-        """Begin on a stream that was opened for it."""
+    def place(self, connection: Wire, stream: Stream) -> Sequence[Buffer] | None:
+        """Begin on a stream that was opened for it; gives its only message, framed, if it has one."""
         self.connection = connection
         self.stream = stream
+        self._credit_bytes = connection.credit_bytes
         try:
-            self._begin()
+            return self._begin()
         except MessageError as error:
             self.fail(self._bad_message(error))
+            return None
 
     def expired(self) -> None:
         """End with the deadline's error."""
@@ -112,26 +117,32 @@ class Call:
     def take_headers(self, event: events.ResponseHeaders) -> None:
         """Take the response's headers."""
         fields = event.fields
-        if not outcome.speaks_grpc(fields):
+        facts = outcome.facts_of(fields)
+        if not facts.grpc:
             self._http = fields
             if event.end:
                 self._end(outcome.error_of_http(fields, b"", self._slot.target))
         elif event.end:
             self._end_with_status(fields)
-        else:
-            self._assembler.encoding = fields.first.get("grpc-encoding", "identity")
+        elif facts.encoding != "identity":
+            self._assembler = Assembler(self._slot.message_bytes, facts.encoding)
 
     def take_content(self, event: events.Content) -> None:
         """Take a piece of the response."""
         if self._http is not None:
             self._take_excerpt(event, self._http)
             return
-        try:
-            messages = self._assembler.take(event.data)
-        except MessageError as error:
-            self.fail(self._bad_message(error))
-            return
-        self._received(messages, event.size)
+        limit = self._slot.message_bytes
+        messages = whole_messages(event.data, limit) if self._assembler is None else None
+        if messages is None:
+            self._assembler = self._assembler or Assembler(limit)
+            try:
+                messages = self._assembler.take(event.data)
+            except MessageError as error:
+                self.fail(self._bad_message(error))
+                return
+        self._held += event.size
+        self._received(messages)
         if event.end and not self.done:
             self._end(self._error("INTERNAL", "the response ended without trailers"))
 
@@ -153,8 +164,10 @@ class Call:
         """The content that waited is on its way."""
 
     def _end_with_status(self, fields: Fields) -> None:
-        error: HeadraceError | None = outcome.error_of_status(fields, self._slot.target)
-        if error is None and not self._assembler.empty:
+        error: HeadraceError | None = None
+        if not outcome.facts_of(fields).success:
+            error = outcome.error_of_status(fields, self._slot.target)
+        if error is None and self._assembler is not None and not self._assembler.empty:
             error = self._error("INTERNAL", "the response ended inside a message")
         if error is not None and self._late() and fields.first.get("grpc-status") == "1":
             error = self._error("DEADLINE_EXCEEDED", "")
@@ -166,12 +179,15 @@ class Call:
         if event.end or len(self._excerpt) >= enough:
             self.fail(outcome.error_of_http(http, self._excerpt, self._slot.target))
         else:
-            self._consumed(event.size)
+            self._held += event.size
+            self._give_back(self._held)
 
     def _late(self) -> bool:
         return self.deadline is not None and self.loop.time() >= self.deadline
 
-    def _consumed(self, size: int) -> None:
+    def _give_back(self, size: int) -> None:
+        """Let the server send as much as was used up."""
+        self._held -= size
         if self.connection is not None and self.stream is not None:
             self.connection.consumed(self.stream, size)
 
@@ -190,11 +206,11 @@ class Call:
         self._slot.ended(self)
         self._over(error)
 
-    def _begin(self) -> None:
-        """Send what is to be sent first."""
+    def _begin(self) -> Sequence[Buffer] | None:
+        """Give the only message, framed; None: messages follow by `write`."""
 
-    def _received(self, messages: list[bytes], size: int) -> None:
-        """Take whole messages, and the `size` by which the window is smaller."""
+    def _received(self, messages: list[bytes]) -> None:
+        """Take whole messages; `_held` tells how much smaller the window is."""
 
     def _over(self, error: HeadraceError | None) -> None:
         """Tell who waits that the call is over."""
@@ -218,14 +234,13 @@ class UnaryCall(Call):
         self._parts = parts
         self._answer: bytes | None = None
 
-    def _begin(self) -> None:
-        assert self.connection is not None
-        assert self.stream is not None
+    def _begin(self) -> Sequence[Buffer]:
         parts, self._parts = self._parts, ()
-        self.connection.send(self.stream, framed(parts), end=True)
+        return framed(parts)
 
-    def _received(self, messages: list[bytes], size: int) -> None:
-        self._consumed(size)
+    def _received(self, messages: list[bytes]) -> None:
+        if self._held >= self._credit_bytes:
+            self._give_back(self._held)
         for message in messages:
             if self._answer is not None:
                 self.fail(self._error("INTERNAL", "more than one answer to a unary call"))
@@ -252,7 +267,7 @@ class StreamCall(Call):
         only: the one message of the call, in parts, after which it is half-closed.
     """
 
-    __slots__ = ("_failure", "_held", "_messages", "_only", "_reader", "_writer")
+    __slots__ = ("_failure", "_messages", "_only", "_reader", "_used", "_writer")
 
     def __init__(
         self,
@@ -265,7 +280,7 @@ class StreamCall(Call):
         super().__init__(slot, loop, method, metadata)
         self._only = only
         self._messages: deque[bytes] = deque()
-        self._held = 0  # bytes of the server's window that unread messages take
+        self._used = 0  # bytes that were read, less those given back
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._failure: HeadraceError | None = None
@@ -317,9 +332,9 @@ class StreamCall(Call):
             finally:
                 self._reader = None
         message = messages.popleft()
-        size = min(self._held, len(message) + PREFIX_BYTES) if messages else self._held
-        self._held -= size
-        self._consumed(size)
+        self._used += len(message) + PREFIX_BYTES
+        if self._held >= self._credit_bytes:
+            self._make_room()
         return message
 
     def drained(self) -> None:
@@ -333,21 +348,23 @@ class StreamCall(Call):
         finally:
             self._writer = None
 
-    def _begin(self) -> None:
-        assert self.connection is not None
-        assert self.stream is not None
-        if self._only is not None:
-            self.connection.send(self.stream, framed(self._only), end=True)
-            self._only = None
+    def _begin(self) -> Sequence[Buffer] | None:
+        only, self._only = self._only, None
         _wake(self._writer)
+        return None if only is None else framed(only)
 
-    def _received(self, messages: list[bytes], size: int) -> None:
-        if not messages:  # part of a message: the rest of it has to find room
-            self._consumed(size)
-            return
-        self._messages.extend(messages)
-        self._held += size
-        _wake(self._reader)
+    def _received(self, messages: list[bytes]) -> None:
+        if messages:
+            self._messages.extend(messages)
+            _wake(self._reader)
+        elif not self._messages and self._held >= self._credit_bytes:
+            self._make_room()  # for the rest of a message
+
+    def _make_room(self) -> None:
+        """Let the server send as much as was read; all of its window, where nothing waits to be read."""
+        size = min(self._held, max(0, self._used)) if self._messages else self._held
+        self._used -= size
+        self._give_back(size)
 
     def _over(self, error: HeadraceError | None) -> None:
         self._only = None

@@ -7,7 +7,7 @@ import heapq
 import math
 from typing import Protocol
 
-_GRAIN = 0.05  # seconds; a call ends at most so much late
+_GRAIN = 50  # milliseconds; a call ends at most so much late
 
 
 class Timed(Protocol):
@@ -24,16 +24,17 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._buckets: dict[int, set[Timed]] = {}
+        self._buckets: dict[int, set[Timed]] = {}  # by the millisecond in which they end
         self._order: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._armed = 0
 
-    def add(self, call: Timed, seconds: float) -> None:
-        """Tell a call when so many seconds are over; short timeouts are exact to a millisecond."""
+    def add(self, call: Timed, seconds: float) -> float:
+        """Tell a call when so many seconds are over; short timeouts are exact to a millisecond. Gives that time."""
         when = self._loop.time() + seconds
-        grain = _GRAIN if seconds > 1.0 else 0.001
-        number = call.bucket = math.ceil(when / grain) * round(grain * 1000)  # milliseconds
+        number = int(when * 1000) + 1
+        if seconds > 1.0:
+            number += -number % _GRAIN
+        call.bucket = number
         bucket = self._buckets.get(number)
         if bucket is None:
             self._buckets[number] = {call}
@@ -42,6 +43,7 @@ class Deadlines:
                 self._arm(number)
         else:
             bucket.add(call)
+        return when
 
     def remove(self, call: Timed) -> None:
         """Forget a call."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Sequence
 
 from headrace.types import Buffer
 
 PREFIX_BYTES = 5
+_prefix = struct.Struct(">BI").unpack_from
 #: What we can decompress, as grpc-accept-encoding says it, with zlib's name for it.
 ENCODINGS = {"identity": 0, "deflate": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}
 
@@ -36,22 +38,36 @@ def framed(parts: Sequence[Buffer]) -> list[Buffer]:
     return [b"\0" + size.to_bytes(4, "big"), *parts]
 
 
+def whole_messages(data: bytes | memoryview, limit: int) -> list[bytes] | None:
+    """Cut a piece of a response that holds whole, plain messages and nothing else; None for any other."""
+    messages: list[bytes] = []
+    position, size = 0, len(data)
+    while size - position >= PREFIX_BYTES:
+        flag, length = _prefix(data, position)
+        position += PREFIX_BYTES + length
+        if flag or length > limit or position > size:
+            return None
+        messages.append(bytes(data[position - length : position]))
+    return messages if position == size else None
+
+
 class Assembler:
     """Cuts messages out of the pieces of a response; one that spans several pieces is copied once, when it is complete.
 
     Args:
         limit: bytes of the largest message, also after decompression.
+        encoding: what grpc-encoding says.
     """
 
-    __slots__ = ("_flag", "_limit", "_missing", "_parts", "_prefix", "encoding")
+    __slots__ = ("_encoding", "_flag", "_limit", "_missing", "_parts", "_prefix")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, encoding: str = "identity") -> None:
         self._limit = limit
         self._prefix = b""  # the begin of one
         self._parts: list[bytes | memoryview] = []  # of the message that has not come whole
         self._missing = 0  # bytes of it; 0: none has begun
         self._flag = 0
-        self.encoding = "identity"
+        self._encoding = encoding
 
     @property
     def empty(self) -> bool:
@@ -72,10 +88,9 @@ class Assembler:
             self._prefix = b""
         position, size = 0, len(data)
         while size - position >= PREFIX_BYTES:
-            length = int.from_bytes(data[position + 1 : position + PREFIX_BYTES], "big")
+            flag, length = _prefix(data, position)
             if length > self._limit:
                 raise MessageError(f"a message of {length:,} bytes; the limit is {self._limit:,}", too_large=True)
-            flag = data[position]
             position += PREFIX_BYTES
             if position + length > size:
                 self._flag, self._parts = flag, [data[position:]]
@@ -102,9 +117,9 @@ class Assembler:
     def _decompressed(self, flag: int, message: bytes) -> bytes:
         if flag != 1:
             raise MessageError(f"a message with the flags {flag}")
-        bits = ENCODINGS.get(self.encoding)
+        bits = ENCODINGS.get(self._encoding)
         if not bits:
-            known = "none" if bits == 0 else f"{self.encoding!r:.60}, which is not supported"
+            known = "none" if bits == 0 else f"{self._encoding!r:.60}, which is not supported"
             raise MessageError(f"a compressed message, and the encoding is {known}")
         if not message:
             return b""
@@ -120,4 +135,4 @@ class Assembler:
         return unpacked
 
 
-__all__ = ["ENCODINGS", "PREFIX_BYTES", "Assembler", "MessageError", "framed"]
+__all__ = ["ENCODINGS", "PREFIX_BYTES", "Assembler", "MessageError", "framed", "whole_messages"]

@@ -6,6 +6,7 @@ import base64
 import binascii
 import math
 import re
+from dataclasses import dataclass, field
 
 from headrace._version import __version__
 from headrace.errors import ConfigError
@@ -27,6 +28,17 @@ _FIXED = headers.block(
 )
 
 
+@dataclass(slots=True)
+class _Block:
+    """The header block of a method and metadata, whole and as what stands before and behind grpc-timeout."""
+
+    pseudo: bytes
+    rest: bytes
+    whole: bytes
+    size: int  # as SETTINGS_MAX_HEADER_LIST_SIZE counts it
+    timed: dict[int, bytes] = field(default_factory=dict)  # with grpc-timeout, by its milliseconds
+
+
 class RequestBlocks:
     """The header blocks of the calls to one server, made once for each method and metadata.
 
@@ -39,8 +51,7 @@ class RequestBlocks:
     def __init__(self, authority: str, *, tls: bool) -> None:
         self._authority = authority
         self._tls = tls
-        self._made: dict[tuple[str, Metadata], tuple[bytes, bytes, int]] = {}
-        self._timeouts: dict[int, bytes] = {}
+        self._made: dict[tuple[str, Metadata], _Block] = {}
 
     def block(self, method: str, metadata: Metadata, timeout: float | None) -> tuple[bytes, int]:
         """Give the block of a call, and its size as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
@@ -55,28 +66,26 @@ class RequestBlocks:
             if len(self._made) >= self._MOST:
                 self._made.clear()
             self._made[key] = made
-        first, rest, size = made
         if timeout is None:
-            return first + rest, size
-        return b"".join((first, self._timeout(timeout), rest)), size + 53
+            return made.whole, made.size
+        milliseconds = math.ceil(timeout * 1000)
+        block = made.timed.get(milliseconds)
+        if block is None:
+            if len(made.timed) >= self._MOST:
+                made.timed.clear()
+            literal = headers.block([("grpc-timeout", timeout_text(timeout))])
+            block = made.timed[milliseconds] = b"".join((made.pseudo, literal, made.rest))
+        return block, made.size + 53
 
-    def _make(self, method: str, metadata: Metadata) -> tuple[bytes, bytes, int]:
+    def _make(self, method: str, metadata: Metadata) -> _Block:
         items = [(name.lower(), value) for name, value in metadata]
         for name, value in items:
             _check(name, value)
         items = [(name, encoded_binary(value) if name.endswith("-bin") else value) for name, value in items]
         custom = b"".join(headers.block([item], secret=item[0] in _SECRET) for item in items)
         size = sum(len(name) + len(value) + 32 for name, value in items) + len(method) + len(self._authority) + 400
-        return headers.request_block(method, self._authority, tls=self._tls), _FIXED + custom, size
-
-    def _timeout(self, seconds: float) -> bytes:
-        milliseconds = math.ceil(seconds * 1000)
-        block = self._timeouts.get(milliseconds)
-        if block is None:
-            if len(self._timeouts) >= self._MOST:
-                self._timeouts.clear()
-            block = self._timeouts[milliseconds] = headers.block([("grpc-timeout", timeout_text(seconds))])
-        return block
+        pseudo, rest = headers.request_block(method, self._authority, tls=self._tls), _FIXED + custom
+        return _Block(pseudo, rest, pseudo + rest, size)
 
 
 def timeout_text(seconds: float) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from headrace import status
@@ -33,8 +34,31 @@ _BY_RESET: dict[int, int] = {
 EXCERPT = 200
 
 
-def speaks_grpc(fields: Fields) -> bool:
-    """Tell whether response headers are those of a gRPC answer; where grpc-status stands, they are."""
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What headers or trailers say to a call.
+
+    Attributes:
+        grpc: they are of a gRPC answer; where grpc-status stands, they are.
+        success: they end a call, and it succeeded.
+        encoding: of compressed messages.
+    """
+
+    grpc: bool
+    success: bool
+    encoding: str
+
+
+def facts_of(fields: Fields) -> Facts:
+    """Read headers or trailers once: equal blocks of a connection share their fields, and so what is noted there."""
+    facts: Facts | None = fields.note
+    if facts is None:
+        success = _statuses(fields) == ["0"]
+        facts = fields.note = Facts(_speaks_grpc(fields), success, fields.first.get("grpc-encoding", "identity"))
+    return facts
+
+
+def _speaks_grpc(fields: Fields) -> bool:
     content_type = fields.first.get("content-type", "")
     if content_type != "application/grpc" or fields.status != 200:
         kind = content_type.partition(";")[0].strip().lower()
@@ -45,7 +69,7 @@ def speaks_grpc(fields: Fields) -> bool:
 
 def error_of_status(fields: Fields, target: str) -> TransportError | ServerError | None:
     """Make the error of trailers, or of headers that are all there is; None for success."""
-    texts = [value for name, value in fields.items if name == "grpc-status"]
+    texts = _statuses(fields)
     if texts == ["0"]:
         return None
     if not texts:
@@ -65,6 +89,10 @@ def error_of_status(fields: Fields, target: str) -> TransportError | ServerError
         retry_after=retry_hint(fields),
         status_details=decoded_binary(status_details) if status_details else None,
     )
+
+
+def _statuses(fields: Fields) -> list[str]:
+    return [value for name, value in fields.items if name == "grpc-status"]
 
 
 def error_of_http(fields: Fields, excerpt: bytes, target: str) -> TransportError | ServerError:

@@ -191,8 +191,7 @@ class H2Transport:
                 call.expired()
                 return
             assert self._deadlines is not None
-            call.deadline = call.loop.time() + timeout
-            self._deadlines.add(call, timeout)
+            call.deadline = self._deadlines.add(call, timeout)
         if connection is not None and not self._waiting and connection.has_room:
             self._place(call, connection, timeout)
         else:
