@@ -65,11 +65,13 @@ class InputError(HeadraceError):
 
     Attributes:
         input_id: the input's id, or None when it has none yet.
+        source: what the input came from, such as a file's path; "" where that is not known.
     """
 
-    def __init__(self, message: str, *, input_id: str | None = None) -> None:
+    def __init__(self, message: str, *, input_id: str | None = None, source: str = "") -> None:
         super().__init__(message)
         self.input_id = input_id
+        self.source = source
 
 
 class SourceError(HeadraceError):

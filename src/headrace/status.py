@@ -9,6 +9,7 @@ import enum
 import types
 
 from headrace import errors
+from headrace.support.ids import before
 from headrace.support.statusdetails import read_details, retry_delay
 from headrace.support.texts import SHOWN, masked, received, shortened
 
@@ -190,7 +191,7 @@ def server_error(
     label = name or str(code)
     description, details, request_id = received(description), received(details), received(request_id)
     sentence = ": ".join(part for part in (description, details) if part) or "no description"
-    whose = f"input {shortened(input_id, 200)}: " if input_id else ""
+    whose = before(input_id)
     request = f" [request {shortened(request_id, 200)}]" if request_id else ""
     return ERRORS[kind_](
         _sentence(whose, sentence, f" ({label} {code}){_advice(kind_)}{request}"),

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from headrace.calls.stats import Tally
 from headrace.config import MiB
-from headrace.errors import HeadraceError
+from headrace.errors import HeadraceError, InputError
 from headrace.inputs import Input
 from headrace.inputs.prepared import Prepared
 from headrace.sources.items import OWN_ERRORS
@@ -213,5 +213,6 @@ class Feeder:
 
 def _bad(position: int, item: object, error: HeadraceError) -> Pulled:
     source = item.source if isinstance(item, Input) else str(item) if isinstance(item, Path) else ""
+    source = source or (error.source if isinstance(error, InputError) else "")
     id = getattr(error, "input_id", None) or f"item-{position}"
     return Pulled(position, Prepared(Input((), source=source), id), error=error)

@@ -31,6 +31,7 @@ from headrace.inputs.prepared import Prepared
 from headrace.reference import ModelRef
 from headrace.results import Prediction
 from headrace.sources.items import OWN_ERRORS
+from headrace.support.ids import before
 
 if TYPE_CHECKING:
     from headrace.calls.options import ResolvedOptions
@@ -116,10 +117,11 @@ class Preparer:
         """
         try:
             return prepare_now(item, self._ids, self._limits)
-        except HeadraceError:
+        except HeadraceError as error:
+            _sourced(error, item)
             raise
         except Exception as error:
-            raise own_error(error, item.id) from error
+            raise _sourced(own_error(error, item.id), item) from error
 
     async def later(self, item: Input, deadline: Deadline) -> Prepared:
         """Give an input its type and id, read its files, encode its pictures, check it.
@@ -136,12 +138,13 @@ class Preparer:
             item = item.with_id(next(self._ids))
         head = b"" if is_ready(item) else await self.template(deadline)
         try:
-            async with within(deadline, f"input {item.id}: reading it"):
+            async with within(deadline, f"{name_of(item)}: reading it"):
                 return await prepare(item, self._limits, head)
-        except HeadraceError:
+        except HeadraceError as error:
+            _sourced(error, item)
             raise
         except Exception as error:
-            raise own_error(error, item.id) from error
+            raise _sourced(own_error(error, item.id), item) from error
 
     async def one_of_many(self, item: Input, deadline: Deadline | None = None) -> Prepared:
         """As `later`, but that what is wrong with its type or with encoding it is its own error.
@@ -152,7 +155,7 @@ class Preparer:
         try:
             return await self.later(item, deadline or Deadline.after(self._timeout))
         except ConfigError as error:
-            raise own_error(error, item.id) from error
+            raise _sourced(own_error(error, item.id), item) from error
 
     async def _type(self, item: Input, deadline: Deadline) -> str:
         if self._input_type:
@@ -262,7 +265,9 @@ def _first(errors: dict[int, HeadraceError], predictions: dict[int, Prediction])
 
 def _failed(error: HeadraceError, raw: object, position: int) -> Prediction:
     id = getattr(error, "input_id", None) or (raw.id if isinstance(raw, Input) else "")
-    return Prediction.failed(error, input_id=id, position=position)
+    failed = Prediction.failed(error, input_id=id, position=position)
+    failed.source = error.source if isinstance(error, InputError) else ""
+    return failed
 
 
 def input_of(raw: object, input_type: str | None) -> Input:
@@ -292,10 +297,17 @@ def advised(error: ServerError, sent: object) -> ServerError:
     return error
 
 
+def _sourced(error: HeadraceError, item: Input) -> HeadraceError:
+    """Note in an input's own error what the input came from."""
+    if isinstance(error, InputError):
+        error.source = error.source or item.source
+    return error
+
+
 def own_error(error: Exception, id: str) -> InputError:
     """Make the input's own error of whatever went wrong with it."""
     text = str(error) if isinstance(error, HeadraceError | TypeError) else f"{type(error).__name__}: {error}"
-    return InputError(f"{f'input {id}: ' if id else ''}{shortened(text, 500)}", input_id=id or None)
+    return InputError(f"{before(id)}{shortened(text, 500)}", input_id=id or None)
 
 
 __all__ = ["Preparer", "advised", "input_of", "joined", "own_error", "predict_prepared"]

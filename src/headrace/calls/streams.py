@@ -66,6 +66,7 @@ class PredictionStream(AsyncContext, AsyncIteration):
         self._item_raised = False
         if prediction.error is not None and self._on_error == "raise":
             self._item_raised = True
+            prediction.error.add_note(f"This was the input at position {prediction.position}.")
             raise prediction.error
         return prediction
 

@@ -1,4 +1,4 @@
-"""Errors as sentences for whoever sits at the terminal: without our own ids, and codes only from remote servers."""
+"""Errors as sentences for whoever sits at the terminal: codes only from remote servers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 
 from headrace.errors import HeadraceError, InputError, PartialFailure, ServerError
 
-#: The library's own name for an input that has none: nothing that a user has given or can look up.
-_MADE_ID = re.compile(r"\binput (?:h[0-9a-f]{8}-[0-9a-f]+|[0-9a-f]{6}-\d+-\d+)\b(: )?")
 _CODE = re.compile(r" \([A-Z][A-Z0-9_]+ \d{5}\)")
 _REQUEST = re.compile(r" \[request [^\]\s]+\]")
 _WRONG_TYPE = 30101
@@ -35,7 +33,7 @@ def sentence(error: BaseException) -> str:
         text = _REQUEST.sub("", _CODE.sub("", text))
         if isinstance(error, ServerError) and error.code in _SAYS_ALL:
             text = error.details or error.description
-    return _MADE_ID.sub(lambda found: "" if found[1] else "the input", text)
+    return text
 
 
 def of_input(name: str, error: BaseException) -> str:

@@ -48,7 +48,7 @@ async def _kind(field: Field, item: Input) -> InputType | None:
         head = await in_thread(_head, field.payload)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{name_of(item)}: cannot read {field.payload}: {reason}", input_id=item.id or None) from error
+        raise InputError(f"cannot read {field.payload}: {reason}", input_id=item.id or None) from error
     return media.kind(head) or media.kind_of_name(str(field.payload))
 
 

@@ -93,17 +93,22 @@ async def _read(field: Field, item: Input, limits: Limits, head: bytes | None) -
         had = f"more than {limit:,} bytes, the limit"
         if error.size is not None:
             had = f"{error.size:,} bytes, the limit is {limit:,}"
-        raise InputError(f"{name_of(item)}: {name} has {had}", input_id=item.id or None) from None
+        raise InputError(f"{_before(item, name)}{name} has {had}", input_id=item.id or None) from None
     except HeadraceError:
         raise  # of an input that had failed before
     except Exception as error:  # whatever a file of the user's own may raise
         reason = getattr(error, "strerror", None) or shortened(str(error)) or type(error).__name__
-        raise InputError(f"{name_of(item)}: cannot read {name}: {reason}", input_id=item.id or None) from error
+        raise InputError(f"{_before(item, name)}cannot read {name}: {reason}", input_id=item.id or None) from error
     if not isinstance(buffer, reading.FileBuffer):
         return _checked(buffer, item), None
     if field.form == "path" and not buffer.payload:
-        raise InputError(f"{name_of(item)}: {name} is empty", input_id=item.id or None)
+        raise InputError(f"{_before(item, name)}{name} is empty", input_id=item.id or None)
     return buffer.payload, buffer.message
+
+
+def _before(item: Input, name: str) -> str:
+    """Give what stands before a sentence about an input's file: nothing where both have one name."""
+    return "" if name_of(item) in (item.source, name) else f"{name_of(item)}: "
 
 
 def _checked(data: Any, item: Input) -> Buffer:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from headrace.errors import ConfigError, InputError
 from headrace.inputs.official import OfficialNames
+from headrace.support.ids import named
 from headrace.types import Buffer
 
 InputType: TypeAlias = Literal["image", "video", "text", "audio"]
@@ -381,8 +382,9 @@ def _checked_id(id: str | None) -> str:
 
 
 def name_of(item: Input) -> str:
-    """Name an input in messages."""
-    return f"input {item.id}" if item.id else "the input"
+    """Name an input in messages: by the id that its user gave it, else by what it came from."""
+    name = named(item.id)
+    return item.source if item.source and name == named("") else name
 
 
 #: What stands for one input: bytes of any kind, text, a path, an open binary file, a PIL image, a numpy array, an

@@ -32,6 +32,7 @@ from headrace.flow.window import FlowWindow
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
 from headrace.status import fatal, kind_of
+from headrace.support.ids import named
 from headrace.transport.base import Buffer, Call
 
 
@@ -288,7 +289,7 @@ class Duplex(DuplexWork):
             self.tally.errors += 1
             self._retries.stop(entry)
             error = DeadlineExceeded(
-                f"input {entry.name}: no answer within {self.options.timeout:g} s{self._doing(entry)}",
+                f"{named(entry.name)}: no answer within {self.options.timeout:g} s{self._doing(entry)}",
                 target=str(self._session.channels.target),
                 attempt=entry.attempts.made if entry.attempts is not None else 1,
             )

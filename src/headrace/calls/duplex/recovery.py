@@ -17,6 +17,7 @@ from headrace.calls.session import Session
 from headrace.calls.stats import Tally
 from headrace.errors import ConnectionLost, HeadraceError, ServerError, TransportError
 from headrace.status import Kind, fatal, kind_of
+from headrace.support.ids import before
 
 #: What a server refuses a whole call with, before it has worked on any input.
 REFUSALS = frozenset({Kind.WARMING, Kind.THROTTLE, Kind.TRANSIENT})
@@ -219,7 +220,7 @@ class Recovery:
         self._resume(failure)
         if len(suspects) == 1:
             error = copy.copy(failure)
-            error.args = (f"input {suspects[0].name}: {failure}",)
+            error.args = (f"{before(suspects[0].name)}{failure}",)
             self._settle(suspects[0], error)
             return True
         for entry in suspects:

@@ -24,6 +24,7 @@ from headrace.config import Limits
 from headrace.errors import ClosedError, HeadraceError, ServerError
 from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
+from headrace.support.ids import named
 from headrace.transport.base import Metadata
 
 GRACE = 1.0  # seconds that a request may take longer than its calls, so that each call's own timeout error comes first
@@ -343,7 +344,7 @@ class BatchQueue:
                 continue
             phase = CallState("waiting for its turn" if call.request is None else "waiting for the answer")
             target = self._session.channels.target
-            self._finish(call, phase.deadline_exceeded(f"input {call.item.id}", call.deadline, target))
+            self._finish(call, phase.deadline_exceeded(named(call.item.id), call.deadline, target))
             self._cancel_if_unwanted(call.request)
         self._arm(first)
 

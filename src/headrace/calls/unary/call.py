@@ -16,6 +16,7 @@ from headrace.calls.session import CallState, Session, Waited
 from headrace.channels.connection import Connection
 from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, TransportError, frameless
 from headrace.status import Kind, kind_of
+from headrace.support.ids import named
 from headrace.transport.base import Buffer, Metadata
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ async def unary(
     except Waited as error:
         session.counts.failures += 1
         state = CallState(error.doing, last, attempts.made if attempts is not None else 1)
-        label = f"input {input_id}" if input_id else label
+        label = named(input_id) if input_id else label
         raise state.deadline_exceeded(label, Deadline(ends, seconds), session.channels.target) from last
     except HeadraceError as error:
         session.counts.failures += 1
