@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from headrace import credentials, reference
@@ -249,11 +248,6 @@ class Client(AsyncContext):
         if self._local is not None and not self._shared:
             await self._local.start(self._emit)
         return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def close(self) -> None:
         """Close it: another name of `aclose`."""

@@ -140,7 +140,7 @@ def _current_context() -> dict[str, Any]:
     if not isinstance(contexts, dict):
         return {}
     current = _scalar(config.get("current_context"))
-    context = next((found for name, found in contexts.items() if _scalar(name) == current), None)
+    context = next((entry for name, entry in contexts.items() if _scalar(name) == current), None)
     if isinstance(context, dict) and isinstance(context.get("env"), dict):  # the official tools nest the variables
         context = context["env"]
     if not isinstance(context, dict):

@@ -283,7 +283,7 @@ def _remade(
 E = TypeVar("E", bound=BaseException)
 
 
-def frameless(error: E) -> E:
+def drop_traceback(error: E) -> E:
     """Take the frames off an error that is kept as a value: they hold the input's bytes for as long as it lives."""
     error.__traceback__ = None
     if error.__suppress_context__:

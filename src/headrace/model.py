@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
 
 from headrace import reference
 from headrace.calls.generate.stream import TokenStream
@@ -103,14 +102,6 @@ class Model(Forms, AsyncContext):
     def client(self) -> Client:
         """The client whose connections it uses."""
         return self._client
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def close(self) -> None:
         """Close it: another name of `aclose`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from headrace.calls.deadline import Deadline
 from headrace.calls.generate.stream import TokenStream
@@ -36,23 +36,10 @@ from headrace.reference import ModelRef
 from headrace.results import Prediction
 from headrace.sources.base import InputSource
 from headrace.sources.iterables import Source, source
-from headrace.transport.base import Buffer, Metadata
+from headrace.types import Buffer
 
-
-class PredictOne(Protocol):
-    """Sends one prepared input: alone, or together with those of concurrent calls."""
-
-    def __call__(
-        self,
-        session: Session,
-        head: bytes,
-        item: Prepared,
-        *,
-        timeout: float | Deadline | None,
-        warm_up: float | None = None,
-        metadata: Metadata = (),
-    ) -> Coroutine[Any, Any, Prediction]:
-        """Send it."""
+#: Sends one prepared input, as `predict_one` does: alone, or together with those of concurrent calls.
+PredictOne: TypeAlias = Callable[..., Coroutine[Any, Any, Prediction]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from headrace.codec.requests import (
     CACHED_JSON,
     GENERATE,
-    LARGE,
     MAX_WHOLE,
     PREDICT,
+    SEPARATE_BYTES,
     SERVICE,
     STREAM,
     before_payload,
@@ -35,11 +35,11 @@ from headrace.codec.responses import (
 __all__ = [
     "CACHED_JSON",
     "GENERATE",
-    "LARGE",
     "LAZY_BYTES",
     "MAX_FIELDS",
     "MAX_WHOLE",
     "PREDICT",
+    "SEPARATE_BYTES",
     "SERVICE",
     "STREAM",
     "LazyOutput",

@@ -23,7 +23,7 @@ PREDICT = SERVICE + "PostModelOutputs"
 GENERATE = SERVICE + "GenerateModelOutputs"
 STREAM = SERVICE + "StreamModelOutputs"
 
-LARGE = 4096  # bytes from which a payload is not copied to save a part
+SEPARATE_BYTES = 4096  # bytes from which a payload is not copied to save a part
 CACHED_JSON = 1024  # characters of parameters up to which an encoded template is kept
 
 _INPUTS_TAG = b"\x22"  # PostModelOutputsRequest.inputs = 4
@@ -168,7 +168,7 @@ def encode_input(input_id: str, fields: Sequence[tuple[str, str, Buffer]]) -> li
     if identity:
         start = _ID_TAG + varint(len(identity)) + identity + start
     start = _INPUTS_TAG + varint(len(start) + size) + start
-    return [b"".join((start, *body))] if size < LARGE else _merged([start, *body])
+    return [b"".join((start, *body))] if size < SEPARATE_BYTES else _merged([start, *body])
 
 
 def before_payload(input_id: str, type_: str, size: int) -> bytes:
@@ -212,6 +212,6 @@ def _length(part: Buffer) -> int:
 
 def _merged(parts: list[Buffer]) -> list[Buffer]:
     """Join what is small; what is large stays as it is."""
-    if all(_length(part) < LARGE for part in parts):
+    if all(_length(part) < SEPARATE_BYTES for part in parts):
         return [b"".join(parts)]
     return [part for part in parts if _length(part)]

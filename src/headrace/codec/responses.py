@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from headrace.codec.requests import LARGE
+from headrace.codec.requests import SEPARATE_BYTES
 from headrace.errors import PredictionFailed
 from headrace.support.protobytes import check_messages, fields_of, varint
 from headrace.v2 import resources_pb2 as pb
@@ -108,7 +108,7 @@ def lazy(
                     head.MergeFromString(bytes(part))
             if len(outputs) > max_outputs or others > _OTHER_FIELDS:
                 raise TooManyOutputs
-        if len(raw) < LARGE * len(outputs):
+        if len(raw) < SEPARATE_BYTES * len(outputs):
             check_messages(raw, rpc.MultiOutputResponse)
             response = decode(raw)
             return response.status, response.outputs

@@ -38,6 +38,21 @@ class PipeStats:
     dropped: int
 
 
+def checked_limit(items: int, overflow: Overflow, max_age: float | None) -> int:
+    """Check how a queue is set up; gives how many items it holds.
+
+    Raises:
+        ConfigError: it cannot be so.
+    """
+    if items < 1:
+        raise ConfigError(f"a queue holds at least 1 item, not {items}")
+    if overflow not in OVERFLOWS:
+        raise ConfigError(f"overflow={overflow!r}: known are {', '.join(OVERFLOWS)}")
+    if max_age is not None and not max_age > 0:
+        raise ConfigError(f"max_age must be positive seconds, not {max_age}")
+    return 1 if overflow == "latest" else items
+
+
 class Pipe(Generic[T]):
     """A queue of at most `items` items and `size_bytes` bytes; an item is always admitted when the pipe is empty.
 
@@ -65,13 +80,7 @@ class Pipe(Generic[T]):
         on_drop: Callable[[T, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if items < 1:
-            raise ConfigError(f"a pipe holds at least 1 item, not {items}")
-        if overflow not in OVERFLOWS:
-            raise ConfigError(f"overflow={overflow!r}: known are {', '.join(OVERFLOWS)}")
-        if max_age is not None and not max_age > 0:
-            raise ConfigError(f"max_age must be positive seconds, not {max_age}")
-        self._limit = 1 if overflow == "latest" else items
+        self._limit = checked_limit(items, overflow, max_age)
         self._limit_bytes = size_bytes
         self._size = size
         self._overflow = overflow

@@ -11,8 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
-from headrace.errors import ConfigError
-from headrace.flow.pipe import OVERFLOWS, EndOfPipe, Overflow
+from headrace.flow.pipe import EndOfPipe, Overflow, checked_limit
 
 T = TypeVar("T")
 
@@ -37,13 +36,7 @@ class ThreadQueue(Generic[T]):
         on_drop: Callable[[T, str], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if items < 1:
-            raise ConfigError(f"a queue holds at least 1 item, not {items}")
-        if overflow not in OVERFLOWS:
-            raise ConfigError(f"overflow={overflow!r}: known are {', '.join(OVERFLOWS)}")
-        if max_age is not None and not max_age > 0:
-            raise ConfigError(f"max_age must be positive seconds, not {max_age}")
-        self._limit = 1 if overflow == "latest" else items
+        self._limit = checked_limit(items, overflow, max_age)
         self._overflow = overflow
         self._max_age = math.inf if max_age is None else max_age
         self._on_drop = on_drop

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace import codec, media
-from headrace.errors import ConfigError, HeadraceError, PredictionFailed, ServerError, frameless
+from headrace.errors import ConfigError, HeadraceError, PredictionFailed, ServerError, drop_traceback
 from headrace.results import shown
 from headrace.results.plain import to_dict
 from headrace.results.views import (
@@ -93,7 +93,7 @@ class Prediction:
     @classmethod
     def failed(cls, error: HeadraceError, *, input_id: str = "", position: int = 0, raw: bytes = b"") -> Prediction:
         """Make the prediction of an input that failed."""
-        return cls(raw, (), input_id=input_id, position=position, error=frameless(error))
+        return cls(raw, (), input_id=input_id, position=position, error=drop_traceback(error))
 
     def __repr__(self) -> str:
         return f"<Prediction {shown.line(self)}>"

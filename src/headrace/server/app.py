@@ -102,7 +102,7 @@ async def serving(
         make = _maker(registry, fetcher, admission, options, script, healthy)
         keepers: list[Keeper] = []
 
-        async def start(place: listen.Place) -> str:
+        async def start(place: listen.ListenAddress) -> str:
             keeper = Keeper(make, place.bind)
             keepers.append(keeper)
             await keeper.start()
@@ -111,13 +111,13 @@ async def serving(
         if script.connection or script.connections:
             address = await stack.enter_async_context(proxied(start, options, script))
         else:
-            place = listen.Place(options)
+            place = listen.ListenAddress(options)
             stack.callback(place.leave)
             address = await start(place)
         inside: str | None = None
         if options.openai:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-"))
-            inside = await start(listen.Place(replace(options, unix=Path(folder) / "server.sock")))
+            inside = await start(listen.ListenAddress(replace(options, unix=Path(folder) / "server.sock")))
         try:
             yield Running(address, registry, keepers[0].failed, inside)
         finally:

@@ -16,7 +16,7 @@ from headrace.server.options import Options
 
 @contextlib.asynccontextmanager
 async def proxied(
-    start: Callable[[listen.Place], Awaitable[str]], options: Options, script: Script
+    start: Callable[[listen.ListenAddress], Awaitable[str]], options: Options, script: Script
 ) -> AsyncIterator[str]:
     """Start the server where only the proxy finds it; gives the proxy's address.
 
@@ -34,7 +34,7 @@ async def proxied(
             private = replace(options, unix=folder / "s")
         else:  # TLS passes through
             private = replace(options, host="127.0.0.1", port=0)
-        place = listen.Place(private)
+        place = listen.ListenAddress(private)
         stack.callback(place.leave)
         inner = await start(place)
         public = f"unix:{options.unix}" if options.unix is not None else f"{options.host}:{options.port}"

@@ -23,7 +23,7 @@ class ListenError(Exception):
     """The address cannot be used; the message is one line."""
 
 
-class Place:
+class ListenAddress:
     """Where a server listens; one that has ended there can be followed by another."""
 
     def __init__(self, options: Options) -> None:

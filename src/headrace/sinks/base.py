@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from headrace.errors import ClosedError
+from headrace.support.misuse import AsyncContext
 
 if TYPE_CHECKING:
     from headrace.frames import FramePrediction
 
 
-class Sink:
+class Sink(AsyncContext):
     """Takes frames with their predictions; `async with`, or `aclose()` in the end, completes the file.
 
     The methods that do the work are blocking and never run at once: a cancelled write is finished before the next.
@@ -55,11 +55,3 @@ class Sink:
 
     def _close(self) -> None:
         raise NotImplementedError
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()

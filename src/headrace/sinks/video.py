@@ -57,13 +57,13 @@ class VideoSink(Sink):
     def __repr__(self) -> str:
         return f"<VideoSink {self.path}: {self.frames} frames>"
 
-    def _write(self, found: FramePrediction) -> None:
+    def _write(self, frame: FramePrediction) -> None:
         import av
 
-        picture = annotated(found)
+        picture = annotated(frame)
         if picture is None:
             return
-        time = Fraction(found.time).limit_denominator(90_000)
+        time = Fraction(frame.time).limit_denominator(90_000)
         if self._container is None:
             self._open(picture.width, picture.height)
             self._first = time
@@ -72,10 +72,10 @@ class VideoSink(Sink):
             time = self._last + self._step
         if picture.size != (self._stream.width, self._stream.height):
             picture = picture.resize((self._stream.width, self._stream.height))
-        frame: Any = av.VideoFrame.from_image(picture)
-        frame.pts, frame.time_base = round(time / TICK), TICK
+        encoded: Any = av.VideoFrame.from_image(picture)
+        encoded.pts, encoded.time_base = round(time / TICK), TICK
         self._last = time
-        self._container.mux(self._stream.encode(frame))
+        self._container.mux(self._stream.encode(encoded))
         self.frames += 1
 
     def _open(self, width: int, height: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from types import TracebackType
 from typing import Any, Self
 
 from headrace.errors import ClosedError, ConcurrentUse, ConfigError, DeadlineExceeded, InputError, SourceError
@@ -49,14 +48,6 @@ class InputSource(AsyncContext, AsyncIteration, AsyncIterator[SourceInput]):
 
     def limit_each(self, seconds: float | None) -> None:
         """Bound the time that making one input may take, where the source makes them; a call's timeout does it."""
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 #: Makes what is iterated over, anew each time.

@@ -116,7 +116,7 @@ class _Memory(Source[T]):
 
 
 _END = object()
-CLOSE_SECONDS = 1.0  # closing waits at most so long for an iterator that is in the middle of something
+ITERATOR_CLOSE_SECONDS = 1.0  # closing waits at most so long for an iterator that is in the middle of something
 
 
 class _Arrivals:
@@ -236,7 +236,7 @@ class _Threaded(Source[T]):
         self._requests.put(None)
         # A thread stuck in the user's code can't be joined here; a second one waits, and neither holds the exit.
         threading.Thread(target=join, name="headrace-source-close", daemon=True).start()
-        await asyncio.wait([closed], timeout=CLOSE_SECONDS)
+        await asyncio.wait([closed], timeout=ITERATOR_CLOSE_SECONDS)
 
     def __del__(self) -> None:
         if self._arrivals is not None:

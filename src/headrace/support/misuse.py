@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from headrace.errors import ConfigError
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 class AsyncIteration:
@@ -19,9 +22,21 @@ class AsyncIteration:
 
 
 class AsyncContext:
-    """Of what can be entered by `async with` only."""
+    """Of what `async with` enters and closes, and nothing else enters."""
 
     __slots__ = ()
+
+    async def aclose(self) -> None:
+        """Close it; idempotent."""
+        raise NotImplementedError
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
 
     if not TYPE_CHECKING:
 

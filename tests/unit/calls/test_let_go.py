@@ -14,7 +14,7 @@ import pytest
 from headrace import RetryPolicy
 from headrace.calls.duplex.ledger import Ledger
 from headrace.config import Window
-from headrace.errors import DeadlineExceeded, HeadraceError, InputError, frameless
+from headrace.errors import DeadlineExceeded, HeadraceError, InputError, drop_traceback
 from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
 from headrace.inputs.prepared import Prepared
@@ -179,7 +179,7 @@ def test_an_error_that_is_kept_has_no_frames() -> None:
     assert error.__context__ is None
     with pytest.raises(InputError) as caught:
         caused()
-    error = frameless(caught.value)
+    error = drop_traceback(caught.value)
     assert error.__traceback__ is None
     assert isinstance(error.__cause__, ValueError)
     assert error.__cause__.__traceback__ is not None  # the user's, often

@@ -113,16 +113,17 @@ def test_a_template_followed_by_inputs_is_one_request(
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 def test_a_large_payload_is_a_part_of_its_own_and_not_copied(kind: Any) -> None:
-    payload = kind(b"x" * codec.LARGE)
+    payload = kind(b"x" * codec.SEPARATE_BYTES)
     parts = codec.encode_input("id", [("image", "bytes", payload)])
     assert any(part is payload for part in parts)
     assert all(parts)
-    parts = codec.encode_raw_input(b"\x0a\x02id" + b"\x12\x00" * codec.LARGE, "x")
+    parts = codec.encode_raw_input(b"\x0a\x02id" + b"\x12\x00" * codec.SEPARATE_BYTES, "x")
     assert len(parts) == 3
 
 
 def test_small_payloads_are_one_part() -> None:
-    assert len(codec.encode_input("id", [("text", "bytes", b"x" * (codec.LARGE - 1)), ("image", "url", b"u")])) == 1
+    short = b"x" * (codec.SEPARATE_BYTES - 1)
+    assert len(codec.encode_input("id", [("text", "bytes", short), ("image", "url", b"u")])) == 1
 
 
 @pytest.mark.parametrize("count", [3, 5000])

@@ -8,7 +8,7 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
-from headrace.server.listen import Place
+from headrace.server.listen import ListenAddress
 from headrace.server.options import Options
 
 
@@ -26,7 +26,7 @@ async def test_the_folder_of_a_clients_own_server_goes_when_it_is_empty(
 ) -> None:
     folder = tmp_path / name
     server = grpc.aio.server()
-    place = Place(Options(unix=folder / "s", watch_stdin=watch_stdin))
+    place = ListenAddress(Options(unix=folder / "s", watch_stdin=watch_stdin))
     assert place.bind(server) == f"unix:{folder / 's'}"
     assert (folder / "s").is_socket()
     await server.start()
@@ -41,7 +41,7 @@ async def test_the_folder_of_a_clients_own_server_goes_when_it_is_empty(
 
 @pytest.mark.parametrize("name", ["my%20tmp", "a#b", "two words", "q?x=1", "ü", "x" * 20])
 async def test_a_socket_file_may_have_any_name_and_be_bound_again(tmp_path: Path, name: str) -> None:
-    place = Place(Options(unix=tmp_path / name))
+    place = ListenAddress(Options(unix=tmp_path / name))
     servers = [grpc.aio.server(), grpc.aio.server()]
     for server in servers:
         place.bind(server)

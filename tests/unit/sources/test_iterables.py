@@ -241,7 +241,7 @@ async def test_a_generator_that_fails_while_closing_does_no_harm() -> None:
 
 
 async def test_a_thread_stuck_in_the_users_code_holds_closing_up_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(iterables, "CLOSE_SECONDS", 0.02)
+    monkeypatch.setattr(iterables, "ITERATOR_CLOSE_SECONDS", 0.02)
     begun, release, log = threading.Event(), threading.Event(), []
 
     def stuck() -> Iterator[int]:

@@ -23,7 +23,7 @@ from headrace.errors import (
     HeadraceError,
     StreamBroken,
     TransportError,
-    frameless,
+    drop_traceback,
 )
 from headrace.status import Kind, kind_of
 from headrace.transport.base import Buffer, Call, Metadata
@@ -161,7 +161,7 @@ class Reader:
                 delay = attempts.after(error)
                 if delay is None:
                     raise
-                phase.last = frameless(error)
+                phase.last = drop_traceback(error)
                 if kind_of(error) is Kind.WARMING and self._warm_up is None:
                     deadline.extend(delay)  # waiting for a deploying model has a budget of its own
                     if (remaining := deadline.or_none) is not None:

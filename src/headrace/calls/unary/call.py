@@ -14,7 +14,7 @@ from headrace.calls.hedge import hedged
 from headrace.calls.retry import Attempts
 from headrace.calls.session import CallState, Session, Waited
 from headrace.channels.connection import Connection
-from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, TransportError, frameless
+from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, TransportError, drop_traceback
 from headrace.status import Kind, kind_of
 from headrace.support.ids import named
 from headrace.transport.base import Buffer, Metadata
@@ -79,7 +79,7 @@ async def unary(
                     functools.partial(_admitted, session, method, parts, parse, headers, ends), hedge_after, session
                 )
             except HeadraceError as error:
-                frameless(error)  # one that holds its own frames would live on with them, and with the request
+                drop_traceback(error)  # one that holds its own frames would live on with them, and with the request
                 session.failed(error)
                 attempts = attempts or session.attempts(warm_up=warm_up, fresh=False)
                 delay = attempts.after(_retryable(error))

@@ -80,6 +80,14 @@ def _unidentified(data: bytes) -> ModelError:
     return ModelError(UNSUPPORTED_FORMAT, f"{format.name} cannot be decoded as a picture here{advice}")
 
 
+def smaller(image: Image, longest_side: int) -> Image:
+    """Make a picture smaller where one of its sides is longer than so many pixels."""
+    shrink = longest_side / max(image.size)
+    if shrink >= 1:
+        return image
+    return image.resize((max(1, round(image.width * shrink)), max(1, round(image.height * shrink))))
+
+
 def encode(image: Image, format: str = "PNG") -> bytes:
     """Encode a picture as PNG (or another of Pillow's formats)."""
     target = io.BytesIO()

@@ -97,16 +97,16 @@ def flag(item: Item, name: str) -> bool:
     return bool(value)
 
 
-def texts(item: Item, name: str, most: int) -> list[str]:
+def texts(item: Item, name: str, limit: int) -> list[str]:
     """Read one text or several among the inference parameters; null counts as not given.
 
     Raises:
-        ModelError: 11102 when it is something else, or has more than `most` of them.
+        ModelError: 11102 when it is something else, or has more than `limit` of them.
     """
     value = item.params.get(name)
     if value is None:
         return []
     values = [value] if isinstance(value, str) else value
-    if not isinstance(values, Sequence) or len(values) > most or not all(isinstance(v, str) and v for v in values):
-        raise ModelError(INVALID_PARAMETER, f"parameter {name} must be a text or a list of at most {most} texts")
+    if not isinstance(values, Sequence) or len(values) > limit or not all(isinstance(v, str) and v for v in values):
+        raise ModelError(INVALID_PARAMETER, f"parameter {name} must be a text or a list of at most {limit} texts")
     return list(values)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.server import model, weights
 from headrace.server.model import Answer, Box, Card, Item
-from headrace.server.models._images import picture
+from headrace.server.models._images import picture, smaller
 from headrace.server.models._once import Once
 from headrace.server.models._onnx import Network, threads
 
@@ -42,9 +42,7 @@ class Faces:
         """
         import numpy as np
 
-        shrink = min(1.0, LONGEST_SIDE / max(image.size))
-        if shrink < 1:
-            image = image.resize((max(1, round(image.width * shrink)), max(1, round(image.height * shrink))))
+        image = smaller(image, LONGEST_SIDE)
         boxes = self._proposals(image)
         boxes = keep(self._check(self._refine, image, boxes, 24, _REFINED), 0.7)
         boxes = keep(self._check(self._decide, image, boxes, 48, least), 0.7, of_smaller=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.server import model
 from headrace.server.model import Answer, Card, Item
-from headrace.server.models._images import picture
+from headrace.server.models._images import picture, smaller
 from headrace.server.models._once import Once
 from headrace.server.models._onnx import few_threads
 from headrace.server.models._params import flag
@@ -53,9 +53,7 @@ class Reader:
         """
         import numpy as np
 
-        shrink = min(1.0, LONGEST_SIDE / max(image.size))
-        if shrink < 1:
-            image = image.resize((max(1, round(image.width * shrink)), max(1, round(image.height * shrink))))
+        image = smaller(image, LONGEST_SIDE)
         padded = _less_narrow(image)
         with self._lock:
             result = self._engine(np.ascontiguousarray(np.asarray(padded)[:, :, ::-1]))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from headrace.transport.grpc.buffers import Joiner
     from headrace.types import Buffer
 
-LARGE = 1 << 20  # bytes of a message from which memory costs more than some more steps
+SCARCE_BYTES = 1 << 20  # bytes of a message from which memory costs more than some more steps
 ENDED_LOCALLY = (asyncio.CancelledError, aio.UsageError, aio.InternalError, asyncio.InvalidStateError)
 
 _EOF = aio.EOF
@@ -77,7 +77,7 @@ class GrpcCall:
                 await self._call.wait_for_connection()
                 self._begun = True
             size = sum(map(len, parts))
-            if size < LARGE or len(parts) == 1:
+            if size < SCARCE_BYTES or len(parts) == 1:
                 await self._send(joined(parts))
                 return
             memory = self._transport.joiner.join(parts, size)

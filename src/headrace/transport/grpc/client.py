@@ -20,7 +20,7 @@ from headrace import status
 from headrace.errors import ClosedError, ConnectFailed, ConnectionLost, HeadraceError
 from headrace.transport.grpc import fork
 from headrace.transport.grpc.buffers import Joiner
-from headrace.transport.grpc.calls import LARGE, GrpcCall, PublicCall, joined
+from headrace.transport.grpc.calls import SCARCE_BYTES, GrpcCall, PublicCall, joined
 from headrace.transport.grpc.channel import make_channel
 from headrace.transport.grpc.diagnosis import explain
 from headrace.transport.grpc.errors import call_failed, not_grpc
@@ -114,7 +114,7 @@ class GrpcTransport:
             core = self._open_core()
         if core is None:
             return await self._unary_public(method, parts, metadata, timeout)
-        if sum(map(len, parts)) >= LARGE:
+        if sum(map(len, parts)) >= SCARCE_BYTES:
             return await self._unary_large(method, parts, metadata, timeout)
         deadline = None if timeout is None else time.time() + timeout
         call: Any = None
@@ -189,7 +189,7 @@ class GrpcTransport:
         self._open_channel()
         native = self._core is not None or self._open_core() is not None
         # With its only message a call needs two waits less; but gRPC holds that message until the call ends.
-        at_once = first is not None and not (native and (self._sees_status or sum(map(len, first)) >= LARGE))
+        at_once = first is not None and not (native and (self._sees_status or sum(map(len, first)) >= SCARCE_BYTES))
         multicallable = self._multicallable("unary_stream" if at_once else "stream_stream", method)
         try:
             call: Any

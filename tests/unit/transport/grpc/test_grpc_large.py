@@ -17,14 +17,14 @@ from headrace.target import Target
 from headrace.transport.base import Buffer
 from headrace.transport.grpc import buffers
 from headrace.transport.grpc import calls as module
-from headrace.transport.grpc.calls import LARGE, GrpcCall
+from headrace.transport.grpc.calls import SCARCE_BYTES, GrpcCall
 from headrace.transport.grpc.client import GrpcTransport
 
 pytestmark = pytest.mark.core
 
 NAMES = ("Length", "Abort", "Wait", "Nothing", "Refuse", "Early")
 LENGTH, ABORT, WAIT, NOTHING, REFUSE, EARLY = (f"/test.T/{name}" for name in NAMES)
-SIZES = (LARGE - 1, LARGE)
+SIZES = (SCARCE_BYTES - 1, SCARCE_BYTES)
 
 
 class Handlers(grpc.GenericRpcHandler):
@@ -78,7 +78,7 @@ async def handlers() -> Handlers:
 
 @pytest.fixture
 async def transport(handlers: Handlers) -> AsyncIterator[GrpcTransport]:
-    server = aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 2 * LARGE)])
+    server = aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", 2 * SCARCE_BYTES)])
     server.add_generic_rpc_handlers((handlers,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -111,12 +111,12 @@ async def test_a_failure_is_the_servers(transport: GrpcTransport, size: int) -> 
 
 async def test_a_message_that_the_server_refuses_to_receive_is_its_error(transport: GrpcTransport) -> None:
     with pytest.raises(errors.HeadraceError, match="larger than max"):
-        await transport.unary(LENGTH, [bytes(32 * LARGE)], (), 10)
+        await transport.unary(LENGTH, [bytes(32 * SCARCE_BYTES)], (), 10)
 
 
 async def test_a_refusal_without_reading_is_its_error(transport: GrpcTransport) -> None:
     with pytest.raises(errors.AuthError, match="unread"):
-        await transport.unary(REFUSE, [bytes(32 * LARGE)], (), 10)
+        await transport.unary(REFUSE, [bytes(32 * SCARCE_BYTES)], (), 10)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -148,7 +148,7 @@ async def test_a_call_that_is_closed_under_it_is_a_closed_error(
 
 async def test_an_end_without_an_answer_is_an_error(transport: GrpcTransport) -> None:
     with pytest.raises(errors.HeadraceError, match="no answer to a unary call"):
-        await transport.unary(NOTHING, [bytes(LARGE)], (), 10)
+        await transport.unary(NOTHING, [bytes(SCARCE_BYTES)], (), 10)
 
 
 async def test_an_answer_counts_although_the_message_could_not_be_sent_whole(
@@ -161,10 +161,10 @@ async def test_an_answer_counts_although_the_message_could_not_be_sent_whole(
         raise errors.ConnectionLost("the call has ended")
 
     monkeypatch.setattr(GrpcCall, "write", late)
-    assert await transport.unary(EARLY, [bytes(LARGE)], (), 10) == b"early"
+    assert await transport.unary(EARLY, [bytes(SCARCE_BYTES)], (), 10) == b"early"
 
 
-@pytest.mark.parametrize(("kept", "held"), [(0, 0), (2 * LARGE, 1), (64 * LARGE, 2)])
+@pytest.mark.parametrize(("kept", "held"), [(0, 0), (2 * SCARCE_BYTES, 1), (64 * SCARCE_BYTES, 2)])
 async def test_what_is_sent_is_let_go_of_while_the_answer_is_awaited(
     transport: GrpcTransport,
     handlers: Handlers,
@@ -175,7 +175,7 @@ async def test_what_is_sent_is_let_go_of_while_the_answer_is_awaited(
 ) -> None:
     """Of two requests under way at most what is kept for the next ones is held, not one each."""
     monkeypatch.setattr(buffers, "MOST", kept)
-    payload = memoryview(bytes(2 * LARGE - 100))
+    payload = memoryview(bytes(2 * SCARCE_BYTES - 100))
     half_close = GrpcCall.half_close
     sent = asyncio.Semaphore(0)
 
@@ -189,6 +189,6 @@ async def test_what_is_sent_is_let_go_of_while_the_answer_is_awaited(
     tasks = [asyncio.ensure_future(transport.unary(WAIT, [b"head", payload], (), 10)) for _ in range(2)]
     for _ in tasks:
         await sent.acquire()
-    assert 2 * held * LARGE * 0.9 <= traced() - before < (2 * held + 0.2) * LARGE
+    assert 2 * held * SCARCE_BYTES * 0.9 <= traced() - before < (2 * held + 0.2) * SCARCE_BYTES
     handlers.go_on.set()
     assert await asyncio.gather(*tasks) == [b"done", b"done"]
