@@ -238,7 +238,7 @@ class Transmission:
 
 
 def _positive(settings: object) -> None:
-    """Refuse what is no number where one belongs, and numbers that are negative, or zero where that can't work."""
+    """Refuse what is not a number where one belongs, and numbers that are negative, or zero where that can't work."""
     for item in fields(settings):  # type: ignore[arg-type]
         allowed = str(item.type).split(" | ")
         value = getattr(settings, item.name)

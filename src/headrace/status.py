@@ -276,7 +276,7 @@ def call_error(
 def _http_error(
     http_status: int, details: str, *, target: str, status: str, retry_after: float | None
 ) -> errors.TransportError | errors.ServerError:
-    """Make the error of an HTTP answer that is no gRPC answer."""
+    """Make the error of an HTTP answer that is not a gRPC answer."""
     answer = f"an HTTP {http_status} answer instead of gRPC's"
     text = f"{answer} ({details})" if details else answer
     kind_ = http_kind(http_status)
@@ -288,7 +288,7 @@ def _http_error(
     if 300 <= http_status < 400:
         advice = "; the address redirects: give base_url= the address that it leads to"
     else:
-        advice = "; this is no gRPC server, or a proxy before it passes no gRPC: check base_url=" if never else ""
+        advice = "; this is not a gRPC server, or a proxy before it passes no gRPC: check base_url=" if never else ""
     cls = errors.ConnectFailed if never else errors.ConnectionLost
     return cls(
         _sentence(f"{target}: ", text, advice),

@@ -113,7 +113,7 @@ async def test_each_says_how_it_is_used_with_the_local_extra_alone(name: str, tr
         (["stream", "nope.jpg", "--model", "https://clarifai.com/a/b/models/c"], "no credential"),
         (["webcam", "--camera", "77"], "no such camera: /dev/video77"),
         (["webcam", "--camera", "http://127.0.0.1:1/live.ts"], "Connection refused"),
-        (["three_cameras", "nonsense"], "nonsense is no camera or address"),
+        (["three_cameras", "nonsense"], "nonsense is not a camera or address"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )

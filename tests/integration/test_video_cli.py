@@ -75,7 +75,7 @@ def test_pictures_of_frames(tmp_path: Path) -> None:
         ("--video clip.mp4 detector photo.jpg", "give no others"),
         ("--video clip.mp4 --video clip.mp4 --draw out.mp4", "of one video"),
         ("--camera 0 -o json", "use -o jsonl"),
-        ("--camera clip.mp4", "is no camera or address"),
+        ("--camera clip.mp4", "is not a camera or address"),
         ("--video clip.mp4 --fps 0", "is not in the range"),
     ],
 )

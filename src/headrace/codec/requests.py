@@ -65,7 +65,7 @@ def template(
     except ConfigError:
         raise
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        # Lone surrogates, numbers beyond a double, ids that are no text.
+        # Lone surrogates, numbers beyond a double, ids that are not a text.
         raise ConfigError(f"the arguments of the call cannot be sent: {error}") from None
 
 

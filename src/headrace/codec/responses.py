@@ -139,7 +139,7 @@ def output_in(wire: bytes) -> pb.Output | LazyOutput:
     """Read an output's bytes: a large one is decoded when it is looked at.
 
     Raises:
-        PredictionFailed: they are no output.
+        PredictionFailed: they are not an output.
     """
     try:
         return _lazy(memoryview(wire)) if len(wire) >= LAZY_BYTES else decode_as(pb.Output, wire)

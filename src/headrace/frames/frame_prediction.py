@@ -46,7 +46,7 @@ class FramePrediction:
         """Decode the frame to a Pillow picture (RGB, upright), None where there is none. Blocking, a few milliseconds.
 
         Raises:
-            BadPicture, InputError: it is no picture that can be decoded or sent.
+            BadPicture, InputError: it is not a picture that can be decoded or sent.
         """
         data = self.frame
         if isinstance(data, Input):

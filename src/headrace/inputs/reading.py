@@ -32,7 +32,7 @@ class TooLarge(Exception):
 
 
 def file_size(file: Any) -> int | None:
-    """Count the bytes that are left in an open binary file; None where it is no file of the system. Blocking.
+    """Count the bytes that are left in an open binary file; None where it is not a file of the system. Blocking.
 
     Raises:
         OSError, ValueError: it is closed.
@@ -119,7 +119,7 @@ async def read_path(path: os.PathLike[str], limit: int, head: Head) -> FileBuffe
 
     Raises:
         TooLarge: it has more than `limit` bytes.
-        OSError, ValueError: it cannot be read, or is no path at all.
+        OSError, ValueError: it cannot be read, or is not a path at all.
     """
     file, status = await in_thread(_open, path, discard=_close)
     if stat.S_ISFIFO(status.st_mode):

@@ -150,7 +150,7 @@ class Input(OfficialNames):
         """Make an input of text.
 
         Raises:
-            ConfigError: it is no str.
+            ConfigError: it is not a str.
             InputError: it has lone surrogates, which no encoding can send.
         """
         if not isinstance(text, str):

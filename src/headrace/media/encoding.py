@@ -104,7 +104,7 @@ def _from_array(picture: Any) -> Image:
     array = np.asarray(picture)
     kind = f"an array of {array.dtype} and shape {array.shape}"
     if array.ndim not in (2, 3) or not array.size or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
-        raise InputError(f"{kind} is no picture: give (height, width), or a third axis of 1 to 4 channels")
+        raise InputError(f"{kind} is not a picture: give (height, width), or a third axis of 1 to 4 channels")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.dtype == np.bool_:
@@ -116,7 +116,7 @@ def _from_array(picture: Any) -> Image:
             raise InputError(f"{kind}: floats are levels from 0 to 1 or from 0 to 255, not {_range(array)}")
         array = _eight_bits(array.astype(np.float32), 1.0 if array.max() <= 1 else 255.0)
     elif array.dtype != np.uint8:
-        raise InputError(f"{kind} cannot be sent truly: convert it to uint8, bool, uint16, or floats from 0 to 1")
+        raise InputError(f"{kind} cannot be sent as it is: convert it to uint8, bool, uint16 or floats from 0 to 1")
     return Image.fromarray(np.ascontiguousarray(array))
 
 

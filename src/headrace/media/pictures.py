@@ -29,7 +29,7 @@ _STEP = 4096  # bytes unpacked at once: they become at most 4 MB
 
 
 class BadPicture(ValueError):
-    """Bytes that are no picture, a broken one, or one that is too large to decode."""
+    """Bytes that are not a picture, a broken one, or one that is too large to decode."""
 
 
 @cache
@@ -51,7 +51,7 @@ def opened(file: BinaryIO | io.BytesIO) -> Image.Image:
     """Open a picture; nothing but its header is read. Pillow's warning about large ones stays silent: check its size.
 
     Raises:
-        Exception: whatever Pillow raises at bytes that are no picture.
+        Exception: whatever Pillow raises at bytes that are not a picture.
     """
     from PIL import Image
 
@@ -81,7 +81,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
     except Image.DecompressionBombError:
         raise BadPicture(f"the picture has more than {max_pixels:,} pixels") from None
     except Exception as error:  # decoders raise anything when a file is broken
-        raise BadPicture("the bytes are no picture that can be decoded") from error
+        raise BadPicture("the bytes are not a picture that can be decoded") from error
 
 
 def load(data: bytes, check: Callable[[Image.Image], None]) -> Image.Image:
@@ -91,7 +91,7 @@ def load(data: bytes, check: Callable[[Image.Image], None]) -> Image.Image:
         check: looks at the picture before its pixels are decoded; what it raises is raised.
 
     Raises:
-        Exception: whatever Pillow raises at bytes that are no picture, or a broken one.
+        Exception: whatever Pillow raises at bytes that are not a picture, or a broken one.
     """
     try:
         return _loaded(data, check)
@@ -130,11 +130,11 @@ def size(data: bytes) -> tuple[int, int]:
     except BadPicture:
         raise
     except Exception as error:
-        raise BadPicture("the bytes are no picture that can be read") from error
+        raise BadPicture("the bytes are not a picture that can be read") from error
 
 
 def without_texts(data: bytes) -> bytes | None:
-    """Leave the texts and the colour profile out of a PNG; None where it is no PNG or has neither.
+    """Leave the texts and the colour profile out of a PNG; None where it is not a PNG or has neither.
 
     Image editors, microscopes and diffusion tools write megabytes of them, more than Pillow takes. Source: PNG
     (chunk: length, type, data, checksum; `iCCP`, `tEXt`, `zTXt` and `iTXt` may be left out).
@@ -216,7 +216,7 @@ def _white(mode: str, floats: Image.Image) -> float:
     """Tell which level is white: Pillow has no word for it, so the brightest one decides.
 
     Raises:
-        ValueError: the brightest is no number.
+        ValueError: the brightest is not a number.
     """
     extremes: Any = floats.getextrema()  # of one band
     if not all(map(math.isfinite, extremes)):

@@ -228,7 +228,7 @@ def encode_value(data: pb.Data, field: pb.ModelTypeField, value: Any) -> None:
     elif kind == pb.ModelTypeField.JSON_DATA:
         if not isinstance(value, Mapping | list):
             raise TypeError(f"expected a dict or a list, got {type(value).__name__}")
-        json.dumps(value, allow_nan=False)  # refuses what is no JSON
+        json.dumps(value, allow_nan=False)  # refuses what is not JSON
         refuse_inexact(value)
         struct = struct_pb2.Struct()
         struct.update({"_list": value} if isinstance(value, list) else value)

@@ -57,7 +57,7 @@ def failure(error: Exception) -> status_pb2.Status:
                     time_remaining=getattr(error, "time_remaining", 0),
                     percent=getattr(error, "percent", 0),
                 )
-        except Exception:  # a model's own: a code that is no number, a description that is no text
+        except Exception:  # a model's own: a code that is not a number, a description that is not a text
             pass
     return status(PREDICTION_FAILED, text_of(error))
 
@@ -74,7 +74,7 @@ def output(result: Answer | Exception, input_id: str | None, model_id: str) -> r
             message.data.CopyFrom(result.data)
             message.prompt_tokens = result.prompt_tokens
             message.completion_tokens = result.completion_tokens
-        except Exception as error:  # a model's own: data that are none, tokens that are no number
+        except Exception as error:  # a model's own: data that are none, tokens that are not a number
             message.ClearField("data")
             result = error
     if isinstance(result, Answer):

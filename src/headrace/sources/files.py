@@ -61,7 +61,7 @@ def from_glob(
     limits: Limits | None = None,
 ) -> ItemSource:
     """Make a source of the files that match a pattern (`**` for any folders), sorted by name; hidden ones are left out,
-    and what is no file that ends: named pipes, devices.
+    and what is not a file that ends: named pipes, devices.
 
     Raises (when read):
         SourceError: no file matches.

@@ -60,7 +60,7 @@ async def pull(source: Source[T]) -> T:
 
 
 def _true_end(error: BaseException) -> BaseException:
-    """Give what a plain iterator raised: a StopAsyncIteration is no end of it, and would look like one."""
+    """Give what a plain iterator raised: a StopAsyncIteration is not an end of it, and would look like one."""
     if not isinstance(error, StopAsyncIteration):
         return error
     raised = RuntimeError("the iterator of inputs raised StopAsyncIteration")

@@ -18,7 +18,7 @@ from headrace.sources.files import AnyPath
 #: What a cell holds: a text, a URL that the server fetches, or the path of a file.
 CellKind: TypeAlias = Literal["text", "url", "path"]
 
-LINE_BYTES = 20 << 20  # a longer line is refused: that is no text that a server takes
+LINE_BYTES = 20 << 20  # a longer line is refused: that is not a text that a server takes
 _CHUNK_BYTES = 1 << 16
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, at the start of a file
 _LOOK_SECONDS = 0.1  # how often a reader of a silent stream looks whether it was closed
@@ -124,7 +124,7 @@ class Cell:
         """Give the value.
 
         Raises:
-            InputError: the row is no object, or has none.
+            InputError: the row is not an object, or has none.
         """
         if not isinstance(self._row, Mapping):
             raise InputError(f"{path}, {self._place}: {self._reason}")
@@ -172,7 +172,7 @@ def _input(value: str, kind: CellKind, id: str | None, place: str) -> Input:
 
 
 class LineSplitter:
-    """Cuts bytes into lines as they come; a byte order mark at the very start is no part of the first one."""
+    """Cuts bytes into lines as they come; a byte order mark at the very start is not part of the first one."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []  # of the line that has not ended

@@ -21,7 +21,7 @@ def fields_of(wire: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Walk over a message: each field's key and its bytes (without the length); nothing is copied.
 
     Raises:
-        DecodeError: it is no message.
+        DecodeError: it is not a message.
     """
     at, end = 0, len(wire)
     while at < end:
@@ -62,7 +62,7 @@ def check_messages(raw: bytes, cls: type[Message], limit: int = MAX_FIELDS) -> N
 
     Raises:
         TooManyFields: they hold more than `limit`, within each other or side by side.
-        DecodeError: they are no message.
+        DecodeError: they are not a message.
     """
     if len(raw) < 2 * limit:
         return

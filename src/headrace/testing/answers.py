@@ -127,7 +127,7 @@ async def one_by_one(answers: Answers) -> AsyncGenerator[Answer, None]:
         for answer in cast("Iterable[Answer]", answers):
             yield answer
     else:
-        raise TypeError(f"a model function gave back {type(answers).__name__}, which is no answer")
+        raise TypeError(f"a model function gave back {type(answers).__name__}, which is not an answer")
 
 
 def joined(several: Sequence[Answer]) -> Answer:
@@ -161,7 +161,7 @@ def to_output(answer: Answer, input_id: str | None) -> pb.Output:
     elif isinstance(answer, GrpcFail):
         raise TypeError("a gRPC failure ends the call; it has no output")
     elif not isinstance(answer, list | tuple):
-        raise TypeError(f"{type(answer).__name__} is no answer of a model")
+        raise TypeError(f"{type(answer).__name__} is not an answer of a model")
     else:
         output.data.concepts.extend(pb.Concept(id=name, name=name, value=value) for name, value in answer)
     if input_id is not None:

@@ -70,7 +70,7 @@ def decode(data: bytes, side: int | None = None) -> Image:
 
 
 def _unidentified(data: bytes) -> ModelError:
-    """Say what bytes are that are no picture for Pillow."""
+    """Say what bytes are that are not a picture for Pillow."""
     format = media.format_of(data)
     if format is None or format.name in ("JPEG", "PNG", "TIFF", "BMP", "WebP", "GIF"):
         broken = "" if format is None else f"; they begin like {format.name}"

@@ -1,7 +1,7 @@
 """Decoding sounds and videos that strangers send, by PyAV.
 
 The container's format is taken from the first bytes and forced, never guessed from content, and only bytes are
-given to the library: playlists and reference files, which could make it open files or addresses, are no formats here.
+given to the library: playlists and reference files, which could make it open files or addresses, are not formats here.
 """
 
 from __future__ import annotations

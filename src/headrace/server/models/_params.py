@@ -41,7 +41,7 @@ def number(item: Item, name: str, default: float, low: float, high: float) -> fl
     """Read a number among the inference parameters; null counts as not given, "0.7" as 0.7.
 
     Raises:
-        ModelError: 11102 when it is no number or outside `low`..`high`.
+        ModelError: 11102 when it is not a number or outside `low`..`high`.
     """
     value = item.params.get(name)
     if value is None:
@@ -56,7 +56,7 @@ def whole(item: Item, name: str, default: int, low: int, high: int) -> int:
     """Read a whole number among the inference parameters; null counts as not given, "1024" as 1024.
 
     Raises:
-        ModelError: 11102 when it is no whole number or outside `low`..`high`.
+        ModelError: 11102 when it is not a whole number or outside `low`..`high`.
     """
     value = item.params.get(name)
     if value is None:

@@ -116,7 +116,7 @@ def parse(item: Item) -> tuple[str, tuple[str, ...]]:
 
     Raises:
         ModelError: 30104 when it names fewer than two classes, more than 50, or no text; 11102 for `classes` that
-            is no list of texts.
+            is not a list of texts.
     """
     prompt = words(item)
     listed = item.params.get("classes")

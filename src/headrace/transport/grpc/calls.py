@@ -183,7 +183,7 @@ class PublicCall:
         except StopAsyncIteration:
             if self._over:  # a generator that was cancelled has no more to say
                 raise ConnectionLost(
-                    f"{self._transport.target}: the call was cancelled on this side", target=str(self._transport.target)
+                    f"{self._transport.target}: the call was cancelled locally", target=str(self._transport.target)
                 ) from None
             self._transport.ended(self._call)
             return None

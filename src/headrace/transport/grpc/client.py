@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 FAR = 1e8  # seconds beyond which a deadline is none: gRPC takes very large ones for past
 
-_BY_US = "cancelled on this side"
+_BY_US = "cancelled locally"
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 

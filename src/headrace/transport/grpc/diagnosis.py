@@ -32,7 +32,7 @@ async def explain(target: Target, options: Transmission, details: str, seconds: 
         seconds: that are left.
     """
     if "http1.x server" in details.lower():
-        return "the server speaks HTTP/1.1 there: this is no gRPC port; check base_url="
+        return "the server speaks HTTP/1.1 there: this is not a gRPC port; check base_url="
     proxied = not target.local and any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXIES)
     if target.path or proxied or (not target.tls and _NOBODY.search(details)) or "resolv" in details.lower():
         return ""

@@ -34,8 +34,8 @@ def call_failed(
     Args:
         name: the status's name.
         trailing: metadata at the call's end.
-        no_grpc: whether an answer that is no gRPC message means that the peer speaks none. It does not where gRPC hides
-            the HTTP status behind such an answer, and where the call was answered before.
+        no_grpc: whether an answer that is not a gRPC message means that the peer speaks none. It does not where gRPC
+            hides the HTTP status behind such an answer, and where the call was answered before.
     """
     text = details.lower()
     http = _HTTP.match(text)
@@ -56,7 +56,7 @@ def call_failed(
 
 
 def not_grpc(details: str) -> bool:
-    """Tell whether gRPC says that an answer was no gRPC message."""
+    """Tell whether gRPC says that an answer was not a gRPC message."""
     return bool(_NO_GRPC.search(details.lower()))
 
 

@@ -1,7 +1,7 @@
 """gRPC's own layer below its asyncio API, which costs a unary call half as much, and a message a third.
 
-It is no public API, so it is asked for once, and what is not as expected leaves the public API. So does a channel that
-somebody listens to: interceptors, as tracing tools add them, see only the calls that go through the public one.
+It is not a public API, so it is looked for once, and the public API is used where it is not as expected. So it is for
+a channel that somebody listens to: interceptors, as tracing tools add them, see only calls of the public API.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def recognize(first: bytes) -> Misfit | None:
     """Tell from the first bytes of a server what it speaks; None where they do not say."""
     if first[:5] == b"HTTP/":
         shown = re.sub(r"[^ -~]+", " ", first[:_SHOWN].decode("latin-1")).strip()
-        return Misfit(f"the server speaks HTTP/1.1 there: this is no gRPC port; check base_url= (it said: {shown})")
+        return Misfit(f"the server speaks HTTP/1.1 there: this is not a gRPC port; check base_url= (it said: {shown})")
     if len(first) >= 3 and first[0] in (0x15, 0x16) and first[1] == 0x03:
         return Misfit(_SPEAKS_TLS)
     return None

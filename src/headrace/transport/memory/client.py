@@ -223,7 +223,7 @@ class MemoryCall:
         self._stop_timer()
         self._call.abort(
             "CANCELLED",
-            lambda: ConnectionLost(f"{self._target}: the call was cancelled on this side", target=str(self._target)),
+            lambda: ConnectionLost(f"{self._target}: the call was cancelled locally", target=str(self._target)),
         )
 
     def expire_after(self, seconds: float) -> None:

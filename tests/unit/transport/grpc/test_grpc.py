@@ -193,7 +193,7 @@ async def test_a_call_opened_with_its_only_message(serve: Serve, connect: Connec
     reading = asyncio.create_task(hanging.read())
     await asyncio.sleep(0)
     hanging.cancel()
-    with pytest.raises(errors.ConnectionLost, match="on this side"):
+    with pytest.raises(errors.ConnectionLost, match="locally"):
         await reading
     while not handlers.cancelled:
         await asyncio.sleep(0.001)
@@ -271,7 +271,7 @@ async def test_a_call_that_we_cancel_is_lost_and_not_a_cancellation(
     await asyncio.sleep(0)
     call.cancel()
     call.cancel()
-    with pytest.raises(errors.ConnectionLost, match="on this side"):
+    with pytest.raises(errors.ConnectionLost, match="locally"):
         await reading
     while not handlers.cancelled:
         await asyncio.sleep(0.001)

@@ -46,7 +46,7 @@ async def test_a_cancel_after_the_headers() -> None:
         stream = transport.open(METHOD, ())
         await server.until(lambda: server.peer.of(HEADERS))
         stream.cancel()
-        with pytest.raises(errors.ConnectionLost, match="cancelled on this side"):
+        with pytest.raises(errors.ConnectionLost, match="cancelled locally"):
             await stream.read()
         await server.until(lambda: server.peer.of(RST, 1))
         assert server.peer.of(RST, 1)[0].payload == CANCEL.to_bytes(4, "big")

@@ -152,9 +152,9 @@ async def test_cancelling_a_call_cancels_the_handler(server: MemoryServer, trans
     call.cancel()
     await server.until(lambda: server.calls[0].finished)
     assert server.calls[0].cancelled
-    with pytest.raises(errors.ConnectionLost, match="cancelled on this side"):
+    with pytest.raises(errors.ConnectionLost, match="cancelled locally"):
         await call.read()
-    with pytest.raises(errors.ConnectionLost, match="cancelled on this side"):
+    with pytest.raises(errors.ConnectionLost, match="cancelled locally"):
         await call.write([b"b"])
 
 
