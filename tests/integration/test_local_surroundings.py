@@ -65,6 +65,16 @@ def test_the_command_line_runs_nothing_of_the_current_folder(tmp_path: Path, tra
     assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
 
 
+def test_the_command_line_as_a_module_runs_nothing_of_the_current_folder(tmp_path: Path, trap: Path) -> None:
+    for name in ("headrace", "types"):  # which Python looks for before any code of ours runs
+        (trap / f"{name}.py").unlink()
+    for name in ("click", "signal", "rich"):
+        shutil.copy(trap / "json.py", trap / f"{name}.py")
+    result = run([sys.executable, "-m", "headrace.cli", "predict", "--local", "--model_id", "echo", "hello"], trap)
+    assert result.stdout.strip() == "hello", result.stderr
+    assert not (tmp_path / "ran").exists(), (tmp_path / "ran").read_text()
+
+
 def test_fetching_weights_runs_nothing_of_the_current_folder(tmp_path: Path, trap: Path) -> None:
     environment = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "HEADRACE_CACHE": str(tmp_path / "cache")}
     result = run([command(), "models", "pull", "llm"], trap, PIP_NO_INDEX="1", **environment)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli import render
+from headrace.cli import render, sounds
 from headrace.cli.gather import Gathered, to_input
-from headrace.cli.run import DONE, SOME_FAILED
+from headrace.cli.run import DONE, SOME_FAILED, say
 from headrace.cli.saving import Saver
 from headrace.cli.terminal import counted, escape, in_seconds, is_terminal, width
 from headrace.cli.wrapping import Wrapped
+from headrace.errors import InputError
 from headrace.results import Prediction
 from headrace.v2 import resources_pb2 as pb
 
@@ -85,6 +86,7 @@ class Printer:
         self._first: float | None = None
         self._texts: list[str] = []
         self._media: list[dict[str, Any]] = []  # pieces that are no text, for JSON
+        self._sounds: list[bytes] = []  # that go into one file
         self._pieces = 0
         self._request_id = ""
         self._wrapped = Wrapped("", width()) if render.on_terminal() else None
@@ -115,7 +117,10 @@ class Printer:
         if chunk.image or chunk.audio:
             if self._form == "json":
                 self._media += chunk.to_dict()["outputs"]
-            self.saved &= self._saver.saved(chunk, self._parts, self._pieces - 1)
+            if chunk.audio and self._saver.one_file:
+                self._sounds.append(chunk.audio)
+            else:
+                self.saved &= self._saver.saved(chunk, self._parts, self._pieces - 1)
 
     def _write(self, text: str) -> None:
         """Write a piece of text at once; on a terminal word by word, so that lines end between words."""
@@ -140,7 +145,16 @@ class Printer:
             render.emit(render.as_json({**whole, **({"outputs": self._media} if self._media else {})}))
 
     def keep(self) -> None:
-        """Save the whole text."""
+        """Save the whole text, and the pieces of a sound that go into one file."""
+        if self._sounds:
+            try:
+                sound = sounds.joined(self._sounds)
+            except InputError as error:
+                say(str(error))
+                self.saved = False
+                return
+            whole = Prediction(b"", [pb.Output(data=pb.Data(audio=pb.Audio(base64=sound)))])
+            self.saved &= self._saver.saved(whole, self._parts, 0, alone=True)
         if text := "".join(self._texts):
             whole = Prediction(b"", [pb.Output(data=pb.Data(text=pb.Text(raw=text)))])
             self.saved &= self._saver.saved(whole, self._parts, 0, alone=True)

@@ -81,6 +81,11 @@ class Saver:
         """Whether it writes what answers hold."""
         return self._keep or self._file is not None
 
+    @property
+    def one_file(self) -> bool:
+        """Whether all goes into one file."""
+        return self._file is not None
+
     def save(
         self, prediction: Prediction, parts: tuple[Given, ...], position: int, *, alone: bool = False
     ) -> list[Path]:

@@ -144,7 +144,11 @@ class Fetcher:
         if not self._allow_private:
             for address in checked:
                 if why := addresses.refused(address):
-                    raise ModelError(INVALID_URL, f"{_shown(url)} leads to a {why} address, which is not fetched from")
+                    raise ModelError(
+                        INVALID_URL,
+                        f"{_shown(url)} leads to a {why} address, which is not fetched from: send the file itself"
+                        " (headrace serve --allow_private_urls fetches it, --local never does)",
+                    )
         if not checked:
             raise ModelError(DOWNLOAD_FAILED, f"the host of {_shown(url)} has no address")
         return checked
