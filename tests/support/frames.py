@@ -176,6 +176,7 @@ class FrameServer:
         pong: bool = True,
         acknowledge: bool = True,
         ssl_context: ssl.SSLContext | None = None,
+        port: int = 0,
     ) -> None:
         self.on_request = on_request
         self.on_headers = on_headers
@@ -190,11 +191,12 @@ class FrameServer:
         self.reading = asyncio.Event()
         self.reading.set()
         self.changes = Changes()
+        self.port = port
         self._context = ssl_context
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, ssl=self._context)
         self.port = self._server.sockets[0].getsockname()[1]
         self.address = f"{'https' if self._context else 'http'}://127.0.0.1:{self.port}"
         return self

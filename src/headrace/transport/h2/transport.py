@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from headrace import status
 from headrace.config import KeepAlive, Target, Transmission
 from headrace.errors import ClosedError, HeadraceError
+from headrace.transport.h2.backoff import Backoff
 from headrace.transport.h2.calls import Call, StreamCall, UnaryCall
 from headrace.transport.h2.connection import Connection, Settings
 from headrace.transport.h2.deadlines import Deadlines
@@ -50,6 +51,7 @@ class H2Transport:
         self._draining: set[Connection] = set()
         self._attempt: asyncio.Task[DialFailed | HeadraceError | None] | None = None
         self._phase = Phase()
+        self._backoff = Backoff()
         self._connecting = 0  # tasks in `connect`
         self._waiting: dict[Call, None] = {}
         self._serving = False
@@ -252,12 +254,15 @@ class H2Transport:
 
     async def _connect(self, timeout: float) -> DialFailed | HeadraceError | None:
         """Connect, and place the calls that wait, or fail them; one attempt for all of them."""
-        self._phase = Phase()
+        loop = self._bind()
+        self._phase = Phase("waiting to connect again")
         settings = Settings(self.target, self._keepalive)
         failure: DialFailed | HeadraceError | None = None
         try:
+            if pause := self._backoff.pause(loop.time()):
+                await asyncio.sleep(pause)
             connection = await dial(
-                self._address, self._options, lambda: Connection(self._bind(), self, settings), timeout, self._phase
+                self._address, self._options, lambda: Connection(loop, self, settings), timeout, self._phase
             )
         except (DialFailed, HeadraceError) as error:
             failure = error
@@ -272,9 +277,11 @@ class H2Transport:
             if self._attempt is asyncio.current_task():
                 self._attempt = None
         if failure is not None:
+            self._backoff.failed(loop.time())
             reason = failure
             self._fail_waiting(lambda: self._connect_failed(reason))
             return failure
+        self._backoff.succeeded()
         self._compare_limit()
         self._serve()
         return None

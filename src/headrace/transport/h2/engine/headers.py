@@ -19,7 +19,7 @@ from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFau
 _STATIC = {":authority": 1, ":path": 4, "authorization": 23, "content-type": 31, "user-agent": 58}
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
 _FORBIDDEN = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
-_CACHED_BLOCKS, _CACHED_BYTES, _DECODED_BYTES = 256, 1_024, 1 << 20
+_CACHED_BLOCKS, _CACHED_BYTES, _DECODED_BYTES = 256, 2_048, 1 << 20
 
 
 class Fields:
@@ -87,7 +87,7 @@ class BlockDecoder:
         if fields is not None:
             return fields
         fields = Fields(self.decode_raw(block))
-        if not self._table and len(block) <= _CACHED_BYTES:  # it was decoded on an empty table, as it will be
+        if not self._table and len(block) + fields.size <= _CACHED_BYTES:  # the table was empty, as it will be
             if len(self._cache) >= _CACHED_BLOCKS:
                 self._cache.clear()
             self._cache[block] = fields
