@@ -207,6 +207,8 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     ("HP-01 zero", frame(HEADERS, END_HEADERS, 1, b"\x80"), Conn(COMPRESSION)),
     ("HP-01 beyond", frame(HEADERS, END_HEADERS, 1, b"\xff\x20"), Conn(COMPRESSION)),
     ("HP-02", frame(HEADERS, END_HEADERS, 1, b"\x20\x3f\xe1\x1f" + OK_BLOCK), Fine()),
+    ("HP-02 three updates", frame(HEADERS, END_HEADERS, 1, b"\x20\x3f\xe1\x1f\x20" + OK_BLOCK), Conn(COMPRESSION)),
+    ("HP-02 endless integer", frame(HEADERS, END_HEADERS, 1, b"\x3f" + b"\x80" * 9_000 + b"\0"), Conn(COMPRESSION)),
     ("HP-03 late", frame(HEADERS, END_HEADERS, 1, OK_BLOCK + b"\x20"), Conn(COMPRESSION)),
     ("HP-03 large", frame(HEADERS, END_HEADERS, 1, b"\x3f\xe2\x1f" + OK_BLOCK), Conn(COMPRESSION)),
     ("HP-10", frame(HEADERS, END_HEADERS, 1, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), Conn(COMPRESSION)),

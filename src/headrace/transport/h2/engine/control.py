@@ -125,7 +125,6 @@ def _window_update(state: State, frame: Frame, reported: events.Reported) -> Non
         state.fault(stream, StreamFault(Code.FLOW_CONTROL_ERROR, "the stream's window is too large"), reported)
 
 
-#: By their types, which follow each other.
 HANDLERS: dict[int, Callable[[State, Frame, events.Reported], None]] = dict(
     enumerate((_priority, _rst_stream, _settings, _push_promise, _ping, _goaway, _window_update), frames.PRIORITY)
 )

@@ -18,8 +18,9 @@ from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFau
 #: The static table's names that requests use, with their indexes.
 _STATIC = {":authority": 1, ":path": 4, "authorization": 23, "content-type": 31, "user-agent": 58}
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
+_UPDATES = re.compile(rb"([\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){3}")  # one more than a block may begin with
 _FORBIDDEN = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
-_CACHED_BLOCKS, _CACHED_BYTES, _DECODED_BYTES = 256, 2_048, 1 << 20
+_CACHED_BLOCKS, _CACHED_BYTES, _DECODED_BYTES = 256, 2_048, 1 << 18
 
 
 class Fields:
@@ -103,6 +104,8 @@ class BlockDecoder:
             else:
                 decoder.header_table_size = 4_096  # empty: tells whether the block adds an entry
         try:
+            if _UPDATES.match(block):
+                raise hpack.HPACKError("it begins with three size updates")
             decoded: list[tuple[bytes, bytes]] = decoder.decode(block, raw=True)
         except (hpack.HPACKError, IndexError, ValueError, OverflowError) as error:
             raise ConnectionFault(Code.COMPRESSION_ERROR, f"a header block cannot be decoded: {error}") from None

@@ -16,14 +16,12 @@ class H2Limits:
         frame_bytes: the largest frame (SETTINGS_MAX_FRAME_SIZE), of which a part may wait for its rest.
         stream_window_bytes: content that a server may send to a stream that nobody reads.
         connection_window_bytes: how much content may be on its way on all streams together.
-        header_list_bytes: the largest list of headers or trailers, 32 bytes counted extra for each. A larger one fails
-            its call alone.
+        header_list_bytes: the largest list of headers or trailers, each with 32 bytes more; others fail their call.
         header_block_bytes: the largest encoded block. Guards against CONTINUATION without end.
         continuations: frames of one block. Guards against empty CONTINUATION frames.
         informational: 1xx responses of a stream.
         replies: SETTINGS and PING acknowledgements that wait because the server does not read.
-        idle_frames: frames in a row that bring nothing: empty DATA, PRIORITY, unknown types, frames of closed streams,
-            SETTINGS (counted by their cost), GOAWAY.
+        idle_frames: frames in a row that bring nothing, such as empty DATA, and SETTINGS, counted by their cost.
         resets: streams that we had to reset in a row because the server violated the protocol there.
     """
 
