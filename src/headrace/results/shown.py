@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -114,4 +113,6 @@ def printable(text: str) -> str:
 
 
 def _text(text: str) -> str:
+    import html  # for notebooks alone
+
     return html.escape(text.encode(errors="replace").decode())

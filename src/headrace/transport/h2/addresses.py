@@ -7,6 +7,7 @@ none.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import socket
 from typing import Any
@@ -22,7 +23,7 @@ async def open_socket(host: str, port: int) -> socket.socket:
         OSError: no address, or none that answers; the message lists why.
     """
     loop = asyncio.get_running_loop()
-    addresses = interleaved(await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM))[:_ADDRESSES]
+    addresses = [numeric] if (numeric := _numeric(host, port)) else await _resolve(loop, host, port)
     if len(addresses) == 1:
         return await _connect(loop, addresses[0])
     failures: list[str] = []
@@ -47,6 +48,20 @@ async def open_socket(host: str, port: int) -> socket.socket:
             task.add_done_callback(_close)
             task.cancel()
     raise OSError("; ".join(failures))
+
+
+def _numeric(host: str, port: int) -> Any:
+    """Read an address that needs no resolver, and so no thread; None for a name."""
+    for family, rest in ((socket.AF_INET, ()), (socket.AF_INET6, (0, 0))):
+        with contextlib.suppress(OSError, UnicodeEncodeError):
+            socket.inet_pton(family, host)
+            return family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (host, port, *rest)
+    return None
+
+
+async def _resolve(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[Any]:
+    name = host.encode() if host.isascii() else host  # for text, the resolver imports Python's idna codec
+    return interleaved(await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM))[:_ADDRESSES]
 
 
 def interleaved(addresses: list[Any]) -> list[Any]:

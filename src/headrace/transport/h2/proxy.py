@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import urllib.request
+import os
 from typing import cast
 from urllib.parse import unquote, urlsplit
 
@@ -47,15 +47,14 @@ def proxy_of(target: Target) -> Proxy | None:
     """Give the proxy that the environment names for a target (https_proxy, http_proxy, no_proxy), if any."""
     if target.path or target.local:
         return None
-    url = urllib.request.getproxies_environment().get("https" if target.tls else "http")
-    if not url or _bypassed(target):
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    import urllib.request as proxies  # it imports what half of a client's start would be
+
+    url = proxies.getproxies_environment().get("https" if target.tls else "http")
+    if not url or proxies.proxy_bypass_environment(f"{target.host}:{target.port}"):  # type: ignore[attr-defined]
         return None
     return Proxy(url)
-
-
-def _bypassed(target: Target) -> bool:
-    bypass = urllib.request.proxy_bypass_environment  # type: ignore[attr-defined]
-    return bool(bypass(f"{target.host}:{target.port}"))
 
 
 class Tunnel(asyncio.Protocol):
