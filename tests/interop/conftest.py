@@ -120,6 +120,16 @@ def settings(server: str, files: str, tmp_path_factory: pytest.TempPathFactory) 
         }
 
 
+@pytest.fixture(scope="package")
+def ports(
+    clarifai_python: Path, outside: Outside, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, int]]:
+    """The port of the official model server for each of its models."""
+    env = outside.environment(tmp_path_factory.mktemp("home"), "http://127.0.0.1:1")
+    with started([str(clarifai_python), str(HERE / "drivers" / "runner.py")], env) as line:
+        yield json.loads(line)
+
+
 @contextlib.contextmanager
 def started(command: list[str], env: dict[str, str] | None = None) -> Iterator[str]:
     """Run a server that prints its address when it is ready and ends with its stdin; gives the address."""

@@ -1,7 +1,7 @@
 """Put the official packages into a cache folder, each in an environment of its own.
 
-`python -m tests.interop.install [clarifai] [node]` does it ahead of the tests; they do it themselves otherwise. The
-folder is `interop` in `$HEADRACE_CACHE`, else in `headrace` of the user's cache folder.
+`python -m tests.interop.install [clarifai] [node] [openai-tools]` does it ahead of the tests; they do it themselves
+otherwise. The folder is `interop` in `$HEADRACE_CACHE`, else in `headrace` of the user's cache folder.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 CLARIFAI = "12.5.0"
 NODE = "0.4.0"
+OPENAI_TOOLS = ("llm==0.36", "langchain-openai==1.7.4", "litellm==1.110.2")
 SECONDS = 500.0  # for one installation
 
 
@@ -39,11 +40,17 @@ def clarifai() -> Path:
     """
     name = f"clarifai-{CLARIFAI}-py{sys.version_info.major}.{sys.version_info.minor}"
 
-    def fill(place: Path) -> None:
-        _run([sys.executable, "-m", "venv", str(place)])
-        _run([str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", f"clarifai=={CLARIFAI}"])
+    return _python(name, f"clarifai=={CLARIFAI}")
 
-    return _made(name, "bin/python", fill) / "bin" / "python"
+
+def openai_tools() -> Path:
+    """Give the Python of a virtual environment with programs that speak OpenAI's API.
+
+    Raises:
+        Missing: they cannot be installed.
+    """
+    versions = "-".join(tool.replace("==", "-") for tool in OPENAI_TOOLS)
+    return _python(f"{versions}-py{sys.version_info.major}.{sys.version_info.minor}", *OPENAI_TOOLS)
 
 
 def node() -> Path:
@@ -63,6 +70,16 @@ def node() -> Path:
         _run(["npm", "install", *quiet, f"clarifai-nodejs@{NODE}"], cwd=place)
 
     return _made(f"clarifai-nodejs-{NODE}", "node_modules/clarifai-nodejs", fill)
+
+
+def _python(name: str, *packages: str) -> Path:
+    """Make a virtual environment with packages once; gives its Python."""
+
+    def fill(place: Path) -> None:
+        _run([sys.executable, "-m", "venv", str(place)])
+        _run([str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages])
+
+    return _made(name, "bin/python", fill) / "bin" / "python"
 
 
 def _made(name: str, proof: str, fill: Callable[[Path], None]) -> Path:
@@ -99,7 +116,7 @@ def _run(command: list[str], cwd: Path | None = None) -> None:
 
 def main(names: list[str]) -> int:
     """Install what is named, or everything."""
-    makers = {"clarifai": clarifai, "node": node}
+    makers = {"clarifai": clarifai, "node": node, "openai-tools": openai_tools}
     for name in names or list(makers):
         try:
             sys.stdout.write(f"{name}: {makers[name]()}\n")

@@ -13,22 +13,12 @@ import pytest
 
 from headrace import Client, ConfigError, Input, InvalidRequest, Model, PartialFailure, PredictionFailed, StreamBroken
 from headrace.config import Timeouts
-from tests.interop.conftest import HERE, SAMPLES, Outside, nowhere, started
+from tests.interop.conftest import SAMPLES, Outside, nowhere
 
 pytestmark = pytest.mark.timeout(600)  # the first test may have to install the official package
 
 CAT = SAMPLES / "photos" / "cat.jpg"
 WORDS = [f"w{n}" for n in range(40)]
-
-
-@pytest.fixture(scope="module")
-def ports(
-    clarifai_python: Path, outside: Outside, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, int]]:
-    """The official server's port for each of its models."""
-    env = outside.environment(tmp_path_factory.mktemp("home"), "http://127.0.0.1:1")
-    with started([str(clarifai_python), str(HERE / "drivers" / "runner.py")], env) as line:
-        yield json.loads(line)
 
 
 @pytest.fixture

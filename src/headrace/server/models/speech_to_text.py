@@ -20,7 +20,8 @@ TASKS = ("transcribe", "translate")
 class SpeechToText:
     """Write down English speech; `generate` gives each segment as soon as it is heard, `predict` the whole.
 
-    Inference parameters: `temperature` (0..1, 0). Sounds last 30 minutes at most.
+    Inference parameters: `temperature` (0..1, 0). Sounds last 30 minutes at most. `data.metadata` has the
+    `language` and the `duration` in seconds.
     """
 
     card = Card(
@@ -72,7 +73,7 @@ class SpeechToText:
         return {}
 
     def _metadata(self, info: Any) -> dict[str, Any]:
-        return {}
+        return {"language": self._language or info.language, "duration": round(float(info.duration), 3)}
 
 
 class MultilingualSpeechToText(SpeechToText):
@@ -113,7 +114,7 @@ class MultilingualSpeechToText(SpeechToText):
         return {"task": task}
 
     def _metadata(self, info: Any) -> dict[str, Any]:
-        return {"language": info.language, "language_probability": round(float(info.language_probability), 4)}
+        return {**super()._metadata(info), "language_probability": round(float(info.language_probability), 4)}
 
 
 def _texts(segments: Iterable[Any], item: Item) -> Generator[str, None, None]:

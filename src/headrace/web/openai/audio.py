@@ -36,11 +36,17 @@ async def transcription(body: Transcription, sound: bytes, served: Served) -> Re
     if body.language and served.takes("language"):
         params["language"] = body.language
     item = Input.from_bytes(sound, "audio")
-    generation = Generation(served, item, params, streamed=bool(body.stream))
     if body.stream:
-        return EventStream(_heard(generation), lambda told: event(told.body, "error"))
-    text = await generation.text()
-    return PlainTextResponse(text) if body.response_format == "text" else JSONResponse({"text": text})
+        return EventStream(_heard(Generation(served, item, params)), lambda told: event(told.body, "error"))
+    prediction = await served.model.predict(item, inference_params=params)
+    if body.response_format == "text":
+        return PlainTextResponse(prediction.text)
+    if body.response_format == "json":
+        return JSONResponse({"text": prediction.text})
+    fields = prediction.data.metadata.fields
+    language = fields["language"].string_value if "language" in fields else body.language or ""
+    duration = fields["duration"].number_value if "duration" in fields else 0.0
+    return JSONResponse({"task": "transcribe", "language": language, "duration": duration, "text": prediction.text})
 
 
 async def _heard(generation: Generation) -> Events:

@@ -55,7 +55,9 @@ def _refuse_failure(text: str) -> Mapping[str, Any]:
     except ValueError:
         fields = None
     if not isinstance(fields, dict):
-        raise Refusal(502, "The model's answer is no JSON object.", type="server_error", code="bad_answer")
+        raise Refusal(
+            502, f"The model's answer is no JSON object: {text[:200]}", type="server_error", code="bad_answer"
+        )
     error = fields.get("error")
     if isinstance(error, dict) and "choices" not in fields and "output" not in fields:
         raise Refusal(502, str(error.get("message", error))[:1000], type="server_error", code="model_error")

@@ -235,7 +235,7 @@ class Transcription(_Body):
 
     language: str | None = None
     prompt: str | None = None
-    response_format: Literal["json", "text"] = "json"
+    response_format: Literal["json", "text", "verbose_json"] = "json"
     temperature: Share = None
     stream: bool | None = None
     include: Any = None
