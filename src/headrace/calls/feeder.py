@@ -95,23 +95,29 @@ class Feeder:
             BaseException: what the user's iterator raised, as it is.
         """
         self.pulling = True
+        source, intake, tally = self._source, self._intake, self._tally
+        room = 0
         try:
             while True:
                 if self._aside:
                     await self._wait_for_aside(self._max_aside - 1)
-                count = await self._intake.room()
+                    room = 0  # they have taken some
+                if room < 1:
+                    room = await intake.room()
                 try:
-                    items = await pull_some(self._source, count)
+                    items = await pull_some(source, room)
                 except StopAsyncIteration:
                     await self._wait_for_aside(0)
                     if not self.stopped:
-                        self._intake.end()
+                        intake.end()
                     return
-                self._tally.pulled += len(items)
+                count, largest = len(items), self.largest
+                tally.pulled += count
                 if self.stopped:  # the iterator has not minded that the pulling was cancelled
-                    self._tally.drop("closed", len(items))
+                    tally.drop("closed", count)
                     return
                 await self._take_in(items)
+                room = room - count if self.largest == largest else 0  # it was reckoned with that size
         finally:
             self.pulling = False
             for task in self._aside:

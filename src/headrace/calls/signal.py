@@ -15,9 +15,11 @@ class Signal:
         self._waiter: asyncio.Future[None] | None = None
 
     def set(self) -> None:
-        self._set = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        """Wake the task, or let its next wait end at once; as often as one likes, until it has gone on."""
+        if not self._set:
+            self._set = True
+            if self._waiter is not None and not self._waiter.done():
+                self._waiter.set_result(None)
 
     async def wait(self, seconds: float | None = None) -> None:
         """Wait until it is set, at most so many seconds."""

@@ -123,6 +123,11 @@ class Pipe(Generic[T]):
         return self._overflow == "block"
 
     @property
+    def lossless(self) -> bool:
+        """Whether nothing that waits inside is dropped while both ends are open."""
+        return self._overflow == "block" and self._max_age is None
+
+    @property
     def closed(self) -> bool:
         """Whether nobody receives any more."""
         return self._receiver_closed
@@ -145,7 +150,7 @@ class Pipe(Generic[T]):
     @property
     def room(self) -> int:
         """How many more items fit, as their number goes; at least 1 where none wait."""
-        return max(self._limit - len(self._queue), not self._queue)
+        return self._limit - len(self._queue) or int(not self._queue)
 
     async def send(self, item: T) -> None:
         """Put an item in; with `block`, wait for room. A cancelled send put nothing in.

@@ -24,6 +24,11 @@ class Alarm:
         self._when = 0.0
         self._again = False
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it is going to ring."""
+        return self._handle is not None
+
     def set(self, when: float) -> None:
         """Ring at this time of `time.monotonic`, or earlier where it is set to that."""
         if self._handle is not None:

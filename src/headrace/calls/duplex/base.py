@@ -81,6 +81,8 @@ class DuplexWork(StreamWork):
         """Close the sending end of the pipe."""
         self.pipe.close_sender()
         self.fed()
+        if self.pipe.ended:
+            self.ready.set()  # the consumer may have nothing more to wait for
 
     def _halted(self) -> None:
         self.pipe.close_receiver()

@@ -14,12 +14,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from headrace.calls.duplex.entry import Entry
 from headrace.calls.responses import Envelope, id_of
-from headrace.calls.retry import Attempts
 from headrace.errors import HeadraceError, ServerError, StreamBroken
 from headrace.flow.window import FlowWindow
 from headrace.inputs.prepared import Prepared
 from headrace.results import Output, Prediction
+from headrace.v2 import resources_pb2 as pb
 
 MAX_LATE = 65536  # ids of timed-out inputs whose answers may still come
 
@@ -34,31 +35,6 @@ class Matching(enum.Enum):
 
 class Mismatch(Exception):
     """The answers cannot be matched to the inputs; the text says why."""
-
-
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One input on its way."""
-
-    seq: int  # order of leaving the pipe; answers are delivered in it when ordered
-    position: int  # in the source
-    item: Prepared
-    name: str  # the id that the user knows; that of `item` is another one where two are under way under the same
-    size: int  # bytes it counts in the window
-    left: float  # when it left the pipe
-    deadline: float
-    request: int = -1  # number of the request it went with, -1: not on the wire
-    answer: Prediction | None = None
-    attempts: Attempts | None = None
-    taken: bool = False
-    extended: bool = False  # was given more time
-    resting: bool = False  # waits before it is sent again
-    company: int = 1  # inputs of that request, itself included
-    alone: bool = False  # to be sent by itself: a request with others was refused as a whole
-    suspect: bool = False  # to be sent with nothing else under way: its answer may be too large
-
-
-Answer = tuple[Entry, Prediction]
 
 
 @dataclass(slots=True)
@@ -78,13 +54,12 @@ class Ledger:
     _next_seq: int = 0
     _next_taken: int = 0
     _request: int = 0
-    _open: dict[int, Entry] = field(default_factory=dict)  # seq -> not yet answered
-    _by_id: dict[str, Entry] = field(default_factory=dict)  # id -> not yet answered
+    _open: dict[str, Entry] = field(default_factory=dict)  # id -> not yet answered, in the order of entering
     _wire: deque[Entry] = field(default_factory=deque)  # sent and not answered, in order (timed-out ones stay)
     _done: dict[int, Entry] = field(default_factory=dict)  # seq -> answered, not taken
     _ready: deque[Entry] = field(default_factory=deque)  # answered, not taken, in order of answers
     _usual: deque[Entry] = field(default_factory=deque)  # in the order of their deadlines, which is the usual one
-    _deadlines: list[tuple[float, int]] = field(default_factory=list)  # the others: those that were given more time
+    _deadlines: list[tuple[float, Entry]] = field(default_factory=list)  # the others: those that were given more time
     _late: dict[str, Entry] = field(default_factory=dict)
     _awaited: dict[int, int] = field(default_factory=dict)  # request -> inputs of it that await their answer
 
@@ -124,7 +99,7 @@ class Ledger:
 
     def knows(self, input_id: str) -> bool:
         """Whether an input with this id awaits its answer, or a late one of it may still come."""
-        return input_id in self._by_id or input_id in self._late
+        return input_id in self._open or input_id in self._late
 
     @property
     def suspects(self) -> list[Entry]:
@@ -172,14 +147,13 @@ class Ledger:
             item = item.named(f"again-{secrets.token_hex(12)}")
         entry = Entry(self._next_seq, position, item, name, size, now, now + timeout)
         self._next_seq += 1
-        self._open[entry.seq] = entry
-        self._by_id[item.id] = entry
+        self._open[item.id] = entry
         if len(self._usual) > 2 * len(self._open) + 64:  # answered ones, with what they hold, behind one that waits
             self._usual = deque(waiting for waiting in self._usual if waiting.answer is None and not waiting.extended)
         if not self._usual or self._usual[-1].deadline <= entry.deadline:
             self._usual.append(entry)
         else:
-            heapq.heappush(self._deadlines, (entry.deadline, entry.seq))
+            heapq.heappush(self._deadlines, (entry.deadline, entry))
         return entry
 
     def sent(self, entries: Sequence[Entry]) -> None:
@@ -195,7 +169,28 @@ class Ledger:
         """Give an entry more time."""
         entry.deadline += seconds
         entry.extended = True
-        heapq.heappush(self._deadlines, (entry.deadline, entry.seq))
+        heapq.heappush(self._deadlines, (entry.deadline, entry))
+
+    def match_single(self, output: pb.Output) -> Entry | None:
+        """Find the input that a response with one good output answers, where nothing is odd about it; None: `match` it.
+
+        It leaves the wire but stays open until `settle`.
+        """
+        input_id, wire = output.input.id, self._wire
+        if input_id:
+            entry = self._open.get(input_id)
+            if entry is None or entry.request < 0 or self.matching is not Matching.BY_ID:
+                return None
+            wire.remove(entry)
+        else:
+            entry = wire[0] if wire else None
+            if entry is None or entry.company > 1 or entry.answer is not None or self.matching is not Matching.BY_ORDER:
+                return None
+            wire.popleft()
+        self.received += 1
+        self._awaits_no_more(entry.request)
+        entry.request = -1
+        return entry
 
     def match(self, response: Envelope) -> list[tuple[Entry, Prediction | ServerError]]:
         """Find the inputs that a response answers; they leave the wire but stay open until `settle` or `again`.
@@ -235,7 +230,7 @@ class Ledger:
         for answer in response.answers:
             by_id.setdefault(id_of(answer), []).append(answer)
         for input_id, answers in by_id.items():
-            entry = self._by_id.get(input_id)
+            entry = self._open.get(input_id)
             if entry is None or entry.request < 0:
                 late = self._late.pop(input_id, None)
                 if late is None:
@@ -278,8 +273,7 @@ class Ledger:
 
     def settle(self, entry: Entry, answer: Prediction) -> None:
         """Give an open entry its one answer."""
-        del self._open[entry.seq]
-        del self._by_id[entry.item.id]
+        del self._open[entry.item.id]
         entry.answer = answer
         if entry.item.source:
             answer.source = entry.item.source
@@ -308,9 +302,8 @@ class Ledger:
         while usual and (usual[0].answer is not None or usual[0].extended):
             usual.popleft()
         while deadlines:
-            when, seq = deadlines[0]
-            entry = self._open.get(seq)
-            if entry is not None and entry.deadline == when:
+            when, entry = deadlines[0]
+            if entry.answer is None and entry.deadline == when:
                 return min(when, usual[0].deadline) if usual else when
             heapq.heappop(deadlines)
         return usual[0].deadline if usual else None
@@ -322,7 +315,7 @@ class Ledger:
             if self._usual and self._usual[0].deadline == when:
                 expired.append(self._usual.popleft())
             else:
-                expired.append(self._open[heapq.heappop(self._deadlines)[1]])
+                expired.append(heapq.heappop(self._deadlines)[1])
         return expired
 
     def time_out(self, entry: Entry, error: HeadraceError) -> None:

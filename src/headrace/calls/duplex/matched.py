@@ -17,7 +17,8 @@ from headrace.calls.base import LAST_MOMENT
 from headrace.calls.batching import is_splittable
 from headrace.calls.duplex.alarm import Alarm, Standstill
 from headrace.calls.duplex.base import DuplexWork
-from headrace.calls.duplex.ledger import Entry, Ledger, Mismatch
+from headrace.calls.duplex.entry import Entry
+from headrace.calls.duplex.ledger import Ledger, Mismatch
 from headrace.calls.duplex.recovery import REFUSALS, Recovery
 from headrace.calls.duplex.retries import Retries
 from headrace.calls.duplex.sender import Outbox
@@ -35,6 +36,8 @@ from headrace.status import fatal, kind_of
 from headrace.support.ids import named
 from headrace.transport.base import Buffer, Call
 
+MAX_UNSENT = 64  # inputs that have entered the window and wait to be sent, at which no more are pulled for it
+
 
 class Duplex(DuplexWork):
     """The working parts of a matched duplex stream."""
@@ -50,7 +53,12 @@ class Duplex(DuplexWork):
         self._retries = Retries(session, self.ledger, self.tally, options.warm_up, self._settle, self._rested)
         self._recovery = Recovery(session, self.ledger, self._outbox, self._retries, self.tally, options, self._settle)
         self._waiting = False  # the pump waits for something to send, so that it can be woken
-        self._held_up = False  # it cannot be: what waits in the pipe has its time run all the same
+        # Inputs enter the window as soon as it admits them, and not when they are sent: where the pipe drops none and
+        # each is a request of its own, it makes no difference to wait.
+        self._eager = self.pipe.lossless and options.batching.inputs == 1
+        self._held_up = self._eager  # nor do they wait for a pump that cannot send: their time runs all the same
+        self._vacancy = Signal()  # for the feeder: inputs may enter the window
+        self._max_unsent = max(MAX_UNSENT, options.prefetch)
         self._standstill: Standstill | None = None
 
     @property
@@ -74,10 +82,46 @@ class Duplex(DuplexWork):
         entry = self.ledger.take()
         if entry is None:
             return None
-        self._wakeup.set()
-        if self._held_up:
+        if self._eager:
+            self._vacancy.set()
+        else:
+            self._wakeup.set()
+        if self._held_up and len(self.pipe):
             self._enter_waiting()
         return entry.answer
+
+    async def room(self) -> int:
+        """Wait until an input may be pulled; tell how many."""
+        if not self._eager:
+            return await super().room()
+        while (room := self._room()) < 1:
+            await self._vacancy.wait()
+        return room
+
+    def _room(self) -> int:
+        """How many inputs may be pulled: those that the window admits and that are sent soon, then the pipe's."""
+        pipe, window, largest = self.pipe, self.ledger.window, self._feeder.largest
+        max_bytes = self.options.window.bytes
+        if len(pipe):  # the window is full
+            return min(pipe.room, (max_bytes - pipe.bytes) // (largest or 1))
+        unsent = self._max_unsent - len(self._outbox.queue)
+        room = int(min(unsent, pipe.room + max(0, window.room)))
+        return min(room, max(1, (max_bytes - window.bytes) // largest) if largest else 1)
+
+    def offer(self, pulled: Pulled) -> bool:
+        """Take an input into the window, or else into the pipe, unless it has to wait for room."""
+        if self._eager and not len(self.pipe) and self.ledger.window.fits(pulled.size):
+            self._session.budget.called()
+            self._enter(pulled)
+            return True
+        return self.pipe.send_nowait(pulled)
+
+    def _enter(self, pulled: Pulled) -> None:
+        entry = self.ledger.enter(pulled.position, pulled.item, pulled.size, time.monotonic(), self.options.timeout)
+        if pulled.error is None:
+            self._outbox.queue.append(entry)
+        else:
+            self._settle(entry, pulled.error)
 
     async def finish(self) -> None:
         """Let a stream whose inputs are all answered end by itself, then stop it; one with late answers at once."""
@@ -90,14 +134,13 @@ class Duplex(DuplexWork):
         self._leave()
 
     def fed(self) -> None:
-        """Wake the pump, and the consumer where it has nothing more to wait for."""
+        """Wake the pump."""
         self._wakeup.set()
-        if self._held_up:
+        if self._held_up and len(self.pipe):
             self._enter_waiting()
-        if self.pipe.ended:
-            self.ready.set()
 
     def _halted(self) -> None:
+        self._eager = False
         super()._halted()
         self.ledger.window.close()
         self._deadlines.cancel()
@@ -139,7 +182,7 @@ class Duplex(DuplexWork):
 
     async def _something_to_send(self) -> bool:
         """Wait until there is an input to send; False when there will be none."""
-        self._held_up = False
+        self._held_up = self._eager
         while True:
             if self._outbox.sendable():
                 if self.pipe.blocks and not self.options.batching.wait:
@@ -155,30 +198,35 @@ class Duplex(DuplexWork):
         self._recovery.reached = True
 
     async def _read(self, call: Call, connection: Connection) -> None:
-        while (raw := await call.read()) is not None:
+        read, answered = call.read, self._answered
+        while (raw := await read()) is not None:
             if self._stopped:
                 return  # what has arrived in the same moment is counted as what became of it at the end
             connection.answered()
-            if self._answered(raw):
+            if answered(raw):
                 connection.succeeded()
 
     # --- pump: pipe -> call
 
     async def _pump(self, call: Call, head: bytes) -> None:
         """Write what is to be sent again, then what is new; ends when the call does (the reader tells how)."""
-        outbox = self._outbox
+        outbox, tally, write = self._outbox, self.tally, call.write
         try:
             while not self._stopped:
-                self._held_up = False
+                self._held_up = self._eager
                 entries, rejected = outbox.take(len(head))
                 for entry, error in rejected:
                     self._settle(entry, error)
                 if entries:
-                    self._arm()
-                    self._session.budget.called(outbox.fresh)
+                    if not self._deadlines.is_set:
+                        self._arm()
+                    if outbox.fresh:
+                        self._session.budget.called(outbox.fresh)
+                    if not outbox.queue:
+                        self._vacancy.set()
                     self.ledger.sent(entries)
-                    self.tally.sent += len(entries)
-                    await call.write(_request(head, entries))
+                    tally.sent += len(entries)
+                    await write(_request(head, entries))
                 elif self._finished_sending():
                     await call.half_close()
                     return  # what is to be sent again after this goes over another call
@@ -192,7 +240,7 @@ class Duplex(DuplexWork):
             self._waiting = False
 
     def _finished_sending(self) -> bool:
-        return self.pipe.ended and not self._outbox.again and not len(self._retries)
+        return self.pipe.ended and not self._outbox.queue and not len(self._retries)
 
     def _enter_waiting(self) -> None:
         """Take what waits in the pipe into the window although the pump cannot: its time runs from now on."""
@@ -203,11 +251,22 @@ class Duplex(DuplexWork):
         for entry, error in rejected:
             self._settle(entry, error)
         self._arm()
+        self._wakeup.set()
+        self._vacancy.set()
 
     # --- answers
 
     def _answered(self, raw: bytes) -> bool:
         """Take in a response; whether it has brought a prediction."""
+        single = responses.single_output(raw)
+        if single is not None and (entry := self.ledger.match_single(single[1])) is not None:
+            self._recovery.last_failure = self._recovery.refusal = None
+            self.ledger.settle(entry, Prediction(raw, (single[1],), single[0], entry.name, entry.position))
+            self.tally.received += 1
+            self.ready.set()
+            if not self._eager or entry.suspect:
+                self._wakeup.set()  # more may be sent now
+            return True
         response = responses.read(raw)
         if response.marker:
             return False
@@ -251,7 +310,7 @@ class Duplex(DuplexWork):
         if len(entries) > 1 and is_splittable(failure):  # one of them may be to blame: each is sent by itself
             for entry in entries:
                 entry.alone = True
-            self._outbox.again.extend(entries)
+            self._outbox.queue.extend(entries)
             self._wakeup.set()
             return
         if kind_of(failure) in REFUSALS:
@@ -268,7 +327,7 @@ class Duplex(DuplexWork):
 
     def _rested(self, entry: Entry) -> None:
         if entry.answer is None:
-            self._outbox.again.append(entry)
+            self._outbox.queue.append(entry)
         self._wakeup.set()
 
     # --- time

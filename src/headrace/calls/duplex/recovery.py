@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from headrace import events
-from headrace.calls.duplex.ledger import Entry, Ledger, Matching
+from headrace.calls.duplex.entry import Entry
+from headrace.calls.duplex.ledger import Ledger, Matching
 from headrace.calls.duplex.retries import Retries
 from headrace.calls.duplex.sender import Outbox
 from headrace.calls.duplex.settings import DuplexOptions

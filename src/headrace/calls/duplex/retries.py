@@ -7,7 +7,8 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 
-from headrace.calls.duplex.ledger import Entry, Ledger
+from headrace.calls.duplex.entry import Entry
+from headrace.calls.duplex.ledger import Ledger
 from headrace.calls.retry import Attempts
 from headrace.calls.session import Session
 from headrace.calls.stats import Tally

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from headrace.calls.batching import MAX_IN_FLIGHT, BatchLimits, BatchSpace
-from headrace.calls.duplex.ledger import Entry, Ledger
+from headrace.calls.duplex.entry import Entry
+from headrace.calls.duplex.ledger import Ledger
 from headrace.calls.feeder import Pulled
 from headrace.errors import HeadraceError
 from headrace.flow.pipe import Pipe
@@ -25,7 +26,7 @@ class Outbox:
     """
 
     def __init__(self, pipe: Pipe[Pulled], ledger: Ledger, batching: BatchLimits, timeout: float) -> None:
-        self.again: deque[Entry] = deque()  # to be sent again before anything new
+        self.queue: deque[Entry] = deque()  # in the books and to be sent, before what waits in the pipe
         self.fresh = 0  # inputs of the last request that were never sent before
         self.held = False  # what waits gathers until a request is answered
         self._pipe = pipe
@@ -41,11 +42,11 @@ class Outbox:
         """Drop what is too old; tell whether something could be sent now, company aside."""
         self._pipe.purge()
         size = self._pipe.waiting
-        return bool(self.again) or (size is not None and self._window.fits(size))
+        return bool(self.queue) or (size is not None and self._window.fits(size))
 
     def resend(self, entries: Iterable[Entry]) -> None:
         """Send these before anything new: all that is not answered, in order."""
-        self.again = deque(entries)
+        self.queue = deque(entries)
 
     def enter_waiting(self) -> tuple[int, Rejected]:
         """Take what waits in the pipe into the window, as far as that admits it, to be sent later.
@@ -53,11 +54,11 @@ class Outbox:
         Returns:
             How many inputs were taken in, and those that are not to be sent.
         """
-        entered = len(self.again)
+        entered = len(self.queue)
         rejected: Rejected = []
         while (waiting := self._pipe.first()) is not None and self._window.fits(waiting[1]):
-            self._enter(self.again, rejected)
-        return len(self.again) - entered, rejected
+            self._enter(self.queue, rejected)
+        return len(self.queue) - entered, rejected
 
     def take(self, head_bytes: int) -> tuple[list[Entry], Rejected]:
         """Take the inputs of the next request; none where there is none, or where it is better to wait for more.
@@ -68,40 +69,44 @@ class Outbox:
         entries: list[Entry] = []
         rejected: Rejected = []
         self.fresh = 0
-        space = BatchSpace(self._batching, head_bytes)
         if self._probing and self._ledger.probing:
             return entries, rejected
         self._probing = False
-        if self.again and self._take_again(entries, space):
+        queue = self.queue
+        if queue and self._batching.inputs == 1 and queue[0].answer is None and not queue[0].suspect:
+            entries.append(queue.popleft())  # as nearly all, where each is a request
+            return entries, rejected
+        space = BatchSpace(self._batching, head_bytes)
+        if queue and self._take_queued(entries, space):
             return entries, rejected
         if not entries and self._gathering():
             return entries, rejected
         self._since = None
-        again, limit = len(entries), self._batching.inputs
+        before, limit = len(entries), self._batching.inputs
         while len(entries) < limit and (waiting := self._pipe.first()) is not None:
             pulled, size, _ = waiting
             if not self._window.fits(size) or not (pulled.error is not None or space.take(pulled.item, size)):
                 break
             self._enter(entries, rejected)
-        self.fresh = len(entries) - again
+        self.fresh = len(entries) - before
         return entries, rejected
 
-    def _take_again(self, entries: list[Entry], space: BatchSpace) -> bool:
-        """Take what is to be sent again; whether the request is complete with that."""
-        while self.again:
-            entry = self.again[0]
+    def _take_queued(self, entries: list[Entry], space: BatchSpace) -> bool:
+        """Take what is queued; whether the request is complete with that."""
+        while self.queue:
+            entry = self.queue[0]
             if entry.answer is None:  # it may have timed out while waiting
                 if entry.suspect:
                     if not entries and not self._ledger.on_wire:
                         self._probing = True  # by itself, with nothing else under way
-                        entries.append(self.again.popleft())
+                        entries.append(self.queue.popleft())
                     return True
                 if entries and (entry.alone or not space.take(entry.item, entry.size)):
                     return True
                 if not entries:
                     space.take(entry.item, entry.size)
                 entries.append(entry)
-            self.again.popleft()
+            self.queue.popleft()
             if entry.alone and entries:
                 return True
         return False

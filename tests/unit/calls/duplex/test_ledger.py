@@ -7,7 +7,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from headrace.calls.duplex.ledger import MAX_LATE, Entry, Ledger, Matching, Mismatch
+from headrace.calls.duplex.entry import Entry
+from headrace.calls.duplex.ledger import MAX_LATE, Ledger, Matching, Mismatch
 from headrace.calls.responses import Envelope
 from headrace.config import Window
 from headrace.errors import DeadlineExceeded, PredictionFailed, ServerError

@@ -1,0 +1,50 @@
+"""One input of a matched duplex stream on its way: what the books say of it."""
+
+from __future__ import annotations
+
+from headrace.calls.retry import Attempts
+from headrace.inputs.prepared import Prepared
+from headrace.results import Prediction
+
+
+class Entry:
+    """One input on its way.
+
+    Attributes:
+        seq: order of leaving the pipe; answers are delivered in it when ordered.
+        position: in the source.
+        name: the id that the user knows; that of `item` is another one where two are under way under the same.
+        size: bytes that it counts in the window.
+        left: when it left the pipe.
+        request: number of the request that it went with; -1: it is not on the wire.
+        extended: it was given more time.
+        resting: it waits before it is sent again.
+        company: inputs of its request, itself included.
+        alone: it is to be sent by itself: a request with others was refused as a whole.
+        suspect: it is to be sent with nothing else under way: its answer may be too large.
+    """
+
+    # What few have is of the class until then: one is made of each input.
+    request: int = -1
+    answer: Prediction | None = None
+    attempts: Attempts | None = None
+    taken: bool = False
+    extended: bool = False
+    resting: bool = False
+    company: int = 1
+    alone: bool = False
+    suspect: bool = False
+
+    def __init__(
+        self, seq: int, position: int, item: Prepared, name: str, size: int, left: float, deadline: float
+    ) -> None:
+        self.seq = seq
+        self.position = position
+        self.item = item
+        self.name = name
+        self.size = size
+        self.left = left
+        self.deadline = deadline
+
+    def __lt__(self, other: Entry) -> bool:
+        return self.seq < other.seq
