@@ -6,7 +6,10 @@ Source: the protocol's status codes and gRPC's; the classes follow what each cod
 from __future__ import annotations
 
 import enum
+import math
+import time
 import types
+from collections.abc import Iterable
 
 from headrace import errors
 from headrace.support.ids import before
@@ -173,6 +176,35 @@ def fatal(error: BaseException) -> bool:
 def http_kind(http_status: int) -> Kind:
     """Tell what an HTTP status asks for that stands where gRPC's answer belongs."""
     return _HTTP.get(http_status, Kind.AMBIGUOUS if http_status >= 500 else Kind.INVALID)
+
+
+def retry_hint(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
+    """Read a server's hint when to come back, in seconds; None where there is none that can be used.
+
+    Source: `grpc-retry-pushback-ms` of gRPC (milliseconds; negative: do not come back), `retry-after` of HTTP (seconds,
+    or a date).
+    """
+    for name, value in metadata:
+        if name not in ("grpc-retry-pushback-ms", "retry-after") or not isinstance(value, str):
+            continue
+        is_http = name == "retry-after"
+        try:
+            seconds = float(value) if is_http else float(value) / 1000
+        except ValueError:
+            seconds = _until(value) if is_http else math.nan
+        if math.isfinite(seconds) and (seconds >= 0 or not is_http):
+            return seconds
+    return None
+
+
+def _until(date: str) -> float:
+    """Count the seconds until a date of HTTP; NaN where it is none."""
+    from email.utils import parsedate_to_datetime  # costs a tenth of all our import
+
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError, OSError):
+        return math.nan
 
 
 def server_error(

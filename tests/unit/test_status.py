@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import errors, status
-from headrace.status import ERRORS, FATAL, KINDS, Kind, call_error, kind, kind_of, server_error
+from headrace.status import ERRORS, FATAL, KINDS, Kind, call_error, kind, kind_of, retry_hint, server_error
 from headrace.v2 import status_pb2
 
 pytestmark = pytest.mark.core
@@ -195,3 +195,29 @@ def test_other_exceptions_are_unknown() -> None:
     assert kind_of(errors.InputError("x")) is Kind.UNKNOWN
     assert kind_of(errors.PredictionFailed("an answer that cannot be decoded")) is Kind.UNKNOWN
     assert kind_of(errors.NotFound("no model takes video")) is Kind.NOT_FOUND
+
+
+NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+HINTS: list[tuple[list[tuple[str, str | bytes]], float | None]] = [
+    ([], None),
+    ([("retry-after", "3")], 3.0),
+    ([("retry-after", "0")], 0.0),
+    ([("retry-after", " 1.5 ")], 1.5),
+    ([("retry-after", "Tue, 14 Nov 2023 22:13:27 GMT")], 7.0),
+    ([("retry-after", "Tuesday, 14-Nov-23 22:13:27 GMT")], 7.0),
+    ([("retry-after", "Tue Nov 14 22:13:27 2023")], 7.0),
+    ([("retry-after", "Tue, 14 Nov 2023 22:13:13 GMT")], 0.0),
+    ([("retry-after", "Tue, 14 Nov 99999999999 22:13:13 GMT")], None),
+    ([("grpc-retry-pushback-ms", "250")], 0.25),
+    ([("grpc-retry-pushback-ms", "-1")], -0.001),
+    ([("grpc-retry-pushback-ms", "-inf")], None),
+    ([("grpc-retry-pushback-ms", "Tue, 14 Nov 2023 22:13:27 GMT")], None),
+    ([("retry-after", "soon"), ("grpc-retry-pushback-ms", "250")], 0.25),
+    *(([("retry-after", value)], None) for value in ("", "-1", "nan", "inf", "-inf", "1e999", "soon", "\udcff")),
+    ([("retry-after-bin", b"3"), ("retry-after", b"3"), ("other", "3")], None),
+]
+
+
+def test_a_hint_when_to_come_back_is_seconds_or_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: NOW)
+    assert [retry_hint(metadata) for metadata, _ in HINTS] == [pytest.approx(hint) for _, hint in HINTS]

@@ -6,7 +6,6 @@ one. The texts are those of its C core from 1.62 on; a text that is not known he
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -50,7 +49,7 @@ def call_failed(
         broken=wire and bool(_BROKEN.search(text)),
         too_large=name == "RESOURCE_EXHAUSTED" and bool(_TOO_LARGE.search(text)),
         http_status=http_status,
-        retry_after=_hint(trailing),
+        retry_after=status.retry_hint(trailing or ()),
         status_details=next((value for key, value in trailing or () if key == "grpc-status-details-bin"), None),
     )
 
@@ -58,14 +57,3 @@ def call_failed(
 def not_grpc(details: str) -> bool:
     """Tell whether gRPC says that an answer was not a gRPC message."""
     return bool(_NO_GRPC.search(details.lower()))
-
-
-def _hint(trailing: Iterable[Any] | None) -> float | None:
-    """Read the server's hint when to come back, in seconds."""
-    for key, value in trailing or ():
-        with contextlib.suppress(ValueError):
-            if key == "grpc-retry-pushback-ms":
-                return float(value) / 1000
-            if key == "retry-after" and float(value) >= 0:
-                return float(value)
-    return None

@@ -5,7 +5,6 @@ Sources: gRPC over HTTP/2 ("Responses", "Errors"), gRPC's mapping of HTTP status
 
 from __future__ import annotations
 
-import contextlib
 import re
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
@@ -86,7 +85,7 @@ def error_of_status(fields: Fields, target: str) -> TransportError | ServerError
         NAMES[int(texts[0])],
         message,
         target=target,
-        retry_after=retry_hint(fields),
+        retry_after=status.retry_hint(fields.first.items()),
         status_details=decoded_binary(status_details) if status_details else None,
     )
 
@@ -105,7 +104,11 @@ def error_of_http(fields: Fields, excerpt: bytes, target: str) -> TransportError
     details = "; ".join(part for part in (f"to {location}" if location else "", kind, text) if part)
     code = _BY_HTTP.get(fields.status, 2)
     return status.call_error(
-        NAMES[code], details, target=target, http_status=fields.status, retry_after=retry_hint(fields)
+        NAMES[code],
+        details,
+        target=target,
+        http_status=fields.status,
+        retry_after=status.retry_hint(fields.first.items()),
     )
 
 
@@ -123,16 +126,6 @@ def error_of_reset(event: events.Reset, target: str) -> TransportError | ServerE
         unprocessed=event.code == Code.REFUSED_STREAM and not event.stream.status,
         broken=number in (1, 13, 14),
     )
-
-
-def retry_hint(fields: Fields) -> float | None:
-    """Read the server's hint when to come back, in seconds; a negative one asks not to come back."""
-    for name, scale, least in (("grpc-retry-pushback-ms", 1000.0, -1e9), ("retry-after", 1.0, 0.0)):
-        with contextlib.suppress(KeyError, ValueError):
-            seconds = float(fields.first[name]) / scale
-            if least <= seconds < 1e9:
-                return seconds
-    return None
 
 
 def _error(number: int, details: str, target: str) -> TransportError | ServerError:

@@ -127,3 +127,27 @@ async def test_connections_that_end_after_a_few_streams_lose_nothing() -> None:
             )
         assert [str(one) for one in found if isinstance(one, BaseException)] == []
         assert server.answered == 300
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("transport", "heeded"), [("h2", True), ("grpc", False)])
+async def test_a_proxys_hint_when_to_come_back_is_heeded_where_it_can_be_read(
+    transport: Any, heeded: bool, status: int, shape: str
+) -> None:
+    """The core of gRPC keeps nothing of such an answer but its status: neither metadata nor fields of the error."""
+    times: list[float] = []
+
+    def script(peer: Peer, stream: int) -> None:
+        times.append(asyncio.get_running_loop().time())
+        if len(times) == 1:
+            peer.answer_http(stream, status, ("retry-after", "0.4"))
+        else:
+            peer.answer(stream, GOOD)
+
+    async with (
+        ScriptedServer(script) as server,
+        Client(base_url=server.address, retry=QUICK, transport=transport) as client,
+    ):
+        assert await ending(client.model(**MODEL), shape) == "good"
+    assert (times[1] - times[0] >= 0.35) is heeded
