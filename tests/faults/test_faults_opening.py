@@ -16,6 +16,7 @@ from headrace.events import WarmUp
 from headrace.testing import Fail, MemoryServer
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM
+from headrace.v2 import service_pb2 as rpc
 from tests.support.cases import run_together
 from tests.support.rig import WIRES, Rig, Wire, rigged, timed
 
@@ -84,6 +85,31 @@ async def test_after_some_answers_the_rest_is_waited_for(wire: Wire, code: int, 
                 assert [p.text async for p in rig.model.stream_by_bytes(TEXTS, "text")] == TEXTS
 
     await run_together({f"echo={echo}": refused(echo) for echo in (True, False)})
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("wire", WIRES)
+async def test_who_refuses_may_be_another_than_who_answers(wire: Wire, named: bool, tmp_path: Path) -> None:
+    """A gateway that refuses the first inputs, with their ids or without, says nothing of how the model answers."""
+
+    async def refused(shape: str, code: int, echo: bool) -> None:
+        async with rigged(wire, tmp_path, retry=QUICK, double={"echo_ids": echo}) as rig:
+            usual = rig.double.server.handlers[STREAM]
+
+            async def gateway(call: Any) -> None:
+                if len(rig.calls) > 3:
+                    await usual(call)
+                    return
+                message = await call.read()
+                ids = [item.id if named else None for item in rpc.PostModelOutputsRequest.FromString(message).inputs]
+                await call.write(to_response([Fail(code)] * len(ids), ids, "r").SerializeToString())
+
+            rig.double.server.handlers[STREAM] = gateway
+            async with asyncio.timeout(20):
+                assert [p.text async for p in rig.model.stream_by_bytes(TEXTS, "text", **SHAPES[shape])] == TEXTS
+
+    shapes = ("plain", "small window", "packed")
+    await run_together({case: refused(*case) for case in itertools.product(shapes, (21351, 10030), (True, False))})
 
 
 @pytest.mark.parametrize("wire", WIRES)

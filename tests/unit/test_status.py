@@ -213,7 +213,6 @@ HINTS: list[tuple[list[tuple[str, str | bytes]], float | None]] = [
     ([("grpc-retry-pushback-ms", "-inf")], None),
     ([("grpc-retry-pushback-ms", "Tue, 14 Nov 2023 22:13:27 GMT")], None),
     ([("retry-after", "soon"), ("grpc-retry-pushback-ms", "250")], 0.25),
-    *(([("retry-after", value)], None) for value in ("", "-1", "nan", "inf", "-inf", "1e999", "soon", "\udcff")),
     ([("retry-after-bin", b"3"), ("retry-after", b"3"), ("other", "3")], None),
 ]
 
@@ -221,3 +220,5 @@ HINTS: list[tuple[list[tuple[str, str | bytes]], float | None]] = [
 def test_a_hint_when_to_come_back_is_seconds_or_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: NOW)
     assert [retry_hint(metadata) for metadata, _ in HINTS] == [pytest.approx(hint) for _, hint in HINTS]
+    for useless in ("", "-1", "nan", "inf", "-inf", "1e999", "soon", "\udcff"):
+        assert retry_hint([("retry-after", useless)]) is None

@@ -212,18 +212,26 @@ class Ledger:
         if not response.answers:
             return False
         mode = Matching.BY_ID if with_ids else Matching.BY_ORDER
+        if self.matching is mode:
+            return with_ids
+        failed = all(isinstance(answer, ServerError) for answer in response.answers)
         if self.matching is Matching.OPEN:
-            self.matching = mode
-            if mode is Matching.BY_ID:
-                for entry in [e for e in self._wire if e.answer is not None]:
-                    self._off_wire(entry)  # timed out before the first answer: known by id alone from now on
-            else:
-                self._late.clear()
-        elif self.matching is not mode:
+            if not failed:  # who refuses may be another one than who answers, such as a gateway while a model starts
+                self._decide(mode)
+        elif not (failed and with_ids):
             raise Mismatch(
                 f"answers were matched {self.matching.value}, and one came that can only be matched {mode.value}"
             ) from nameless
         return with_ids
+
+    def _decide(self, mode: Matching) -> None:
+        """Match in this way from the first good answer on."""
+        self.matching = mode
+        if mode is Matching.BY_ID:
+            for entry in [e for e in self._wire if e.answer is not None]:
+                self._off_wire(entry)  # timed out before the first answer: known by id alone from now on
+        else:
+            self._late.clear()
 
     def _by_ids(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
         by_id: dict[str, list[Output | ServerError]] = {}
