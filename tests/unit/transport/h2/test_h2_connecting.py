@@ -138,11 +138,13 @@ async def test_c_03_and_c_04_hosts_with_several_addresses(monkeypatch: pytest.Mo
         loop = asyncio.get_running_loop()
         resolve = loop.getaddrinfo
 
-        async def several(host: str, port: int, **options: Any) -> list[Any]:
+        async def several(name: bytes, port: int, **options: Any) -> list[Any]:
             (good,) = await resolve("127.0.0.1", port, **options)
             silent = [(*good[:4], ("192.0.2.1", port))]  # for documentation: nobody answers
             refusing = [(*good[:4], ("127.0.0.1", 1))] * 2
-            return {"silent": [*silent, good], "refusing": [*refusing, good], "none": refusing}[host.split(".")[0]]
+            return {b"silent": [*silent, good], b"refusing": [*refusing, good], b"none": refusing}[
+                name.partition(b".")[0]
+            ]
 
         monkeypatch.setattr(loop, "getaddrinfo", several)
         for host in ("silent", "refusing"):
