@@ -110,28 +110,23 @@ class Client(AsyncContext):
         allow_insecure_credentials: bool = False,
         _local: LocalServer | None = None,
     ) -> None:
-        settings = {Timeouts: timeouts, RetryPolicy: retry, Limits: limits, KeepAlive: keepalive, TLS: tls}
-        for kind, value in settings.items():
-            if value is not None and not isinstance(value, kind):
-                raise ConfigError(f"expected headrace.{kind.__name__}(...), got {value!r:.60}")
+        _check_settings({Timeouts: timeouts, RetryPolicy: retry, Limits: limits, KeepAlive: keepalive, TLS: tls})
+        if not isinstance(timeout, Unset):
+            checked_timeout(timeout)
+        self.timeouts = timeouts or Timeouts()
+        self.limits = limits or Limits()
         self._local = _local
+        self._shared = False
+        self._timeout: float | Unset | None = timeout
+        self._emit = Emitter(on_event)
         self._account = (
             credentials.Account(_local.target, credentials.Credentials(), _local.user_id, _local.app_id)
             if _local is not None
             else credentials.resolve(base_url, pat, token, root_certificates_path)
         )
+        if not allow_insecure_credentials:
+            _refuse_plaintext(self._account)
         target = self._account.target
-        if self._account.credentials and not (target.tls or target.local or allow_insecure_credentials):
-            raise ConfigError(
-                f"{target} is not encrypted: the credential would be readable on its way. Use https://, "
-                "or allow_insecure_credentials=True if that is really meant"
-            )
-        if not isinstance(timeout, Unset):
-            checked_timeout(timeout)
-        self._timeout: float | Unset | None = timeout
-        self.timeouts = timeouts or Timeouts()
-        self.limits = limits or Limits()
-        self._emit = Emitter(on_event)
         self._hosted = target.hosted and isinstance(transport, str)  # the hosted API itself, no test's double of it
         if tls is None:
             roots = root_certificates if root_certificates is not None else self._account.root_certificates_path
@@ -141,32 +136,21 @@ class Client(AsyncContext):
         transmission = Transmission(tls, keepalive or KeepAlive(), self.timeouts.connect, self.limits.response_bytes)
         factory = choose(transport, lambda event: channels.notify(event))
         channels = ChannelManager(target, transmission, factory, self.limits, self._emit)
-        policy = retry or RetryPolicy()
-        prefix = ("x-clarifai-request-id-prefix", f"headrace-python-{__version__}")
-        self._calls = Session(
-            channels,
-            policy,
-            self.timeouts,
-            Rate(self.limits.rate(self._hosted)),
-            Budget(policy.budget, policy.budget_ratio, policy.budget_per_second),
-            (*self._account.credentials.metadata, prefix),
-            self._emit,
-        )
+        self._calls = self._new_session(channels, retry or RetryPolicy())
         self._coalescer: Coalescer | None = None
         if coalesce is not False:
             from headrace.calls.unary.coalesce import coalescer
 
             self._coalescer = coalescer(coalesce, self.limits)
-        self._shared = False
         self._backend = Backend(
-            self._open_session,
-            self._new_catalog(None),
-            self.limits,
-            self.timeouts,
-            self._timeout,
-            new_ids(),
-            self._coalescer or predict_one,
-            reference.default_owner(self._account),
+            session=self._open_session,
+            catalog=self._new_catalog(None),
+            limits=self.limits,
+            timeouts=self.timeouts,
+            timeout=self._timeout,
+            ids=new_ids(),
+            predict_one=self._coalescer or predict_one,
+            owner=reference.default_owner(self._account),
         )
 
     @classmethod
@@ -369,6 +353,18 @@ class Client(AsyncContext):
             return self.model(user_id=info.user_id, app_id=info.app_id, model_id=info.id)
         raise NotFound(f"{self.target} has no model that takes {input_type}; name one with model_id")
 
+    def _new_session(self, channels: ChannelManager, policy: RetryPolicy) -> Session:
+        prefix = ("x-clarifai-request-id-prefix", f"headrace-python-{__version__}")
+        return Session(
+            channels,
+            policy,
+            self.timeouts,
+            Rate(self.limits.rate(self._hosted)),
+            Budget(policy.budget, policy.budget_ratio, policy.budget_per_second),
+            (*self._account.credentials.metadata, prefix),
+            self._emit,
+        )
+
     def _new_catalog(self, other: Catalog | None) -> Catalog:
         seconds = self.timeouts.total if isinstance(self._timeout, Unset) else self._timeout
         return Catalog(self._open_session, self._account, seconds, other)
@@ -385,3 +381,28 @@ class Client(AsyncContext):
                 "command line (a context)"
             )
         return self._calls
+
+
+def _check_settings(settings: Mapping[type, object]) -> None:
+    """Refuse a value in the place of one of our settings.
+
+    Raises:
+        ConfigError: it is of another class.
+    """
+    for kind, value in settings.items():
+        if value is not None and not isinstance(value, kind):
+            raise ConfigError(f"expected headrace.{kind.__name__}(...), got {value!r:.60}")
+
+
+def _refuse_plaintext(account: credentials.Account) -> None:
+    """Refuse to send a credential without TLS to another machine.
+
+    Raises:
+        ConfigError: that is what would happen.
+    """
+    target = account.target
+    if account.credentials and not (target.tls or target.local):
+        raise ConfigError(
+            f"{target} is not encrypted: the credential would be readable on its way. Use https://, "
+            "or allow_insecure_credentials=True if that is really meant"
+        )
