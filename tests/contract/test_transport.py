@@ -569,7 +569,7 @@ async def test_the_memory_server_goes_away_and_says_what_it_has_not_seen() -> No
     await transport.close(0)
 
 
-async def test_the_number_of_streams_is_told_when_it_changes() -> None:
+async def test_the_number_of_streams_is_reported_when_it_changes() -> None:
     server = MemoryServer({ECHO: echo}, streams_per_connection=3)
     transport = server(Target.parse("http://localhost:1"), Transmission())
     seen: list[int | None] = []

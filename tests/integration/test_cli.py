@@ -88,7 +88,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("command", ["predict", "model predict", "generate"])
-def test_wrong_usage_is_told_in_one_line(run_here: Run, command: str, subtests: pytest.Subtests) -> None:
+def test_wrong_usage_is_reported_in_one_line(run_here: Run, command: str, subtests: pytest.Subtests) -> None:
     for case, (argv, code, message) in BAD.items():
         with subtests.test(case=case):
             done = run_here(*command.split(), *argv, CLARIFAI_PAT=CANARY)

@@ -82,7 +82,7 @@ def test_list(clarifai: Run) -> None:
     assert f"https://clarifai.com/{CLASSIFIER} " in done.stdout
 
 
-def test_failures_are_told(clarifai: Run) -> None:
+def test_failures_are_reported(clarifai: Run) -> None:
     bad = clarifai("predict", SHOUT, "bad", "--method", "predict")
     assert (bad.returncode, bad.stdout) == (1, "")
     assert "this one is bad" in bad.stderr

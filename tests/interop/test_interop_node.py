@@ -91,7 +91,7 @@ def test_it_works(outcome: Outcomes, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", FAILS_HERE)
-def test_a_failure_is_told(outcome: Outcomes, step: str) -> None:
+def test_a_failure_is_reported(outcome: Outcomes, step: str) -> None:
     error = outcome(step).error
     assert error is not None
     assert FAILS_HERE[step] in error

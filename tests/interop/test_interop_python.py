@@ -116,7 +116,7 @@ def test_it_works(outcome: Outcomes, step: str) -> None:
 
 
 @pytest.mark.parametrize("step", FAILS_HERE)
-def test_a_failure_is_told(outcome: Outcomes, step: str) -> None:
+def test_a_failure_is_reported(outcome: Outcomes, step: str) -> None:
     error = outcome(step).error
     assert error is not None
     assert all(words in error for words in FAILS_HERE[step]), error

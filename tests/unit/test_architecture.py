@@ -313,14 +313,14 @@ def test_the_public_names_are_sorted_and_complete() -> None:
         headrace.Clinet  # type: ignore[attr-defined]  # noqa: B018
 
 
-def test_type_checkers_are_told_the_rooms_that_the_names_are_imported_from() -> None:
+def test_type_checkers_see_the_modules_that_the_names_are_imported_from() -> None:
     (block,) = (
         node
         for node in ast.parse(Path(headrace.__file__).read_text(encoding="utf-8")).body
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     )
-    told = {a.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for a in node.names}
-    assert told == {name: f"headrace.{room}" for name, room in headrace._MODULE.items()}
+    imported = {a.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for a in node.names}
+    assert imported == {name: f"headrace.{module}" for name, module in headrace._MODULE.items()}
 
 
 def test_the_package_imports_nothing_of_its_own_before_a_name_is_used() -> None:

@@ -252,7 +252,7 @@ async def test_whose_deployment_is_looked_up_once(open_client: Open, monkeypatch
     assert double.inputs[-1].request.runner_selector.deployment.user_id == "given"
 
 
-async def test_a_failed_look_up_is_told_and_not_remembered(open_client: Open) -> None:
+async def test_a_failed_look_up_is_reported_and_not_remembered(open_client: Open) -> None:
     double = ModelDouble(lambda item: "ok", input_fields=["image"])
     model = open_client(double).model("u/a/models/m")
     double.reply("GetModel", Fail(21200, "no such model"))

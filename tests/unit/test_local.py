@@ -58,7 +58,7 @@ async def test_it_waits_until_the_server_listens_and_ends_it(child: Child, tmp_p
         await server.start(Emitter())
 
 
-async def test_it_is_told_what_to_serve_and_to_end_with_us(child: Child, tmp_path: Path) -> None:
+async def test_it_learns_what_to_serve_and_ends_with_us(child: Child, tmp_path: Path) -> None:
     told = tmp_path / "arguments"
     server = child(READY + f'open("{told}", "w").write(" ".join(sys.argv[1:])); ' + WAIT)
     await server.start(Emitter())

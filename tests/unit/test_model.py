@@ -172,7 +172,7 @@ async def test_the_callers_inputs_are_not_changed(model: headrace.Model, double:
     assert [describe(i) for i in double.inputs] == ["image bytes data", "audio bytes data"]
 
 
-async def test_a_missing_file_is_told_by_name(model: headrace.Model, double: ModelDouble) -> None:
+async def test_a_missing_file_is_reported_by_name(model: headrace.Model, double: ModelDouble) -> None:
     with pytest.raises(errors.InputError, match="no-such-file"):
         await model.predict_by_filepath("no-such-file.jpg", "image")
     stream = model.stream_by_filepath(["no-such-file.jpg"], "image")

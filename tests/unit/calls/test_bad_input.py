@@ -116,9 +116,7 @@ async def test_a_part_of_a_multimodal_input_counts(tmp_path: Path, shape: str) -
 @pytest.mark.parametrize(
     "unknown", [lambda: Input.from_url("https://example.com/a"), lambda: b"what is this", lambda: io.BytesIO(b"?")]
 )
-async def test_an_input_whose_type_cannot_be_told_fails_alone(
-    tmp_path: Path, shape: str, unknown: Callable[[], Any]
-) -> None:
+async def test_an_input_of_unknown_type_fails_alone(tmp_path: Path, shape: str, unknown: Callable[[], Any]) -> None:
     good = Input.from_text("typed")
     double = {"input_fields": ("text", "image")}
     async with rigged("memory", tmp_path, text, double=double) as rig:

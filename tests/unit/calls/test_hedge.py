@@ -69,7 +69,7 @@ async def test_a_failed_first_attempt_waits_for_the_second(connect: Connect) -> 
     first.set()
 
 
-async def test_when_both_fail_the_failure_is_told(connect: Connect) -> None:
+async def test_when_both_fail_the_failure_is_reported(connect: Connect) -> None:
     double = ModelDouble(lambda item: Fail(11001))
     model = connect(double, retry=RetryPolicy(hedge_after=0.005))
     double.hold()

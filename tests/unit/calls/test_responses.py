@@ -58,7 +58,7 @@ def test_a_failed_envelope_without_outputs_is_a_failure_of_the_whole() -> None:
     assert "CONN_THROTTLED" in str(found.failure)
 
 
-def test_internal_details_are_told_where_there_are_no_others() -> None:
+def test_internal_details_are_reported_where_there_are_no_others() -> None:
     found = read(21313, internal_details="CUDA out of memory")
     assert found.failure is not None
     assert "CUDA out of memory" in str(found.failure)

@@ -225,7 +225,7 @@ def test_waiting_for_a_model_and_retries_are_apart() -> None:
 # -- what is told
 
 
-def test_every_retry_is_told_with_its_reason() -> None:
+def test_every_retry_is_reported_with_its_reason() -> None:
     got: list[events.Event] = []
     attempts = attempts_of(got=got)
     attempts.after(TRANSIENT)

@@ -30,7 +30,7 @@ def session_of(rate: float | None = None, got: list[events.Event] | None = None,
     return Session(channels, RetryPolicy(), Timeouts(), Rate(rate), Budget(10.0, 0.5, 0.0), secret, emit)
 
 
-async def test_turns_come_at_the_rate_and_waiting_is_told_once() -> None:
+async def test_turns_come_at_the_rate_and_waiting_is_reported_once() -> None:
     got: list[events.Event] = []
     session = session_of(50.0, got)
     loop = asyncio.get_running_loop()

@@ -141,7 +141,7 @@ async def test_frames_that_have_waited_too_long_are_dropped() -> None:
 
 
 @pytest.mark.parametrize("kind", ["video", "iterator"])
-async def test_every_drop_is_told(tmp_path: Path, kind: str) -> None:
+async def test_every_drop_is_reported(tmp_path: Path, kind: str) -> None:
     async def slow(item: Any) -> str:
         await asyncio.sleep(0.03)
         return "ok"
@@ -372,7 +372,7 @@ async def test_closing_while_another_task_reads(mode: Any) -> None:
         double.release()
 
 
-async def test_two_readers_are_told_and_hurt_nobody() -> None:
+async def test_a_second_reader_is_refused_and_hurts_nobody() -> None:
     double = ModelDouble(name_of)
     double.hold()
     async with Client(transport=double) as client, client.model(MODEL).stream_frames(numbers(2)) as stream:

@@ -55,7 +55,7 @@ async def test_a_call_that_is_closed_while_it_opens_sends_nothing(wire: Wire, tm
 
 
 @pytest.mark.parametrize(("name", "value"), [("say", 3), ("echo", 3), ("say", None), ("echo", [1])])
-async def test_a_wrong_argument_is_told_with_the_signature(name: str, value: Any, tmp_path: Path) -> None:
+async def test_a_wrong_argument_is_reported_with_the_signature(name: str, value: Any, tmp_path: Path) -> None:
     async with rigged("memory", tmp_path, answer, double={"signatures": SIGNATURES}) as rig:
         with pytest.raises(errors.HeadraceError, match=rf"{name}\(text") as caught:
             async for _ in rig.model.call(name, value):

@@ -280,6 +280,6 @@ def test_the_envelopes_status() -> None:
     assert status_of(status) == Status(10010, "d", "e", "r")
 
 
-def test_errors_of_the_server_are_told_by_code() -> None:
+def test_errors_of_the_server_are_reported_by_code() -> None:
     assert isinstance(FAILED.error, ServerError)
     assert FAILED.error.code == 21200

@@ -101,7 +101,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("text", MISTAKES)
-def test_a_mistake_is_told_with_its_place_in_one_line(text: str) -> None:
+def test_a_mistake_is_reported_with_its_place_in_one_line(text: str) -> None:
     with pytest.raises(FaultFileError) as caught:
         parse(text)
     assert MISTAKES[text] in str(caught.value)

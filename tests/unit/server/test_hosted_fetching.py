@@ -52,7 +52,7 @@ async def refused(hosted: Hosted) -> ModelError:
     return caught.value
 
 
-async def test_callers_are_told_how_far_it_is_and_a_later_one_is_served() -> None:
+async def test_callers_learn_how_far_it_is_and_a_later_one_is_served() -> None:
     hosted = made(fetch := Fetch())
     for _ in range(2):
         error = await refused(hosted)
@@ -65,7 +65,7 @@ async def test_callers_are_told_how_far_it_is_and_a_later_one_is_served() -> Non
     await hosted.close()
 
 
-async def test_a_failed_fetch_is_told_to_all_who_were_told_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_fetch_is_reported_to_all_who_were_asked_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     hosted = made(fetch := Fetch())
     fetch.error = ModelError(21350, "no package index can be reached")
     assert (await refused(hosted)).code == 21351

@@ -53,7 +53,7 @@ async def test_an_overdue_alarm_lets_what_has_arrived_be_read_first() -> None:
     assert order == ["read", "rings"]
 
 
-async def test_a_standstill_is_told_once_and_steps_or_other_reasons_are_none() -> None:
+async def test_a_standstill_is_reported_once_and_steps_or_other_reasons_are_none() -> None:
     rung: list[float] = []
     done = asyncio.Event()
     counts, stands = [0], [True]

@@ -304,7 +304,7 @@ async def test_it_says_what_it_is_doing(connect: Connect) -> None:
     assert repr(stream).startswith("<PredictionStream (stream) closed: 2 sent")
 
 
-async def test_two_readers_are_told(connect: Connect) -> None:
+async def test_a_second_reader_is_refused(connect: Connect) -> None:
     live = Live()
     async with connect(ModelDouble(echo)).stream(live) as stream:
         reading = asyncio.create_task(anext(stream))

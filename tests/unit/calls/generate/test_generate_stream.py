@@ -130,7 +130,7 @@ async def test_a_cancelled_read_loses_no_piece(connect: Connect) -> None:
         assert [p.text async for p in stream] == PIECES
 
 
-async def test_two_readers_are_told(connect: Connect) -> None:
+async def test_a_second_reader_is_refused(connect: Connect) -> None:
     paced = Paced(PIECES)
     async with connect(ModelDouble(paced)).generate_by_bytes("x") as stream:
         reading = asyncio.create_task(anext(stream))
@@ -251,7 +251,7 @@ async def test_leaving_is_quiet_before_the_failure_and_after_one_was_raised(conn
             await stream.text()
 
 
-async def test_a_local_failure_is_told_as_itself(connect: Connect) -> None:
+async def test_a_local_failure_is_reported_as_itself(connect: Connect) -> None:
     double = ModelDouble(lambda item: PIECES)
     with pytest.raises(errors.InputError, match="empty"):
         await connect(double).generate_by_bytes(b"", input_type="image").text()

@@ -48,7 +48,7 @@ def test_importing_the_models_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_onnxruntime_is_told_not_to_report_home() -> None:
+def test_onnxruntime_may_not_report_home() -> None:
     code = "import os, headrace.server.models; print(os.environ['ORT_DISABLE_TELEMETRY'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"

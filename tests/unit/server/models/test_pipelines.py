@@ -100,7 +100,7 @@ def test_sentences_count_and_join() -> None:
     )
 
 
-def test_the_language_model_is_told_the_facts() -> None:
+def test_the_language_model_gets_the_facts() -> None:
     lines = described(Facts("espresso", 0.9, {"cup": 1}, ("Hello", "there"))).splitlines()
     assert lines[1:] == [
         "Main subject: espresso.",

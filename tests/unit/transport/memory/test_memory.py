@@ -158,7 +158,7 @@ async def test_cancelling_a_call_cancels_the_handler(server: MemoryServer, trans
         await call.write([b"b"])
 
 
-async def test_a_waiting_reader_is_told_of_a_cancel_by_another_task(transport: MemoryTransport) -> None:
+async def test_a_waiting_reader_learns_of_a_cancel_by_another_task(transport: MemoryTransport) -> None:
     call = transport.open(HANG, ())
     reading = asyncio.create_task(call.read())
     await turns()
