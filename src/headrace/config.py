@@ -101,7 +101,7 @@ class RetryPolicy:
             raise ConfigError(f"RetryPolicy: multiplier must be at least 1, not {self.multiplier}")
 
 
-#: Most bytes of one input, by its type; the documents' upload limits.
+#: The largest input in bytes, by its type; the documents' upload limits.
 INPUT_BYTES: Mapping[str, int] = FrozenDict(
     {"image": 20 * MiB, "text": 20 * MiB, "audio": 20 * MiB, "video": 128 * MiB}
 )

@@ -22,9 +22,9 @@ class BatchLimits:
     """What fits into a request.
 
     Attributes:
-        inputs: most inputs; 1: no batching.
-        bytes: most bytes with the template; an input that is larger goes by itself.
-        videos: most videos.
+        inputs: inputs at most; 1: no batching.
+        bytes: bytes at most, the template included; an input that is larger goes by itself.
+        videos: videos at most.
         wait: seconds that an input waits for others, though nothing is in flight.
     """
 

@@ -83,9 +83,9 @@ class StreamOptions(CallOptions, total=False):
     """What `stream` takes besides.
 
     Attributes:
-        window: most inputs in flight (sent, answer not taken), 16 by default, 4 times `batch` where that is more; None:
-            only the bytes count. One that is given bounds what is packed as well.
-        window_bytes: most bytes in flight, 64 MiB by default.
+        window: inputs in flight at most (sent, answer not taken), 16 by default, 4 times `batch` where that is more;
+            None: only the bytes count. One that is given bounds what is packed as well.
+        window_bytes: bytes in flight at most, 64 MiB by default.
         prefetch: inputs that wait in the pipe before the window, 4 by default, `batch` where that is more.
         ordered: predictions come in the order of the inputs (default), or as they are ready.
         overflow: what a full pipe does: "block" (default), "drop_oldest", "drop_newest" or "latest".

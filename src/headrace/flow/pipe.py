@@ -57,8 +57,8 @@ class Pipe(Generic[T]):
     """A queue of at most `items` items and `size_bytes` bytes; an item is always admitted when the pipe is empty.
 
     Args:
-        items: most items inside (at least 1).
-        size_bytes: most bytes inside, as `size` counts them; inf: any.
+        items: how many it holds at most (at least 1).
+        size_bytes: bytes that it holds at most, as `size` counts them; inf: any number.
         size: tells an item's bytes; None: items count nothing.
         overflow: what a full pipe does: `block` makes the sender wait, `drop_oldest` and `drop_newest` drop one,
             `latest` keeps only the newest item (and holds one at most).

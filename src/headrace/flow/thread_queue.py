@@ -20,7 +20,7 @@ class ThreadQueue(Generic[T]):
     """Items of one thread for one event loop; a full one makes the thread wait (`block`) or drops.
 
     Args:
-        items: most items inside (at least 1); `latest` holds one.
+        items: how many it holds at most (at least 1); `latest` holds one.
         overflow: as for pipes: "block", "drop_oldest", "drop_newest" or "latest".
         max_age: seconds after which an item is dropped instead of taken.
         on_drop: called with the item and the cause, in either thread; it must neither wait nor raise.

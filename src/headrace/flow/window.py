@@ -35,12 +35,12 @@ class FlowWindow:
 
     @property
     def peak(self) -> int:
-        """Most inputs that were in flight at once."""
+        """How many inputs were in flight at once, at the peak."""
         return self._peak
 
     @property
     def max_items(self) -> float:
-        """Most inputs that may be in flight; inf: any number."""
+        """How many inputs may be in flight; inf: any number."""
         return math.inf if self._window.inputs is None else self._window.inputs
 
     @property

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-#: Most pixels of a picture that is decoded; the hosted service takes no larger ones either.
+#: The largest picture in pixels that is decoded; the hosted service takes no larger ones either.
 MAX_PIXELS = 85_000_000
-#: Most bytes to which the texts and the colour profile of one picture may unpack; Pillow's own limit for texts.
+#: Bytes to which the texts and the colour profile of one picture may unpack; Pillow's own limit for texts.
 MAX_TEXT_BYTES = 64 << 20
 
 _PNG = b"\x89PNG\r\n\x1a\n"

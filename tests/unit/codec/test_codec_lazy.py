@@ -50,7 +50,8 @@ RESPONSES = st.builds(
 def seen(raw: bytes, monkeypatch: pytest.MonkeyPatch, least: int) -> object:
     """What the user sees of a response, decoded late from `least` bytes on."""
     monkeypatch.setattr(codec, "LAZY_BYTES", least)
-    monkeypatch.setattr(codec, "LARGE", 0)  # as if each output was large
+    monkeypatch.setattr("headrace.codec.responses.LAZY_BYTES", least)
+    monkeypatch.setattr("headrace.codec.responses.SEPARATE_BYTES", 0)  # as if each output was large
     try:
         found = responses.read(raw)
         if found.failure is not None or found.marker:

@@ -376,7 +376,7 @@ class Duplex(DuplexWork):
         self.fail(self.ledger.stalled(seconds))
 
     def _window_stands(self) -> bool:
-        """Whether inputs wait, the window admits none, and it is the server whom all wait for."""
+        """Whether inputs wait, the window admits none, and the server is the bottleneck."""
         waiting = self.pipe.waiting
         if waiting is None or self.ledger.untaken or self._call is None:
             return False

@@ -83,8 +83,8 @@ class ReadAhead:
     Made in the event loop that all of it belongs to.
 
     Args:
-        items: most answers inside from which the coroutine is to wait.
-        size_bytes: most of their bytes from which it is to.
+        items: answers inside at which the coroutine waits.
+        size_bytes: their bytes at which it waits.
 
     The coroutine puts answers in, and awaits `room` when told to. The error that it returns (or raises), the consumer
     gets after them; None: the end. It is never cancelled: whoever wants it to end, ends what it waits for.

@@ -20,7 +20,7 @@ class Host(CallHost, Protocol):
 
     @property
     def streams_per_connection(self) -> int | None:
-        """Most calls at once on a connection."""
+        """Calls at once on a connection, at most."""
 
     def serve(self, call: ServerCall) -> None:
         """Start the handler of a call that has its place."""

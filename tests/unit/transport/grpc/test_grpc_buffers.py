@@ -75,7 +75,7 @@ async def test_a_fresh_join_allocates_once(joiner: Joiner) -> None:
 
 
 async def test_no_more_is_kept_than_the_limit(joiner: Joiner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buffers, "MOST", 3 * MiB)
+    monkeypatch.setattr(buffers, "MAX_KEPT_BYTES", 3 * MiB)
     memories = [joiner.join([bytes(MiB)], MiB) for _ in range(5)]
     for memory in memories:
         joiner.keep(memory)

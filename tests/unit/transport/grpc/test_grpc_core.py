@@ -49,7 +49,7 @@ def test_a_thread_that_ends_meanwhile_is_none_of_its(tmp_path: Path, monkeypatch
 def test_it_is_unknown_where_the_system_lists_no_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(core, "TASKS", str(tmp_path / "not"))
     assert core.runs() is None
-    monkeypatch.setattr(core, "held", lambda: False)
+    monkeypatch.setattr(core, "is_held", lambda: False)
     started = time.monotonic()
     assert core.settle(0.02)
     assert time.monotonic() - started >= 0.02  # there is nothing to see but time
@@ -82,7 +82,7 @@ def test_settling_ends_with_the_last_thread_or_with_patience(monkeypatch: pytest
     assert core.settle(60.0)
     assert next(looks) is False
     monkeypatch.setattr(core, "runs", lambda: True)
-    monkeypatch.setattr(core, "held", lambda: False)
+    monkeypatch.setattr(core, "is_held", lambda: False)
     assert core.settle(0.01)  # it is another one's, and not of the kind that a fork breaks
 
 

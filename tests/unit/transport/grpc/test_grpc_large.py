@@ -174,7 +174,7 @@ async def test_what_is_sent_is_let_go_of_while_the_answer_is_awaited(
     held: int,
 ) -> None:
     """Of two requests under way at most what is kept for the next ones is held, not one each."""
-    monkeypatch.setattr(buffers, "MOST", kept)
+    monkeypatch.setattr(buffers, "MAX_KEPT_BYTES", kept)
     payload = memoryview(bytes(2 * SCARCE_BYTES - 100))
     half_close = GrpcCall.half_close
     sent = asyncio.Semaphore(0)

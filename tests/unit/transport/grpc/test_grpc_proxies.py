@@ -89,7 +89,7 @@ async def test_an_http_answer_says_what_it_was_and_what_to_do() -> None:
                 await client.model(**MODEL).predict_by_bytes(b"x", "text")
             return str(caught.value)
 
-    assert "no gRPC server" in await message(200)
+    assert "not a gRPC server" in await message(200)
     assert "HTTP 302" in (redirect := await message(302))
     assert "redirects" in redirect
     assert "requests_per_second" in await message(429)
