@@ -27,7 +27,7 @@ from headrace.errors import (
     InvalidRequest,
     PredictionFailed,
 )
-from headrace.forms import Forms
+from headrace.forms import UNNAMED, Forms
 from headrace.inputs import Frames, Input, InputLike, InputType
 from headrace.model_calls import ModelCalls
 from headrace.results import Prediction
@@ -117,11 +117,13 @@ class Model(Forms, AsyncContext):
     @shows(CallOptions)
     async def predict(
         self,
-        inputs: InputLike | Sequence[InputLike],
+        inputs: InputLike | Sequence[InputLike] = UNNAMED,
         input_type: InputType | None = None,
         **options: Unpack[CallOptions],
     ) -> Prediction:
         """Send one input or a list, and wait for all answers.
+
+        Without inputs, but with other names (`predict(prompt="...")`), it is the model's method of this name: `call`.
 
         Lists over the limits are split and put together again. Source: rpc PostModelOutputs.
 
@@ -141,6 +143,8 @@ class Model(Forms, AsyncContext):
             HeadraceError: all failed: the first one's error.
         """
         if not isinstance(inputs, _LISTS):
+            if inputs is UNNAMED:
+                return cast("Prediction", await self._method("predict", options))
             try:
                 item = inputs if type(inputs) is Input and not input_type else input_of(inputs, input_type)
                 return await self._calls.predict_one(item, input_type, options)
@@ -157,15 +161,19 @@ class Model(Forms, AsyncContext):
     @shows(CallOptions)
     def generate(
         self,
-        inputs: InputLike | Sequence[InputLike],
+        inputs: InputLike | Sequence[InputLike] = UNNAMED,
         input_type: InputType | None = None,
         **options: Unpack[CallOptions],
     ) -> TokenStream:
         """Send one input and read the answer in pieces as they are made.
 
+        Without inputs, but with other names (`generate(prompt="...")`), it is the model's method of this name: `call`.
+
         Nothing is sent before the stream is entered or read. `timeout` bounds the wait for the first piece; the idle
         timeout each one after. Source: rpc GenerateModelOutputs.
         """
+        if inputs is UNNAMED:
+            return cast("TokenStream", self._method("generate", options))
         resolved = self._calls.resolve(options, input_type)
         items = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
         if len(items) != 1:
@@ -287,6 +295,22 @@ class Model(Forms, AsyncContext):
 
         free = functools.partial(self.stream, matched=False, on_error="raise")
         return MethodCall(Shapes(self._methods, self.predict, self.generate, free), method, args, kwargs)
+
+    def _method(self, name: str, arguments: Mapping[str, Any]) -> MethodCall:
+        """Call the method of the model that has the name of one of ours, as the official package does."""
+        if "with_proto" in arguments:
+            raise ConfigError(f"with_proto= is not needed: what {name} gives for an input has .status and .outputs")
+        if arguments.keys() <= CALL_OPTIONS:
+            raise ConfigError(f"{name} needs an input, or the arguments of the model's own method {name}")
+        return self.call(name, **arguments)
+
+    if not TYPE_CHECKING:  # checkers are to say what is not there
+
+        def __getattr__(self, name: str) -> NoReturn:
+            hint = f'; a method of the model itself is called with model.call("{name}", ...)'
+            if name in ("available_methods", "method_signature", "method_signatures"):
+                hint = "; await model.methods() lists the model's methods"
+            raise AttributeError(f"Model has no {name}{'' if name[0] == '_' else hint}", name=name, obj=self)
 
     async def _methods(self) -> Mapping[str, Method]:
         return await self._calls.backend.catalog.methods(self.ref, self.predict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from headrace import media
 from headrace.errors import ConfigError, InputError
@@ -13,7 +13,28 @@ from headrace.errors import ConfigError, InputError
 _TYPES = ("image", "video", "audio", "text")
 
 
-class OfficialNames:
+class Hints(type):
+    """Says what to use in place of builders of the official package that there are not."""
+
+    if not TYPE_CHECKING:  # checkers are to say what is not there
+
+        def __getattr__(cls, name: str) -> NoReturn:
+            hint = next((hint for start, hint in _INSTEAD if name.startswith(start)), "")
+            raise AttributeError(f"{cls.__name__} has no {name}{hint and f'; {hint}'}", name=name, obj=cls)
+
+
+_DATA_SET = "data sets, annotations and uploads are the official package's; its `Input` messages can be predicted here"
+#: How a name begins -> what to use.
+_INSTEAD = (
+    ("get_inputs_from_csv", "headrace.sources.from_csv(path, column) gives a CSV file's column to stream and map"),
+    ("get_image_input", "Input.get_input_from_url, _file and _bytes(image_...=) make one; sources.from_glob many"),
+    ("get_video_input", "Input.get_input_from_url, _file and _bytes(video_...=) make one"),
+    ("get_audio_input", "Input.get_input_from_url, _file and _bytes(audio_...=) make one"),
+    *((start, _DATA_SET) for start in ("get_", "upload_", "list_", "patch_", "delete_", "download_", "bulk_")),
+)
+
+
+class OfficialNames(metaclass=Hints):
     """`Input.get_input_from_url(...)` and its family; each makes what `Input`'s own builder of the same kind makes.
 
     As there, the first argument is the input's id; `None` or "" leaves it to the client. Arguments that describe an
