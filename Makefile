@@ -11,8 +11,8 @@ check:  ## lint, format and types
 test:  ## the README's test command
 	$(PYTHON) -m pytest -n 4
 
-core:  ## the streaming core alone, also with asyncio's own checks
-	PYTHONASYNCIODEBUG=1 $(PYTHON) -m pytest -m core -n 4
+core:  ## the streaming core alone, in Python's development mode: asyncio's own checks, every warning
+	PYTHONDEVMODE=1 $(PYTHON) -m pytest -m core -n 4
 
 protos:  ## generate src/headrace/v2 from protos/ with the pinned, oldest supported tools
 	$(PYTHON) tools/protos.py

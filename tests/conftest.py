@@ -10,6 +10,7 @@ import asyncio
 import gc
 import inspect
 import os
+import sys
 import threading
 import time
 import traceback
@@ -29,7 +30,7 @@ GRACE_SECONDS = 2.0  # for what ends by itself, such as a thread that has been t
 settings.register_profile("headrace", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("headrace")
 
-if os.environ.get("PYTHONASYNCIODEBUG"):
+if os.environ.get("PYTHONASYNCIODEBUG") or sys.flags.dev_mode:
     # asyncio means to keep ten frames of where a future was made; those written in C keep the whole stack, pytest's own
     # as well, which takes as long as the tests.
     traceback.extract_stack.__defaults__ = (None, constants.DEBUG_STACK_DEPTH)

@@ -12,7 +12,7 @@ trap 'rm -rf "$environment"' EXIT
 "$environment/bin/pip" install --quiet --disable-pip-version-check --no-deps .
 
 core() {
-    PYTHONASYNCIODEBUG=1 "$environment/bin/python" -m pytest -q -m core -n 4 "$@"
+    PYTHONDEVMODE=1 "$environment/bin/python" -m pytest -q -m core -n 4 "$@"
 }
 
 if [ $# -gt 0 ]; then

@@ -136,8 +136,8 @@ _LINES: dict[type, tuple[int, str]] = {
             "now on; please report it: {reason}"
         ),
     ),
-    RetryScheduled: (logging.INFO, "attempt {attempt} failed, trying again in {delay:.3g} s: {reason}"),
-    WarmUp: (logging.INFO, "the model is not ready, asking again in {delay:.3g} s: {description} ({code})"),
+    RetryScheduled: (logging.INFO, "attempt {attempt} failed, trying again in {delay:.3f} s: {reason}"),
+    WarmUp: (logging.INFO, "the model is not ready, asking again in {delay:.3f} s: {description} ({code})"),
     Resumed: (logging.INFO, "the stream is opened again (resume {resumes}, {unanswered} inputs unanswered): {reason}"),
     Hedged: (logging.INFO, "no answer for {seconds:.3g} s, a second attempt starts beside the first"),
 }

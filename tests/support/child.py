@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def plain() -> dict[str, str]:
-    """Make an environment without asyncio's checks: they are for the client, and slow its server down."""
-    return {name: value for name, value in os.environ.items() if name != "PYTHONASYNCIODEBUG"}
+    """Make an environment without Python's own checks: they are for the client, and slow its server down."""
+    checks = ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE")
+    return {name: value for name, value in os.environ.items() if name not in checks}
 
 
 class Child:

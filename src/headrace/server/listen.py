@@ -145,9 +145,9 @@ def claim(path: Path) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Tell which file is at `path` now."""
+    """Tell which file is at `path` now; None: there is none, or its folder cannot be read any more."""
     try:
         status = path.lstat()
-    except FileNotFoundError:
+    except OSError:
         return None
     return status.st_dev, status.st_ino

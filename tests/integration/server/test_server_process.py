@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
+import h2.config
+import h2.connection
 import pytest
 import trustme
 
@@ -128,6 +130,45 @@ async def test_without_the_flag_a_closed_stdin_means_nothing(start: Any) -> None
     line = await server.line()
     server.process.stdin.close()
     assert (await predict(line.rpartition("/")[2])).status.code == 10000
+
+
+#: Starts the server as `python -m headrace.server` does, but gives up its address soon.
+IMPATIENT = """
+import sys
+from headrace.server import keeper
+from headrace.server.__main__ import run
+keeper.TRY_SECONDS = 0.2
+sys.exit(run())
+"""
+
+
+async def test_a_server_that_cannot_listen_any_more_ends_with_a_line_and_an_exit_code(
+    start: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "impatient.py").write_text(IMPATIENT)
+    path = tmp_path / "new" / "s"
+    server = await start("--models", "echo", "--unix", path, command=["impatient"])
+    await server.line()
+    _reader, writer = await asyncio.open_unix_connection(path)
+    path.unlink()
+    path.parent.rmdir()
+    path.parent.write_text("a file where the folder was")
+    writer.write(request_that_ends_the_listener())
+    code, out, err = await server.end()
+    assert (code, out) == (2, "")
+    assert re.search(r"listening on unix:.* again\n.*error: the server ended, and cannot listen on unix:.*\n$", err)
+    writer.close()
+
+
+def request_that_ends_the_listener() -> bytes:
+    """Make an HTTP/2 request whose path is not UTF-8, which gRPC's own loop does not survive."""
+    config = h2.config.H2Configuration(header_encoding=None, validate_outbound_headers=False)
+    connection = h2.connection.H2Connection(config)
+    connection.initiate_connection()
+    fields = {":method": b"POST", ":scheme": b"http", ":path": b"/\xff", ":authority": b"x"}
+    grpc = {"te": b"trailers", "content-type": b"application/grpc"}
+    connection.send_headers(1, [(name.encode(), value) for name, value in {**fields, **grpc}.items()])
+    return connection.data_to_send()
 
 
 async def test_a_socket_file_is_private_and_removed_at_the_end(start: Any, tmp_path: Path) -> None:
