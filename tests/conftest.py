@@ -15,13 +15,15 @@ import threading
 import time
 import traceback
 from asyncio import constants
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.turns import Turns
 
 OPEN_FILES = Path("/proc/self/fd")
 GRACE_SECONDS = 2.0  # for what ends by itself, such as a thread that has been told to
@@ -57,6 +59,19 @@ class Present:
 
 
 _before: pytest.StashKey[Present] = pytest.StashKey()
+_turns: pytest.StashKey[Turns] = pytest.StashKey()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_turns] = Turns(config.rootpath)
+    config.add_cleanup(config.stash[_turns].close)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let tests that measure time run alone, wherever else tests run; their own timeout counts from then on."""
+    with item.config.stash[_turns].taken(alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 def pytest_collection_finish() -> None:

@@ -110,6 +110,7 @@ async def test_every_frame_of_a_camera_is_answered_at_its_rate(tmp_path: Path, m
     assert await best(attempt, 28) >= 28
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("mode", ["stream", "unary"])
 @pytest.mark.parametrize("settings", [{"window": 1}, {"window": 8, "target_latency": 0.15}])
 async def test_a_server_slower_than_the_camera_gets_the_newest_frames(
@@ -117,19 +118,20 @@ async def test_a_server_slower_than_the_camera_gets_the_newest_frames(
 ) -> None:
     async def attempt() -> float:
         async with rigged("grpc", tmp_path, Server(1), double=quiet()) as rig:
-            source = camera(30, 5)
+            source = camera(30, 3)
             async with rig.model.stream_frames(source, overflow="latest", mode=mode, **settings) as stream:
                 ages = sorted([f.age async for f in stream])
             stats = stream.stats
-        assert stats.frames == 150
+        assert stats.frames == 90
         assert balanced(stats)
         assert set(stats.drops) == {"latest"}
-        assert stats.predictions >= 40  # the server was kept busy: 50 in 5 s
+        assert stats.predictions >= 25  # the server was kept busy: 30 in 3 s
         return 1 / ages[int(len(ages) * 0.95)]
 
     assert 1 / await best(attempt, 1 / 0.2) < 0.2
 
 
+@pytest.mark.alone
 async def test_a_real_video_at_its_pace_stays_fresh_and_balanced(tmp_path: Path) -> None:
     clip = clips.steady(tmp_path / "a.mp4", 4)
 
@@ -164,6 +166,7 @@ async def heartbeat() -> AsyncIterator[list[float]]:
         await asyncio.wait([task])
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(3 * SOAK_SECONDS + 110)
 async def test_four_cameras_on_one_client_are_served_alike(tmp_path: Path) -> None:
     """With HEADRACE_SOAK_SECONDS=60 this is the long run."""
@@ -209,6 +212,7 @@ async def test_four_cameras_on_one_client_are_served_alike(tmp_path: Path) -> No
     assert seen == {"fair", "busy", "loop free", "memory flat"}
 
 
+@pytest.mark.alone
 async def test_four_videos_share_one_stream_and_stay_fresh(tmp_path: Path) -> None:
     paths = [clips.steady(tmp_path / f"{n}.mp4", 2).path for n in range(4)]
 
@@ -231,12 +235,12 @@ async def test_four_videos_share_one_stream_and_stay_fresh(tmp_path: Path) -> No
     assert 1 / await best(attempt, 1 / 0.2) < 0.2
 
 
-async def test_an_hour_of_a_camera_before_a_slow_server_piles_nothing_up(tmp_path: Path) -> None:
-    """108,000 frames, as fast as they can be made, and a server that gets to a few of them."""
+async def test_minutes_of_a_camera_before_a_slow_server_pile_nothing_up(tmp_path: Path) -> None:
+    """10,800 frames, as fast as they can be made, and a server that gets to a few of them."""
     most_queued = 0
-    frames = 30 * 3600
+    frames = 30 * 360
 
-    async def hour() -> AsyncIterator[bytes]:
+    async def minutes() -> AsyncIterator[bytes]:
         for number in range(frames):
             yield b"%d" % number
 
@@ -246,7 +250,7 @@ async def test_an_hour_of_a_camera_before_a_slow_server_piles_nothing_up(tmp_pat
 
     async with (
         rigged("memory", tmp_path, slow, double=quiet(), on_event=None) as rig,
-        rig.model.stream_frames(hour(), window=2, overflow="latest") as stream,
+        rig.model.stream_frames(minutes(), window=2, overflow="latest") as stream,
     ):
         answers = [int((await anext(stream)).text)]
         tracemalloc.start()

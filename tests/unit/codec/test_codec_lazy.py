@@ -132,10 +132,10 @@ def test_outputs_without_end_are_counted_not_made(bomb: str, way: str) -> None:
     for _ in range(3):
         tracemalloc.start()
         try:
-            began = time.perf_counter()
+            began = time.thread_time()
             with pytest.raises(PredictionFailed):
                 ways[way]()
-            seconds.append(time.perf_counter() - began)
+            seconds.append(time.thread_time() - began)
             assert tracemalloc.get_traced_memory()[1] < 5e6
         finally:
             tracemalloc.stop()
