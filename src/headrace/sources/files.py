@@ -13,7 +13,7 @@ from headrace.errors import SourceError
 from headrace.inputs import Input, InputType
 from headrace.inputs.checks import is_ready
 from headrace.inputs.loading import load
-from headrace.sources.base import ItemSource
+from headrace.sources.base import Begin, ItemSource
 
 logger = logging.getLogger("headrace")
 
@@ -33,21 +33,45 @@ def from_paths(
     A missing, unreadable, empty or too large file is that input's own error.
 
     Args:
-        prefetch: files that are read ahead.
-        limits: what is too large; the defaults where not given.
+        prefetch: files that are read ahead; a call reads the files itself, unless there are `limits`.
+        limits: what is too large; the defaults (of a call: the client's) where not given.
     """
-    checked = limits or Limits()
     items = [paths] if isinstance(paths, str | os.PathLike) else paths
-
-    async def make(path: AnyPath) -> Input:
-        return await load(Input.from_filepath(path, input_type), checked)
-
     again = isinstance(items, list | tuple | set | frozenset)
-    return _FileSource("files", lambda: items, make, prefetch=prefetch, input_type=input_type or "", again=again)
+    return _FileSource("files", lambda: items, prefetch, input_type, limits, again)
 
 
 class _FileSource(ItemSource):
-    """A source whose items are paths, which name its inputs."""
+    """A source whose items are paths, which name its inputs.
+
+    A call gets them unread: it reads several at a time, and one that stalls holds up none of the others.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        begin: Begin,
+        prefetch: int,
+        input_type: InputType | None,
+        limits: Limits | None,
+        again: bool = True,
+    ) -> None:
+        super().__init__(name, begin, self._file, prefetch=prefetch, input_type=input_type or "", again=again)
+        self._file_type = input_type
+        self._limits = limits
+
+    def _clear(self) -> None:
+        super()._clear()
+        self._unread = False
+
+    def limit_each(self, seconds: float | None) -> None:
+        """Bound the time that making one input may take: a call does it, which can read the files itself."""
+        super().limit_each(seconds)
+        self._unread = self._limits is None
+
+    async def _file(self, path: AnyPath) -> Input:
+        item = Input.from_filepath(path, self._file_type)
+        return item if self._unread else await load(item, self._limits or Limits())
 
     def _origin(self, raw: AnyPath) -> str:
         return os.fspath(raw)
@@ -66,7 +90,6 @@ def from_glob(
     Raises (when read):
         SourceError: no file matches.
     """
-    checked = limits or Limits()
     text = os.fspath(pattern)
 
     def find() -> Iterator[Path]:
@@ -80,10 +103,7 @@ def from_glob(
             raise SourceError(f"no file matches {text}", source=text, position=0)
         yield from map(Path, paths)
 
-    async def make(path: Path) -> Input:
-        return await load(Input.from_filepath(path, input_type), checked)
-
-    return _FileSource(text, find, make, prefetch=prefetch, input_type=input_type or "")
+    return _FileSource(text, find, prefetch, input_type, limits)
 
 
 def from_bytes(
