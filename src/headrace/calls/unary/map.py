@@ -1,7 +1,7 @@
 """Any number of inputs through concurrent unary calls: workers take what was pulled, memory stays constant.
 
-One task pulls the user's source; as many as `concurrency` others send. A worker that is free takes what is there; while
-none is, inputs gather for the next one.
+One task pulls the user's source, as many inputs at a time as can be sent at once; as many as `concurrency` others send.
+A worker that is free takes what is there; while none is, inputs gather for the next one.
 """
 
 from __future__ import annotations
@@ -64,12 +64,14 @@ class MapWork(StreamWork):
         self._limits = limits
         self._batching = batching = options.batching
         self._window = FlowWindow(Window(2 * options.concurrency * batching.inputs, options.window_bytes))
-        self._turn = asyncio.Lock()  # of the worker that takes inputs: one at a time, in order
-        self._taking = False
+        self._turn = asyncio.Lock()  # of the worker that waits: for the template, or for a request to fill
         self._arrived = Signal()  # for that worker
         self._wanted = Signal()  # for the feeder: inputs are
         self._freed = Signal()  # for an input that waits for room
         self._workers = 0
+        self._idle: deque[asyncio.Future[None]] = deque()  # the workers that found nothing to send
+        self._due = 0  # workers that were started or woken and have not looked yet
+        self._sending = 0  # requests under way
         self._gathered: deque[Pulled] = deque()  # pulled and not sent
         self._head: bytes | None = None
         self._pending: dict[int, int] = {}  # taken in and not answered: position -> bytes
@@ -87,11 +89,6 @@ class MapWork(StreamWork):
     def in_flight(self) -> tuple[int, int]:
         """Inputs pulled and not taken, and the most at once."""
         return self._window.items, self._window.peak
-
-    def start(self) -> None:
-        """Start pulling, and the first worker; each starts the next one when it has found something to do."""
-        super().start()
-        self._add_worker()
 
     def take(self) -> Prediction | None:
         """Take the next prediction that can be delivered, or None."""
@@ -114,11 +111,6 @@ class MapWork(StreamWork):
         for task in self._tasks:
             if task is not self._feeding and task is not current:
                 task.cancel()
-
-    def _add_worker(self) -> None:
-        if self._workers < self._options.concurrency:
-            self._workers += 1
-            self._add_task(self._work, "headrace-map")
 
     # --- pulling
 
@@ -156,23 +148,35 @@ class MapWork(StreamWork):
             await self._freed.wait()
 
     def fed(self) -> None:
-        """Wake the worker that waits for inputs."""
+        """Wake or start as many workers as there are requests in what has gathered."""
         self._arrived.set()
+        requests = -(-len(self._gathered) // self._batching.inputs)
+        while self._due < requests:
+            if self._idle:
+                self._idle.popleft().set_result(None)
+            elif self._workers < self._options.concurrency:
+                self._workers += 1
+                self._add_task(self._work, "headrace-map")
+            else:
+                return
+            self._due += 1
 
     def end(self) -> None:
         """Let the workers end when all is sent."""
         self._ended = True
         self._arrived.set()
+        self._due += len(self._idle)
+        while self._idle:
+            self._idle.popleft().set_result(None)
         self.ready.set()
 
     def _demand(self) -> int:
-        """How many inputs may be pulled now: those that a request has room for; unpacked, one that a worker awaits."""
+        """How many inputs may be pulled now: those that a request has room for; unpacked, those that workers await."""
         waiting, batching, window = len(self._gathered), self._batching, self._window
-        if batching.inputs == 1:
-            return int(self._taking and not waiting and window.fits(0))
         if not window.fits(0):
             return 0
-        room = min(batching.inputs - waiting, window.room)
+        requests = self._options.concurrency - self._sending if batching.inputs == 1 else 1
+        room = min(requests * batching.inputs - waiting, window.room)
         largest = self._feeder.largest
         if not largest:
             return int(min(room, 1))
@@ -181,36 +185,45 @@ class MapWork(StreamWork):
     # --- sending
 
     async def _work(self) -> None:
-        while True:
-            async with self._turn:
-                self._taking = True
-                self._wanted.set()
-                try:
-                    group = await self._next_group()
-                finally:
-                    self._taking = False
-                self._wanted.set()
-            if not group:
-                return
-            self._add_worker()
-            await self._send(group)
-
-    async def _next_group(self) -> dict[int, Prepared]:
-        """Take the inputs of one request: those that are there; none at the end."""
-        batching, gathered = self._batching, self._gathered
-        while not gathered and not self._ended:
-            await self._arrived.wait()
         if self._head is None:
-            self._head = await self._template()
-        if batching.wait:
+            async with self._turn:
+                self._head = self._head or await self._template()
+        due = True
+        while True:
+            if self._batching.wait and self._gathered:
+                await self._wait_for_more()
+            if due:
+                self._due, due = self._due - 1, False
+            if group := self._next_group(self._head):
+                self._sending += 1
+                self._wanted.set()
+                await self._send(self._head, group)
+                self._sending -= 1
+                self._wanted.set()
+            elif self._ended:
+                return
+            else:
+                idle = asyncio.get_running_loop().create_future()
+                self._idle.append(idle)
+                await idle
+                due = True
+
+    async def _wait_for_more(self) -> None:
+        """Wait until a request is full, or for as long as its first input may wait."""
+        batching, gathered = self._batching, self._gathered
+        async with self._turn:
             deadline = time.monotonic() + batching.wait
-            while len(gathered) < batching.inputs and not self._ended and self._demand():
+            while 0 < len(gathered) < batching.inputs and not self._ended and self._demand():
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    break
+                    return
                 await self._arrived.wait(left)
+
+    def _next_group(self, head: bytes) -> dict[int, Prepared]:
+        """Take the inputs of one request: those that are there."""
+        batching, gathered = self._batching, self._gathered
         group: dict[int, Prepared] = {}
-        space = BatchSpace(batching, len(self._head))
+        space = BatchSpace(batching, len(head))
         while gathered and len(group) < batching.inputs:
             pulled = gathered[0]
             if not space.take(pulled.item, pulled.size):
@@ -219,13 +232,12 @@ class MapWork(StreamWork):
             gathered.popleft()
         return group
 
-    async def _send(self, group: dict[int, Prepared]) -> None:
+    async def _send(self, head: bytes, group: dict[int, Prepared]) -> None:
         self.tally.sent += len(group)
         options = self._options
-        assert self._head is not None
         await predict_many(
             self._session,
-            self._head,
+            head,
             group,
             self._limits,
             deadline=Deadline.after(options.timeout),

@@ -272,3 +272,18 @@ def test_every_input_is_accounted_for(
 async def test_its_repr_speaks_of_a_map(connect: Connect) -> None:
     stream = connect(ModelDouble(lambda item: item.text)).map(["a"], input_type="text")
     assert repr(stream).startswith("<PredictionStream (map) new: 0 sent")
+
+
+async def test_free_workers_are_given_their_inputs_in_one_step(connect: Connect) -> None:
+    double, feed = ModelDouble(echo), Feed(100)
+    double.hold()
+    async with connect(double).map(feed, concurrency=10) as stream:
+        await double.received(10)
+        assert feed.pulled == 10
+        double.release_next(3)
+        await double.received(13)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert feed.pulled == stream.stats.sent == 13  # as many as were answered
+        double.release()
+        assert await texts(stream) == numbers(100)
