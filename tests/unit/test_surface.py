@@ -10,6 +10,7 @@ import pytest
 
 import headrace
 from headrace import TLS, ClosedError, Coalesce, ConfigError, Input, KeepAlive, Limits, Model, sources
+from headrace.sinks import JsonlSink
 from headrace.testing import Fail, ModelDouble
 from tests.support.rig import WIRES, Wire, rigged
 
@@ -42,8 +43,8 @@ def test_for_and_with_without_async_are_answered_by_a_sentence(model: Model, mak
         pass
 
 
-def test_with_a_client_or_model_as_well(model: Model) -> None:
-    things: tuple[Any, ...] = (model, model.client)
+def test_with_a_client_a_model_or_a_sink_as_well(model: Model, tmp_path: Path) -> None:
+    things: tuple[Any, ...] = (model, model.client, JsonlSink(tmp_path / "frames.jsonl"))
     for thing in things:
         with pytest.raises(ConfigError, match="`async with`, not `with`"), thing:
             pass
