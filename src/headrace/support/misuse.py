@@ -1,4 +1,4 @@
-"""What a user types without `async` is answered by a sentence that says what to type."""
+"""`async with` and `async for`: closing in the end, and a sentence for whoever leaves the `async` out."""
 
 from __future__ import annotations
 
