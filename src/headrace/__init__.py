@@ -9,9 +9,10 @@ TYPE_CHECKING = False  # checkers know the name; importing typing would be most 
 if TYPE_CHECKING:
     from headrace.calls.generate.stream import TokenStream
     from headrace.calls.options import CallOptions, ClientOptions, FrameOptions, StreamOptions
+    from headrace.calls.stats import ClientStats
     from headrace.calls.streams import DuplexStream, PredictionStream, StreamStats
     from headrace.catalog import ModelInfo
-    from headrace.client import Client, ClientStats
+    from headrace.client import Client
     from headrace.config import TLS, Coalesce, KeepAlive, Limits, RetryPolicy, Timeouts, Window
     from headrace.errors import (
         AuthError,
@@ -112,9 +113,10 @@ __all__ = [
 _NAMES = {
     "calls.generate.stream": "TokenStream",
     "calls.options": "CallOptions ClientOptions FrameOptions StreamOptions",
+    "calls.stats": "ClientStats",
     "calls.streams": "DuplexStream PredictionStream StreamStats",
     "catalog": "ModelInfo",
-    "client": "Client ClientStats",
+    "client": "Client",
     "config": "TLS Coalesce KeepAlive Limits RetryPolicy Timeouts Window",
     "errors": (
         "AuthError ClosedError ConcurrentUse ConfigError ConnectFailed ConnectionLost DeadlineExceeded "

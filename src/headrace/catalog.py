@@ -18,7 +18,7 @@ from headrace.calls.responses import failure_of
 from headrace.calls.session import Session
 from headrace.calls.unary.call import unary
 from headrace.credentials import Account
-from headrace.errors import ConfigError, InvalidRequest
+from headrace.errors import ConfigError, InvalidRequest, NotFound
 from headrace.inputs import Input, InputType, known_types
 from headrace.reference import ModelRef
 from headrace.results import Prediction
@@ -95,6 +95,17 @@ class Catalog:
             if len(response.models) < _PAGE or len(infos) == known:  # some give the same page again and again
                 break
         return [info for info in infos.values() if input_field is None or input_field in (info.input_fields or ())]
+
+    async def default(self, input_type: str) -> ModelInfo:
+        """Choose the model for a type: the server's default, else the first that takes nothing else, else the first.
+
+        Raises:
+            NotFound: none takes it.
+        """
+        models = await self.models(None, None, input_type)
+        if not models:
+            raise NotFound(f"{self._account.target} has no model that takes {input_type}; name one with model_id")
+        return min(models, key=lambda info: (input_type not in info.default_for, len(info.input_fields or ()) > 1))
 
     async def info(self, ref: ModelRef) -> ModelInfo:
         """Look up a model. Source: rpc GetModel, GetModelType."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from headrace import credentials, reference
 from headrace._version import __version__
 from headrace.calls.options import checked_timeout
 from headrace.calls.session import Counts, Session
+from headrace.calls.stats import ClientStats
 from headrace.calls.unary.lists import predict_one
 from headrace.catalog import Catalog, ModelInfo
 from headrace.channels.manager import ChannelManager
@@ -27,8 +28,9 @@ from headrace.config import (
     Timeouts,
     Transmission,
     Unset,
+    check_classes,
 )
-from headrace.errors import ClosedError, ConfigError, NotFound
+from headrace.errors import ClosedError, ConfigError
 from headrace.events import Emitter, OnEvent
 from headrace.flow.rate import Budget, Rate
 from headrace.inputs.ids import new_ids
@@ -41,23 +43,6 @@ from headrace.transport.choice import choose
 if TYPE_CHECKING:
     from headrace.calls.unary.coalesce import Coalescer
     from headrace.local import LocalServer
-
-
-@dataclass(frozen=True, slots=True)
-class ClientStats:
-    """A snapshot of a client: what happened since it was made, and what goes on now."""
-
-    calls: int
-    attempts: int
-    retries: int
-    resumes: int
-    failures: int
-    connections: int
-    connected: int
-    running: int
-    waiting: int
-    requests_per_second: float | None
-    retry_budget: float
 
 
 class Client(AsyncContext):
@@ -110,7 +95,7 @@ class Client(AsyncContext):
         allow_insecure_credentials: bool = False,
         _local: LocalServer | None = None,
     ) -> None:
-        _check_settings({Timeouts: timeouts, RetryPolicy: retry, Limits: limits, KeepAlive: keepalive, TLS: tls})
+        check_classes({Timeouts: timeouts, RetryPolicy: retry, Limits: limits, KeepAlive: keepalive, TLS: tls})
         if not isinstance(timeout, Unset):
             checked_timeout(timeout)
         self.timeouts = timeouts or Timeouts()
@@ -125,7 +110,7 @@ class Client(AsyncContext):
             else credentials.resolve(base_url, pat, token, root_certificates_path)
         )
         if not allow_insecure_credentials:
-            _refuse_plaintext(self._account)
+            self._account.refuse_plaintext()
         target = self._account.target
         self._hosted = target.hosted and isinstance(transport, str)  # the hosted API itself, no test's double of it
         if tls is None:
@@ -346,12 +331,8 @@ class Client(AsyncContext):
         Raises:
             NotFound: it has none.
         """
-        models = await self.models(input_field=input_type)
-        for info in sorted(
-            models, key=lambda info: (input_type not in info.default_for, len(info.input_fields or ()) > 1)
-        ):
-            return self.model(user_id=info.user_id, app_id=info.app_id, model_id=info.id)
-        raise NotFound(f"{self.target} has no model that takes {input_type}; name one with model_id")
+        info = await self._backend.catalog.default(input_type)
+        return self.model(user_id=info.user_id, app_id=info.app_id, model_id=info.id)
 
     def _new_session(self, channels: ChannelManager, policy: RetryPolicy) -> Session:
         prefix = ("x-clarifai-request-id-prefix", f"headrace-python-{__version__}")
@@ -381,28 +362,3 @@ class Client(AsyncContext):
                 "command line (a context)"
             )
         return self._calls
-
-
-def _check_settings(settings: Mapping[type, object]) -> None:
-    """Refuse a value in the place of one of our settings.
-
-    Raises:
-        ConfigError: it is of another class.
-    """
-    for kind, value in settings.items():
-        if value is not None and not isinstance(value, kind):
-            raise ConfigError(f"expected headrace.{kind.__name__}(...), got {value!r:.60}")
-
-
-def _refuse_plaintext(account: credentials.Account) -> None:
-    """Refuse to send a credential without TLS to another machine.
-
-    Raises:
-        ConfigError: that is what would happen.
-    """
-    target = account.target
-    if account.credentials and not (target.tls or target.local):
-        raise ConfigError(
-            f"{target} is not encrypted: the credential would be readable on its way. Use https://, "
-            "or allow_insecure_credentials=True if that is really meant"
-        )

@@ -237,6 +237,17 @@ class Transmission:
     message_bytes: int = 256 * MiB  # largest message to receive
 
 
+def check_classes(settings: Mapping[type, object]) -> None:
+    """Refuse a value in the place of one of these settings; None is always right.
+
+    Raises:
+        ConfigError: it is of another class.
+    """
+    for kind, value in settings.items():
+        if value is not None and not isinstance(value, kind):
+            raise ConfigError(f"expected headrace.{kind.__name__}(...), got {value!r:.60}")
+
+
 def _positive(settings: object) -> None:
     """Refuse what is not a number where one belongs, and numbers that are negative, or zero where that can't work."""
     for item in fields(settings):  # type: ignore[arg-type]

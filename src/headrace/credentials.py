@@ -50,6 +50,18 @@ class Account:
     app_id: str = ""
     root_certificates_path: str = ""
 
+    def refuse_plaintext(self) -> None:
+        """Refuse to send a credential without TLS to another machine.
+
+        Raises:
+            ConfigError: that is what would happen.
+        """
+        if self.credentials and not (self.target.tls or self.target.local):
+            raise ConfigError(
+                f"{self.target} is not encrypted: the credential would be readable on its way. Use https://, "
+                "or allow_insecure_credentials=True if that is really meant"
+            )
+
 
 def resolve(
     base_url: str | None,

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from headrace import Client, Concept, Frame, Limits, Region, RetryPolicy, Status, Timeouts, Usage, config, export
+from headrace.calls.stats import ClientStats
 from headrace.calls.streams import StreamStats
 from headrace.cli import render, terminal
-from headrace.client import ClientStats
 from headrace.credentials import Account, Credentials
 from headrace.errors import InputError
 from headrace.frames.stats import FrameStats

@@ -1,4 +1,4 @@
-"""The counts of a stream of inputs: the running ones, and the snapshot that the user gets."""
+"""Counts: the running ones of a stream of inputs, and the snapshots of streams and clients that users get."""
 
 from __future__ import annotations
 
@@ -87,3 +87,20 @@ class StreamStats(Outcomes):
 
     def __str__(self) -> str:
         return counts(self, "pulled", "sent", "received", "errors", "dropped")
+
+
+@dataclass(frozen=True, slots=True)
+class ClientStats:
+    """A snapshot of a client: what happened since it was made, and what goes on now."""
+
+    calls: int
+    attempts: int
+    retries: int
+    resumes: int
+    failures: int
+    connections: int
+    connected: int
+    running: int
+    waiting: int
+    requests_per_second: float | None
+    retry_budget: float
