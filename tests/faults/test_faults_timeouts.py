@@ -20,7 +20,9 @@ from headrace import (
     Timeouts,
 )
 from headrace.testing import Fail, GrpcFail
+from tests.support.cases import run_together
 from tests.support.rig import WIRES, Rig, Wire, rigged, timed
+from tests.support.shapes import SHAPES
 
 core = pytest.mark.core  # of this file those that differ from gRPC to gRPC, and the books
 
@@ -395,3 +397,35 @@ async def test_a_server_that_ends_streams_at_once_is_no_hot_loop(tmp_path: Path)
                 pass
         assert took[0] < 1
         assert len(rig.calls) == 4
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_timeout_below_a_millisecond_ends_each_input_one_way_or_the_other(wire: Wire, tmp_path: Path) -> None:
+    """Timers are not as fine: an answer may still come in time, but nothing hangs and nothing else is raised."""
+
+    async def tiny(shape: str, timeout: float) -> None:
+        outcomes = await SHAPES[shape](rig.model, texts, "text", timeout=timeout)
+        assert sorted(outcomes) == list(range(len(texts)))
+        for position, outcome in outcomes.items():
+            assert isinstance(outcome, DeadlineExceeded) or outcome.text == texts[position], (shape, timeout, outcome)  # type: ignore[union-attr]
+
+    texts = [f"text {number}" for number in range(8)]
+    async with rigged(wire, tmp_path) as rig, asyncio.timeout(20):
+        await rig.model.predict("warm", "text")
+        for timeout in (1e-9, 1e-6, 3e-4, 1e-3):
+            await run_together({(shape, timeout): tiny(shape, timeout) for shape in SHAPES})
+        assert (await rig.model.predict("after", "text")).text == "after"
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_an_answer_after_the_timeout_is_refused(wire: Wire, tmp_path: Path) -> None:
+    async def late(item: Any) -> str:
+        await asyncio.sleep(0.2)
+        return "late"
+
+    async def refused(shape: str) -> None:
+        outcomes = await SHAPES[shape](rig.model, ["text"] * 4, "text", timeout=0.1)
+        assert all(isinstance(outcome, DeadlineExceeded) for outcome in outcomes.values()), (shape, outcomes)
+
+    async with rigged(wire, tmp_path, late) as rig, asyncio.timeout(20):
+        await run_together({shape: refused(shape) for shape in SHAPES})
