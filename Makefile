@@ -1,7 +1,7 @@
 PYTHON ?= python
 TIMES ?= 20
 
-.PHONY: check test core floors steady protos bench docs soak outages
+.PHONY: check test core floors steady conformance protos bench docs soak outages
 
 check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
@@ -23,6 +23,9 @@ floors:  ## the streaming core on the oldest supported versions of the core depe
 steady:  ## the stress and fault tests twenty times in a row, on the newest and the oldest supported versions
 	for run in $$(seq $(TIMES)); do $(PYTHON) -m pytest -q -n 4 tests/faults tests/stress || exit 1; done
 	sh tools/floors.sh $(TIMES) tests/faults tests/stress
+
+conformance:  ## what takes longer to prove of the transports; python -m tests.stacks.install: what of it needs others
+	$(PYTHON) -m pytest -n 2 -m conformance
 
 bench:  ## measure against raw grpc.aio and other clients; write tables and plots into docs/
 	$(PYTHON) -m benchmarks --update-docs

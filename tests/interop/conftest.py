@@ -48,17 +48,18 @@ def needed(name: str, make: Callable[[], Path]) -> Path:
     """Give an official package's place; without it skip, or fail where HEADRACE_REQUIRE names it."""
     try:
         return make()
-    except install.Missing as missing:
-        _missing(name, str(missing))
+    except install.Missing as reason:
+        absent(name, str(reason))
 
 
 def needed_module(name: str) -> None:
     """See that a module of an official package can be imported here; without it skip or fail in the same way."""
     if importlib.util.find_spec(name) is None:
-        _missing(name, f"{name} is not installed")
+        absent(name, f"{name} is not installed")
 
 
-def _missing(name: str, why: str) -> NoReturn:
+def absent(name: str, why: str) -> NoReturn:
+    """Skip, or fail where HEADRACE_REQUIRE names it."""
     if name in os.environ.get(REQUIRE, "").split(","):
         pytest.fail(f"{name} is required: {why}", pytrace=False)
     pytest.skip(f"{name}: {why}")

@@ -40,7 +40,7 @@ def clarifai() -> Path:
     """
     name = f"clarifai-{CLARIFAI}-py{sys.version_info.major}.{sys.version_info.minor}"
 
-    return _python(name, f"clarifai=={CLARIFAI}")
+    return environment(name, f"clarifai=={CLARIFAI}")
 
 
 def openai_tools() -> Path:
@@ -50,7 +50,7 @@ def openai_tools() -> Path:
         Missing: they cannot be installed.
     """
     versions = "-".join(tool.replace("==", "-") for tool in OPENAI_TOOLS)
-    return _python(f"{versions}-py{sys.version_info.major}.{sys.version_info.minor}", *OPENAI_TOOLS)
+    return environment(f"{versions}-py{sys.version_info.major}.{sys.version_info.minor}", *OPENAI_TOOLS)
 
 
 def node() -> Path:
@@ -67,22 +67,22 @@ def node() -> Path:
         place.mkdir()
         (place / "package.json").write_text('{"private": true, "type": "module"}\n')
         quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        _run(["npm", "install", *quiet, f"clarifai-nodejs@{NODE}"], cwd=place)
+        run(["npm", "install", *quiet, f"clarifai-nodejs@{NODE}"], cwd=place)
 
-    return _made(f"clarifai-nodejs-{NODE}", "node_modules/clarifai-nodejs", fill)
+    return made_once(f"clarifai-nodejs-{NODE}", "node_modules/clarifai-nodejs", fill)
 
 
-def _python(name: str, *packages: str) -> Path:
-    """Make a virtual environment with packages once; gives its Python."""
+def environment(name: str, *packages: str, program: str = "python") -> Path:
+    """Make a virtual environment with packages once; gives its Python, or another program of it."""
 
     def fill(place: Path) -> None:
-        _run([sys.executable, "-m", "venv", str(place)])
-        _run([str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages])
+        run([sys.executable, "-m", "venv", str(place)])
+        run([str(place / "bin" / "python"), "-m", "pip", "install", "--quiet", *packages])
 
-    return _made(name, "bin/python", fill) / "bin" / "python"
+    return made_once(name, f"bin/{program}", fill) / "bin" / program
 
 
-def _made(name: str, proof: str, fill: Callable[[Path], None]) -> Path:
+def made_once(name: str, proof: str, fill: Callable[[Path], None]) -> Path:
     """Make an environment once; one that was left half done, or whose Python has gone, is made anew."""
     place = folder() / name
     done = place / ".complete"
@@ -102,7 +102,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _run(command: list[str], cwd: Path | None = None) -> None:
+def run(command: list[str], cwd: Path | None = None) -> None:
     try:
         done = subprocess.run(
             command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False

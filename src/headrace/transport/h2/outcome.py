@@ -61,7 +61,7 @@ def _speaks_grpc(fields: Fields) -> bool:
     content_type = fields.first.get("content-type", "")
     if content_type != "application/grpc" or fields.status != 200:
         kind = content_type.partition(";")[0].strip().lower()
-        grpc = kind in ("application/grpc", "application/grpc+proto")
+        grpc = kind in ("application/grpc", "application/grpc+proto", "")  # some servers leave it out; no page does
         return "grpc-status" in fields.first or (fields.status == 200 and grpc)
     return True
 

@@ -1,0 +1,1 @@
+"""Both transports against servers and proxies that others wrote; `make conformance` runs them."""
