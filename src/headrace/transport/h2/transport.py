@@ -61,7 +61,8 @@ class H2Transport:
     @property
     def healthy(self) -> bool:
         """Whether the connection is ready."""
-        return self._connection is not None and self._connection.usable
+        connection = self._connection
+        return connection is not None and connection.engine.can_open and not connection.closed
 
     @property
     def max_streams(self) -> int | None:

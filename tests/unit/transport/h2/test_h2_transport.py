@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import random
+import unittest.mock
 import zlib
 from collections.abc import Callable
 
@@ -621,6 +623,64 @@ async def test_h2_6_9_12_a_stream_that_nobody_reads_gets_no_credit() -> None:
         unread.cancel()
 
 
+def in_frames(stream: int, content: bytes) -> list[bytes]:
+    """Write content in DATA frames of 16 KiB."""
+    return [frame(DATA, 0, stream, content[at : at + 16_384]) for at in range(0, len(content), 16_384)]
+
+
+async def test_h2_6_9_12_large_messages_that_nobody_reads_get_no_credit_either() -> None:
+    large = [bytes(1 << 20) for _ in range(3)]
+
+    def script(peer: Peer, stream: int) -> None:
+        if stream == 1:
+            content = b"".join(map(message, (b"small", *large)))
+            peer.send(peer.response(stream), *in_frames(stream, content))
+        else:
+            peer.answer(stream)
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        unread = transport.open(METHOD, (), first=[b""])
+        await server.until(lambda: server.requests)
+        assert await call(transport) == b"answer"
+        assert not server.peer.of(WINDOW, 1)
+        assert [await unread.read() for _ in range(4)] == [b"small", *large]
+        await server.until(lambda: server.peer.of(WINDOW, 1))
+        unread.cancel()
+
+
+async def test_h2_6_9_12_a_message_over_the_window_comes_once_those_before_it_were_read() -> None:
+    content = message(b"small") + message(bytes(6 << 20))
+    window = (4 << 20) - 100
+
+    def script(peer: Peer, stream: int) -> None:
+        peer.send(peer.response(stream), *in_frames(stream, content[:window]))
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        reading = transport.open(METHOD, (), first=[b""])
+        assert await reading.read() == b"small"
+        await server.until(lambda: server.peer.of(WINDOW, 1))
+        server.peer.send(*in_frames(1, content[window:]))
+        assert await reading.read() == bytes(6 << 20)
+        reading.cancel()
+
+
+async def test_h2_6_9_12_padding_that_nobody_counts_as_read_is_given_back() -> None:
+    padded = [frame(DATA, 8, 1, b"\xff" + message(b"") + bytes(255))] * 1_000  # 261 bytes for each message of 5
+    rounds = 40  # 10 MiB in all: without credit for the padding, the window would end
+
+    def script(peer: Peer, stream: int) -> None:
+        peer.send(peer.response(stream))
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        reading = transport.open(METHOD, (), first=[b""])
+        await server.until(lambda: server.requests)
+        for _ in range(rounds):
+            server.peer.send(*padded)
+            for _ in range(1_000):
+                assert await reading.read() == b""
+        reading.cancel()
+
+
 # -- deadlines and cancelling
 
 
@@ -784,6 +844,32 @@ def test_g_dl_01_how_a_timeout_is_written(seconds: float, text: str) -> None:
 )
 def test_g_md_09_the_authority(address: str, authority: str) -> None:
     assert authority_of(Target.parse(address)) == authority
+
+
+async def test_deadlines_are_never_early_and_late_by_a_twentieth_of_a_second_at_most() -> None:
+    class Clock:
+        """A loop's clock and timers, at a time of ours."""
+
+        now = 0.0
+        due = 0.0
+
+        def time(self) -> float:
+            return self.now
+
+        def call_at(self, when: float, _callback: object) -> asyncio.TimerHandle:
+            self.due = when
+            return unittest.mock.Mock()
+
+    rng = random.Random(5)
+    for _ in range(1_000):
+        clock = Clock()
+        clock.now = rng.uniform(0, 1e6)
+        seconds = rng.choice((rng.uniform(0.001, 1.0), rng.uniform(1.0, 90.0)))
+        deadlines = Deadlines(clock)  # type: ignore[arg-type]
+        when = deadlines.add(unittest.mock.Mock(), seconds)
+        assert when == clock.now + seconds
+        assert when < clock.due + 1e-6
+        assert clock.due - when < (0.0511 if seconds > 1.0 else 0.0011)
 
 
 async def test_deadlines_end_in_their_order_and_those_that_ended_in_time_do_not() -> None:

@@ -116,7 +116,7 @@ def headers(stream_id: int, block: bytes, end: bool, frame_bytes: int) -> bytes:
     """Write a header block as HEADERS, with CONTINUATION frames where the peer's frame size asks for them."""
     flags = END_STREAM if end else 0
     if len(block) <= frame_bytes:
-        return header(len(block), HEADERS, flags | END_HEADERS, stream_id) + block
+        return _header.pack(len(block) << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
     type_, written = HEADERS, list[bytes]()
     while len(block) > frame_bytes:
         written += (header(frame_bytes, type_, flags, stream_id), block[:frame_bytes])
