@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -56,22 +56,8 @@ def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
     """Read the command line; wrong usage prints one line on stderr and exits with 2 (SystemExit)."""
     reader = parser(prog)
     arguments = reader.parse_args(argv)
-    if arguments.unix is not None and arguments.port is not None:
-        reader.error("--port and --unix exclude each other")
-    if arguments.port is not None and not 0 <= arguments.port <= 65535:
-        reader.error(f"--port {arguments.port} is not from 0 to 65535")
-    if arguments.http_port is not None and not 0 <= arguments.http_port <= 65535:
-        reader.error(f"--http-port {arguments.http_port} is not from 0 to 65535")
-    for name in ("http_port", "api_key", "cors"):
-        if getattr(arguments, name) and not arguments.openai:
-            reader.error(f"--{name.replace('_', '-')} belongs to --openai")
-    if (arguments.tls_cert is None) != (arguments.tls_key is None):
-        reader.error("--tls-cert and --tls-key belong together")
-    if arguments.unix is not None and arguments.tls_cert is not None:
-        reader.error("--unix needs no TLS")
-    for path in (arguments.tls_cert, arguments.tls_key, arguments.faults):
-        if path is not None and not path.is_file():
-            reader.error(f"{path} is not a file")
+    for problem in _problems(arguments):
+        reader.error(problem)
     names, targets = _split(arguments.models, arguments.targets)
     options = Options(
         port=arguments.port or 0,
@@ -92,18 +78,45 @@ def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
         api_key=arguments.api_key or os.environ.get(KEY_VARIABLE) or None,
         origins=tuple(arguments.cors),
     )
-    if not (options.loopback or arguments.insecure or (options.tls_cert and options.require_pat)):
-        reader.error(
+    for problem in _open_doors(options, insecure=arguments.insecure):
+        reader.error(problem)
+    return options
+
+
+def _problems(arguments: argparse.Namespace) -> Iterator[str]:
+    """Say what is wrong with the arguments one by one, or together."""
+    if arguments.unix is not None and arguments.port is not None:
+        yield "--port and --unix exclude each other"
+    for name in ("port", "http_port"):
+        port = getattr(arguments, name)
+        if port is not None and not 0 <= port <= 65535:
+            yield f"--{name.replace('_', '-')} {port} is not from 0 to 65535"
+    for name in ("http_port", "api_key", "cors"):
+        if getattr(arguments, name) and not arguments.openai:
+            yield f"--{name.replace('_', '-')} belongs to --openai"
+    if (arguments.tls_cert is None) != (arguments.tls_key is None):
+        yield "--tls-cert and --tls-key belong together"
+    if arguments.unix is not None and arguments.tls_cert is not None:
+        yield "--unix needs no TLS"
+    for path in (arguments.tls_cert, arguments.tls_key, arguments.faults):
+        if path is not None and not path.is_file():
+            yield f"{path} is not a file"
+    for name in ("max_calls", "max_request_mb"):
+        if getattr(arguments, name) < 1:
+            yield f"--{name.replace('_', '-')} must be at least 1"
+
+
+def _open_doors(options: Options, *, insecure: bool) -> Iterator[str]:
+    """Say what would let other machines in without a credential."""
+    if insecure:
+        return
+    if not (options.loopback or (options.tls_cert and options.require_pat)):
+        yield (
             f"--host {options.host} is reachable from other machines: it needs --tls-cert, --tls-key and"
             " --require-pat (or --insecure, which lets anybody in)"
         )
-    if options.openai and not (is_loopback(options.host) or arguments.insecure or options.api_key):
-        reader.error(f"--openai on --host {options.host} is reachable from other machines: it needs --api-key")
-    if options.max_calls < 1:
-        reader.error("--max-calls must be at least 1")
-    if options.max_request_mb < 1:
-        reader.error("--max-request-mb must be at least 1")
-    return options
+    if options.openai and not (is_loopback(options.host) or options.api_key):
+        yield f"--openai on --host {options.host} is reachable from other machines: it needs --api-key"
 
 
 def _split(models: list[str] | None, targets: list[str]) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
