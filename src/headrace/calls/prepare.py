@@ -88,40 +88,26 @@ class Preparer:
         """
         return await self._catalog.template(self._ref, self._options, deadline or Deadline.after(self._timeout))
 
-    def __call__(self, raw: object) -> Prepared | Coroutine[Any, Any, Prepared]:
-        """Prepare one of many: now where that is possible, else later.
+    def __call__(self, raw: object, deadline: Deadline | None = None) -> Prepared | Coroutine[Any, Any, Prepared]:
+        """Prepare one of many: now where that is possible, else later, where it has to be looked up, read or encoded.
 
-        Raises: as `now`; awaiting it: as `later`, but that all that is wrong with one input is an `OWN_ERRORS`.
+        Args:
+            raw: what stands for the input.
+            deadline: None: it has the time of one input.
+
+        Raises (and awaiting it):
+            InputError, SourceError, DeadlineExceeded: it cannot be sent.
         """
-        item = self.made(raw)
-        return self.now(item) or self.one_of_many(item)
-
-    def made(self, raw: object) -> Input:
-        """Make an input of an item.
-
-        Raises:
-            InputError, SourceError: that is not possible.
-        """
+        item: Input | None = None
         try:
-            return self._make(raw)
-        except OWN_ERRORS:
-            raise
+            item = self._make(raw)
+            ready = prepare_now(item, self._ids, self._limits)
         except Exception as error:
-            raise own_error(error, raw.id if isinstance(raw, Input) else "") from error
-
-    def now(self, item: Input) -> Prepared | None:
-        """Give an input its id and check it; None where it has to be looked up, read or encoded first.
-
-        Raises:
-            InputError: it cannot be sent.
-        """
-        try:
-            return prepare_now(item, self._ids, self._limits)
-        except HeadraceError as error:
-            _sourced(error, item)
-            raise
-        except Exception as error:
-            raise _sourced(own_error(error, item.id), item) from error
+            own = _own_error_of(error, raw, item)
+            if own is error:
+                raise
+            raise own from error
+        return ready or self.one_of_many(item, deadline)
 
     async def later(self, item: Input, deadline: Deadline) -> Prepared:
         """Give an input its type and id, read its files, encode its pictures, check it.
@@ -202,11 +188,11 @@ async def predict_prepared(
     try:
         for position, raw in items.items():
             try:
-                item = preparer.made(raw)
-                if (prepared := preparer.now(item)) is not None:
+                prepared = preparer(raw, deadline)
+                if isinstance(prepared, Prepared):
                     ready[position] = prepared
                 else:
-                    slow[position] = asyncio.ensure_future(preparer.one_of_many(item, deadline))
+                    slow[position] = asyncio.ensure_future(prepared)
             except OWN_ERRORS as error:
                 predictions[position] = _failed(error, raw, position)
         if slow:
@@ -302,6 +288,15 @@ def _sourced(error: HeadraceError, item: Input) -> HeadraceError:
     if isinstance(error, InputError):
         error.source = error.source or item.source
     return error
+
+
+def _own_error_of(error: Exception, raw: object, item: Input | None) -> HeadraceError:
+    """Give the own error of an input that could not be made of `raw` (`item` is None then), or that was refused."""
+    if item is None:
+        if isinstance(error, OWN_ERRORS):
+            return error
+        return own_error(error, raw.id if isinstance(raw, Input) else "")
+    return _sourced(error if isinstance(error, HeadraceError) else own_error(error, item.id), item)
 
 
 def own_error(error: Exception, id: str) -> InputError:

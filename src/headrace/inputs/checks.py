@@ -28,7 +28,7 @@ def prepare_now(item: Input, ids: Iterator[str], limits: Limits) -> Prepared | N
         if small and limits.request_bytes >= size <= limits.input_bytes.get(type_, 0):
             if type_ == "text" and not (type(payload) is bytes and payload.isascii()):
                 check_text(item.with_id(id), payload)
-            return Prepared(item, id)  # as most are: nothing else could be wrong with it
+            return Prepared(item, id, size)  # as most are: nothing else could be wrong with it
     if not item.typed or not is_ready(item) or pillow_wanted(item):
         return None
     if not item.id:

@@ -13,13 +13,15 @@ class Prepared:
     Attributes:
         id: the id under which it travels.
         input: its parts; the input's own id may be another one, or none.
+        size_bytes: bytes of its payloads.
     """
 
-    __slots__ = ("id", "input")
+    __slots__ = ("id", "input", "size_bytes")
 
-    def __init__(self, input: Input, id: str) -> None:
+    def __init__(self, input: Input, id: str, size_bytes: int | None = None) -> None:
         self.input = input
         self.id = id
+        self.size_bytes = input.size_bytes if size_bytes is None else size_bytes
 
     def __repr__(self) -> str:
         return f"<Prepared {self.id}: {self.input!r}>"
@@ -29,14 +31,9 @@ class Prepared:
         """What it came from, such as a file's path; "" where that is not known."""
         return self.input.source
 
-    @property
-    def size_bytes(self) -> int:
-        """Bytes of its payloads."""
-        return self.input.size_bytes
-
     def named(self, id: str) -> Prepared:
         """Make the same input with another id."""
-        return Prepared(self.input, id)
+        return Prepared(self.input, id, self.size_bytes)
 
     def emptied(self) -> Prepared:
         """Make what is left of an input that is not sent any more: its id."""

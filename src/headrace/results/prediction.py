@@ -185,7 +185,8 @@ class Prediction:
             HeadraceError: the input's error; PredictionFailed where the response has no output.
             ConfigError: it is a batch: the data of each are in `p[i]`.
         """
-        output = self._only
+        outputs = self._outputs
+        output = outputs[0] if len(outputs) == 1 and self.error is None else self._only
         return (output if isinstance(output, pb.Output) else output.message).data
 
     @property

@@ -276,8 +276,7 @@ class Ledger:
             elif isinstance(answer := answers[index], ServerError):
                 yield entry, answer
             else:
-                id_, position = entry.name, entry.position
-                yield entry, Prediction(None, (answer,), status=response.head, input_id=id_, position=position)
+                yield entry, Prediction(None, (answer,), response.head, entry.name, entry.position)
 
     def settle(self, entry: Entry, answer: Prediction) -> None:
         """Give an open entry its one answer."""
@@ -377,4 +376,4 @@ def _result(entry: Entry, answers: Sequence[Output | ServerError], response: Env
         if isinstance(answer, ServerError):
             return answer
     outputs = cast("Sequence[Output]", answers)
-    return Prediction(response.raw, outputs, status=response.head, input_id=entry.name, position=entry.position)
+    return Prediction(response.raw, outputs, response.head, entry.name, entry.position)

@@ -300,7 +300,7 @@ def _predictions(response: Envelope, group: _Group, *, packed: bool) -> list[Pre
             if isinstance(answer, ServerError):
                 return [_failed(answer, item, position, raw)]
         outputs = cast("Sequence[Output]", answers)
-        return [Prediction(raw, outputs, status=head, input_id=item.id, position=position)]
+        return [Prediction(raw, outputs, head, item.id, position)]
     if id_of(answers[0]):
         by_id = {id_of(answer): answer for answer in answers}
         if len(by_id) == len(group) and all(item.id in by_id for _, item in group):
@@ -308,7 +308,7 @@ def _predictions(response: Envelope, group: _Group, *, packed: bool) -> list[Pre
     return [
         _failed(answer, item, position, raw)
         if isinstance(answer, ServerError)
-        else Prediction(None if packed else raw, (answer,), status=head, input_id=item.id, position=position)
+        else Prediction(None if packed else raw, (answer,), head, item.id, position)
         for (position, item), answer in zip(group, answers, strict=True)
     ]
 
