@@ -79,6 +79,8 @@ async def _open(target: Target, options: Transmission, make: Callable[[], Connec
     if target.path:
         phase.doing = f"connecting to {target.path}"
         return (await loop.create_unix_connection(make, target.path))[1]
+    if target.tls:
+        phase.doing = "reading certificates"
     context = await loop.run_in_executor(None, make_context, options.tls) if target.tls else None
     name = (options.tls.server_name or target.host) if context is not None else None
     proxy = proxy_of(target)
@@ -139,5 +141,7 @@ def _text(error: BaseException, phase: Phase) -> str:
         return f"TLS failed: {error.reason or error}"
     if isinstance(error, socket.gaierror):
         return f"{error.strerror or error} ({phase.doing})"
+    if not str(error) and isinstance(error, ConnectionError):
+        return f"the server ended the connection ({phase.doing})"
     text = str(error) or type(error).__name__
     return _CONNECT_CALL.sub(lambda found: f"{os.strerror(int(found[1]))}:", text)  # asyncio gives the number alone

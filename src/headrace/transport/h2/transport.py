@@ -256,11 +256,12 @@ class H2Transport:
     async def _connect(self, timeout: float) -> DialFailed | HeadraceError | None:
         """Connect, and place the calls that wait, or fail them; one attempt for all of them."""
         loop = self._bind()
-        self._phase = Phase("waiting to connect again")
+        self._phase = Phase()
         settings = Settings(self.target, self._keepalive)
         failure: DialFailed | HeadraceError | None = None
         try:
             if pause := self._backoff.pause(loop.time()):
+                self._phase.doing = "waiting to connect again"
                 await asyncio.sleep(pause)
             connection = await dial(
                 self._address, self._options, lambda: Connection(loop, self, settings), timeout, self._phase

@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import warnings
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -317,6 +318,119 @@ async def test_c_13_when_there_is_no_proxy(proxied: Callable[[str], None], monke
     async with transport_to("http://model.example") as transport:
         with pytest.raises(errors.ConfigError, match="http://host:port"):
             await transport.connect(5)
+
+
+SILENT_IN = {
+    "TCP": ("http://127.0.0.1:{port}", None, "connecting to 127.0.0.1"),
+    "proxy": ("http://model.example:80", None, "connecting through the proxy 127.0.0.1"),
+    "TLS": ("https://127.0.0.1:{port}", None, "agreeing on TLS with 127.0.0.1"),
+    "TLS in a tunnel": (
+        "https://model.example",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+        "agreeing on TLS with model.example through",
+    ),
+    "settings": ("http://127.0.0.1:{port}", None, "waiting for the server's HTTP/2 settings"),
+}
+
+
+@pytest.mark.case("C-05")
+@pytest.mark.parametrize(("address", "said", "doing"), SILENT_IN.values(), ids=SILENT_IN)
+async def test_one_timeout_over_all_of_it_names_what_was_silent(
+    address: str, said: bytes | None, doing: str, proxied: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if said:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(said)
+        await reader.read()
+
+    if doing == "connecting to 127.0.0.1":
+
+        async def never(*args: Any) -> None:
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", never)
+    async with listening(serve) as port:
+        proxied(f"http://127.0.0.1:{port}")
+        begin = asyncio.get_running_loop().time()
+        error = await failure(address.format(port=port), 0.4, tls=TLS(root_certificates=pem(AUTHORITY)))
+    assert f"no connection within 0.4 s ({doing}" in str(error)
+    assert asyncio.get_running_loop().time() - begin < 3
+
+
+def old_tls() -> ssl.SSLContext:
+    context = server_context()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+def forbidden_suite() -> ssl.SSLContext:
+    context = server_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("ECDHE-RSA-AES128-SHA256:ECDHE-ECDSA-AES128-SHA256")
+    return context
+
+
+@pytest.mark.case("C-08")
+@pytest.mark.parametrize("make", [old_tls, forbidden_suite])
+async def test_tls_that_http2_forbids_is_refused(make: Callable[[], ssl.SSLContext]) -> None:
+    async with FrameServer(ssl_context=make()) as server:
+        error = await failure(server.address, tls=TLS(root_certificates=pem(AUTHORITY)))
+    assert "TLS" in str(error)
+
+
+@pytest.mark.case("C-08")
+async def test_the_hello_names_the_host_and_h2() -> None:
+    hello: list[bytes] = []
+
+    async def record(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hello.append(await reader.read(4_096))
+
+    async with listening(record) as port:
+        await failure(f"https://localhost:{port}", tls=TLS(server_name="model.example"))
+    assert b"model.example" in hello[0]
+    assert b"\x00\x03\x02h2" in hello[0]  # ALPN: one name
+    assert b"\x03\x01" not in hello[0][9:11]  # the version that it offers is no TLS 1.0
+
+
+@pytest.mark.case("C-10")
+@pytest.mark.parametrize("amid", ["records", "a record"])
+async def test_tls_that_ends_without_a_goodbye_is_a_connection_that_ended(amid: str) -> None:
+    async with FrameServer(lambda peer, stream: None, ssl_context=server_context("model.example")) as server:
+        relays: list[asyncio.StreamWriter] = []
+        cut = asyncio.Event()
+
+        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", server.port)
+            relays.extend((writer, up_writer))
+
+            async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, cuts: bool) -> None:
+                while data := await source.read(65_536):
+                    if cuts and cut.is_set():
+                        sink.write(data[: len(data) // 2] if amid == "a record" else b"")
+                        await sink.drain()
+                        sink.close()
+                        return
+                    sink.write(data)
+
+            await asyncio.gather(pump(reader, up_writer, cuts=False), pump(up_reader, writer, cuts=True))
+
+        async with listening(relay) as port:
+            tls = TLS(root_certificates=pem(AUTHORITY), server_name="model.example")
+            async with transport_to(f"https://127.0.0.1:{port}", tls=tls) as transport:
+                running = asyncio.ensure_future(transport.unary(METHOD, [b"x"], (), 20))
+                await server.until(lambda: server.requests)
+                cut.set()
+                server.peer.answer(1)
+                with pytest.raises(errors.ConnectionLost) as caught:
+                    await running
+                assert not caught.value.unprocessed
+                assert not transport.healthy
+            for writer in relays:
+                writer.transport.abort()
 
 
 # -- imports, forks
