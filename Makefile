@@ -1,7 +1,7 @@
 PYTHON ?= python
 TIMES ?= 20
 
-.PHONY: check test core floors steady conformance protos bench docs soak outages
+.PHONY: check test core floors steady conformance fuzz protos bench docs soak outages
 
 check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
@@ -35,6 +35,9 @@ soak:  ## what 100,000 calls and 10,000 cancelled streams leave behind
 
 outages:  ## five minutes of mixed load while the server is killed every five seconds
 	$(PYTHON) -m benchmarks.outages
+
+fuzz:  ## ten minutes of mutated input for all that reads what a server sends
+	$(PYTHON) -m fuzz --seconds 600
 
 docs:  ## run every command and example that the documents show
 	$(PYTHON) -m pytest -q $$(git ls-files 'tests/*docs*.py' 'tests/*examples*.py')

@@ -25,7 +25,8 @@ def printable(text: str) -> str:
     """Escape the control characters of a server's text but line ends and tabs: it may be shown on a terminal."""
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c in "\t\n\r" else c.encode("unicode_escape").decode() for c in text)
+    escaped = "".join(c if c.isprintable() or c in "\t\n\r" else c.encode("unicode_escape").decode() for c in text)
+    return re.sub(r"\r(?!\n)", r"\\r", escaped)  # alone it would let a line be written over
 
 
 async def explain_early_end(error: EarlyEnd, target: Target, tls: TLS, seconds: float) -> ConnectionError:

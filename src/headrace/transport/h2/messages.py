@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from headrace.types import Buffer
 
 PREFIX_BYTES = 5
+_SMALL = 1_024
 _prefix = struct.Struct(">BI").unpack_from
 #: What we can decompress, as grpc-accept-encoding says it, with zlib's name for it.
 ENCODINGS = {"identity": 0, "deflate": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}
@@ -64,7 +65,7 @@ class Assembler:
     def __init__(self, limit: int, encoding: str = "identity") -> None:
         self._limit = limit
         self._prefix = b""  # the begin of one
-        self._parts: list[bytes | memoryview] = []  # of the message that has not come whole
+        self._parts: list[Buffer] = []  # of the message that has not come whole
         self._missing = 0  # bytes of it; 0: none has begun
         self._flag = 0
         self._encoding = encoding
@@ -105,7 +106,7 @@ class Assembler:
     def _continue(self, data: bytes | memoryview, messages: list[bytes]) -> bytes | memoryview:
         """Take what belongs to the message that has begun, and give the rest."""
         part = data[: self._missing]
-        self._parts.append(part)
+        self._keep(part)
         self._missing -= len(part)
         if self._missing:
             return b""
@@ -113,6 +114,15 @@ class Assembler:
         self._parts = []
         messages.append(message if not self._flag else self._decompressed(self._flag, message))
         return data[len(part) :]
+
+    def _keep(self, part: bytes | memoryview) -> None:
+        """Keep a part; small ones together, for an object of its own can take twenty times a part's bytes."""
+        if len(part) >= _SMALL:
+            self._parts.append(part)
+        elif isinstance(last := self._parts[-1], bytearray):
+            last += part
+        else:
+            self._parts.append(bytearray(part))
 
     def _decompressed(self, flag: int, message: bytes) -> bytes:
         if flag != 1:

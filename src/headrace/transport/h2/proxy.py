@@ -82,7 +82,7 @@ class Tunnel(asyncio.Protocol):
         head, end, rest = self._answer.partition(b"\r\n\r\n")
         if not end and len(self._answer) < _ANSWER_BYTES:
             return
-        line = printable(head.partition(b"\r\n")[0].decode("latin-1"))
+        line = printable(" ".join(head.partition(b"\r\n")[0].decode("latin-1").split()))
         words = line.split(" ", 2)
         if not end or not words[0].startswith("HTTP/1.") or len(words) < 2:
             self._refuse(ConnectionError(f"{self._proxy} gave no HTTP answer"))

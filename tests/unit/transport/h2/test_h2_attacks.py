@@ -16,6 +16,7 @@ from headrace import Client, errors
 from headrace.config import KeepAlive, RetryPolicy, Target, Transmission
 from headrace.transport.h2.addresses import interleaved
 from headrace.transport.h2.engine import Engine
+from headrace.transport.h2.messages import Assembler
 from headrace.transport.h2.transport import H2Transport
 from tests.support.frames import (
     CONTINUATION,
@@ -35,6 +36,7 @@ from tests.support.frames import (
     Peer,
     answer,
     frame,
+    message,
     settings,
 )  # fmt: skip
 from tests.support.h2calls import CALM, CANCEL, METHOD, REFUSED, MiB, call, connected
@@ -175,6 +177,23 @@ def test_an_honest_server_just_below_the_bounds_is_served_for_ever() -> None:
         engine.receive(frame(WINDOW, 0, 0, (1).to_bytes(4, "big")) * 990 + frame(DATA, 0, 1, b"x"))
         engine.take_output()
     assert engine.failure is None
+
+
+@pytest.mark.case("AT-12", "AT-18")
+def test_a_large_message_in_tiny_pieces_takes_little_more_than_its_bytes() -> None:
+    content = message(bytes(MiB))
+    pieces = [content[start : start + 2] for start in range(0, len(content), 2)]
+    assembler = Assembler(2 * MiB)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for piece in pieces[:-1]:
+            assert not assembler.take(bytes(bytearray(piece)))  # an object of its own
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert held < 1.5 * MiB
+    assert assembler.take(pieces[-1]) == [bytes(MiB)]
 
 
 # -- with sockets

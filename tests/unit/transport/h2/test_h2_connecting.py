@@ -100,15 +100,16 @@ def says(data: bytes, *, then_waits: bool = False) -> Callable[..., Any]:
 # -- what answers
 
 
+@pytest.mark.case("H2-3.4-05", "H2-3.4-06", "H2-3.4-07", "H2-3.4-08")
 @pytest.mark.parametrize(
     ("said", "text", "permanent"),
     [
         (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "speaks HTTP/1.1.*check base_url=.*400 Bad", True),
-        (b"\x15\x03\x03\x00\x02\x02\x28", "speaks TLS: write https://", True),  # H2-3.4-06
+        (b"\x15\x03\x03\x00\x02\x02\x28", "speaks TLS: write https://", True),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "violated HTTP/2", False),
-        (b"", "closed the connection before its HTTP/2 settings", False),  # H2-3.4-07
+        (b"", "closed the connection before its HTTP/2 settings", False),
         (b"\0\0\x06\x04\0", "closed the connection before its HTTP/2 settings", False),
-        (b"\0\0\0\4\0\0\0\0\0\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\0", "GOAWAY", False),  # H2-3.4-08
+        (b"\0\0\0\4\0\0\0\0\0\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\0", "GOAWAY", False),
     ],
     ids=["HTTP/1.1", "TLS", "SSH", "nothing", "half a frame", "GOAWAY"],
 )
@@ -119,21 +120,24 @@ async def test_h2_3_4_what_a_server_says_first(said: bytes, text: str, permanent
     assert error.permanent is permanent
 
 
+@pytest.mark.case("H2-3.4-04")
 async def test_h2_3_4_04_a_silent_server_is_given_up_in_time() -> None:
     async with listening(says(b"", then_waits=True)) as port:
         error = await failure(f"http://127.0.0.1:{port}", 0.1)
     assert "0.1 s (waiting for the server's HTTP/2 settings)" in str(error)
 
 
+@pytest.mark.case("C-01", "C-02", "C-14")
 async def test_c_01_and_c_02_nobody_and_no_such_name(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     assert "refused" in str(await failure(f"http://127.0.0.1:{port}"))
-    assert "No such file" in str(await failure(f"unix:{tmp_path}/nobody"))  # C-14
+    assert "No such file" in str(await failure(f"unix:{tmp_path}/nobody"))
     assert "nobody.invalid" in str(await failure("http://nobody.invalid:80"))
 
 
+@pytest.mark.case("C-03", "C-04")
 async def test_c_03_and_c_04_hosts_with_several_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     async with FrameServer() as server:
         loop = asyncio.get_running_loop()
@@ -156,6 +160,7 @@ async def test_c_03_and_c_04_hosts_with_several_addresses(monkeypatch: pytest.Mo
         assert str(error).count("refused") == 2
 
 
+@pytest.mark.case("C-17", "C-19")
 async def test_c_17_one_attempt_serves_all_calls_and_c_19_each_keeps_its_deadline() -> None:
     async with FrameServer(greet=False) as server, transport_to(server.address) as transport:
         hasty = asyncio.ensure_future(transport.unary(METHOD, [b""], (), 0.05))
@@ -179,6 +184,7 @@ async def test_connecting_ends_when_nobody_waits_for_it_any_more() -> None:
 # -- TLS
 
 
+@pytest.mark.case("C-07", "C-09")
 async def test_c_07_to_c_09_tls_that_works() -> None:
     clients = trustme.CA()
     ours = clients.issue_cert("client")
@@ -247,6 +253,7 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return use
 
 
+@pytest.mark.case("C-11")
 @pytest.mark.parametrize("tls", [True, False], ids=["TLS inside", "plain inside"])
 async def test_c_11_a_tunnel_through_a_proxy(tls: bool, proxied: Callable[[str], None]) -> None:
     asked: list[bytes] = []
@@ -283,6 +290,7 @@ async def test_c_11_a_tunnel_through_a_proxy(tls: bool, proxied: Callable[[str],
     assert b"Proxy-Authorization: Basic dXNlcjpwQHNz\r\n" in asked[0]
 
 
+@pytest.mark.case("C-12")
 @pytest.mark.parametrize(
     ("said", "text", "permanent"),
     [
@@ -307,6 +315,7 @@ async def test_c_12_a_proxy_that_refuses(
     assert error.permanent is permanent
 
 
+@pytest.mark.case("C-13")
 async def test_c_13_when_there_is_no_proxy(proxied: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     proxied("http://127.0.0.1:1")
     async with FrameServer() as server, transport_to(server.address) as transport:

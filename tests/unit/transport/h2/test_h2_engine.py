@@ -16,7 +16,7 @@ import hpack
 import pytest
 
 import headrace.transport.h2.engine as package
-from headrace.transport.h2.engine import Engine, H2Limits, events
+from headrace.transport.h2.engine import Engine, H2Limits, events, headers
 from headrace.transport.h2.engine.streams import Stream
 
 pytestmark = pytest.mark.core
@@ -372,6 +372,7 @@ def test_frames_of_a_server(data: bytes, outcome: Conn | OnStream | Fine, size: 
     assert three.received_end or engine.draining
 
 
+@pytest.mark.case("H2-3.4-03")
 @pytest.mark.parametrize(
     "first", [PING_8, frame(HEADERS, END_HEADERS, 1, OK_BLOCK), update(0, 1), frame(SETTINGS, ACK), frame(0xEE)]
 )
@@ -382,6 +383,7 @@ def test_h2_3_4_03_the_first_frame_has_to_be_settings(first: bytes) -> None:
     assert engine.failure.code == PROTOCOL
 
 
+@pytest.mark.case("H2-3.4-01")
 def test_h2_3_4_01_the_preface_says_no_push_and_asks_for_no_table() -> None:
     output = b"".join(Engine(LIMITS).take_output())
     assert output.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0, b"", 30)[:5])
@@ -389,7 +391,8 @@ def test_h2_3_4_01_the_preface_says_no_push_and_asks_for_no_table() -> None:
     assert b"".join(Engine().take_output()).endswith(update(0, (64 << 20) - 65_535))
 
 
-def test_a_whole_exchange_is_the_same_wherever_it_is_cut() -> None:  # H2-4.1-04
+@pytest.mark.case("H2-4.1-04")
+def test_a_whole_exchange_is_the_same_wherever_it_is_cut() -> None:
     exchange = (
         RESPONSE
         + frame(DATA, 0, 1, b"one")
@@ -414,6 +417,7 @@ def test_a_whole_exchange_is_the_same_wherever_it_is_cut() -> None:  # H2-4.1-04
 # -- what leaves
 
 
+@pytest.mark.case("H2-6.9-06")
 def test_h2_6_9_06_never_a_byte_more_than_the_windows_allow() -> None:
     engine, *_ = begun(settings=setting(4, 1))
     stream = engine.request(b"\x83")
@@ -432,6 +436,7 @@ def test_h2_6_9_06_never_a_byte_more_than_the_windows_allow() -> None:
     assert engine.take_drained() == [stream]
 
 
+@pytest.mark.case("H2-6.9-08")
 def test_h2_6_9_08_writers_that_wait_go_on_in_turn() -> None:
     engine, *_ = begun(settings=setting(4, 1 << 20))
     streams = [engine.request(b"\x83") for _ in range(10)]
@@ -445,6 +450,7 @@ def test_h2_6_9_08_writers_that_wait_go_on_in_turn() -> None:
     assert ids == [stream.id for stream in streams]
 
 
+@pytest.mark.case("AT-13")
 def test_at_13_a_server_that_gives_every_byte_back_by_itself_is_honest() -> None:
     engine, *_ = begun()
     stream = engine.request(b"\x83")
@@ -454,6 +460,7 @@ def test_at_13_a_server_that_gives_every_byte_back_by_itself_is_honest() -> None
     assert engine.failure is None
 
 
+@pytest.mark.case("H2-6.9-09")
 def test_h2_6_9_09_an_empty_end_needs_no_window() -> None:
     engine, *_ = begun(settings=setting(4, 0))
     stream = engine.request(b"\x83")
@@ -462,6 +469,7 @@ def test_h2_6_9_09_an_empty_end_needs_no_window() -> None:
     assert engine.take_output() == [frame(DATA, END, stream.id)]
 
 
+@pytest.mark.case("H2-6.9-16")
 def test_h2_6_9_16_a_reset_drops_what_waits_and_charges_nothing() -> None:
     engine, *_ = begun(settings=setting(4, 10))
     stream = engine.request(b"\x83")
@@ -474,6 +482,7 @@ def test_h2_6_9_16_a_reset_drops_what_waits_and_charges_nothing() -> None:
     assert engine.output.window == before + 5
 
 
+@pytest.mark.case("H2-6.5.3-04")
 def test_h2_6_5_3_04_a_lowered_window_is_negative_and_silent_until_it_is_positive() -> None:
     engine, *_ = begun(settings=setting(4, 100))
     stream = engine.request(b"\x83")
@@ -489,6 +498,7 @@ def test_h2_6_5_3_04_a_lowered_window_is_negative_and_silent_until_it_is_positiv
     assert b"".join(engine.take_output()) == frame(DATA, 0, stream.id, b"m")
 
 
+@pytest.mark.case("H2-6.5.3-03", "H2-6.9-18")
 def test_h2_6_5_3_03_a_raised_window_lets_writers_go_on_and_leaves_the_connections_own() -> None:
     engine, *_ = begun(settings=setting(4, 0))
     stream = engine.request(b"\x83")
@@ -496,11 +506,12 @@ def test_h2_6_5_3_03_a_raised_window_lets_writers_go_on_and_leaves_the_connectio
     engine.take_output()
     before = engine.output.window
     engine.receive(frame(SETTINGS, 0, 0, setting(4, 1 << 20)))
-    assert engine.output.window == before == 65_535  # H2-6.9-18
+    assert engine.output.window == before == 65_535
     assert frame(DATA, 0, stream.id, b"abc") in b"".join(engine.take_output())
 
 
-def test_h2_6_5_3_06_no_frame_is_larger_than_the_server_takes_now() -> None:  # AT-21
+@pytest.mark.case("H2-6.5.3-06", "AT-21")
+def test_h2_6_5_3_06_no_frame_is_larger_than_the_server_takes_now() -> None:
     engine, *_ = begun(settings=setting(4, 1 << 30) + setting(5, (1 << 24) - 1))
     engine.receive(update(0, 1 << 30))
     stream = engine.request(b"\x83")
@@ -514,7 +525,8 @@ def test_h2_6_5_3_06_no_frame_is_larger_than_the_server_takes_now() -> None:  # 
     assert {int.from_bytes(bytes(part)[:3], "big") for part in parts if len(part) == 9} == {16_384}
 
 
-def test_h2_5_1_13_after_our_reset_everything_is_decoded_credited_and_dropped() -> None:  # HP-14, AT-25
+@pytest.mark.case("H2-5.1-13", "HP-14", "AT-25")
+def test_h2_5_1_13_after_our_reset_everything_is_decoded_credited_and_dropped() -> None:
     engine, one, _ = begun()
     engine.reset(one)
     engine.take_output()
@@ -531,6 +543,7 @@ def test_h2_5_1_13_after_our_reset_everything_is_decoded_credited_and_dropped() 
     assert engine.failure.code == CALM
 
 
+@pytest.mark.case("H2-6.9-10")
 def test_h2_6_9_10_more_than_the_connections_window_ends_it() -> None:
     engine, *_ = begun(H2Limits(connection_window_bytes=65_535, frame_bytes=65_536, stream_window_bytes=1 << 20))
     engine.receive(RESPONSE + frame(DATA, 0, 1, bytes(65_536)))
@@ -538,6 +551,7 @@ def test_h2_6_9_10_more_than_the_connections_window_ends_it() -> None:
     assert engine.failure.code == FLOW
 
 
+@pytest.mark.case("H2-6.5.3-02")
 def test_h2_6_5_3_02_replies_leave_ahead_of_content_that_waits() -> None:
     engine, *_ = begun(settings=setting(4, 1 << 20))
     stream = engine.request(b"\x83")
@@ -547,7 +561,8 @@ def test_h2_6_5_3_02_replies_leave_ahead_of_content_that_waits() -> None:
     assert output.index(frame(PING, ACK, 0, b"12345678")) < output.index(frame(DATA, 0, stream.id, b"", 16_384)[:9])
 
 
-def test_both_windows_are_exact_after_many_messages() -> None:  # H2-6.9-14, H2-6.9-15, H2-6.9-17
+@pytest.mark.case("H2-6.9-14", "H2-6.9-15", "H2-6.9-17")
+def test_both_windows_are_exact_after_many_messages() -> None:
     engine, one, three = begun()
     engine.receive(RESPONSE)
     granted = {0: 65_535, 1: 65_535}
@@ -572,6 +587,7 @@ def test_both_windows_are_exact_after_many_messages() -> None:  # H2-6.9-14, H2-
     assert engine.credit.left == before - 100
 
 
+@pytest.mark.case("H2-6.10-08")
 def test_h2_6_10_08_a_large_request_is_cut_at_the_servers_frame_size() -> None:
     engine, *_ = begun()
     engine.request(bytes(40_000))
@@ -587,6 +603,7 @@ def test_h2_6_10_08_a_large_request_is_cut_at_the_servers_frame_size() -> None:
     assert flags == [0, 0, END_HEADERS]
 
 
+@pytest.mark.case("H2-6.8-03")
 def test_h2_6_8_03_streams_above_the_last_are_unprocessed() -> None:
     engine, _, three = begun()
     (event,) = engine.receive(frame(GOAWAY, 0, 0, (1).to_bytes(4, "big") + bytes(4) + b"bye"))
@@ -595,6 +612,7 @@ def test_h2_6_8_03_streams_above_the_last_are_unprocessed() -> None:
     assert not engine.can_open
 
 
+@pytest.mark.case("H2-6.8-10")
 def test_h2_6_8_10_a_goaway_may_not_raise_the_last_stream() -> None:
     engine, *_ = begun()
     engine.receive(frame(GOAWAY, 0, 0, (1).to_bytes(4, "big") + bytes(4)))
@@ -603,6 +621,7 @@ def test_h2_6_8_10_a_goaway_may_not_raise_the_last_stream() -> None:
     assert engine.failure is None
 
 
+@pytest.mark.case("H2-5.1.1-02")
 def test_h2_5_1_1_02_ids_run_out() -> None:
     engine = Engine(first_stream_id=(1 << 31) - 1)
     engine.receive(frame(SETTINGS))
@@ -610,9 +629,57 @@ def test_h2_5_1_1_02_ids_run_out() -> None:
     assert not engine.can_open
 
 
+@pytest.mark.case("H2-4.2-04")
+def test_frames_of_our_size_are_taken_before_the_server_acknowledges_it() -> None:
+    engine, *_ = begun(H2Limits())
+    (_, event) = engine.receive(RESPONSE + frame(DATA, 0, 1, bytes(65_536)))
+    assert isinstance(event, events.Content)
+    assert event.size == 65_536
+
+
+@pytest.mark.case("H2-6.5.3-07")
+def test_the_window_that_a_server_has_before_it_knows_ours_is_its_to_use() -> None:
+    engine, one, _ = begun(H2Limits(stream_window_bytes=1_000))
+    engine.receive(RESPONSE + frame(DATA, 0, 1, bytes(65_535)))
+    assert engine.failure is None
+    assert 1 in engine.streams
+    engine.consumed(one, 65_535)
+    assert engine.take_output() == [update(1, 65_535)]
+    assert one.receive_window == 65_535
+    engine.receive(frame(DATA, 0, 1, bytes(65_536)))
+    assert frame(RST, 0, 1, FLOW.to_bytes(4, "big")) in engine.take_output()
+
+
+@pytest.mark.case("H2-5.1-15")
+@pytest.mark.parametrize(
+    "late",
+    [
+        frame(DATA, END, 1, b"x"),
+        RESPONSE,
+        FINISH,
+        frame(RST, 0, 1, bytes(4)),
+        update(1, 1),
+        frame(PRIORITY, 0, 1, bytes(5)),
+    ],
+    ids=["content", "headers", "trailers", "reset", "update", "priority"],
+)
+def test_frames_of_a_stream_that_was_closed_long_ago_are_dropped(late: bytes) -> None:
+    engine, *_ = begun()
+    for _ in range(10_000):
+        stream = engine.request(b"\x83", end=True)
+        engine.receive(frame(HEADERS, END_HEADERS | END, stream.id, OK_BLOCK))
+    engine.receive(RESPONSE + FINISH)
+    engine.take_output()
+    assert not engine.receive(late)
+    assert not engine.take_output()
+    assert engine.failure is None
+    assert len(engine.streams) == 1
+
+
 # -- header tables
 
 
+@pytest.mark.case("HP-04")
 def test_hp_04_before_the_acknowledgement_the_table_counts() -> None:
     engine, *_ = begun()
     encoder = hpack.Encoder()
@@ -623,6 +690,7 @@ def test_hp_04_before_the_acknowledgement_the_table_counts() -> None:
         assert event.fields.first["x-name"] == "value"
 
 
+@pytest.mark.case("HP-05")
 @pytest.mark.parametrize(
     ("fields", "fails"),
     [
@@ -639,6 +707,18 @@ def test_hp_05_after_it_there_is_none(fields: bytes, fails: bool) -> None:
     assert (engine.failure is not None) is fails
 
 
+@pytest.mark.case("HP-05")
+def test_a_table_that_the_server_gave_up_before_needs_no_update_after_the_acknowledgement() -> None:
+    engine, *_ = begun()
+    engine.receive(frame(HEADERS, END_HEADERS, 1, b"\x20\x88") + frame(SETTINGS, ACK))
+    engine.receive(frame(HEADERS, END_HEADERS, 3, b"\x88\x40\x01a\x01b"))  # an entry for which there is no room
+    assert engine.failure is None
+    engine.receive(frame(HEADERS, END_HEADERS | END, 3, b"\x3f\xe1\x1f"))  # a table again, which it may not have
+    assert engine.failure is not None
+    assert engine.failure.code == COMPRESSION
+
+
+@pytest.mark.case("HP-06")
 def test_hp_06_equal_bytes_are_decoded_anew_while_there_is_a_table() -> None:
     engine, *_ = begun()
     engine.receive(frame(HEADERS, END_HEADERS, 1, b"\x88\x40\x01a\x01b"))
@@ -649,6 +729,7 @@ def test_hp_06_equal_bytes_are_decoded_anew_while_there_is_a_table() -> None:
     assert event.fields.items == (("c", "d"),)  # type: ignore[union-attr]
 
 
+@pytest.mark.case("HP-07")
 @pytest.mark.parametrize(
     ("sizes", "updates"), [([0], b"\x20"), ([100], b"\x3f\x45"), ([0, 4_096], b"\x20\x3f\xe1\x1f"), ([1 << 31], b"")]
 )
@@ -663,6 +744,18 @@ def test_hp_07_our_next_block_begins_with_the_size_updates(sizes: list[int], upd
     assert second == b"\x83"
 
 
+@pytest.mark.case("HP-08")
+def test_a_table_of_four_gigabytes_is_not_used() -> None:
+    engine = Engine()
+    engine.receive(frame(SETTINGS, 0, 0, setting(1, (1 << 32) - 1)))
+    engine.take_output()
+    for _ in range(2):
+        engine.request(headers.block([("name", "value")]))
+    written = [bytes(buffer)[9:] for buffer in engine.take_output()]
+    assert written == [b"\0\x04name\x05value"] * 2  # no size update, and nothing enters a table
+
+
+@pytest.mark.case("AT-03")
 def test_at_03_headers_over_the_limit_fail_their_call_alone() -> None:
     engine, one, _ = begun(H2Limits(header_list_bytes=100))
     (event,) = engine.receive(frame(HEADERS, END_HEADERS, 1, block((":status", "200"), ("a", "x" * 60))))
@@ -672,6 +765,7 @@ def test_at_03_headers_over_the_limit_fail_their_call_alone() -> None:
     assert engine.failure is None
 
 
+@pytest.mark.case("AT-11")
 def test_at_11_a_server_that_breaks_every_stream_is_left() -> None:
     engine = Engine()
     engine.receive(frame(SETTINGS))
@@ -682,6 +776,7 @@ def test_at_11_a_server_that_breaks_every_stream_is_left() -> None:
     assert engine.failure.code == CALM
 
 
+@pytest.mark.case("AT-24")
 def test_at_24_closed_streams_leave_nothing_behind() -> None:
     engine, *_ = begun()
     for _ in range(2_000):

@@ -241,6 +241,7 @@ async def test_a_goaway_between_two_calls() -> None:
         assert [len(peer.requests) for peer in server.peers] == [1, 1]
 
 
+@pytest.mark.case("H2-6.8-14")
 @pytest.mark.case("H2-6.8-13")
 async def test_an_upload_that_the_goaway_allows_is_completed() -> None:
     payload = bytes(range(256)) * (2 * MiB // 256)
@@ -250,7 +251,7 @@ async def test_an_upload_that_the_goaway_allows_is_completed() -> None:
         server.peer.send(server.peer.goaway(1))
         assert await running == b"answer"
         assert server.peer.messages[1] == message(payload)
-        await server.until(lambda: server.peer.closed)  # H2-6.8-14
+        await server.until(lambda: server.peer.closed)
 
 
 @pytest.mark.case("H2-6.8-14")

@@ -171,6 +171,7 @@ ENDS: list[tuple[str, Callable[[Peer, int], bytes], type[Exception], str, bool]]
 ]
 
 
+@pytest.mark.case("AT-22")
 @pytest.mark.parametrize("cut", [False, True], ids=["whole", "byte by byte"])
 @pytest.mark.parametrize(("write", "cls", "text", "unprocessed"), [e[1:] for e in ENDS], ids=[e[0] for e in ENDS])
 async def test_ends_of_a_call(
@@ -193,7 +194,7 @@ async def test_ends_of_a_call(
             await call(transport)
         assert type(caught.value) is cls
         assert text in str(caught.value)
-        assert str(caught.value).isprintable()  # AT-22
+        assert str(caught.value).isprintable()
         assert getattr(caught.value, "unprocessed", False) is unprocessed
         server.peer.answer(waiting[0])
         assert await other == b"answer"
@@ -201,16 +202,17 @@ async def test_ends_of_a_call(
         assert len(server.peer.of(RST, 3)) <= 1
 
 
+@pytest.mark.case("G-CP-02", "G-FR-03", "G-FR-04", "G-CP-07", "G-CP-04")
 @pytest.mark.parametrize(
     ("write", "messages"),
     [
-        (answered(b"\0\0\0\0\0"), [b""]),  # G-FR-03
-        (answered(message(b"a") * 300), [b"a"] * 300),  # G-FR-04
+        (answered(b"\0\0\0\0\0"), [b""]),
+        (answered(message(b"a") * 300), [b"a"] * 300),
         (answered(*(bytes((byte,)) for byte in message(b"abc"))), [b"abc"]),
         (answered(message(gzip.compress(b"a"), 1), message(b"b"), fields=[("grpc-encoding", "gzip")]), [b"a", b"b"]),
         (answered(message(zlib.compress(b"a"), 1), fields=[("grpc-encoding", "deflate")]), [b"a"]),
-        (answered(message(b"", 1), fields=[("grpc-encoding", "gzip")]), [b""]),  # G-CP-07
-        (answered(message(b"a"), fields=[("grpc-encoding", "zstd")]), [b"a"]),  # G-CP-04
+        (answered(message(b"", 1), fields=[("grpc-encoding", "gzip")]), [b""]),
+        (answered(message(b"a"), fields=[("grpc-encoding", "zstd")]), [b"a"]),
     ],
 )
 async def test_messages_that_arrive(write: Callable[[Peer, int], bytes], messages: list[bytes]) -> None:
@@ -225,6 +227,7 @@ async def test_messages_that_arrive(write: Callable[[Peer, int], bytes], message
         assert await stream.read() is None
 
 
+@pytest.mark.case("G-ST-11")
 @pytest.mark.parametrize("kind", ["application/grpc+proto", "application/grpc;a=b", "Application/GRPC"])
 async def test_g_st_11_kinds_of_content_that_are_grpc(kind: str) -> None:
     def script(peer: Peer, stream: int) -> None:
@@ -235,8 +238,9 @@ async def test_g_st_11_kinds_of_content_that_are_grpc(kind: str) -> None:
         assert await call(transport) == b"yes"
 
 
+@pytest.mark.case("G-ST-02", "G-FR-12", "G-FR-15")
 @pytest.mark.parametrize("status", range(17))
-async def test_g_st_02_statuses_of_trailers_after_messages(status: int) -> None:  # G-FR-12, G-FR-15
+async def test_g_st_02_statuses_of_trailers_after_messages(status: int) -> None:
     def script(peer: Peer, stream: int) -> None:
         peer.send(answered(message(b"a"), message(b"b"), status=str(status))(peer, stream))
 
@@ -254,6 +258,7 @@ async def test_g_st_02_statuses_of_trailers_after_messages(status: int) -> None:
             await stream.read()
 
 
+@pytest.mark.case("G-ST-21")
 @pytest.mark.parametrize(
     ("field", "hint"),
     [(("retry-after", "3"), 3.0), (("grpc-retry-pushback-ms", "250"), 0.25), (("retry-after", "soon"), None)],
@@ -268,6 +273,7 @@ async def test_g_st_21_hints_when_to_come_back(field: tuple[str, str], hint: flo
         assert caught.value.retry_after == hint
 
 
+@pytest.mark.case("AT-23")
 async def test_at_23_no_secret_is_in_an_error() -> None:
     def script(peer: Peer, stream: int) -> None:
         peer.send(only(GRPC, ("grpc-status", "5"))(peer, stream))
@@ -278,6 +284,7 @@ async def test_at_23_no_secret_is_in_an_error() -> None:
         assert "hush" not in repr(caught.value) + repr(transport)
 
 
+@pytest.mark.case("H2-6.4-04")
 async def test_h2_6_4_04_whole_messages_before_a_reset_are_read() -> None:
     def script(peer: Peer, stream: int) -> None:
         peer.send(answered(message(b"whole") + b"\0\0\0\0\x09part", status=None)(peer, stream), peer.reset(stream, 0))
@@ -289,7 +296,8 @@ async def test_h2_6_4_04_whole_messages_before_a_reset_are_read() -> None:
             await stream.read()
 
 
-async def test_h2_6_4_07_trailers_before_our_end_are_the_result_and_stop_the_sending() -> None:  # G-FR-13, G-FR-14
+@pytest.mark.case("H2-6.4-07", "G-FR-13", "G-FR-14")
+async def test_h2_6_4_07_trailers_before_our_end_are_the_result_and_stop_the_sending() -> None:
     def script(peer: Peer, stream: int) -> None:
         peer.send(answered(message(b"early"))(peer, stream), peer.reset(stream, NO_ERROR))
 
@@ -306,6 +314,7 @@ async def test_h2_6_4_07_trailers_before_our_end_are_the_result_and_stop_the_sen
 # -- GOAWAY
 
 
+@pytest.mark.case("H2-6.8-03", "H2-6.8-14")
 async def test_h2_6_8_03_calls_above_the_last_stream_are_unprocessed() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         calls = [asyncio.ensure_future(call(transport)) for _ in range(3)]
@@ -323,10 +332,11 @@ async def test_h2_6_8_03_calls_above_the_last_stream_are_unprocessed() -> None:
         assert not old.closed
         old.answer(1)
         assert await calls[0] == b"answer"
-        await server.until(lambda: old.closed)  # H2-6.8-14
+        await server.until(lambda: old.closed)
         assert transport.healthy
 
 
+@pytest.mark.case("H2-6.8-04")
 async def test_h2_6_8_04_a_goaway_in_two_phases() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         calls = [asyncio.ensure_future(call(transport)) for _ in range(2)]
@@ -344,6 +354,7 @@ async def test_h2_6_8_04_a_goaway_in_two_phases() -> None:
         assert await calls[0] == b"answer"
 
 
+@pytest.mark.case("H2-6.8-05", "H2-6.8-06", "H2-6.8-09")
 async def test_h2_6_8_05_and_06_the_last_stream_is_processed_and_after_zero_none_is() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         for last in (1, 0):
@@ -355,13 +366,14 @@ async def test_h2_6_8_05_and_06_the_last_stream_is_processed_and_after_zero_none
                 peer.answer(1)
                 assert await running == b"answer"
             else:
-                with pytest.raises(errors.ConnectionLost, match="INTERNAL_ERROR: why") as caught:  # H2-6.8-09
+                with pytest.raises(errors.ConnectionLost, match="INTERNAL_ERROR: why") as caught:
                     await running
                 assert caught.value.unprocessed
             await server.until(lambda: peer.closed)  # noqa: B023
             await transport.connect(5)
 
 
+@pytest.mark.case("H2-6.8-07")
 async def test_h2_6_8_07_a_goaway_and_the_end_at_once() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         calls = [asyncio.ensure_future(call(transport)) for _ in range(2)]
@@ -372,6 +384,7 @@ async def test_h2_6_8_07_a_goaway_and_the_end_at_once() -> None:
         assert [getattr(error, "unprocessed", None) for error in seen] == [False, True]
 
 
+@pytest.mark.case("H2-6.8-19")
 async def test_h2_6_8_19_connections_that_go_away_again_and_again_lose_nothing() -> None:
     def script(peer: Peer, stream: int) -> None:
         peer.answer(stream)
@@ -400,6 +413,7 @@ async def test_h2_6_8_19_connections_that_go_away_again_and_again_lose_nothing()
         assert answered_ >= 600
 
 
+@pytest.mark.case("H2-6.8-08", "H2-6.8-15")
 async def test_h2_6_8_08_an_answer_a_goaway_and_the_end_in_one_piece() -> None:
     def script(peer: Peer, stream: int) -> None:
         peer.send(answered(message(b"last"))(peer, stream), peer.goaway(stream))
@@ -408,10 +422,11 @@ async def test_h2_6_8_08_an_answer_a_goaway_and_the_end_in_one_piece() -> None:
     async with FrameServer(script) as server, connected(server) as transport:
         assert await call(transport) == b"last"
         server.on_request = answer
-        assert await call(transport) == b"answer"  # H2-6.8-15
+        assert await call(transport) == b"answer"
         assert len(server.peers) == 2
 
 
+@pytest.mark.case("H2-6.8-12")
 async def test_h2_6_8_12_calls_that_wait_for_room_move_to_the_next_connection() -> None:
     async with FrameServer(lambda peer, stream: None, first={MAX_STREAMS: 1}) as server, connected(server) as transport:
         calls = [asyncio.ensure_future(call(transport)) for _ in range(5)]
@@ -425,6 +440,7 @@ async def test_h2_6_8_12_calls_that_wait_for_room_move_to_the_next_connection() 
         assert await calls[0] == b"answer"
 
 
+@pytest.mark.case("H2-6.8-16")
 async def test_h2_6_8_16_calls_of_a_connection_that_ends() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         running = asyncio.ensure_future(call(transport))
@@ -435,6 +451,7 @@ async def test_h2_6_8_16_calls_of_a_connection_that_ends() -> None:
         assert not caught.value.unprocessed
 
 
+@pytest.mark.case("H2-5.4-03", "H2-5.4-02")
 async def test_h2_5_4_03_a_violation_ends_the_connection_and_what_waits_goes_on_elsewhere() -> None:
     async with FrameServer(lambda peer, stream: None, first={MAX_STREAMS: 3}) as server, connected(server) as transport:
         calls = [asyncio.ensure_future(call(transport)) for _ in range(8)]
@@ -447,9 +464,10 @@ async def test_h2_5_4_03_a_violation_ends_the_connection_and_what_waits_goes_on_
         assert "violated HTTP/2" in str(results[0])
         assert results[3:] == [b"answer"] * 5
         await server.until(lambda: old.closed)
-        assert old.of(GOAWAY)[0].payload[:8] == bytes(4) + PROTOCOL.to_bytes(4, "big")  # H2-5.4-02
+        assert old.of(GOAWAY)[0].payload[:8] == bytes(4) + PROTOCOL.to_bytes(4, "big")
 
 
+@pytest.mark.case("H2-6.8-20")
 async def test_h2_6_8_20_closing_with_grace() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         calls = [asyncio.ensure_future(call(transport)) for _ in range(2)]
@@ -469,6 +487,7 @@ async def test_h2_6_8_20_closing_with_grace() -> None:
 # -- limits of streams
 
 
+@pytest.mark.case("H2-5.1.2-01", "H2-5.1.1-01")
 async def test_h2_5_1_2_01_no_more_streams_than_the_server_allows() -> None:
     async def later(peer: Peer, stream: int) -> None:
         await asyncio.sleep(0.001)
@@ -485,14 +504,15 @@ async def test_h2_5_1_2_01_no_more_streams_than_the_server_allows() -> None:
         assert await asyncio.gather(*(call(transport) for _ in range(30))) == [b"answer"] * 30
         assert server.peer.most_open == 2
         ids = [f.stream for f in server.peer.of(HEADERS)]
-        assert ids == list(range(1, 61, 2))  # H2-5.1.1-01
+        assert ids == list(range(1, 61, 2))
 
 
+@pytest.mark.case("H2-5.1.2-03", "G-DL-04")
 async def test_h2_5_1_2_03_zero_and_then_more() -> None:
     async with FrameServer(first={MAX_STREAMS: 0}) as server, connected(server) as transport:
         seen: list[int | None] = []
         transport.on_max_streams = lambda: seen.append(transport.max_streams)
-        with pytest.raises(errors.DeadlineExceeded):  # G-DL-04
+        with pytest.raises(errors.DeadlineExceeded):
             await call(transport, timeout=0.05)
         order: list[int] = []
 
@@ -512,6 +532,7 @@ async def test_h2_5_1_2_03_zero_and_then_more() -> None:
         assert len(server.peer.of(HEADERS)) == 4
 
 
+@pytest.mark.case("H2-5.1.2-02")
 async def test_h2_5_1_2_02_lowered_below_what_runs() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         calls = [asyncio.ensure_future(call(transport)) for _ in range(3)]
@@ -529,6 +550,7 @@ async def test_h2_5_1_2_02_lowered_below_what_runs() -> None:
         assert await waiting == b"answer"
 
 
+@pytest.mark.case("H2-5.1.2-05")
 async def test_h2_5_1_2_05_cancelled_calls_leak_no_room() -> None:
     async with FrameServer(lambda peer, stream: None, first={MAX_STREAMS: 2}) as server, connected(server) as transport:
         for _ in range(20):
@@ -541,6 +563,7 @@ async def test_h2_5_1_2_05_cancelled_calls_leak_no_room() -> None:
         assert await call(transport) == b"answer"
 
 
+@pytest.mark.case("H2-5.1.2-07")
 async def test_h2_5_1_2_07_without_a_limit_there_is_one_of_our_own() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         calls = [asyncio.ensure_future(call(transport)) for _ in range(1_100)]
@@ -555,6 +578,7 @@ async def test_h2_5_1_2_07_without_a_limit_there_is_one_of_our_own() -> None:
 # -- windows
 
 
+@pytest.mark.case("H2-6.9-07")
 async def test_h2_6_9_07_a_write_waits_for_its_window_and_the_others_go_on() -> None:
     async with FrameServer(first={INITIAL_WINDOW: 10}, credit=False) as server, connected(server) as transport:
         blocked = transport.open(METHOD, ())
@@ -570,6 +594,7 @@ async def test_h2_6_9_07_a_write_waits_for_its_window_and_the_others_go_on() -> 
             await call(transport, bytes(100), timeout=0.05)
 
 
+@pytest.mark.case("H2-6.9-13")
 async def test_h2_6_9_13_messages_far_above_every_window_both_ways() -> None:
     payload = bytes(range(256)) * (20 * MiB // 256)
 
@@ -605,6 +630,7 @@ async def test_h2_6_9_13_messages_far_above_every_window_both_ways() -> None:
         assert await call_.read() is None
 
 
+@pytest.mark.case("H2-6.9-12")
 async def test_h2_6_9_12_a_stream_that_nobody_reads_gets_no_credit() -> None:
     def script(peer: Peer, stream: int) -> None:
         if stream == 1:
@@ -684,6 +710,7 @@ async def test_h2_6_9_12_padding_that_nobody_counts_as_read_is_given_back() -> N
 # -- deadlines and cancelling
 
 
+@pytest.mark.case("G-DL-08", "G-DL-01", "G-DL-02")
 async def test_g_dl_the_server_is_told_what_is_left() -> None:
     async with FrameServer(first={MAX_STREAMS: 0}) as server, connected(server) as transport:
         assert not server.peer.requests
@@ -697,21 +724,23 @@ async def test_g_dl_the_server_is_told_what_is_left() -> None:
             await call(transport, timeout=0)
         first, *others = (fields.get("grpc-timeout") for fields in server.peer.requests.values())
         assert first is not None
-        assert 9_000 < int(first.removesuffix("m")) <= 9_901  # G-DL-08
-        assert others == [None, None]  # G-DL-01, G-DL-02
+        assert 9_000 < int(first.removesuffix("m")) <= 9_901
+        assert others == [None, None]
 
 
+@pytest.mark.case("G-DL-03", "G-DL-05")
 async def test_g_dl_03_the_clock_ends_a_call_and_the_server_hears_of_it() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         with pytest.raises(errors.DeadlineExceeded):
             await call(transport, timeout=0.05)
         await server.until(lambda: server.peer.of(RST, 1))
         assert server.peer.of(RST, 1)[0].payload == CANCEL.to_bytes(4, "big")
-        server.peer.answer(1)  # G-DL-05: after the end
+        server.peer.answer(1)  # after the end
         server.on_request = answer
         assert await call(transport) == b"answer"
 
 
+@pytest.mark.case("H2-6.4-10")
 async def test_h2_6_4_10_a_cancel_of_the_server_after_the_deadline_is_the_deadline() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         running = asyncio.ensure_future(call(transport, timeout=2.0))
@@ -723,6 +752,7 @@ async def test_h2_6_4_10_a_cancel_of_the_server_after_the_deadline_is_the_deadli
             await running
 
 
+@pytest.mark.case("G-CA-06")
 async def test_g_ca_06_a_cancelled_task_cancels_its_call() -> None:
     async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
         running = asyncio.ensure_future(call(transport))
@@ -737,6 +767,7 @@ async def test_g_ca_06_a_cancelled_task_cancels_its_call() -> None:
 # -- metadata
 
 
+@pytest.mark.case("G-FR-01", "G-CP-01", "G-MD-05", "G-FR-02")
 async def test_g_fr_01_the_headers_of_a_request() -> None:
     async with FrameServer() as server, connected(server) as transport:
         await transport.unary(METHOD, [b"x"], [("Authorization", "Key s"), ("a-bin", "\xff\xfe")], 3)
@@ -746,11 +777,12 @@ async def test_g_fr_01_the_headers_of_a_request() -> None:
         assert fields[":path"] == METHOD
         assert fields["te"] == "trailers"
         assert fields["grpc-timeout"] == "3000m"
-        assert fields["grpc-accept-encoding"] == "identity,deflate,gzip"  # G-CP-01
-        assert fields["a-bin"] == "//4"  # G-MD-05
-        assert server.peer.of(DATA, 1)[-1].flags == END  # G-FR-02
+        assert fields["grpc-accept-encoding"] == "identity,deflate,gzip"
+        assert fields["a-bin"] == "//4"
+        assert server.peer.of(DATA, 1)[-1].flags == END
 
 
+@pytest.mark.case("G-MD-07")
 @pytest.mark.parametrize(
     "pair", [("a b", "x"), (":path", "/"), ("grpc-timeout", "1S"), ("te", "x"), ("a", "x\r\nb: y"), ("a", "\xe9")]
 )
@@ -763,6 +795,7 @@ async def test_g_md_07_metadata_that_cannot_be_sent(pair: tuple[str, str]) -> No
         assert not server.peer.of(HEADERS)
 
 
+@pytest.mark.case("G-MD-08")
 async def test_g_md_08_metadata_over_the_servers_limit() -> None:
     async with FrameServer(first={MAX_HEADER_LIST: 1_000}) as server, connected(server) as transport:
         assert await call(transport) == b"answer"
@@ -774,6 +807,7 @@ async def test_g_md_08_metadata_over_the_servers_limit() -> None:
 # -- keepalive
 
 
+@pytest.mark.case("KA-01")
 async def test_ka_01_a_silent_connection_is_given_up() -> None:
     server = FrameServer(lambda peer, stream: None, pong=False)
     async with server, connected(server, keepalive=KeepAlive(0.05, 0.1)) as transport:
@@ -783,6 +817,7 @@ async def test_ka_01_a_silent_connection_is_given_up() -> None:
         assert not transport.healthy
 
 
+@pytest.mark.case("KA-03")
 async def test_ka_03_pings_only_while_calls_run() -> None:
     server = FrameServer(lambda peer, stream: None)
     async with server, connected(server, keepalive=KeepAlive(0.02, 0.5)) as transport:
@@ -794,6 +829,7 @@ async def test_ka_03_pings_only_while_calls_run() -> None:
         await running
 
 
+@pytest.mark.case("KA-07")
 async def test_ka_07_pings_are_rarer_after_a_complaint() -> None:
     async with FrameServer() as server, connected(server, keepalive=KeepAlive(7, 5)) as transport:
         server.peer.send(server.peer.goaway(0, CALM, b"too_many_pings"))
@@ -802,6 +838,7 @@ async def test_ka_07_pings_are_rarer_after_a_complaint() -> None:
         assert transport._keepalive.interval == 14
 
 
+@pytest.mark.case("H2-6.9-16")
 async def test_h2_6_9_16_a_reset_wakes_a_writer() -> None:
     async with FrameServer(first={INITIAL_WINDOW: 10}, credit=False) as server, connected(server) as transport:
         stream = transport.open(METHOD, ())
@@ -817,6 +854,7 @@ async def test_h2_6_9_16_a_reset_wakes_a_writer() -> None:
 # -- its parts
 
 
+@pytest.mark.case("G-DL-01")
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
@@ -833,6 +871,7 @@ def test_g_dl_01_how_a_timeout_is_written(seconds: float, text: str) -> None:
     assert timeout_text(seconds) == text
 
 
+@pytest.mark.case("G-MD-09")
 @pytest.mark.parametrize(
     ("address", "authority"),
     [

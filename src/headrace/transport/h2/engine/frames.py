@@ -20,6 +20,8 @@ END_HEADERS = 0x4
 PADDED = 0x8
 HAS_PRIORITY = 0x20
 
+SETTINGS_ACK = bytes((0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0))
+
 two_words = struct.Struct(">II").unpack_from
 setting = struct.Struct(">HI")
 _header = struct.Struct(">IBI")
@@ -87,9 +89,6 @@ def settings(values: Iterable[tuple[int, int]]) -> bytes:
     """Write a SETTINGS frame."""
     payload = b"".join(setting.pack(name, value) for name, value in values)
     return header(len(payload), SETTINGS, 0, 0) + payload
-
-
-SETTINGS_ACK = header(0, SETTINGS, ACK, 0)
 
 
 def ping(opaque: bytes, *, ack: bool) -> bytes:

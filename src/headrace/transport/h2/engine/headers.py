@@ -15,8 +15,7 @@ from hpack.hpack import encode_integer
 
 from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault
 
-#: The static table's names that requests use, with their indexes.
-_STATIC = {":authority": 1, ":path": 4, "authorization": 23, "content-type": 31, "user-agent": 58}
+_STATIC = {":authority": 1, ":path": 4, "authorization": 23, "content-type": 31, "user-agent": 58}  # names, indexes
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
 _UPDATES = re.compile(rb"([\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){3}")  # one more than a block may begin with
 _FORBIDDEN = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
@@ -80,12 +79,13 @@ class BlockDecoder:
         """Note that the server knows that its table has no room: what is in it is gone."""
         if self._table:
             self._table = None
+            if not self._decoder.header_table_size:  # the server has given its table up before
+                self._decoder.max_allowed_table_size, self._table = 0, False
             self._decoder.header_table_size = 0
 
     def decode(self, block: bytes) -> Fields:
         """Decode and check a block; what cannot be decoded ends the connection, what is malformed its stream."""
-        fields = self._cache.get(block)
-        if fields is not None:
+        if (fields := self._cache.get(block)) is not None:
             return fields
         fields = Fields(self.decode_raw(block))
         if not self._table and len(block) + fields.size <= _CACHED_BYTES:  # the table was empty, as it will be
@@ -108,7 +108,8 @@ class BlockDecoder:
                 raise hpack.HPACKError("it begins with three size updates")
             decoded: list[tuple[bytes, bytes]] = decoder.decode(block, raw=True)
         except (hpack.HPACKError, IndexError, ValueError, OverflowError) as error:
-            raise ConnectionFault(Code.COMPRESSION_ERROR, f"a header block cannot be decoded: {error}") from None
+            reason = str(error).partition(" from ")[0]  # what follows are raw bytes, or where they are in memory
+            raise ConnectionFault(Code.COMPRESSION_ERROR, f"a header block cannot be decoded: {reason}") from None
         if self._table is None:
             if len(decoder.header_table.dynamic_entries):
                 raise ConnectionFault(Code.COMPRESSION_ERROR, "a header block uses a table that has no room")
