@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from h2.settings import SettingCodes
 
-from headrace import Client, DeadlineExceeded, Limits, PayloadTooLarge, RetryPolicy, StreamBroken, Timeouts
+from headrace import Client, DeadlineExceeded, KeepAlive, Limits, PayloadTooLarge, RetryPolicy, StreamBroken, Timeouts
+from headrace.events import Connected
 from headrace.model import Model
 from headrace.results import Prediction
 from headrace.testing import Fail, MemoryServer
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM
 from tests.support.child import echo_child
-from tests.support.rig import MODEL, WIRES, Wire, rigged, timed
+from tests.support.rig import MODEL, SOCKET_WIRES, WIRES, Wire, rigged, timed
 from tests.support.scripted import Peer, ScriptedServer
 
 pytestmark = pytest.mark.core
@@ -250,3 +251,18 @@ async def test_what_the_server_said_is_in_the_error(wire: Wire, tmp_path: Path) 
         assert caught.value.code == 21400
         assert caught.value.__cause__.code == 21400  # type: ignore[union-attr]
         assert caught.value.received == 3
+
+
+@pytest.mark.parametrize("transport", SOCKET_WIRES)
+async def test_pings_to_a_server_that_works_for_long_end_nothing(transport: Any, tmp_path: Path) -> None:
+    """gRPC's servers end a connection that pings them more often than they like while they say nothing."""
+
+    async def slow(item: Any) -> str:
+        await asyncio.sleep(2.5)
+        return str(item.text)
+
+    once: dict[str, Any] = {"retry": RetryPolicy(attempts=1, unprocessed=0), "keepalive": KeepAlive(0.05, 0.4)}
+    async with rigged(transport, tmp_path, slow, **once) as rig, asyncio.timeout(20):
+        answers = await asyncio.gather(*(rig.model.predict(text, "text") for text in TEXTS))
+        assert [answer.text for answer in answers] == TEXTS
+        assert len([event for event in rig.events if isinstance(event, Connected)]) == 1

@@ -75,6 +75,7 @@ class Connection(asyncio.BufferedProtocol):
         paused: the socket takes no more for now.
         closed: no call runs here any more, and none can begin.
         heard: when the last byte came.
+        pong: when the last answer to a ping came.
         credit_bytes: how much of a stream's window is given back at once.
         goaway: what the server said when it sent one, or "".
         too_many_pings: the server has complained of our keepalive.
@@ -87,6 +88,7 @@ class Connection(asyncio.BufferedProtocol):
         self.paused = False
         self.closed = False
         self.heard = loop.time()
+        self.pong = 0.0
         self.credit_bytes = min(_CREDIT, settings.limits.stream_window_bytes // 4)
         self.goaway = ""
         self.too_many_pings = False
@@ -301,6 +303,8 @@ class Connection(asyncio.BufferedProtocol):
                 if keepalive.interval is not None:
                     self._watch = Watch(self._loop, self, keepalive.interval, keepalive.timeout)
             self._owner.changed(self)
+        elif isinstance(event, events.Pong):
+            self.pong = self.heard
         elif isinstance(event, events.GoAway):
             debug = printable(event.debug.decode("utf-8", "backslashreplace"))
             self.goaway = f"the server sent GOAWAY ({code_name(event.code)}{': ' + debug if debug else ''})"

@@ -1,7 +1,9 @@
 """Pings on a connection that has calls and is silent, and the end of one that stays silent.
 
 Silence is counted from the last byte that came, whatever it was, and nothing is sent while no call runs: so a server
-that allows one ping in each interval sees no more. A call that begins after a longer silence is preceded by a ping, for
+that allows one ping in each interval sees no more. While it answers pings and sends nothing else, the third comes late:
+gRPC's servers count pings that are less than five minutes apart until they send something themselves, and end the
+connection at the third. A call that begins after a longer silence is preceded by a ping, for
 a connection that died meanwhile answers neither.
 """
 
@@ -10,11 +12,15 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+QUICK_PINGS = 2  # in a silence that nothing but their answers breaks
+SLOW_SECONDS = 305.0  # of silence before further ones
+
 
 class Pinged(Protocol):
     """A connection, as `Watch` sees it."""
 
     heard: float
+    pong: float
 
     @property
     def busy(self) -> bool:
@@ -44,6 +50,7 @@ class Watch:
         self._interval = interval
         self._timeout = timeout
         self.asleep = False
+        self._pings = 0  # since the server has sent something other than their answers
         self._timer = loop.call_later(interval, self._look)
 
     def stop(self) -> None:
@@ -62,12 +69,17 @@ class Watch:
             self.asleep = True
 
     def _look_closer(self) -> None:
-        silence = self._loop.time() - self._connection.heard
-        if silence < self._interval:
-            self._timer = self._loop.call_later(self._interval - silence, self._look)
+        connection = self._connection
+        if connection.heard != connection.pong:
+            self._pings = 0
+        interval = self._interval if self._pings < QUICK_PINGS else max(self._interval, SLOW_SECONDS)
+        silence = self._loop.time() - connection.heard
+        if silence < interval:
+            self._timer = self._loop.call_later(min(interval - silence, self._interval), self._look)
         else:
-            self._connection.ping()
-            self._timer = self._loop.call_later(self._timeout, self._check_answer, self._connection.heard)
+            self._pings += 1
+            connection.ping()
+            self._timer = self._loop.call_later(self._timeout, self._check_answer, connection.heard)
 
     def _check_answer(self, heard: float) -> None:
         if self._connection.heard == heard:

@@ -143,6 +143,7 @@ class Pinged:
 
     def __init__(self, clock: Clock, latency: float | None = 0.125) -> None:
         self.heard = 0.0
+        self.pong = 0.0
         self.busy = True
         self.pings: list[float] = []
         self.lost = ""
@@ -152,7 +153,10 @@ class Pinged:
     def ping(self) -> None:
         self.pings.append(self._clock.now)
         if self._latency is not None:
-            self._clock.call_later(self._latency, self.hear)
+            self._clock.call_later(self._latency, self.answer)
+
+    def answer(self) -> None:
+        self.heard = self.pong = self._clock.now
 
     def hear(self) -> None:
         self.heard = self._clock.now
@@ -170,11 +174,30 @@ def watched(latency: float | None = 0.125) -> tuple[Clock, Pinged, Watch]:
 @pytest.mark.case("KA-06")
 def test_a_server_that_allows_one_ping_in_each_interval_sees_no_more() -> None:
     clock, connection, _ = watched()
+    for second in range(9, 900, 9):  # the server sends something after each
+        clock.call_later(second, connection.hear)
     clock.run(until=900.0)
-    assert len(connection.pings) >= 100
+    assert len(connection.pings) >= 50
     gaps = [after - before for before, after in zip(connection.pings, connection.pings[1:], strict=False)]
     assert min(gaps) >= 8.0
     assert not connection.lost
+
+
+def test_a_silent_server_that_answers_pings_gets_no_more_than_grpcs_servers_allow() -> None:
+    """One in five minutes, and two that are too early."""
+    clock, connection, _ = watched()
+    clock.run(until=2000.0)
+    gaps = [after - before for before, after in zip(connection.pings, connection.pings[1:], strict=False)]
+    assert sum(gap < 300 for gap in gaps) == 1
+    assert len(connection.pings) >= 6
+    assert not connection.lost
+    connection.hear()
+    connection.pings.clear()
+    clock.run(until=2040.0)
+    assert len(connection.pings) == 2  # it has shown that it works: quick ones again
+    connection._latency = None
+    clock.run(until=2400.0)
+    assert connection.lost
 
 
 @pytest.mark.case("KA-01", "KA-02")

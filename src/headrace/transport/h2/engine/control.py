@@ -82,9 +82,11 @@ def _push_promise(*_: object) -> None:
     raise ConnectionFault(Code.PROTOCOL_ERROR, "PUSH_PROMISE, though push is off")
 
 
-def _ping(state: State, frame: Frame, _: object) -> None:
+def _ping(state: State, frame: Frame, reported: events.Reported) -> None:
     _check("PING", frame, 8, on_connection=True)
-    if not frame.flags & frames.ACK:
+    if frame.flags & frames.ACK:
+        reported.append(events.Pong())
+    else:
         state.reply(frames.ping(frame.payload, ack=True))
 
 

@@ -67,6 +67,11 @@ class SettingsChanged:
 
 
 @dataclass(slots=True)
+class Pong:
+    """The answer to a ping came."""
+
+
+@dataclass(slots=True)
 class Failed:
     """The server violated the protocol: a GOAWAY waits in the output, nothing else is read, close the connection.
 
@@ -77,5 +82,5 @@ class Failed:
     reason: str
 
 
-Event: TypeAlias = ResponseHeaders | Content | Trailers | Reset | GoAway | SettingsChanged | Failed
+Event: TypeAlias = ResponseHeaders | Content | Trailers | Reset | GoAway | SettingsChanged | Pong | Failed
 Reported: TypeAlias = list[Event]
