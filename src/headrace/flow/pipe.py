@@ -278,8 +278,6 @@ class Pipe(Generic[T]):
         self._received += 1
         if self._senders:
             self._wake(self._senders)
-        if self._receivers and self._queue:
-            self._wake(self._receivers)
         return (item,)
 
     def purge(self) -> None:

@@ -364,11 +364,11 @@ async def test_a_quiet_connection_is_avoided(network: Network) -> None:
     first.last_answer -= QUIET + 0.1
     second = await manager.acquire()
     assert second is not first
-    first.answered()
-    second.release()
+    assert await manager.acquire() is second
     first.release()
     first.last_answer -= 100
-    assert await manager.acquire() is first  # idle is not quiet
+    assert await manager.acquire() is first  # idle is not quiet,
+    assert await manager.acquire() is first  # nor is one that was idle until a moment ago
     await manager.close(0)
 
 
@@ -476,6 +476,26 @@ async def test_calls_wait_for_no_connection_that_cannot_be_made_while_another_ha
     first.release()
     assert await waiting[1] is first
     assert network.wires[1].connects == 1
+    await manager.close(0)
+
+
+async def test_one_that_failed_is_not_tried_again_and_again_while_another_attempt_runs(network: Network) -> None:
+    manager = network.manager(streams=1, connections=2)
+    slow = network.open
+    slow.clear()
+    waiting = acquiring(manager)
+    await turns()
+    network.open = asyncio.Event()
+    network.open.set()
+    network.failure = ConnectFailed("refused")
+    waiting += acquiring(manager)
+    await turns(50)
+    assert [wire.connects for wire in network.wires] == [1, 1]
+    network.failure = None
+    slow.set()
+    first = await waiting[0]
+    first.release()
+    assert await waiting[1] is first
     await manager.close(0)
 
 
