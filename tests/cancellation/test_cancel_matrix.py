@@ -218,7 +218,7 @@ async def test_a_cancelled_operation_leaves_nothing_behind(
             task.cancel()
             with timed() as took, pytest.raises(asyncio.CancelledError):
                 await task
-            assert took[0] < 0.5
+            assert took.ours < 0.5
             left = {t for t in asyncio.all_tasks() & before if t.get_name().startswith("headrace") and not t.done()}
             if left:
                 await asyncio.wait(left, timeout=0.5)
@@ -243,11 +243,11 @@ async def test_closing_the_client_ends_what_runs_with_a_typed_error(
         async with moment(rig, start) as task:
             with timed() as took:
                 await asyncio.gather(rig.client.close(), rig.client.close())
-            assert took[0] < 1.0
+            assert took.ours < 1.0
             with timed() as took:
                 async with asyncio.timeout(2):
                     failure = (await asyncio.gather(task, return_exceptions=True))[0]
-            assert took[0] < 1.0
+            assert took.ours < 1.0
             if isinstance(failure, StreamBroken):
                 assert operation is generate
                 failure = failure.__cause__
@@ -279,7 +279,7 @@ async def test_a_cancelled_close_has_closed(wire: Wire, tmp_path: Path) -> None:
                 await rig.model.predict_by_bytes("after", "text")
             with timed() as took:
                 await rig.client.close()
-            assert took[0] < 2
+            assert took.ours < 2
             with pytest.raises(ClosedError):
                 await running
 
@@ -360,7 +360,7 @@ async def test_closing_a_stream_is_idempotent_and_wakes_its_reader(wire: Wire, s
         with timed() as took:
             await asyncio.gather(stream.aclose(), stream.aclose())
             await stream.aclose()
-        assert took[0] < 0.5
+        assert took.ours < 0.5
         with pytest.raises(ClosedError):
             await reader
         with pytest.raises(StopAsyncIteration):
@@ -394,7 +394,7 @@ async def test_a_source_that_never_ends_its_closing_does_not_hold_us_for_long(sh
         with timed() as took:
             async with stream:
                 await anext(stream)
-        assert took[0] < 1.0
+        assert took.ours < 1.0
         stuck.set()
         for _ in range(10):
             await asyncio.sleep(0)

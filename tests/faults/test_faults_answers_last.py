@@ -27,7 +27,8 @@ async def test_a_full_window_that_never_moves_is_a_typed_error(
             async with rig.model.stream_by_bytes((f"text {n}" for n in range(100)), "text", **options) as stream:
                 async for _ in stream:
                     pass
-        assert 0.3 <= took[0] < 1.0
+        assert took.wall >= 0.3
+        assert took.ours < 5  # not the 60 s of the other limits
         window = options.get("window", 16)
         assert len(caught.value.unanswered) == window
         assert caught.value.received == 0

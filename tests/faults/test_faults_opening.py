@@ -165,7 +165,8 @@ async def test_each_input_has_its_own_timeout_meanwhile(code: int, tmp_path: Pat
             found = [p async for p in stream]
         assert len(found) == 30
         assert all(isinstance(p.error, DeadlineExceeded | ModelNotReady | Throttled) for p in found)
-        assert 0.4 < took[0] < 2
+        assert took.wall > 0.4
+        assert took.ours < 2
 
 
 @pytest.mark.parametrize("matched", [True, False])

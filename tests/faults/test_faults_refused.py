@@ -103,7 +103,7 @@ async def test_a_refusal_costs_one_attempt(
     async with rigged(wire, tmp_path, lambda _: answer) as rig:
         with timed() as took, pytest.raises(HeadraceError) as caught:
             await shape(rig.model)
-        assert took[0] < 1.0
+        assert took.ours < 1.0
         assert _attempts(rig) == 1
         failure: Any = caught.value
         if isinstance(failure, StreamBroken):  # of a free stream, which may have had answers
@@ -122,7 +122,7 @@ async def test_many_maps_at_once_are_refused_no_more_often_than_they_run_at_once
             async with rig.model.map(["text"] * 1000, concurrency=32, input_type="text") as mapped:
                 async for _ in mapped:
                     pass
-        assert took[0] < 1.0
+        assert took.ours < 1.0
         assert len(rig.calls) <= 32
 
 

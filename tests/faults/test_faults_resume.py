@@ -213,7 +213,8 @@ async def test_a_long_stream_outlives_the_age_of_its_connections(echo: bool, tmp
 
 
 async def test_unary_calls_do_not_notice_the_age_of_their_connections(tmp_path: Path) -> None:
-    async with rigged("grpc", tmp_path, grpc_options=AGE, tcp=True) as rig:
+    options = (AGE[0], ("grpc.max_connection_age_grace_ms", 5000))  # no call is cut off, also on a busy machine
+    async with rigged("grpc", tmp_path, grpc_options=options, tcp=True) as rig:
         for start in range(0, 600, 20):
             texts = [f"text {n}" for n in range(start, start + 20)]
             found = await asyncio.gather(*(rig.model.predict_by_bytes(text, "text") for text in texts))
@@ -297,7 +298,7 @@ async def test_a_half_open_connection_is_noticed_by_pings_and_the_stream_goes_on
             with timed() as took:
                 assert [p.text async for p in stream] == texts
         assert stream.stats.resumed == 1
-        assert took[0] < 5
+        assert took.ours < 5
 
 
 @pytest.mark.parametrize("shape", ["predict", "generate", "stream", "free", "map"])
@@ -328,7 +329,8 @@ async def test_a_black_hole_ends_with_the_connect_timeout(wire: Wire, shape: str
                 await anext(model.map(["text"], input_type="text"))
             else:
                 await anext(model.stream_by_bytes(["text"], "text", matched=shape == "stream"))
-        assert 0.15 < took[0] < 0.6
+        assert took.wall > 0.15
+        assert took.ours < 0.6
         assert client.stats.attempts == 0  # nothing was sent
         assert client.stats.running == 0
 
@@ -345,4 +347,4 @@ async def test_an_unreachable_server_is_reported_after_all_attempts_with_their_n
             with timed() as took, pytest.raises(ConnectFailed) as caught:
                 await call
             assert caught.value.attempt == 3
-            assert took[0] < 1
+            assert took.ours < 1

@@ -253,7 +253,7 @@ async def test_the_first_call_after_an_outage_comes_through_within_half_a_second
                         break
                     except HeadraceError:
                         await asyncio.sleep(0.01)
-            best = min(best, took[0])
+            best = min(best, took.ours)
             if best < 0.5:
                 break
     assert best < 0.5
@@ -273,7 +273,7 @@ async def test_a_stream_is_back_within_half_a_second(tmp_path: Path) -> None:
                 with timed() as took:  # 4 may be here already
                     positions = [(await anext(stream)).position for _ in range(10)]
                 assert positions == list(range(10, 20))
-            best = min(best, took[0])
+            best = min(best, took.ours)
             if best < 0.5:
                 break
     assert best < 0.5

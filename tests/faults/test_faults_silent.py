@@ -49,7 +49,7 @@ async def test_a_server_that_stops_reading(wire: Wire, options: dict[str, Any], 
                     found.append(prediction)  # noqa: PERF401 - kept when it breaks
             assert len(found) == 20
         assert all(isinstance(p.error, DeadlineExceeded | None) for p in found)
-        assert took[0] < 6
+        assert took.ours < 6
         stats = stream.stats
         assert stats.pulled == stats.received + stats.errors + stats.dropped
 
@@ -87,7 +87,7 @@ async def test_inputs_time_out_while_no_call_can_be_made(fault: str, tmp_path: P
             async with asyncio.timeout(10), rig.model.stream_by_bytes(TEXTS[:5], "text", timeout=0.3) as stream:
                 found = [p async for p in stream]
         assert [type(p.error) for p in found] == [DeadlineExceeded] * 5
-        assert took[0] < 3
+        assert took.ours < 3
 
 
 async def predicted(model: Model, **options: Any) -> None:
@@ -124,22 +124,25 @@ async def test_a_server_that_allows_no_bytes_or_no_streams(
         with timed() as took, pytest.raises((DeadlineExceeded, StreamBroken)):
             async with asyncio.timeout(10):
                 await shape(client.model(**MODEL), timeout=0.3)
-        assert took[0] < 5
+        assert took.ours < 5
 
 
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_server_without_ids_that_falls_silent(wire: Wire, tmp_path: Path) -> None:
-    async with rigged(wire, tmp_path, double={"echo_ids": False}, timeouts=Timeouts(first_answer=0.5)) as rig:
+    async with rigged(wire, tmp_path, double={"echo_ids": False}, timeouts=Timeouts(first_answer=1.5)) as rig:
         rig.double.hold()
         rig.double.release_next(3)
         found: list[Any] = []
         with timed() as took, pytest.raises(StreamBroken, match=r"not.*answered.*any more") as caught:
             async with asyncio.timeout(10):
-                async for prediction in rig.model.stream_by_bytes(TEXTS, "text", window=8, timeout=0.2):
+                async for prediction in rig.model.stream_by_bytes(TEXTS, "text", window=8, timeout=1.0):
                     found.append(prediction)  # noqa: PERF401 - kept when it breaks
         assert [p.error is None for p in found] == [True] * 3 + [False] * 8
         assert caught.value.received == 3
-        assert took[0] < 4
+        assert took.ours < 6
+
+
+LIMIT = 1.0  # seconds for an answer, which the server needs on a busy machine, and for which our loop stands still
 
 
 @pytest.mark.parametrize("ordered", [True, False])
@@ -151,35 +154,35 @@ async def test_answers_that_came_while_the_loop_stood_still_are_delivered(
         await asyncio.sleep(0.005)
         return str(item.text)
 
-    async with rigged(wire, tmp_path, answer, timeouts=Timeouts(first_answer=0.3)) as rig:
+    async with rigged(wire, tmp_path, answer, timeouts=Timeouts(first_answer=LIMIT)) as rig:
         texts = [str(n) for n in range(60)]
-        stream = rig.model.stream_by_bytes(texts, "text", timeout=0.3, ordered=ordered)
+        stream = rig.model.stream_by_bytes(texts, "text", timeout=LIMIT, ordered=ordered)
         found = []
         async for prediction in stream:
             found.append(prediction)
             if len(found) == 20:
-                time.sleep(0.5)
+                time.sleep(1.2 * LIMIT)
         assert [p.error for p in found if p.error is not None] == []
         assert sorted(p.text for p in found) == sorted(texts)
 
 
 async def stream_answers(model: Model) -> AsyncIterator[Prediction]:
-    async for prediction in model.stream_by_bytes(TEXTS * 2, "text", timeout=0.3):
+    async for prediction in model.stream_by_bytes(TEXTS * 2, "text", timeout=LIMIT):
         yield prediction
 
 
 async def map_answers(model: Model) -> AsyncIterator[Prediction]:
-    async for prediction in model.map(TEXTS * 2, input_type="text", timeout=0.3, on_error="yield"):
+    async for prediction in model.map(TEXTS * 2, input_type="text", timeout=LIMIT, on_error="yield"):
         yield prediction
 
 
 async def packed_answers(model: Model) -> AsyncIterator[Prediction]:
-    async for prediction in model.map(TEXTS * 2, input_type="text", timeout=0.3, on_error="yield", batch=4):
+    async for prediction in model.map(TEXTS * 2, input_type="text", timeout=LIMIT, on_error="yield", batch=4):
         yield prediction
 
 
 async def predict_answers(model: Model) -> AsyncIterator[Prediction]:
-    calls = [asyncio.ensure_future(model.predict_by_bytes(text, "text", timeout=0.3)) for text in TEXTS * 2]
+    calls = [asyncio.ensure_future(model.predict_by_bytes(text, "text", timeout=LIMIT)) for text in TEXTS * 2]
     for call in calls:
         yield await call
 
@@ -205,7 +208,7 @@ async def test_answers_of_another_process_that_came_meanwhile_are_delivered(
         async for prediction in answers(model):
             found.append(prediction)
             if len(found) == 20:
-                time.sleep(0.6)
+                time.sleep(1.2 * LIMIT)
         assert [p.error for p in found if p.error is not None] == []
         assert [p.text for p in found] == TEXTS * 2
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from headrace import (
 )
 from headrace.testing import Fail, GrpcFail
 from tests.support.cases import run_together
-from tests.support.rig import WIRES, Rig, Wire, rigged, timed
+from tests.support.rig import WIRES, Rig, Took, Wire, rigged, timed
 from tests.support.shapes import SHAPES
 
 core = pytest.mark.core  # of this file those that differ from gRPC to gRPC, and the books
@@ -30,14 +31,13 @@ TOTAL = 0.2
 LATE = 0.05  # seconds that a deadline may be overrun
 
 
-async def best_of_three(run: Callable[[], Awaitable[float]], most: float) -> float:
-    """Measure up to three times: a busy machine is not what is tested."""
-    best = float("inf")
-    for _ in range(3):
-        best = min(best, await run())
-        if best <= most:
-            break
-    return best
+async def in_time(run: Callable[[], Awaitable[Took]]) -> None:
+    """See that the total timeout is kept, by the best of three: a busy machine is not what is tested."""
+    runs = [await run()]
+    while runs[-1].ours > TOTAL + LATE and len(runs) < 3:
+        runs.append(await run())
+    assert runs[-1].ours <= TOTAL + LATE
+    assert min(took.wall for took in runs) >= TOTAL - 0.01
 
 
 async def _never(item: Any) -> str:
@@ -62,15 +62,14 @@ async def test_the_total_of_a_call_holds_whatever_the_server_does(wire: Wire, tr
     retry = RetryPolicy(attempts=100, ambiguous_attempts=100, throttled_attempts=100, cap=0.1, budget=None)
     async with rigged(wire, tmp_path, TROUBLE[trouble], retry=retry) as rig:
 
-        async def run() -> float:
+        async def run() -> Took:
             with timed() as took, pytest.raises(DeadlineExceeded, match=r"longer than 0\.2 s") as caught:
                 await rig.model.predict_by_bytes("text", "text", timeout=TOTAL)
             assert isinstance(caught.value, TimeoutError)
             assert (caught.value.__cause__ is None) == (trouble == "hung")  # the last failure is told
-            return took[0]
+            return took
 
-        took = await best_of_three(run, TOTAL + LATE)
-        assert TOTAL - 0.01 <= took <= TOTAL + LATE
+        await in_time(run)
         await rig.until(lambda: all(call.finished for call in rig.calls), timeout=1)
 
 
@@ -79,13 +78,12 @@ async def test_the_first_answer_of_a_token_stream(wire: Wire, trouble: str, tmp_
     retry = RetryPolicy(attempts=100, ambiguous_attempts=100, throttled_attempts=100, cap=0.1, budget=None)
     async with rigged(wire, tmp_path, TROUBLE[trouble], retry=retry) as rig:
 
-        async def run() -> float:
+        async def run() -> Took:
             with timed() as took, pytest.raises(DeadlineExceeded, match="first answer"):
                 await rig.model.generate_by_bytes("text", "text", timeout=TOTAL).text()
-            return took[0]
+            return took
 
-        took = await best_of_three(run, TOTAL + LATE)
-        assert TOTAL - 0.01 <= took <= TOTAL + LATE
+        await in_time(run)
         await rig.until(lambda: all(call.finished for call in rig.calls), timeout=1)
 
 
@@ -94,30 +92,21 @@ async def test_each_input_of_a_stream(wire: Wire, trouble: str, tmp_path: Path) 
     retry = RetryPolicy(attempts=100, ambiguous_attempts=100, throttled_attempts=100, cap=0.1, budget=None)
     async with rigged(wire, tmp_path, TROUBLE[trouble], retry=retry) as rig:
 
-        async def run() -> float:
-            with timed() as took:
-                async with rig.model.stream_by_bytes(["one", "two"], "text", timeout=TOTAL) as stream:
+        async def run() -> Took:
+            async with contextlib.AsyncExitStack() as stack:
+                with timed() as took:  # to the last answer; closing is none of it
+                    stream = rig.model.stream_by_bytes(["one", "two"], "text", timeout=TOTAL)
+                    await stack.enter_async_context(stream)
                     errors = [prediction.error async for prediction in stream]
-                    end = took_so_far(took)
             assert [type(error) for error in errors] == [DeadlineExceeded] * 2
             assert all(str(error).endswith("no answer within 0.2 s") for error in errors)
             assert stream.stats.errors == 2
-            return end
-
-        def took_so_far(_: list[float]) -> float:
-            return asyncio.get_running_loop().time() - start[0]
-
-        start = [0.0]
-
-        async def timed_run() -> float:
-            start[0] = asyncio.get_running_loop().time()
-            return await run()
+            return took
 
         if trouble == "unavailable":
-            return await _each_input_while_the_stream_breaks(rig)
-        took = await best_of_three(timed_run, TOTAL + LATE)
-        assert TOTAL - 0.01 <= took <= TOTAL + LATE
-        return None
+            await _each_input_while_the_stream_breaks(rig)
+        else:
+            await in_time(run)
 
 
 async def _each_input_while_the_stream_breaks(rig: Rig) -> None:
@@ -125,14 +114,14 @@ async def _each_input_while_the_stream_breaks(rig: Rig) -> None:
         async with rig.model.stream_by_bytes(["one"], "text", timeout=TOTAL) as stream:
             errors = [prediction.error async for prediction in stream]
     assert [type(error) for error in errors] == [DeadlineExceeded]
-    assert took[0] < 3
+    assert took.ours < 3
 
 
 async def test_a_batch_too(tmp_path: Path) -> None:
     async with rigged("memory", tmp_path, _never) as rig:
         with timed() as took, pytest.raises(DeadlineExceeded):
             await rig.model.predict(["text"] * 300, "text", timeout=TOTAL)
-        assert took[0] < TOTAL + 0.2
+        assert took.ours < TOTAL + 0.2
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -181,7 +170,8 @@ async def test_idle_between_tokens(wire: Wire, tmp_path: Path) -> None:
             await rig.model.generate_by_bytes("text", "text").text()
         assert caught.value.text == "one two "
         assert isinstance(caught.value.__cause__, DeadlineExceeded)
-        assert 0.19 < took[0] < 1
+        assert took.wall > 0.19
+        assert took.ours < 1
         await rig.until(lambda: rig.calls[0].cancelled, timeout=1)
 
 
@@ -326,7 +316,7 @@ async def test_a_deploying_model_has_a_budget_of_its_own(shape: str, tmp_path: P
     ) as rig:
         with timed() as took:
             assert await _texts(rig, shape) == ["text"] * (1 if shape in ("predict", "generate") else 3)
-        assert took[0] > 0.2
+        assert took.wall > 0.2
 
 
 @pytest.mark.parametrize("shape", ["predict", "batch", "generate", "stream", "map"])
@@ -338,7 +328,8 @@ async def test_a_model_that_never_gets_ready_is_given_up(shape: str, tmp_path: P
         with timed() as took, pytest.raises(ModelNotReady) as caught:
             await _texts(rig, shape)
         assert caught.value.code == 21355
-        assert 0.25 < took[0] < 0.9
+        assert took.wall > 0.25
+        assert took.ours < 0.9
 
 
 @pytest.mark.parametrize("shape", ["predict", "batch", "generate", "stream", "free", "map"])
@@ -347,7 +338,8 @@ async def test_a_timeout_that_was_given_bounds_the_wait_for_a_model_too(shape: s
     async with rigged("memory", tmp_path, lambda _: 21351, timeout=0.3, retry=retry) as rig:
         with timed() as took, pytest.raises((DeadlineExceeded, ModelNotReady)):
             await _texts(rig, shape)
-        assert 0.2 < took[0] < 0.9
+        assert took.wall > 0.2
+        assert took.ours < 0.9
 
 
 async def _texts(rig: Rig, shape: str) -> list[str]:
@@ -395,7 +387,7 @@ async def test_a_server_that_ends_streams_at_once_is_no_hot_loop(tmp_path: Path)
         with timed() as took, pytest.raises((StreamBroken, ConnectionLost), match="ended the stream"):
             async for _ in rig.model.stream_by_bytes(["a"], "text"):
                 pass
-        assert took[0] < 1
+        assert took.ours < 1
         assert len(rig.calls) == 4
 
 

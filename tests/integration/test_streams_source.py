@@ -50,7 +50,7 @@ async def test_what_the_iterator_raises_comes_out_as_itself(
             async with rig.model.stream_by_bytes(SOURCES[kind](fail_at, error), "text", matched=matched) as stream:  # type: ignore[arg-type]
                 await read(stream, texts)
         assert caught.value is error
-        assert took[0] < 1.0
+        assert took.ours < 1.0
         assert texts == [f"text {n}" for n in range(len(texts))]
         await rig.until(lambda: all(call.finished for call in rig.calls))
 
@@ -69,7 +69,7 @@ async def test_in_a_task_group_it_is_in_the_group(wire: Wire, kind: str, tmp_pat
             async with asyncio.TaskGroup() as group:
                 group.create_task(consume())
         assert caught.value.exceptions == (error,)
-        assert took[0] < 1.0
+        assert took.ours < 1.0
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -82,7 +82,7 @@ async def test_map_raises_it_as_well(wire: Wire, kind: str, tmp_path: Path) -> N
                 async for _ in stream:
                     pass
         assert caught.value is error
-        assert took[0] < 1.0
+        assert took.ours < 1.0
 
 
 @pytest.mark.parametrize("matched", [True, False], ids=["matched", "free"])

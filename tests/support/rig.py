@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
@@ -83,15 +84,32 @@ async def rigged(
         yield Rig(made, client, client.model(**MODEL), wire, server, events)
 
 
+@dataclass
+class Took:
+    """How long a block took, in seconds, after it."""
+
+    wall: float = math.nan  # for lower bounds
+    ours: float = math.nan  # without the time in which this thread waited for a processor: for upper bounds
+
+
 @contextlib.contextmanager
-def timed() -> Iterator[list[float]]:
-    """Give a list that holds the seconds of the block after it."""
-    found: list[float] = []
-    start = time.perf_counter()
+def timed() -> Iterator[Took]:
+    """Measure a block; other programs may keep the machine busy."""
+    took = Took()
+    start, waited = time.perf_counter(), _waited()
     try:
-        yield found
+        yield took
     finally:
-        found.append(time.perf_counter() - start)
+        took.wall = time.perf_counter() - start
+        took.ours = took.wall - (_waited() - waited)
+
+
+def _waited() -> float:
+    """Tell for how many seconds this thread could have run and had no processor; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def quiet_server(**settings: Any) -> MemoryServer:
