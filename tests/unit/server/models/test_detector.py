@@ -126,4 +126,6 @@ def test_the_output_configuration_is_honoured(detector: Detector, photo: Callabl
 def test_of_boxes_on_one_object_the_best_is_kept() -> None:
     corners = np.array([[0, 0, 1, 1], [0.05, 0, 1, 1], [0, 0, 1, 1], [0.6, 0.6, 1, 1]])
     values, classes = np.array([0.5, 0.9, 0.7, 0.3]), np.array([0, 0, 1, 0])
-    assert keep(corners, values, classes) == [1, 2, 3]
+    assert keep(corners, values, classes) == [1, 3]  # the third is in the same place, of another class
+    corners[2] = [0, 0, 0.5, 1]
+    assert keep(corners, values, classes) == [1, 2, 3]  # now it is in a part of it

@@ -8,11 +8,12 @@ import threading
 import wave
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from headrace.server.model import Item, ModelError
+from headrace.server.model import Item, ModelError, OutputConfig
 from headrace.server.models import _media
 from headrace.server.models._data import shipped
 from headrace.server.models.speech_to_text import MULTILINGUAL, WEIGHTS, MultilingualSpeechToText, SpeechToText
@@ -45,6 +46,44 @@ def test_the_multilingual_model_says_which_language_it_heard(polyglot: Multiling
     probability = data.metadata["language_probability"]
     assert isinstance(probability, float)
     assert 0.5 < probability <= 1
+
+
+class Ears:
+    """Stands for Whisper: keeps what it is told."""
+
+    supported_languages = ("en", "fr")
+
+    def __init__(self) -> None:
+        self.options: list[dict[str, object]] = []
+
+    def transcribe(self, samples: object, **options: object) -> tuple[list[object], SimpleNamespace]:
+        self.options.append(options)
+        return [], SimpleNamespace(language="fr", duration=1.0, language_probability=1.0)
+
+
+@pytest.mark.parametrize(
+    ("params", "config", "language"),
+    [
+        ({}, OutputConfig(), None),
+        ({"language": "fr"}, OutputConfig(), "fr"),
+        ({"language": "FR-ca"}, OutputConfig(), "fr"),
+        ({}, OutputConfig(language="fr"), "fr"),
+        ({"language": "en"}, OutputConfig(language="fr"), "en"),
+    ],
+)
+def test_the_language_can_be_said(params: dict[str, object], config: OutputConfig, language: str | None) -> None:
+    model = MultilingualSpeechToText()
+    ears = model._whisper = Ears()
+    model.predict(Item(audio=RECORDING.read_bytes(), params=params, config=config))
+    assert [options["language"] for options in ears.options] == [language]
+
+
+def test_a_language_that_it_does_not_know_is_refused() -> None:
+    model = MultilingualSpeechToText()
+    model._whisper = Ears()
+    with pytest.raises(ModelError, match="parameter language must be one of: en, fr") as caught:
+        model.predict(Item(audio=RECORDING.read_bytes(), params={"language": "klingon"}))
+    assert caught.value.code == 11102
 
 
 @pytest.mark.parametrize("task", ["summarise", 1, ""])
