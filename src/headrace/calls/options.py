@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -219,6 +218,8 @@ def check_names(options: Mapping[str, Any], known: frozenset[str]) -> None:
     unknown = sorted(set(options) - known)
     if not unknown:
         return
+    import difflib  # most programs name their options right
+
     hints = ""
     if near := [match for name in unknown for match in difflib.get_close_matches(name, sorted(known), 1, 0.75)]:
         hints = f" (did you mean {', '.join(near)}?)"

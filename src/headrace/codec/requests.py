@@ -7,7 +7,6 @@ Source: the protobuf wire format (field key = number << 3 | wire type; strings a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -76,6 +75,8 @@ def _template(
     request = rpc.PostModelOutputsRequest(
         user_app_id=pb.UserAppIDSet(user_id=user_id, app_id=app_id), model_id=model_id, version_id=version_id
     )
+    if params or output_config or routing:
+        import json  # most first calls have none of these, and do not wait for it
     if params or output_config:
         info = request.model.model_version.output_info
         if version_id:
@@ -102,6 +103,8 @@ def _canonical(value: Mapping[str, Any] | None, name: str) -> str:
         return ""
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
         raise ConfigError(f"{name} must be a dict with names as keys, not {type(value).__name__}")
+    import json
+
     try:
         return json.dumps(value, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

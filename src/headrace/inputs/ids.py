@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
 from collections.abc import Iterator
 
 
 def new_ids() -> Iterator[str]:
     """Make ids, unique in a client and most likely among all clients: lower-case letters, digits and '-'."""
-    return map(f"h{secrets.token_hex(4)}-%x".__mod__, itertools.count())  # no generator: threads may share it
+    return map(f"h{os.urandom(4).hex()}-%x".__mod__, itertools.count())  # no generator: threads may share it

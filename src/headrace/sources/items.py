@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -73,7 +73,7 @@ class _Failing:
 
 
 _numbers = itertools.count()
-_PROCESS = secrets.token_hex(3)
+_PROCESS = os.urandom(3).hex()
 
 
 def ids() -> Callable[[int], str]:

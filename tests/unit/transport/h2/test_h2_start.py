@@ -14,7 +14,18 @@ from tests.support.rig import rigged
 pytestmark = pytest.mark.core
 
 #: Each costs a short-lived process more than the call itself.
-HEAVY = ("concurrent.futures.thread", "email", "encodings.idna", "grpc", "html", "http.client", "urllib.request")
+HEAVY = (
+    "concurrent.futures.thread",
+    "difflib",
+    "email",
+    "encodings.idna",
+    "grpc",
+    "html",
+    "http.client",
+    "json",
+    "secrets",
+    "urllib.request",
+)
 SCRIPT = f"""
 import asyncio, sys, headrace
 async def main():
