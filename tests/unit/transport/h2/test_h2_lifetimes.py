@@ -233,9 +233,11 @@ async def test_a_ping_goes_ahead_of_a_call_after_a_long_silence() -> None:
     keepalive = KeepAlive(0.03, 5)
     async with FrameServer() as server, connected(server, keepalive=keepalive) as transport:
         assert await call(transport) == b"answer"
-        watch = transport._connection._watch  # type: ignore[union-attr]
+        connection, loop = transport._connection, asyncio.get_running_loop()
+        assert connection is not None
+        watch = connection._watch
         assert watch is not None
-        while not watch.asleep:
+        while not watch.asleep or loop.time() - connection.heard < keepalive.interval:  # type: ignore[operator]
             await asyncio.sleep(0.005)
         server.peer.frames.clear()
         assert await call(transport) == b"answer"
