@@ -115,24 +115,46 @@ TRACERS = {
     "ddtrace": "import ddtrace; ddtrace.patch(grpc=True)",
 }
 USE = """
-import asyncio, pathlib, sys
+import asyncio, sys
+from grpc import aio
 from headrace import Client
 from headrace.testing import ModelDouble
 from headrace.transport.grpc.native import listened_to
 from tests.support.bridge import GrpcServer
 from tests.support.rig import MODEL
+from tests.support.shapes import SHAPES
+
+TEXTS = [f"text {n}" for n in range(8)]
+
+async def every_shape(model):
+    for name, shape in SHAPES.items():
+        outcomes = await shape(model, TEXTS, "text")
+        assert [outcomes[n].text for n in range(8)] == TEXTS, name
+    assert [p.text async for p in model.stream(TEXTS, "text", matched=False)] == TEXTS
+
+async def restarted(server, model):
+    async def slowly():
+        for number in range(40):
+            if number == 20:
+                await server.stop()
+                await server.start()
+            yield str(number)
+    async with model.stream_by_bytes(slowly(), "text", timeout=20) as stream:
+        assert [p.text async for p in stream] == [str(n) for n in range(40)]
 
 async def main():
     async with GrpcServer(ModelDouble(lambda item: item.text), "unix:" + sys.argv[1] + "/s") as server:
+        plain = aio.server
         {turn_on}
-        async with Client(base_url=server.address) as client:
-            model = client.model(**MODEL)
-            assert (await model.predict_by_bytes(b"one", "text")).text == "one"
-            assert await model.generate_by_bytes(b"two", "text").text() == "two"
-            async with model.stream_by_bytes([b"three"], "text") as stream:
-                assert [prediction.text async for prediction in stream] == ["three"]
-            for connection in client._open_session().channels.connections:
-                assert listened_to(connection.transport._channel)
+        aio.server = plain  # the client is what is looked at; our server has tests of its own
+        for coalesce in (False, True):
+            async with Client(base_url=server.address, coalesce=coalesce, transport="grpc") as client:
+                model = client.model(**MODEL)
+                await every_shape(model)
+                await restarted(server, model)
+                await every_shape(model)
+                connections = client._open_session().channels.connections
+                assert all(listened_to(connection.transport._channel) for connection in connections)
 
 asyncio.run(main())
 """
