@@ -243,6 +243,8 @@ class Ledger:
                 late = self._late.pop(input_id, None)
                 if late is None:
                     raise Mismatch(f"an answer came for input {input_id!r}, which awaits none")
+                if late.request >= 0:  # nothing has said yet how answers are matched
+                    self._off_wire(late)
                 continue
             self._off_wire(entry)
             yield entry, _result(entry, answers, response)

@@ -98,6 +98,20 @@ class Stream:
         return found
 
 
+def test_a_late_refusal_by_id_frees_the_place_though_nothing_has_been_answered() -> None:
+    stream = Stream(by_id=True)
+    late = stream.enter(timeout=1.0)
+    stream.enter()
+    stream.send()
+    stream.send()
+    stream.now = 2.0
+    assert stream.time_out() == stream.take() == [late]
+    assert stream.freed == set()
+    assert stream.ledger.match(response(PredictionFailed("no", input_id=late.item.id))) == []
+    assert stream.freed == {0}
+    assert stream.ledger.on_wire == 1
+
+
 class LedgerMachine(RuleBasedStateMachine):
     """Random lives of a stream."""
 
