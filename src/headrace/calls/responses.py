@@ -109,20 +109,6 @@ def id_of(answer: Output | ServerError) -> str:
     return answer.input_id or ""
 
 
-def single_output(raw: bytes) -> tuple[status_pb2.Status, pb.Output] | None:
-    """Give the status and the output of a response that is small and good and has one, as nearly all are; else None.
-
-    Raises:
-        PredictionFailed: the bytes are not a response.
-    """
-    if len(raw) < codec.LAZY_BYTES:
-        response = codec.decode(raw)
-        head, outputs = response.status, response.outputs
-        if head.code == SUCCESS and len(outputs) == 1 and (output := outputs[0]).status.code in _UNTROUBLED:
-            return head, output
-    return None
-
-
 def prediction(input_id: str, raw: bytes) -> Prediction:
     """Make the prediction of a request with one input; a marker's has no outputs.
 
@@ -130,7 +116,7 @@ def prediction(input_id: str, raw: bytes) -> Prediction:
         ServerError: the input's failure, or the request's.
         PredictionFailed: the bytes are not a response.
     """
-    if (single := single_output(raw)) is not None:
+    if (single := codec.single_output(raw)) is not None:
         head, output = single
         return Prediction(raw, (output,), head, input_id)
     _, head, answers, failure, _ = read(raw, 1)
@@ -142,25 +128,34 @@ def prediction(input_id: str, raw: bytes) -> Prediction:
     return Prediction(raw, cast("Sequence[Output]", answers), head, input_id)
 
 
-def piece(input_id: str, raw: bytes) -> Prediction | None:
-    """Make the prediction of one message of a token stream; None for a marker.
+class Pieces:
+    """Makes predictions of the messages of one token stream."""
 
-    Raises:
-        ServerError: the message tells a failure.
-        PredictionFailed: the bytes are not a response, or it has no output and is no marker.
-    """
-    if (single := single_output(raw)) is not None:
-        head, output = single
-        answer = Prediction(raw, (output,), head, input_id)
-        data = output.data
-        answer._text = data.text.raw or data.string_value  # asked for at once, and by the user
-        return answer
-    answer = prediction(input_id, raw)
-    if answer._outputs:
-        return answer
-    if read(raw, 1).marker:
-        return None
-    raise PredictionFailed("a message of the stream has no output", request_id=answer.request_id)
+    __slots__ = ("_input_id", "_single_output")
+
+    def __init__(self, input_id: str) -> None:
+        self._input_id = input_id
+        self._single_output = codec.SingleOutputs().read
+
+    def read(self, raw: bytes) -> Prediction | None:
+        """Make the prediction of one message; None for a marker.
+
+        Raises:
+            ServerError: the message tells a failure.
+            PredictionFailed: the bytes are not a response, or it has no output and is no marker.
+        """
+        if (single := self._single_output(raw)) is not None:
+            head, output = single
+            answer = Prediction(raw, (output,), head, self._input_id)
+            data = output.data
+            answer._text = data.text.raw or data.string_value  # asked for at once, and by the user
+            return answer
+        answer = prediction(self._input_id, raw)
+        if answer._outputs:
+            return answer
+        if read(raw, 1).marker:
+            return None
+        raise PredictionFailed("a message of the stream has no output", request_id=answer.request_id)
 
 
 def failure_of(message: status_pb2.Status, request_id: str = "", input_id: str | None = None) -> ServerError | None:

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 
+from headrace import codec
 from headrace.calls import responses
 from headrace.calls.base import LAST_MOMENT
 from headrace.calls.batching import is_splittable
@@ -258,7 +259,7 @@ class Duplex(DuplexWork):
 
     def _answered(self, raw: bytes) -> bool:
         """Take in a response; whether it has brought a prediction."""
-        single = responses.single_output(raw)
+        single = codec.single_output(raw)
         if single is not None and (entry := self.ledger.match_single(single[1])) is not None:
             self._recovery.last_failure = self._recovery.refusal = None
             self.ledger.settle(entry, Prediction(raw, (single[1],), single[0], entry.name, entry.position))

@@ -119,12 +119,16 @@ class ReadAhead:
         if self.ready:
             self.waiter.open_soon()  # not now: we may be in a task
 
-    def put(self, answer: Prediction) -> bool:
-        """Put an answer in: for the coroutine, or before it is run. True when it is to wait for `room` now."""
+    def put(self, answer: Prediction, size: int) -> bool:
+        """Put in an answer of so many bytes: for the coroutine, or before it is run.
+
+        Returns:
+            Whether the coroutine is to wait for `room` now.
+        """
         if self._closed:
             return False
         self.ready.append(answer)
-        self._bytes += len(answer.raw)
+        self._bytes += size
         return self._bytes >= self._limit_bytes or len(self.ready) >= self._limit
 
     async def room(self) -> None:

@@ -98,7 +98,7 @@ class Reader:
         self._full = False
         self._timer: asyncio.TimerHandle | None = None
         self._idle_over = False
-        self._input_id = ""
+        self._pieces: responses.Pieces | None = None
 
     def start(self) -> ReadAhead:
         """Begin, unless it has."""
@@ -148,7 +148,8 @@ class Reader:
     async def _open_until_first(self, deadline: Deadline, phase: CallState, scope: asyncio.Timeout) -> bool:
         attempts = self._session.attempts(warm_up=self._warm_up)
         phase.doing = "preparing the input"
-        parts, self._input_id = await self._prepare()
+        parts, input_id = await self._prepare()
+        self._pieces = responses.Pieces(input_id)
         while True:
             phase.attempt = attempts.made
             try:
@@ -196,7 +197,9 @@ class Reader:
 
     def _take_in(self, raw: bytes) -> bool:
         """Put the answer of a message into the queue, if it has one; the first one and all others come this way."""
-        answer = responses.piece(self._input_id, raw)
+        assert self._pieces is not None
+        assert self.ahead is not None
+        answer = self._pieces.read(raw)
         if answer is None:
             return False
         answer.position = self.received
@@ -206,8 +209,7 @@ class Reader:
         self._text_size += len(text)
         if self._text_size > TEXT_KEPT:
             self._forget_oldest()
-        assert self.ahead is not None
-        self._full = self.ahead.put(answer)
+        self._full = self.ahead.put(answer, len(raw))
         return True
 
     def _forget_oldest(self) -> None:

@@ -66,6 +66,8 @@ class TokenStream(AsyncContext, AsyncIteration):
         if self._done:
             raise StopAsyncIteration
         ahead = self._reader.ahead or self._reader.start()
+        if ahead.ready:
+            return ahead.take()
         self._reading = True
         try:
             while not (ahead.ready or ahead.over or ahead.closed):

@@ -35,7 +35,7 @@ class Wire:
 
     async def pump(self) -> Exception | None:
         while (raw := await self.read()) is not None:
-            if self.ahead.put(Prediction(raw, ())):
+            if put(self.ahead, raw):
                 await self.ahead.room()
             if self.ahead.closed:
                 break
@@ -49,6 +49,10 @@ class Wire:
 async def settle() -> None:
     for _ in range(6):
         await asyncio.sleep(0)
+
+
+def put(ahead: ReadAhead, raw: bytes) -> bool:
+    return ahead.put(Prediction(raw, ()), len(raw))
 
 
 async def one(ahead: ReadAhead) -> bytes:
@@ -85,7 +89,7 @@ async def test_a_waiting_consumer_goes_on_in_the_turn_in_which_the_message_comes
 
 async def test_a_task_that_starts_it_lets_one_go_on_that_waits_already(ahead: ReadAhead) -> None:
     async def pump() -> None:
-        ahead.put(Prediction(b"1", ()))
+        put(ahead, b"1")
         await asyncio.Event().wait()
 
     taking = asyncio.create_task(one(ahead))
@@ -213,7 +217,7 @@ async def test_cancelling_twice_cancels_once(ahead: ReadAhead, wire: Wire) -> No
 async def test_a_cancellation_of_one_that_is_about_to_go_on_is_kept(ahead: ReadAhead) -> None:
     taking = asyncio.create_task(one(ahead))
     await settle()
-    ahead.put(Prediction(b"1", ()))
+    put(ahead, b"1")
     ahead.end(None)
     taking.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -244,7 +248,7 @@ async def test_a_reader_that_never_waits_is_stopped_as_well(ahead: ReadAhead) ->
 
     async def pump() -> None:
         while not ahead.closed:
-            if ahead.put(Prediction(b"%d" % next(numbers), ())):
+            if put(ahead, b"%d" % next(numbers)):
                 await ahead.room()
 
     ahead.run(pump())
@@ -260,7 +264,7 @@ async def test_a_read_may_wait_for_several_things(ahead: ReadAhead) -> None:
             await asyncio.sleep(0)
             await asyncio.sleep(0.001)
             await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0))
-            ahead.put(Prediction(b"%d" % n, ()))
+            put(ahead, b"%d" % n)
 
     ahead.run(pump())
     assert [await asyncio.wait_for(one(ahead), 5) for _ in range(3)] == [b"0", b"1", b"2"]
@@ -277,9 +281,9 @@ async def test_a_failure_comes_after_the_messages(ahead: ReadAhead, how: str, wa
     gate = asyncio.get_running_loop().create_future()
 
     async def pump() -> Exception | None:
-        ahead.put(Prediction(b"1", ()))
+        put(ahead, b"1")
         await gate
-        ahead.put(Prediction(b"2", ()))
+        put(ahead, b"2")
         if how == "raised":
             raise ZeroDivisionError
         return ZeroDivisionError()
