@@ -110,7 +110,7 @@ class Call:
     def cancel(self) -> None:
         """End the call now; see `headrace.transport.base.Call.cancel`."""
         if not self.done:
-            self.fail(self._error("CANCELLED", "the call was cancelled locally", broken=True))
+            self.fail(self._error("", "the call was cancelled locally", broken=True))
 
     # --- events of the stream
 
