@@ -136,7 +136,7 @@ async def run(case: Case, transport: Transport, outcome: Outcome) -> None:
             if len(outcome.payloads) == limit:
                 stream.cancel()
     except errors.HeadraceError as error:
-        outcome.error = errors.frameless(error)
+        outcome.error = error.with_traceback(None)
 
 
 def expected_of(case: Case) -> dict[str, Any]:
