@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.support.cli import Run
+from tests.support.forkserver import ForkServer
 from tests.support.weights import need
 
 
@@ -121,3 +122,69 @@ def test_generate_as_json(echo: Run) -> None:
     assert len(pieces) == 3
     whole = json.loads(echo("generate", "a b c", "-o", "json").stdout)
     assert whole["text"] == "a b c"
+
+
+PIPED = {
+    "picture": (("shapes-to-image", "--input_type", "text", "--bytes", "a red circle"), b"\x89PNG\r\n\x1a\n"),
+    "sound": (("hibari-tts", "--input_type", "text", "--bytes", "Hello."), b"RIFF"),
+}
+
+
+@pytest.mark.parametrize("kind", PIPED)
+def test_a_lone_picture_or_sound_goes_into_a_pipe_as_it_is(
+    kind: str, forks: ForkServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    argv, magic = PIPED[kind]
+
+    def run_bytes(*more: str) -> tuple[bytes, str]:
+        whole = ("predict", "--local", "--model_id", *argv, *more)
+        done = forks.run(whole, stdin=None, environment=environment, folder=tmp_path, timeout=60)
+        assert done.returncode == 0, done.stderr
+        return done.stdout, done.stderr.decode()
+
+    out, err = run_bytes()
+    assert out.startswith(magic)
+    assert err == ""
+    if kind == "picture":
+        assert Image.open(io.BytesIO(out)).size == (256, 256)
+    else:
+        assert len(out) == int.from_bytes(out[4:8], "little") + 8
+    assert run_bytes("-o", "json")[0].startswith(b"{")
+    out, err = run_bytes("--save", "files")  # it is kept: the pipe gets a line about it
+    assert out.startswith(f"{kind} of ".encode())
+    assert "saved files/" in err
+
+
+@pytest.mark.parametrize(("name", "format"), [("boxes.png", "PNG"), ("boxes.jpg", "JPEG"), ("new/boxes.webp", "WEBP")])
+def test_a_drawing_goes_into_the_file_that_is_named(run: Run, tmp_path: Path, name: str, format: str) -> None:
+    photo = Path(__file__).parents[2] / "src/headrace/data/samples/photos/photographer.jpg"
+    argv = ("predict", "--local", "detector", str(photo), "--draw", name)
+    done = run(*argv)
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / name) as drawn, Image.open(photo) as original:
+        assert (drawn.format, drawn.size) == (format, original.size)
+    assert f"saved {name}" in done.stderr
+    again = run(*argv)
+    assert again.returncode == 2
+    assert f"{name} is there already; --force overwrites it" in again.stderr
+    assert run(*argv, "--force").returncode == 0
+    assert [path.name for path in tmp_path.iterdir()] == [name.partition("/")[0]]
+
+
+@pytest.mark.models
+def test_the_language_model_that_answers_is_named(run: Run) -> None:
+    need("smollm2-135m-instruct")
+    params = ("--inference_params", '{"max_tokens": 3}')
+    for argv, line in (
+        (
+            ("generate", "--local", "--model_id", "smollm2-135m-instruct", "--bytes", "Hi"),
+            "smollm2-135m-instruct answers;",
+        ),
+        (
+            ("predict", "--local", "--model_id", "smollm2-135m-instruct", "--bytes", "Hi"),
+            "smollm2-135m-instruct answers;",
+        ),
+        (("predict", "--local", "--bytes", "Hi"), "using smollm2-135m-instruct, the default for text;"),
+    ):
+        err = run(*argv, *params).stderr
+        assert err == f"headrace: {line} a better one (1.1 GB): headrace models pull qwen2.5-coder-1.5b\n"

@@ -29,7 +29,8 @@ class Format(NamedTuple):
 EXTENSIONS: dict[str, Kind] = {
     **dict.fromkeys(("jpg", "jpeg", "png", "gif", "bmp", "webp", "tif", "tiff"), "image"),
     **dict.fromkeys(("heic", "heif", "avif", "jp2", "jxl", "psd"), "image"),
-    **dict.fromkeys(("mp4", "mov", "avi", "wmv", "3gp", "3gpp", "mkv", "webm", "m4v", "mpg", "mpeg", "flv"), "video"),
+    **dict.fromkeys(("mp4", "mov", "avi", "wmv", "3gp", "3gpp", "mkv", "webm", "m4v"), "video"),
+    **dict.fromkeys(("mpg", "mpeg", "flv", "ivf"), "video"),
     **dict.fromkeys(("wav", "mp3", "flac", "ogg", "oga", "opus", "m4a", "m4b", "aac", "aif", "aiff", "amr"), "audio"),
     **dict.fromkeys(("txt", "md", "rst", "csv", "json", "html"), "text"),
 }
@@ -52,6 +53,7 @@ _MAGIC = (
     (b"\x1a\x45\xdf\xa3", Format("Matroska or WebM", "video", "mkv")),
     (bytes.fromhex("3026b2758e66cf11"), Format("WMV", "video", "wmv")),
     (b"FLV\x01", Format("FLV", "video", "flv")),
+    (b"DKIF", Format("IVF", "video", "ivf")),
     (b"\0\0\x01\xba", Format("MPEG", "video", "mpg")),
     (b"\0\0\x01\xb3", Format("MPEG", "video", "mpg")),
     (b"\xff\xfe", Format("UTF-16 text", "text", "txt")),

@@ -294,3 +294,16 @@ async def test_closing_ends_the_thread_although_a_frame_cannot_be_encoded(
     release.set()
     await source.aclose()
     assert not any(thread.name == "headrace-video" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize("count", [None, bytes(4), b"\xff" * 4], ids=["right", "none", "endless"])
+async def test_an_ivf_file_gives_its_frames_whatever_count_its_header_has(tmp_path: Path, count: bytes | None) -> None:
+    """A recorder that is stopped does not write the number of frames."""
+    path = film(tmp_path / "a.ivf", "libvpx", times=[number / 10 for number in range(20)])
+    data = path.read_bytes()
+    path.write_bytes(data if count is None else data[:24] + count + data[28:])
+    frames = await by_source(path)
+    assert [round(frame.time, 3) for frame in frames] == [number / 10 for number in range(20)]
+    with pytest.raises(ModelError, match=r"known format .* but IVF") as refused:  # the server names what it is
+        by_server(path)
+    assert refused.value.code == 31101

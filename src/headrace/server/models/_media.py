@@ -79,7 +79,7 @@ def frames(
         raise ModelError(VIDEO_INVALID, "the video is empty")
     format = _video_format(data)
     if format is None:
-        raise ModelError(VIDEO_UNSUPPORTED, _unknown(data, "video", "MP4, MOV, 3GPP, AVI, WMV"))
+        raise ModelError(VIDEO_UNSUPPORTED, _unknown(data, "video", "MP4, MOV, 3GPP, AVI, WMV, WebM, Matroska"))
     count = 0
     with _opened(data, format, VIDEO_INVALID, "video") as container:
         stream = _video_stream(container)
