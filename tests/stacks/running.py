@@ -44,6 +44,12 @@ class Running:
         """Ask it to end."""
         self.process.send_signal(signal.SIGTERM)
 
+    def kill(self) -> None:
+        """End it, and the processes it has made, as a crash would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(SECONDS)
+
     async def ended(self) -> None:
         """Wait until it has ended."""
         async with asyncio.timeout(SECONDS):
@@ -73,9 +79,7 @@ def running(
         finally:
             assert process.stdin is not None
             process.stdin.close()
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # nginx and others have children
-            process.wait(SECONDS)
+            Running(process, port).kill()
 
 
 def _wait_for(process: subprocess.Popen[str], port: int, log: Path | None) -> None:

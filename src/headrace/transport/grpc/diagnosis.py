@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LOOK = 2.0  # seconds that the second look may take
 
 _NOBODY = re.compile(r"refused|resolv|unreachable|no such file|timed? ?out|permission denied", re.IGNORECASE)
+_NO_H2 = "the server's TLS offers no HTTP/2 (ALPN h2), which gRPC needs: check the port, or the proxy before it"
 _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
@@ -33,6 +34,8 @@ async def explain(target: Target, options: Transmission, details: str, seconds: 
     """
     if "http1.x server" in details.lower():
         return "the server speaks HTTP/1.1 there: this is not a gRPC port; check base_url="
+    if "expected settings frame as the first frame" in details.lower():
+        return "the server speaks no HTTP/2 there: this is not a gRPC port; check base_url="
     proxied = not target.local and any(os.environ.get(name) or os.environ.get(name.upper()) for name in _PROXIES)
     if target.path or proxied or (not target.tls and _NOBODY.search(details)) or "resolv" in details.lower():
         return ""
@@ -74,21 +77,26 @@ async def _look_encrypted(target: Target, options: Transmission) -> str:
             "root_certificates_path="
         )
     except ssl.SSLError as error:
+        alert = str(error).upper().replace(" ", "_")  # OpenSSL names some alerts, and writes others out
         if error.reason in ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "RECORD_LAYER_FAILURE"):
             return "the server speaks no TLS there: write http:// in base_url=, or check the port"
-        if error.reason and "CERTIFICATE_REQUIRED" in error.reason:
+        if "NO_APPLICATION_PROTOCOL" in alert:
+            return _NO_H2
+        if "CERTIFICATE_REQUIRED" in alert:
             return "the server wants a client certificate: give it as TLS(certificate=, key=)"
         return ""
     if protocol != "h2":
-        return "the server's TLS offers no HTTP/2 (ALPN h2), which gRPC needs: check the port, or the proxy before it"
+        return _NO_H2
     return ""
 
 
 async def _handshake(target: Target, context: ssl.SSLContext, name: str) -> str | None:
     """Connect, give the protocol that both agreed on, and leave."""
-    _, writer = await asyncio.open_connection(target.host, target.port, ssl=context, server_hostname=name)
+    reader, writer = await asyncio.open_connection(target.host, target.port, ssl=context, server_hostname=name)
     try:
         tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+        if tls.selected_alpn_protocol() == "h2":
+            await reader.read(1)  # where our certificate is missing, TLS 1.3 says so only now
         return tls.selected_alpn_protocol()
     finally:
         writer.transport.abort()

@@ -22,7 +22,9 @@ _CONNECTING = re.compile(
 _NEVER_SEEN = re.compile(r"(stream removed \()?goaway received|.*refused_stream|.*rst_stream.*error code:? 7\b")
 _BROKEN = re.compile(r"rst_stream|connection reset|socket closed|goaway|broken pipe|from core|stream removed")
 _TOO_LARGE = re.compile(r"larger than max|message too large|metadata size exceeds")
-_NO_GRPC = re.compile(r"bad grpc frame|data frame with end_stream flag received|invalid http2? header")
+_NO_GRPC = re.compile(r"bad grpc frame|invalid http2? header")
+#: A whole page in one frame: where that is quicker than gRPC's look at the headers, it hides the HTTP status.
+_PAGE = re.compile(r"data frame with end_stream flag received")
 
 
 def call_failed(
@@ -38,7 +40,9 @@ def call_failed(
     """
     text = details.lower()
     http = _HTTP.match(text)
-    http_status = int(http[1]) if http else 200 if no_grpc and not_grpc(details) else None
+    http_status = int(http[1]) if http else 200 if no_grpc and _NO_GRPC.search(text) else None
+    if _PAGE.search(text):
+        details = f"something else than gRPC answered, and gRPC does not tell with which HTTP status: {details}"
     wire = name in ("UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED")
     return status.call_error(
         name,
@@ -56,4 +60,5 @@ def call_failed(
 
 def not_grpc(details: str) -> bool:
     """Tell whether gRPC says that an answer was not a gRPC message."""
-    return bool(_NO_GRPC.search(details.lower()))
+    text = details.lower()
+    return bool(_NO_GRPC.search(text) or _PAGE.search(text))

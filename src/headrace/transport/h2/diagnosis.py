@@ -9,7 +9,10 @@ import ssl
 from headrace.config import TLS, Target
 
 _SPEAKS_TLS = "the server speaks TLS: write https:// in base_url="
+_NO_H2 = "the server's TLS offers no HTTP/2 (ALPN h2), which gRPC needs: check the port, or the proxy before it"
 _SHOWN = 200
+#: What no HTTP/2 server says first: its SETTINGS would be longer than half a megabyte.
+_TEXT = re.compile(rb"[\t\n\r -~]{3,}")
 _LOOK = 2.0  # seconds for a second look
 
 
@@ -48,11 +51,13 @@ async def explain_early_end(error: EarlyEnd, target: Target, tls: TLS, seconds: 
 
 def recognize(first: bytes) -> Misfit | None:
     """Tell from the first bytes of a server what it speaks; None where they do not say."""
+    shown = re.sub(r"[^ -~]+", " ", first[:_SHOWN].decode("latin-1")).strip()
     if first[:5] == b"HTTP/":
-        shown = re.sub(r"[^ -~]+", " ", first[:_SHOWN].decode("latin-1")).strip()
         return Misfit(f"the server speaks HTTP/1.1 there: this is not a gRPC port; check base_url= (it said: {shown})")
     if len(first) >= 3 and first[0] in (0x15, 0x16) and first[1] == 0x03:
         return Misfit(_SPEAKS_TLS)
+    if _TEXT.fullmatch(first[:9]):
+        return Misfit(f"the server speaks no HTTP/2 there: this is not a gRPC port; check base_url= (it said: {shown})")
     return None
 
 
@@ -61,9 +66,7 @@ def check_alpn(transport: asyncio.BaseTransport) -> Misfit | None:
     secured = transport.get_extra_info("ssl_object")
     if secured is None or secured.selected_alpn_protocol() == "h2":
         return None
-    return Misfit(
-        "the server's TLS offers no HTTP/2 (ALPN h2), which gRPC needs: check the port, or the proxy before it"
-    )
+    return Misfit(_NO_H2)
 
 
 def explain_tls(error: ssl.SSLError) -> Misfit | None:
@@ -78,8 +81,11 @@ def explain_tls(error: ssl.SSLError) -> Misfit | None:
             f"the server's certificate is not trusted ({reason}): give the authority that signed it as "
             "root_certificates_path="
         )
+    alert = str(error).upper().replace(" ", "_")  # OpenSSL names some alerts, and writes others out
     if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
         return Misfit("the server speaks no TLS there: write http:// in base_url=, or check the port")
-    if error.reason and "CERTIFICATE_REQUIRED" in error.reason:
+    if "NO_APPLICATION_PROTOCOL" in alert:
+        return Misfit(_NO_H2)
+    if "CERTIFICATE_REQUIRED" in alert:
         return Misfit("the server wants a client certificate: give it as TLS(certificate=, key=)")
     return None

@@ -104,14 +104,16 @@ def says(data: bytes, *, then_waits: bool = False) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("said", "text", "permanent"),
     [
+        (b"<!DOCTYPE HTML>\n<html>", "speaks no HTTP/2 there.*check base_url=.*<!DOCTYPE HTML> <html>", True),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "speaks no HTTP/2 there.*SSH-2.0", True),
+        (b"-ERR unknown command\r\n", "speaks no HTTP/2 there.*-ERR unknown", True),
         (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "speaks HTTP/1.1.*check base_url=.*400 Bad", True),
         (b"\x15\x03\x03\x00\x02\x02\x28", "speaks TLS: write https://", True),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "violated HTTP/2", False),
         (b"", "closed the connection before its HTTP/2 settings", False),
         (b"\0\0\x06\x04\0", "closed the connection before its HTTP/2 settings", False),
         (b"\0\0\0\4\0\0\0\0\0\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\0", "GOAWAY", False),
     ],
-    ids=["HTTP/1.1", "TLS", "SSH", "nothing", "half a frame", "GOAWAY"],
+    ids=["page", "SSH", "Redis", "HTTP/1.1", "TLS", "nothing", "half a frame", "GOAWAY"],
 )
 async def test_h2_3_4_what_a_server_says_first(said: bytes, text: str, permanent: bool) -> None:
     async with listening(says(said)) as port:

@@ -1,0 +1,415 @@
+"""The whole client through real proxies, over both transports: nothing is lost and nothing comes twice.
+
+Where a connection ends gently (reload, idle timeout, a limit of requests) the server sees each input once as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from headrace import Client, RetryPolicy, StreamBroken, errors
+from headrace.events import Connected, Disconnected
+from headrace.model import Model
+from headrace.testing import FaultProxy, ModelDouble
+from tests.interop.conftest import absent
+from tests.interop.install import Missing
+from tests.stacks.conftest import TRANSPORTS
+from tests.stacks.proxies import Proxy, checked, envoy, nghttpx, nginx
+from tests.support.bridge import GrpcServer
+from tests.support.rig import MODEL
+
+pytestmark = [pytest.mark.conformance, pytest.mark.parametrize("transport", TRANSPORTS)]
+
+Start = Callable[..., contextlib.AbstractContextManager[Proxy]]
+TransportName = Literal["h2", "grpc"]
+WORDS = [f"word{n} " for n in range(40)]
+PATIENT = RetryPolicy(100, ambiguous_attempts=100, cap=0.2, budget=10_000)  # an outage of a second is not the end
+
+
+@dataclass
+class World:
+    """A model behind a proxy, and its client; `line` is between the proxy and the model."""
+
+    double: ModelDouble
+    line: FaultProxy
+    proxy: Proxy
+    client: Client
+    model: Model
+    events: list[Any]
+    folder: Path
+    upstream: int
+    later: contextlib.ExitStack
+    rounds: int = 0
+
+    async def everything(self, *, gentle: bool = True) -> None:
+        """Make calls of all shapes at once; every input ends as its own answer, in order.
+
+        Args:
+            gentle: False: a token stream may break in the middle; it is asked for again.
+        """
+        self.rounds += 1
+        texts = [f"{self.rounds}-{n}" for n in range(300)]
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._streamed(texts))
+            group.create_task(self._streamed(texts, batch=8))
+            group.create_task(self._mapped(texts))
+            group.create_task(self._together(texts[:40]))
+            group.create_task(self._tokens(gentle))
+
+    async def _streamed(self, texts: list[str], **options: Any) -> None:
+        async with self.model.stream_by_bytes(texts, "text", **options) as stream:
+            found = [prediction.text async for prediction in stream]
+        assert found == texts
+        assert stream.stats.received == stream.stats.pulled == len(texts)
+
+    async def _mapped(self, texts: list[str]) -> None:
+        assert [p.text async for p in self.model.map(texts, input_type="text", concurrency=8)] == texts
+
+    async def _together(self, texts: list[str]) -> None:
+        found = await asyncio.gather(*(self.model.predict_by_bytes(text, "text") for text in texts))
+        assert [prediction.text for prediction in found] == texts
+
+    async def _tokens(self, gentle: bool) -> None:
+        while True:
+            try:
+                text = await self.model.generate_by_bytes("".join(WORDS), "text").text()
+            except StreamBroken as error:
+                if gentle:
+                    raise
+                text = error.text
+            assert "".join(WORDS).startswith(text)
+            if text == "".join(WORDS):
+                return
+
+    async def predicted(self) -> BaseException | None:
+        """Make a call; gives its failure."""
+        with pytest.raises(errors.HeadraceError) as caught:
+            await self.model.predict_by_bytes("a", "text")
+        return caught.value
+
+    async def generated(self) -> BaseException | None:
+        """Ask for tokens; gives the failure."""
+        with pytest.raises(errors.HeadraceError) as caught:
+            await self.model.generate_by_bytes("a", "text").text()
+        return caught.value
+
+    async def streamed(self) -> BaseException | None:
+        """Stream one input; gives its failure, or the reason of the stream's."""
+        stream = self.model.stream_by_bytes(["a"], "text")
+        try:
+            return (await anext(stream)).error
+        except StreamBroken as broken:
+            return broken.__cause__
+        except errors.HeadraceError as error:
+            return error
+        finally:
+            await stream.aclose()
+
+    def replace(self, start: Start) -> None:
+        """Start another proxy on the same port."""
+        again = self.later.enter_context(start(self.folder, self.upstream, port=self.proxy.port))
+        self.proxy = again
+
+    def seen_once(self) -> None:
+        """Check that the server got no input twice."""
+        assert set(self.double.attempts.values()) <= {1}
+
+    def count(self, kind: type) -> int:
+        """Count events."""
+        return sum(isinstance(event, kind) for event in self.events)
+
+
+@contextlib.asynccontextmanager
+async def world(folder: Path, transport: TransportName, start: Start, **options: Any) -> AsyncIterator[World]:
+    """Start all of it."""
+
+    async def answer(item: Any) -> Any:
+        await asyncio.sleep(0.001)  # a model that takes its time
+        return WORDS if item.shape == "generate" else item.text
+
+    double = ModelDouble(answer)
+    events: list[Any] = []
+    options.setdefault("retry", PATIENT)
+    async with GrpcServer(double) as server, FaultProxy(server.address) as line:
+        upstream = int(line.address.rpartition(":")[2])
+        with contextlib.ExitStack() as later, start(folder, upstream) as proxy:
+            async with Client(base_url=proxy.address, transport=transport, on_event=events.append, **options) as client:
+                model = client.model(**MODEL)
+                yield World(double, line, proxy, client, model, events, folder, upstream, later)
+
+
+@pytest.fixture(autouse=True)
+def _there(request: pytest.FixtureRequest) -> None:
+    """Skip where a test's proxy is not to be had."""
+    for name in ("envoy", "nginx", "nghttpx"):
+        if name in request.node.name:
+            try:
+                checked(name)
+            except Missing as reason:
+                absent("stacks", str(reason))
+
+
+PLAIN: dict[str, Start] = {"nginx": nginx, "nghttpx": nghttpx, "envoy": envoy}
+
+
+@pytest.mark.parametrize("proxy", PLAIN)
+async def test_calls_of_all_shapes_pass(proxy: str, transport: TransportName, tmp_path: Path) -> None:
+    async with world(tmp_path, transport, PLAIN[proxy]) as here:
+        await here.everything()
+        large = "x" * (6 << 20)
+        assert (await here.model.predict_by_bytes(large, "text")).text == large
+        here.seen_once()
+        assert here.client.stats.failures == 0
+
+
+# -- gentle ends of connections
+
+ENDING: dict[str, Start] = {
+    "nginx: 7 requests a connection": lambda *at: nginx(*at, server="keepalive_requests 7;"),
+    "nginx: 1 request a connection": lambda *at: nginx(*at, server="keepalive_requests 1;"),
+    "envoy: 7 requests a connection": lambda *at: envoy(
+        *at, manager={"common_http_protocol_options": {"max_requests_per_connection": 7}}
+    ),
+    "envoy: connections of 200 ms": lambda *at: envoy(
+        *at,
+        manager={"common_http_protocol_options": {"max_connection_duration": "0.2s"}, "drain_timeout": "0.1s"},
+    ),
+    "envoy: 3 streams at once": lambda *at: envoy(
+        *at, manager={"http2_protocol_options": {"max_concurrent_streams": 3}}
+    ),
+    "nginx: 3 streams at once": lambda *at: nginx(*at, server="http2_max_concurrent_streams 3;"),
+    "nghttpx: 3 streams at once": lambda *at: nghttpx(*at, "--frontend-http2-max-concurrent-streams=3"),
+}
+
+
+@pytest.mark.parametrize("proxy", ENDING)
+async def test_connections_that_end_gently_again_and_again(
+    proxy: str, transport: TransportName, tmp_path: Path
+) -> None:
+    async with world(tmp_path, transport, ENDING[proxy]) as here:
+        for _ in range(4):
+            await here.everything()
+        here.seen_once()
+        assert here.client.stats.failures == 0
+        if "streams" not in proxy:
+            assert here.count(Disconnected) > 2
+
+
+IDLE: dict[str, Start] = {
+    "nginx": lambda *at: nginx(*at, server="keepalive_timeout 1s;"),
+    "nghttpx": lambda *at: nghttpx(*at, "--frontend-http2-read-timeout=1s"),
+    "envoy": lambda *at: envoy(
+        *at, manager={"common_http_protocol_options": {"idle_timeout": "0.3s"}, "drain_timeout": "0.1s"}
+    ),
+}
+
+
+@pytest.mark.parametrize("proxy", IDLE)
+async def test_a_connection_that_was_idle_for_too_long(proxy: str, transport: TransportName, tmp_path: Path) -> None:
+    async with world(tmp_path, transport, IDLE[proxy]) as here:
+        for number in range(1, 4):
+            assert (await here.model.predict_by_bytes(f"call {number}", "text")).text == f"call {number}"
+            async with asyncio.timeout(15):
+                while here.count(Disconnected) < number:
+                    await asyncio.sleep(0.02)
+        here.seen_once()
+        assert here.count(Connected) == 3
+        assert here.client.stats.retries == 0
+
+
+# -- a proxy that restarts, reloads, drains or dies under load
+
+
+@contextlib.asynccontextmanager
+async def under_load(here: World, *, gentle: bool) -> AsyncIterator[None]:
+    """Keep making calls of all shapes until the block has ended."""
+    done = False
+
+    async def load() -> None:
+        while not done:
+            await here.everything(gentle=gentle)
+
+    loading = asyncio.create_task(load())
+    try:
+        await asyncio.sleep(0.3)
+        yield
+    finally:
+        done = True
+        async with asyncio.timeout(60):
+            await loading
+
+
+async def test_nginx_reloads(transport: TransportName, tmp_path: Path) -> None:
+    async with world(tmp_path, transport, nginx) as here:
+        async with under_load(here, gentle=True):
+            for _ in range(4):
+                here.proxy.send(signal.SIGHUP)
+                await asyncio.sleep(0.5)
+        here.seen_once()
+        assert here.count(Disconnected) >= 2
+        assert here.client.stats.failures == 0
+
+
+async def test_envoy_drains(transport: TransportName, tmp_path: Path) -> None:
+    """Its listener goes through a graceful drain, another Envoy takes the port over."""
+    async with world(tmp_path, transport, envoy) as here:
+        async with under_load(here, gentle=False):
+            for _ in range(2):
+                here.proxy.ask("/drain_listeners?graceful")
+                await asyncio.sleep(1.5)
+                here.proxy.process.terminate()
+                await here.proxy.process.ended()
+                here.replace(envoy)
+                await asyncio.sleep(0.5)
+        assert here.count(Disconnected) >= 1
+
+
+async def test_nghttpx_shuts_down_gracefully(transport: TransportName, tmp_path: Path) -> None:
+    async with world(tmp_path, transport, nghttpx) as here:
+        async with under_load(here, gentle=False):
+            for _ in range(2):
+                here.proxy.send(signal.SIGQUIT)
+                await asyncio.sleep(0.1)
+                here.replace(nghttpx)
+                await asyncio.sleep(0.5)
+        assert here.count(Disconnected) >= 1
+
+
+@pytest.mark.parametrize("proxy", PLAIN)
+async def test_a_proxy_that_is_killed_and_comes_back(proxy: str, transport: TransportName, tmp_path: Path) -> None:
+    """What was under way goes again: the server may see it twice, the caller does not."""
+    async with world(tmp_path, transport, PLAIN[proxy]) as here:
+        async with under_load(here, gentle=False):
+            for _ in range(2):
+                here.proxy.process.kill()
+                await asyncio.sleep(0.2)
+                here.replace(PLAIN[proxy])
+                await asyncio.sleep(0.5)
+        assert here.client.stats.resumes + here.client.stats.retries > 0
+
+
+# -- streams that the proxy cuts
+
+CUT: dict[str, Start] = {
+    "envoy: a fifth of the requests is answered with 503": lambda *at, **more: envoy(
+        *at, fault={"abort": {"http_status": 503, "percentage": {"numerator": 20}}}, **more
+    ),
+    "envoy: a fifth of the calls is UNAVAILABLE": lambda *at, **more: envoy(
+        *at, fault={"abort": {"grpc_status": 14, "percentage": {"numerator": 20}}}, **more
+    ),
+}
+
+
+@pytest.mark.parametrize("proxy", CUT)
+async def test_calls_that_the_proxy_cuts_go_again(proxy: str, transport: TransportName, tmp_path: Path) -> None:
+    async with world(tmp_path, transport, CUT[proxy], retry=PATIENT) as here:
+        for _ in range(3):
+            await here.everything(gentle=False)
+        assert here.client.stats.resumes + here.client.stats.retries > 0
+
+
+@pytest.mark.parametrize("proxy", PLAIN)
+async def test_the_server_behind_the_proxy_is_killed_and_comes_back(
+    proxy: str, transport: TransportName, tmp_path: Path
+) -> None:
+    """The proxy resets what was under way, or answers in the server's place."""
+    async with world(tmp_path, transport, PLAIN[proxy]) as here:
+        async with under_load(here, gentle=False):
+            for _ in range(3):
+                here.line.reset()
+                async with here.line.refusing():
+                    await asyncio.sleep(0.2)
+                await asyncio.sleep(0.5)
+        assert here.client.stats.resumes + here.client.stats.retries > 0
+
+
+# -- what a proxy says instead of the server
+
+ALONE = RetryPolicy(attempts=1)
+PAGE = "<html><body>%s, says the proxy</body></html>"
+
+
+def page(status: int) -> Start:
+    """Let nginx answer everything with a page of its own."""
+    return lambda *at: nginx(
+        *at, location=f"default_type text/html; add_header retry-after 3 always; return {status} '{PAGE % status}';"
+    )
+
+
+SAID: dict[str, tuple[Start, type[Exception], str]] = {
+    "nginx: 429": (page(429), errors.Throttled, "429"),
+    "nginx: 502": (page(502), errors.ConnectionLost, "502"),
+    "nginx: 503": (page(503), errors.ConnectionLost, "503"),
+    "nginx: 504": (page(504), errors.ConnectionLost, "504"),
+    "nginx: 413": (page(413), errors.PayloadTooLarge, "413"),
+    "nginx: 403": (page(403), errors.PermissionDenied, "403"),
+    "nginx: 404": (page(404), errors.ConnectFailed, "404"),
+    "nginx: 200": (page(200), errors.ConnectFailed, "200"),
+    "nginx: 302": (
+        lambda *at: nginx(*at, location="return 302 https://elsewhere.example/;"),
+        errors.ConnectFailed,
+        "302",
+    ),
+    "envoy: 429": (
+        lambda *at: envoy(*at, route={"direct_response": {"status": 429}}),
+        errors.ConnectionLost,
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("proxy", SAID)
+async def test_pages_of_proxies_are_typed_errors(proxy: str, transport: TransportName, tmp_path: Path) -> None:
+    start, kind, said = SAID[proxy]
+    async with world(tmp_path, transport, start, retry=ALONE) as here:
+        for call in (here.predicted, here.generated, here.streamed):
+            error = await call()
+            if transport == "grpc" and "does not tell" in str(error):
+                assert isinstance(error, errors.ConnectionLost)  # and so it is tried again
+                assert not error.permanent
+            else:
+                assert isinstance(error, kind), error
+                assert said in str(error)
+        assert not here.double.attempts
+
+
+SLOW: dict[str, Start] = {
+    "nginx": lambda *at: nginx(*at, location="grpc_read_timeout 1s;"),
+    "envoy": lambda *at: envoy(*at, route={"route": {"cluster": "upstream", "timeout": "0.5s"}}),
+    "nghttpx": lambda *at: nghttpx(*at, "--backend-read-timeout=1s"),
+}
+
+
+@pytest.mark.parametrize("proxy", SLOW)
+async def test_a_request_that_takes_longer_than_the_proxy_waits(
+    proxy: str, transport: TransportName, tmp_path: Path
+) -> None:
+    async with world(tmp_path, transport, SLOW[proxy], retry=ALONE) as here:
+        here.double.hold()
+        with pytest.raises((errors.TransportError, errors.ServerError)):
+            await asyncio.wait_for(here.model.predict_by_bytes("slow", "text"), 20)
+        here.double.release()
+        assert (await here.model.predict_by_bytes("quick", "text")).text == "quick"
+
+
+@pytest.mark.parametrize("proxy", PLAIN)
+async def test_a_proxy_without_its_server(proxy: str, transport: TransportName, tmp_path: Path) -> None:
+    """Its 502 or 503 is an outage like any other: waited for, and over when the server is back."""
+    async with world(tmp_path, transport, PLAIN[proxy]) as here:
+        await here.model.predict_by_bytes("before", "text")
+        here.line.reset()
+        await here.line.refuse()
+        with pytest.raises((errors.TransportError, errors.ServerError)):
+            await here.client.with_options(retry=ALONE).model(**MODEL).predict_by_bytes("during", "text")
+        waiting = asyncio.create_task(here.everything(gentle=False))
+        await asyncio.sleep(0.3)
+        await here.line.accept()
+        await asyncio.wait_for(waiting, 60)
