@@ -79,7 +79,7 @@ async def connect(options: Options, watcher: Watcher | None = None, ref: str | N
     """Open the client that the options ask for: the embedded server's with `--local`, else a server's.
 
     Args:
-        options: which server; the model that they name is checked first, so that its mistakes are told before others.
+        options: which server; the model that they name is checked first, so that its mistakes are reported first.
         watcher: takes events.
         ref: a model given as a positional argument, checked as well.
 

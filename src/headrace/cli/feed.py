@@ -7,9 +7,9 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from headrace.cli import given as g
+from headrace.cli import part as from_user
 from headrace.cli import words
-from headrace.cli.given import Given
+from headrace.cli.part import Part
 from headrace.cli.selection import by_name
 from headrace.sources.lines import LINE_BYTES, LineSplitter
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _CHUNK_BYTES = 1 << 16
 
 
-def from_line(line: str | None, kind: str | None, position: int) -> Given:
+def from_line(line: str | None, kind: str | None, position: int) -> Part:
     """Read one line of a list: a URL, an existing file, else text; with another type than text, a file in any case."""
     if line is None:
-        return Given("data", b"", kind, f"text {position + 1}", f"the line is longer than {LINE_BYTES >> 20} MiB")
+        return Part("data", b"", kind, f"text {position + 1}", f"the line is longer than {LINE_BYTES >> 20} MiB")
     if words.is_url(line):
-        return g.from_url(line, kind)
+        return from_user.from_url(line, kind)
     if kind not in (None, "text") or (kind is None and (words.is_named_as_path(line) or os.path.isfile(line))):
         return by_name(line, kind)
-    return g.from_text(line, "text", position)
+    return from_user.from_text(line, "text", position)
 
 
 async def lines(descriptor: int, *, ahead: int = 64) -> AsyncIterator[tuple[int, str | None]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli import given as g
+from headrace.cli import part as from_user
 from headrace.cli import words
 from headrace.cli.options import Typed
 from headrace.cli.selection import most_frequent
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from headrace import Input
-    from headrace.cli.given import Given
     from headrace.cli.options import Options
+    from headrace.cli.part import Part
 
 _TEXT_KEYS = ("prompt", "text")
 _MEDIA_KEYS = ("image", "video", "audio")
@@ -37,7 +37,7 @@ class Gathered:
     """
 
     ref: str | None
-    inputs: tuple[tuple[Given, ...], ...]
+    inputs: tuple[tuple[Part, ...], ...]
     params: dict[str, Any]
     fields: Mapping[str, Any] = field(default_factory=dict)
     grouped: bool = False  # whether the inputs that belong together are together
@@ -45,11 +45,11 @@ class Gathered:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The types by which a default model is chosen: those of most inputs, pictures first on a tie."""
-        found = Counter(tuple(part.kind or "" for part in parts) for parts in self.inputs)
-        if len(found) > 1 and all(len(kinds) == 1 for kinds in found):
-            kind = most_frequent(Counter({kinds[0]: number for kinds, number in found.items()}))
+        counts = Counter(tuple(part.kind or "" for part in parts) for parts in self.inputs)
+        if len(counts) > 1 and all(len(kinds) == 1 for kinds in counts):
+            kind = most_frequent(Counter({kinds[0]: number for kinds, number in counts.items()}))
             return (kind,) if kind else ()
-        kinds = next(iter(found), ())
+        kinds = next(iter(counts), ())
         return kinds if all(kinds) else ()
 
     @property
@@ -66,12 +66,12 @@ class Gathered:
         if self.grouped:
             return self
         named, params = _from_fields(self.fields)
-        found = [*named, *(part for parts in self.inputs for part in parts)]
-        if not found:
+        inputs = [*named, *(part for parts in self.inputs for part in parts)]
+        if not inputs:
             if sys.stdin is None or sys.stdin.isatty():
                 raise click.UsageError("no input: give a file, a URL, a text, or - for stdin")
-            found = [g.from_stdin(options.input_type)]
-        return Gathered(self.ref, grouped(found), {**self.params, **params}, grouped=True)
+            inputs = [from_user.from_stdin(options.input_type)]
+        return Gathered(self.ref, grouped(inputs), {**self.params, **params}, grouped=True)
 
 
 def gather(options: Options, given: Sequence[str], fields: Mapping[str, Any]) -> Gathered:
@@ -85,8 +85,8 @@ def gather(options: Options, given: Sequence[str], fields: Mapping[str, Any]) ->
     """
     kind = options.input_type
     ref, rest = model_and_inputs(options, given, other_inputs=any(name in _TEXT_KEYS + _MEDIA_KEYS for name in fields))
-    found = [*by_option(options), *g.from_words(rest, kind)]
-    gathered = Gathered(ref, tuple((one,) for one in found), {}, fields)
+    inputs = [*by_option(options), *from_user.from_words(rest, kind)]
+    gathered = Gathered(ref, tuple((one,) for one in inputs), {}, fields)
     if fields and (ref or options.names_model):
         return gathered
     return gathered.resolved(options)
@@ -116,7 +116,7 @@ def model_and_inputs(
     return ref, rest
 
 
-def by_option(options: Options) -> list[Given]:
+def by_option(options: Options) -> list[Part]:
     """Read the inputs of --file_path, --url and --bytes.
 
     Raises:
@@ -124,13 +124,13 @@ def by_option(options: Options) -> list[Given]:
     """
     kind = options.input_type
     return [
-        *(g.from_file(path, kind) for path in options.file_path),
-        *(g.from_url(url, kind) for url in options.url),
-        *(g.from_text(text, kind, n) for n, text in enumerate(options.data)),
+        *(from_user.from_file(path, kind) for path in options.file_path),
+        *(from_user.from_url(url, kind) for url in options.url),
+        *(from_user.from_text(text, kind, n) for n, text in enumerate(options.data)),
     ]
 
 
-def to_input(parts: Sequence[Given]) -> Input:
+def to_input(parts: Sequence[Part]) -> Input:
     """Make the library's input of the parts; files are read when they are sent.
 
     Raises:
@@ -138,12 +138,12 @@ def to_input(parts: Sequence[Given]) -> Input:
     """
     from headrace import Input
 
-    made = [_one(part, Input) for part in parts]
-    return made[0] if len(made) == 1 else Input([field for item in made for field in item.fields])
+    inputs = [_one(part, Input) for part in parts]
+    return inputs[0] if len(inputs) == 1 else Input([field for item in inputs for field in item.fields])
 
 
-def to_input_of_many(part: Given) -> Input:
-    """Make the library's input of one of many; what is wrong with it is told when it is sent, and ends no other."""
+def to_input_of_many(part: Part) -> Input:
+    """Make the library's input of one of many; what is wrong with it is reported when it is sent, and ends no other."""
     from headrace import ConfigError, InputError
     from headrace.sources.items import failed
 
@@ -155,7 +155,7 @@ def to_input_of_many(part: Given) -> Input:
         return failed(InputError(str(error)), 0, part.name, "")
 
 
-def _one(part: Given, kind: type[Input]) -> Input:
+def _one(part: Part, kind: type[Input]) -> Input:
     if part.source == "file":
         return kind.from_filepath(str(part.path), part.kind)
     if part.source == "url":
@@ -163,16 +163,16 @@ def _one(part: Given, kind: type[Input]) -> Input:
     return kind.from_bytes(part.value, part.kind)
 
 
-def grouped(found: Sequence[Given]) -> tuple[tuple[Given, ...], ...]:
+def grouped(parts: Sequence[Part]) -> tuple[tuple[Part, ...], ...]:
     """Put together what is one input: each picture, video or sound with the text, or each text with the one of them.
 
     Raises:
         click.UsageError: several of both, so that nobody knows which belong together.
     """
-    media = [one for one in found if one.kind in _MEDIA_KEYS]
-    texts = [one for one in found if one.kind == "text"]
-    if not media or not texts or len(media) + len(texts) < len(found):
-        return tuple((one,) for one in found)
+    media = [one for one in parts if one.kind in _MEDIA_KEYS]
+    texts = [one for one in parts if one.kind == "text"]
+    if not media or not texts or len(media) + len(texts) < len(parts):
+        return tuple((one,) for one in parts)
     if len(media) > 1 and len(texts) > 1:
         raise click.UsageError(
             f"{len(media)} files and {len(texts)} texts: which belong together? Give one text for all of the files, "
@@ -181,18 +181,18 @@ def grouped(found: Sequence[Given]) -> tuple[tuple[Given, ...], ...]:
     return tuple((one, text) for one in media for text in texts)
 
 
-def _from_fields(fields: Mapping[str, Any]) -> tuple[list[Given], dict[str, Any]]:
+def _from_fields(fields: Mapping[str, Any]) -> tuple[list[Part], dict[str, Any]]:
     """Tell inputs (prompt, text, image, video, audio) from parameters (everything else)."""
-    found: list[Given] = []
+    inputs: list[Part] = []
     params: dict[str, Any] = {}
     for name, value in fields.items():
         if name in _TEXT_KEYS:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            found.append(replace(g.from_text(str(text), "text"), name=name))
+            inputs.append(replace(from_user.from_text(str(text), "text"), name=name))
         elif name in _MEDIA_KEYS:
             if not isinstance(value, str):
                 raise click.UsageError(f"{name} must be a URL or the path of a file")
-            found.append(g.from_url(value, name) if words.is_url(value) else g.from_file(value, name))
+            inputs.append(from_user.from_url(value, name) if words.is_url(value) else from_user.from_file(value, name))
         else:
             params[name] = value.value() if isinstance(value, Typed) else value
-    return found, params
+    return inputs, params

@@ -57,11 +57,11 @@ def refuses_type(error: BaseException | None) -> bool:
 
 
 def _with_causes(error: BaseException) -> list[BaseException]:
-    found: list[BaseException] = []
+    chain: list[BaseException] = []
     at: BaseException | None = error
-    while at is not None and at not in found:
-        found.append(at)
+    while at is not None and at not in chain:
+        chain.append(at)
         if isinstance(at, PartialFailure):
-            found += at.errors.values()
+            chain += at.errors.values()
         at = at.__cause__ if isinstance(at, HeadraceError) else None
-    return found
+    return chain

@@ -88,15 +88,15 @@ def pull(names: tuple[str, ...]) -> int:
     """
     from headrace.server import weights
 
-    wanted: list[str] = []
+    missing: list[str] = []
     for name in names or weights.first_needed():
-        found = [name] if name in weights.WEIGHTS else [weights.choose(one) for one in _card(name).weights]
-        if not found:
+        needed = [name] if name in weights.WEIGHTS else [weights.choose(one) for one in _card(name).weights]
+        if not needed:
             say(f"{name} needs no download: its weights are part of headrace")
-        wanted += [one for one in found if one not in wanted]
+        missing += [one for one in needed if one not in missing]
     watcher = Watcher()
     with watcher.status:
-        for name in wanted:
+        for name in missing:
             try:
                 path = weights.ensure(name, lambda label, done, total: watcher(ServerLog(label, done, total)))
             except weights.WeightsError as error:
@@ -109,11 +109,11 @@ def pull(names: tuple[str, ...]) -> int:
 async def _list(options: Options) -> int:
     options = _somewhere(options)
     async with connect(options) as client:
-        found = await client.models(user_id=options.user_id, app_id=options.app_id)
+        infos = await client.models(user_id=options.user_id, app_id=options.app_id)
     if options.output == "text":
-        _table(found)
+        _table(infos)
         return DONE
-    records = [_record(info) for info in found]
+    records = [_record(info) for info in infos]
     if options.output == "json":
         render.emit(render.as_json(records))
     else:
@@ -162,7 +162,7 @@ def _table(models: list[ModelInfo]) -> None:
             if info.description:
                 render.emit(wrapped(line(info.description), indent="      "))
     render.emit("")
-    render.emit(styled("headrace models show NAME tells what a model is good and bad at", "dim"))
+    render.emit(styled("headrace models show NAME says what a model is good and bad at", "dim"))
 
 
 def _facts(info: ModelInfo) -> tuple[str, str, str]:

@@ -139,7 +139,7 @@ class KeyValue(_ParamType):
     name = "KEY=VALUE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Typed]:
-        """Take `value` apart at its first equals sign."""
+        """Split `value` at its first equals sign."""
         key, sign, text = value.partition("=")
         if not sign or not key.strip():
             self.fail(f"expected key=value, not {value!r}", param, ctx)

@@ -21,8 +21,8 @@ from headrace.v2 import resources_pb2 as pb
 if TYPE_CHECKING:
     from headrace import Model
     from headrace.cli.connect import Watcher
-    from headrace.cli.given import Given
     from headrace.cli.options import Options
+    from headrace.cli.part import Part
     from headrace.cli.typed import TypedCall
 
 
@@ -76,7 +76,7 @@ class Printer:
         parts: the input, for names.
     """
 
-    def __init__(self, form: str, saver: Saver, parts: tuple[Given, ...]) -> None:
+    def __init__(self, form: str, saver: Saver, parts: tuple[Part, ...]) -> None:
         self.saved = True
         self._form = form
         self._saver = saver

@@ -105,10 +105,10 @@ async def ask(
     params = {**options.inference_params, **gathered.params}
     call = {**options.call, **({"inference_params": params} if params else {})}
     try:
-        found = await model.predict(inputs=[to_input(parts) for parts in gathered.inputs], **call)
+        prediction = await model.predict(inputs=[to_input(parts) for parts in gathered.inputs], **call)
     except PartialFailure as error:
         return error.predictions, error.errors
-    return dict(enumerate(found)), {}
+    return dict(enumerate(prediction)), {}
 
 
 def _name_in_errors(gathered: Gathered) -> str:
@@ -131,8 +131,8 @@ def _print(
     names = [" + ".join(part.name for part in parts) for parts in gathered.inputs]
     many = len(names) > 1
     if form != "text":
-        found = [predictions[n] if n in predictions else render.failed(errors[n], n) for n in range(len(names))]
-        render.records(list(zip(names, found, strict=True)), form, alone=not many)
+        answers = [predictions[n] if n in predictions else render.failed(errors[n], n) for n in range(len(names))]
+        render.records(list(zip(names, answers, strict=True)), form, alone=not many)
     elif bare and not many and 0 in predictions and render.emit_media(predictions[0]):
         return
     pretty = render.on_terminal()

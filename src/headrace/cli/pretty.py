@@ -31,32 +31,32 @@ _GAP = 2  # between columns
 _LINES = 40  # of a table; plain output is never cut
 
 
-def concepts(found: Sequence[Concept], indent: int = 2) -> str:
+def concepts(rows: Sequence[Concept], indent: int = 2) -> str:
     """Give a line a concept: name, a bar of its value, the value."""
     table = _grid(_name_column(), Column(), Column(justify="right", no_wrap=True))
-    for one in found[:_LINES]:
+    for one in rows[:_LINES]:
         table.add_row(_text(one.name), bar(one.value, _BAR_CELLS), score(one.value))
-    return _drawn(table, len(found), indent)
+    return _drawn(table, len(rows), indent)
 
 
-def regions(found: Sequence[Region], indent: int = 2) -> str:
+def regions(rows: Sequence[Region], indent: int = 2) -> str:
     """Give a line a region: name, score, where, how large (fractions of the picture), whether it has a mask."""
     table = _grid(_name_column(), Column(), Column(justify="right", no_wrap=True), Column(no_wrap=True))
-    for one in found[:_LINES]:
+    for one in rows[:_LINES]:
         wide, high = one.right - one.left, one.bottom - one.top
         place = f"at {one.left:.0%}, {one.top:.0%}, size {wide:.0%} x {high:.0%}{'  mask' if one.mask else ''}"
         table.add_row(_text(one.name or one.text or "region"), bar(one.value, 10), score(one.value), place)
-    return _drawn(table, len(found), indent)
+    return _drawn(table, len(rows), indent)
 
 
-def frames(found: Sequence[Frame], indent: int = 2) -> str:
+def frames(rows: Sequence[Frame], indent: int = 2) -> str:
     """Give a line a frame: its time, what is in it."""
     table = _grid(Column(justify="right", no_wrap=True), Column(no_wrap=True, overflow="ellipsis"))
-    for frame in found[:_LINES]:
+    for frame in rows[:_LINES]:
         things: list[Region | Concept] = [*frame.regions, *frame_concepts(frame)]
         names = [f"{line(one.name)} {score(one.value)}" for one in things]
         table.add_row(f"{frame.time:.2f} s", _text(", ".join(names) or "-"))
-    return _drawn(table, len(found), indent)
+    return _drawn(table, len(rows), indent)
 
 
 def row(name: str, summary: str) -> str:

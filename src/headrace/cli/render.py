@@ -67,8 +67,8 @@ def as_json(value: object, *, indent: int | None = 2) -> str:
 
 def record(prediction: Prediction, source: str) -> dict[str, Any]:
     """Give a prediction as a JSON object, with the input's name as the user gave it."""
-    found = prediction.to_dict()
-    return {"input_id": found.pop("input_id", ""), "position": found.pop("position", 0), "source": source, **found}
+    fields = prediction.to_dict()
+    return {"input_id": fields.pop("input_id", ""), "position": fields.pop("position", 0), "source": source, **fields}
 
 
 def failed(error: HeadraceError, position: int) -> Prediction:
@@ -78,20 +78,20 @@ def failed(error: HeadraceError, position: int) -> Prediction:
     return Prediction.failed(error, input_id=getattr(error, "input_id", None) or "", position=position)
 
 
-def records(found: Sequence[tuple[str, Prediction]], form: str, *, alone: bool = False) -> None:
+def records(pairs: Sequence[tuple[str, Prediction]], form: str, *, alone: bool = False) -> None:
     """Print predictions with their inputs' names, for programs.
 
     Args:
-        found: pairs of name and prediction, good or failed.
+        pairs: pairs of name and prediction, good or failed.
         form: "json" (a list, or the object where `alone`), "jsonl" or "csv".
         alone: whether there is one input and cannot be more.
     """
     if form == "csv":
         table = Table()
-        for name, prediction in found:
+        for name, prediction in pairs:
             table.add(prediction, name)
         return
-    objects = [record(prediction, name) for name, prediction in found]
+    objects = [record(prediction, name) for name, prediction in pairs]
     if form == "jsonl":
         for one in objects:
             emit(as_json(one, indent=None))
@@ -137,16 +137,16 @@ def summary(prediction: Prediction, *, pretty: bool = False) -> str:
         return score(number) if pretty else f"{number:.4f}"
 
     if prediction.regions:
-        found = [f"{line(r.name or r.text)} {value(r.value)}" for r in prediction.regions]
+        parts = [f"{line(r.name or r.text)} {value(r.value)}" for r in prediction.regions]
     elif prediction.frames:
-        found = [f"{len(prediction.frames)} frames", *_in_frames(prediction.frames)]
+        parts = [f"{len(prediction.frames)} frames", *_in_frames(prediction.frames)]
     elif prediction.concepts:
-        found = [f"{line(c.name)} {value(c.value)}" for c in prediction.concepts[:3]]
+        parts = [f"{line(c.name)} {value(c.value)}" for c in prediction.concepts[:3]]
     elif prediction.text:
-        found = [line(prediction.text)]
+        parts = [line(prediction.text)]
     else:
-        found = [text.strip() for text in _plain(prediction)] or ["nothing found"]
-    return ", ".join(found)
+        parts = [text.strip() for text in _plain(prediction)] or ["nothing found"]
+    return ", ".join(parts)
 
 
 def row(name: str, prediction: Prediction, *, pretty: bool) -> str:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from headrace import Prediction
-    from headrace.cli.given import Given
     from headrace.cli.options import Options
+    from headrace.cli.part import Part
 
 _SLUG_CHARACTERS = 48
 
@@ -87,7 +87,7 @@ class Saver:
         return self._file is not None
 
     def save(
-        self, prediction: Prediction, parts: tuple[Given, ...], position: int, *, alone: bool = False
+        self, prediction: Prediction, parts: tuple[Part, ...], position: int, *, alone: bool = False
     ) -> list[Path]:
         """Save one good prediction's media, and say where on stderr.
 
@@ -114,7 +114,7 @@ class Saver:
             _nothing_to_draw(prediction)
         return written
 
-    def saved(self, prediction: Prediction, parts: tuple[Given, ...], position: int, *, alone: bool = False) -> bool:
+    def saved(self, prediction: Prediction, parts: tuple[Part, ...], position: int, *, alone: bool = False) -> bool:
         """Save as `save` does, show a drawing where the terminal can; a failure is reported, and given as False.
 
         Args:
@@ -164,9 +164,9 @@ def _content_for(path: Path, prediction: Prediction) -> bytes:
     if kind == "image" and prediction.image:
         return encoded(prediction.image, path)
     if kind == "audio" and prediction.audio:
-        found = extension(prediction.audio)
-        if media.extension_of_path(path.suffix) != found:
-            raise InputError(f"the answer is a sound of the format {found}: --save {path.with_suffix(f'.{found}')}")
+        format_ = extension(prediction.audio)
+        if media.extension_of_path(path.suffix) != format_:
+            raise InputError(f"the answer is a sound of the format {format_}: --save {path.with_suffix(f'.{format_}')}")
         return prediction.audio
     if kind == "text" and prediction.text:
         return prediction.text.encode(errors="backslashreplace")
@@ -209,7 +209,7 @@ def _nothing_to_draw(prediction: Prediction) -> None:
     say("nothing to draw: nothing was found")
 
 
-def _drawn(prediction: Prediction, parts: tuple[Given, ...]) -> bytes:
+def _drawn(prediction: Prediction, parts: tuple[Part, ...]) -> bytes:
     from headrace.draw import draw_on_bytes
 
     picture = next((part for part in parts if part.kind in ("image", None) and part.source != "url"), None)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from headrace import media
-from headrace.cli import given as g
+from headrace.cli import part as from_user
 from headrace.cli import words
-from headrace.cli.given import Given
+from headrace.cli.part import Part
 from headrace.cli.run import say
 from headrace.cli.terminal import counted
 from headrace.inputs import shortened
@@ -46,18 +46,18 @@ class Selection:
         self.lone = not any(isinstance(part, _Several) for part in self._parts)
         self.kinds: Counter[str] = Counter()  # how many inputs of each type, by the files' names
         for part in self._parts:
-            if isinstance(part, Given):
+            if isinstance(part, Part):
                 self.kinds[part.kind or ""] += 1
                 continue
-            found = Counter(found for _, found in part)
-            if not any(found[name] for name in ([kind] if kind else [*KINDS, *part.otherwise])):
+            counts = Counter(file_kind for _, file_kind in part)
+            if not any(counts[name] for name in ([kind] if kind else [*KINDS, *part.otherwise])):
                 raise click.UsageError(f"no {kind or 'known'} files in {part.word}")
-            self.kinds.update({name: number for name, number in found.items() if name in KINDS})
+            self.kinds.update({name: number for name, number in counts.items() if name in KINDS})
 
     def __len__(self) -> int:
         return len(self._parts)
 
-    def inputs(self, kind: str | None) -> Iterator[Given]:
+    def inputs(self, kind: str | None) -> Iterator[Part]:
         """Give the inputs; of folders and patterns the files of this type. Says first what is left out.
 
         Raises:
@@ -66,22 +66,22 @@ class Selection:
         if self._kind is None and not self.lone:
             self._say_what_is_left_out(kind)
         for part in self._parts:
-            if isinstance(part, Given):
+            if isinstance(part, Part):
                 yield part
                 continue
-            for path, found in part:
-                if found == (kind or _UNKNOWN) and g.is_readable(path):
+            for path, file_kind in part:
+                if file_kind == (kind or _UNKNOWN) and from_user.is_readable(path):
                     yield by_name(path, self._kind)
 
     def _say_what_is_left_out(self, kind: str | None) -> None:
         several = [part for part in self._parts if isinstance(part, _Several)]
-        found = Counter(found for part in several for _, found in part)
-        taken = found.pop(kind or _UNKNOWN, 0)
+        counts = Counter(file_kind for part in several for _, file_kind in part)
+        taken = counts.pop(kind or _UNKNOWN, 0)
         if not taken:
             raise click.UsageError(f"no {KINDS.get(kind or '', 'file')} in {', '.join(part.word for part in several)}")
-        rest = [counted(found[name], noun) for name, noun in KINDS.items() if found[name]]
-        rest += [f"{counted(found[_SAVED], 'file')} that --save wrote"] if found[_SAVED] else []
-        rest += [f"{counted(found[_UNKNOWN], 'file')} of no known type"] if found[_UNKNOWN] else []
+        rest = [counted(counts[name], noun) for name, noun in KINDS.items() if counts[name]]
+        rest += [f"{counted(counts[_SAVED], 'file')} that --save wrote"] if counts[_SAVED] else []
+        rest += [f"{counted(counts[_UNKNOWN], 'file')} of no known type"] if counts[_UNKNOWN] else []
         if rest:
             say(f"taking {counted(taken, KINDS.get(kind or '', 'file'))}; left out: {', '.join(rest)}")
 
@@ -102,7 +102,7 @@ class _Several:
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         if not self._is_folder:
-            paths = g.matches(self._path)
+            paths = from_user.matches(self._path)
             beside = _beside(paths)
             for path in paths:
                 yield path, self._kind or _type(path, beside)
@@ -115,12 +115,12 @@ class _Several:
                     yield os.path.join(root, name), _type(name, beside)
 
 
-def _part(word: str, kind: str | None, position: int) -> Given | _Several:
+def _part(word: str, kind: str | None, position: int) -> Part | _Several:
     if words.is_folder(word) or (words.is_pattern(word) and not words.exists(word)):
         return _Several(word, kind)
     if words.exists(word):
         return by_name(os.path.expanduser(word), kind)
-    return g.from_word(word, kind, position)
+    return from_user.from_word(word, kind, position)
 
 
 def _type(name: str, beside: Collection[str]) -> str:
@@ -138,9 +138,9 @@ def _stem(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def by_name(path: str, kind: str | None) -> Given:
+def by_name(path: str, kind: str | None) -> Part:
     """Take a file; a bad one among many fails alone, when it is read."""
-    return Given("file", path, kind or kind_of_content(path) or media.kind_of_name(path), shortened(path))
+    return Part("file", path, kind or kind_of_content(path) or media.kind_of_name(path), shortened(path))
 
 
 def kind_of_content(path: str) -> str | None:

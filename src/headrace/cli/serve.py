@@ -40,15 +40,15 @@ def _option(action: argparse.Action) -> click.Option:
 
 def _arguments(given: dict[str, Any]) -> list[str]:
     """Write the options as the server's own parser reads them, which checks them."""
-    found: list[str] = []
+    arguments: list[str] = []
     for action in server.parser("headrace serve").actions:
         value = given.get(action.dest)
         if action.nargs == 0:
-            found += [action.option_strings[0]] if value else []
+            arguments += [action.option_strings[0]] if value else []
             continue
         values = value if isinstance(value, tuple) else () if value is None else (value,)
-        found += [f"{action.option_strings[0]}={one}" for one in values]
-    return found
+        arguments += [f"{action.option_strings[0]}={one}" for one in values]
+    return arguments
 
 
 @click.command("serve", cls=Command, params=[_option(action) for action in server.parser("headrace serve").actions])

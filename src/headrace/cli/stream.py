@@ -25,7 +25,7 @@ from headrace.cli.video import VideoOptions, VideoRun, frame_window, video_optio
 
 if TYPE_CHECKING:
     from headrace import Input, Prediction
-    from headrace.cli.given import Given
+    from headrace.cli.part import Part
     from headrace.errors import HeadraceError
 
 
@@ -51,7 +51,7 @@ def stream(
     """Send many inputs through one stream and print the answers as they come.
 
     An INPUT is a file, a folder, a glob, an http(s) URL, a text, or - for lines on stdin. A line is a URL, a file,
-    or a text. One bad input never ends the stream: it is told on stderr, and the exit code is 1.
+    or a text. One bad input never ends the stream: it is reported on stderr, and the exit code is 1.
 
     \b
     headrace stream --local photos/
@@ -96,7 +96,7 @@ class Run:
         self._supply = supply
         self._stop_at_first = stop_at_first
         self._total = supply.total
-        self._names: dict[int, Given] = {}
+        self._names: dict[int, Part] = {}
         self._status = Status()
         self._watcher = Watcher(self._status)
         self._pretty = render.on_terminal()
@@ -150,14 +150,14 @@ class Run:
             return False
         return self._stop_at_first or (messages.refuses_type(error) and len(self._supply.kinds) == 1)
 
-    async def _named(self, source: AsyncIterator[Given]) -> AsyncIterator[Input]:
+    async def _named(self, source: AsyncIterator[Part]) -> AsyncIterator[Input]:
         position = 0
         async for item in source:
             self._names[position] = item
             position += 1
             yield to_input_of_many(item)
 
-    def _named_sync(self, source: Iterable[Given]) -> Iterator[Input]:
+    def _named_sync(self, source: Iterable[Part]) -> Iterator[Input]:
         for position, item in enumerate(source):
             self._names[position] = item
             yield to_input_of_many(item)

@@ -18,8 +18,8 @@ from headrace.support.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from headrace.cli.given import Given
     from headrace.cli.options import Options
+    from headrace.cli.part import Part
 
 
 class Supply:
@@ -65,13 +65,13 @@ class Supply:
         return self.words.kinds + Counter(one.kind or "" for one in self._plain)
 
     @property
-    def films(self) -> list[Given]:
+    def films(self) -> list[Part]:
         """The inputs, where all of them are videos on this machine; else nothing."""
         only = self.words.lone and not (self._piped or self._lists)
-        found = [*self._plain, *self.words.inputs(None)] if only else []
-        return found if all(one.kind == "video" for one in found) else []
+        inputs = [*self._plain, *self.words.inputs(None)] if only else []
+        return inputs if all(one.kind == "video" for one in inputs) else []
 
-    async def inputs(self, fields: Collection[str] | None) -> tuple[str | None, Iterable[Given] | AsyncIterator[Given]]:
+    async def inputs(self, fields: Collection[str] | None) -> tuple[str | None, Iterable[Part] | AsyncIterator[Part]]:
         """Give the type by which a default model is chosen, and the inputs.
 
         Args:
@@ -90,7 +90,7 @@ class Supply:
             raise click.UsageError("no input: the list is empty")
         return self._type or first.kind, source
 
-    def _before_stdin(self, kind: str | None) -> Iterator[Given]:
+    def _before_stdin(self, kind: str | None) -> Iterator[Part]:
         yield from self._plain
         yield from self.words.inputs(kind)
         for path in self._lists:
@@ -107,7 +107,7 @@ def _question(given: Sequence[str]) -> None:
             raise click.UsageError(f"no file {word}; {hint}")
 
 
-async def _then_stdin(before: Iterable[Given], kind: str | None) -> AsyncIterator[Given]:
+async def _then_stdin(before: Iterable[Part], kind: str | None) -> AsyncIterator[Part]:
     for item in before:
         yield item
     async for n, text in feed.lines(0):
@@ -115,8 +115,8 @@ async def _then_stdin(before: Iterable[Given], kind: str | None) -> AsyncIterato
 
 
 async def _peek(
-    source: Iterable[Given] | AsyncIterator[Given],
-) -> tuple[Given | None, Iterable[Given] | AsyncIterator[Given]]:
+    source: Iterable[Part] | AsyncIterator[Part],
+) -> tuple[Part | None, Iterable[Part] | AsyncIterator[Part]]:
     """Look at the first input; the source given back still has it."""
     if isinstance(source, AsyncIterator):
         first = await anext(source, None)
@@ -126,14 +126,14 @@ async def _peek(
     return item, _with_first_sync(item, iterator)
 
 
-async def _with_first(first: Given | None, rest: AsyncIterator[Given]) -> AsyncIterator[Given]:
+async def _with_first(first: Part | None, rest: AsyncIterator[Part]) -> AsyncIterator[Part]:
     if first is not None:
         yield first
     async for item in rest:
         yield item
 
 
-def _with_first_sync(first: Given | None, rest: Iterator[Given]) -> Iterator[Given]:
+def _with_first_sync(first: Part | None, rest: Iterator[Part]) -> Iterator[Part]:
     if first is not None:
         yield first
     yield from rest

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headrace.cli import given as g
+from headrace.cli import part as from_user
 from headrace.cli import render, words
 from headrace.cli.options import Typed
 from headrace.errors import ConfigError, ServerError
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from headrace import Model
     from headrace.cli.gather import Gathered
-    from headrace.cli.given import Given
     from headrace.cli.options import Options
+    from headrace.cli.part import Part
     from headrace.methods.signatures import Method, Parameter
 
 _Type = pb.ModelTypeField
@@ -38,7 +38,7 @@ class TypedCall:
 
     method: Method
     item: Input
-    parts: tuple[Given, ...]
+    parts: tuple[Part, ...]
 
     def answer(self, prediction: Prediction) -> Prediction:
         """Give the answer without the wrapping of a typed call, so that it looks like any other."""
@@ -123,20 +123,20 @@ async def find(model: Model, gathered: Gathered, name: str, params: Mapping[str,
     return TypedCall(method, Input((), raw=pb.Input(data=method.encode(values)).SerializeToString()), tuple(parts))
 
 
-def _piped() -> list[Given]:
+def _piped() -> list[Part]:
     """Read the input that is still missing from stdin, where something is piped into it."""
     if sys.stdin is None or sys.stdin.isatty():
         return []
     try:
-        return [g.from_stdin(None)]
+        return [from_user.from_stdin(None)]
     except click.UsageError:  # it is empty: the missing argument is what to tell
         return []
 
 
-def _placed(method: Method, parts: Sequence[Given], taken: Mapping[str, Any]) -> dict[str, Given] | None:
+def _placed(method: Method, parts: Sequence[Part], taken: Mapping[str, Any]) -> dict[str, Part] | None:
     """Give each input that has no name the first free argument of its type; None where one finds none."""
     free = [parameter for parameter in method.parameters if parameter.name not in taken]
-    placed: dict[str, Given] = {}
+    placed: dict[str, Part] = {}
     for part in parts:
         fitting = [p for p in free if part.kind == ("text" if _is_text(p) else _MEDIA.get(p.field.type, ""))]
         if not fitting:
@@ -146,12 +146,16 @@ def _placed(method: Method, parts: Sequence[Given], taken: Mapping[str, Any]) ->
     return placed
 
 
-def _value(parameter: Parameter, value: Any) -> tuple[Any, Given | None]:
+def _value(parameter: Parameter, value: Any) -> tuple[Any, Part | None]:
     """Turn what was written into what the argument's type takes: files into bytes, numbers into texts."""
     type_ = parameter.field.type
     if type_ in _MEDIA and isinstance(value, str):
-        value = g.from_url(value, _MEDIA[type_]) if words.is_url(value) else g.from_file(value, _MEDIA[type_])
-    if isinstance(value, g.Given):
+        value = (
+            from_user.from_url(value, _MEDIA[type_])
+            if words.is_url(value)
+            else from_user.from_file(value, _MEDIA[type_])
+        )
+    if isinstance(value, from_user.Part):
         return _content(value, as_text=_is_text(parameter)), value
     if _is_text(parameter):
         return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)), None
@@ -162,7 +166,7 @@ def _value(parameter: Parameter, value: Any) -> tuple[Any, Given | None]:
     return value, None
 
 
-def _content(part: Given, *, as_text: bool) -> str | bytes:
+def _content(part: Part, *, as_text: bool) -> str | bytes:
     if part.source == "url":
         return str(part.value)
     data = part.path.read_bytes() if part.path is not None else part.value
@@ -175,12 +179,12 @@ def _is_text(parameter: Parameter) -> bool:
 
 
 def _unwrapped(output: pb.Output, name: str) -> pb.Output:
-    found = next((part.data for part in output.data.parts if part.id == name), None)
-    if found is None:
+    data = next((part.data for part in output.data.parts if part.id == name), None)
+    if data is None:
         return output  # it stands inline
     copy = pb.Output()
     copy.CopyFrom(output)
-    copy.data.CopyFrom(found)
+    copy.data.CopyFrom(data)
     return copy
 
 

@@ -193,11 +193,11 @@ class VideoRun:
             )
             try:
                 async with stream:
-                    async for found in stream:
+                    async for frame in stream:
                         for sink in sinks:
-                            await sink.write(found)
-                        self._show(found)
-                        if self._ends(found):
+                            await sink.write(frame)
+                        self._show(frame)
+                        if self._ends(frame):
                             break
                         self._meter(stream)
             except BaseException:
@@ -214,11 +214,11 @@ class VideoRun:
             say(f"wrote {counted(self._done - self._failed, 'picture')} to {options.save}")
         return SOME_FAILED if self._failed else DONE
 
-    def _ends(self, found: FramePrediction) -> bool:
+    def _ends(self, frame: FramePrediction) -> bool:
         """Tell whether a frame's failure ends the run: it is to, or no other frame will do better."""
-        if found.error is None or not (self._stop_at_first or messages.refuses_type(found.error)):
+        if frame.error is None or not (self._stop_at_first or messages.refuses_type(frame.error)):
             return False
-        self._refusal = found.error
+        self._refusal = frame.error
         return True
 
     def _sources(self) -> list[VideoSource]:
@@ -235,33 +235,33 @@ class VideoRun:
     def _sinks(self) -> list[Sink]:
         from headrace import sinks
 
-        found: list[Sink] = []
+        opened: list[Sink] = []
         if self._out is not None:
-            found.append(sinks.VideoSink(self._out))
+            opened.append(sinks.VideoSink(self._out))
         if self._options.save is not None:
             folder = self._options.save
             if folder.is_dir() and any(folder.glob("*.jpg")) and not self._options.force:
                 raise click.UsageError(f"{folder} holds pictures already; --force overwrites those of the same names")
-            found.append(sinks.PictureSink(folder))
+            opened.append(sinks.PictureSink(folder))
         if self._frames.captions is not None:
-            found.append(sinks.WebVttSink(self._frames.captions))
-        return found
+            opened.append(sinks.WebVttSink(self._frames.captions))
+        return opened
 
-    def _show(self, found: FramePrediction) -> None:
+    def _show(self, frame: FramePrediction) -> None:
         from headrace.sinks.jsonl import record
 
-        name = f"{found.time:.3f}" if self._frames.count == 1 else f"{found.source} {found.time:.3f}"
+        name = f"{frame.time:.3f}" if self._frames.count == 1 else f"{frame.source} {frame.time:.3f}"
         self._done += 1
         self._status.clear()
         if self._options.output == "jsonl":
-            render.emit(render.as_json(record(found), indent=None))
+            render.emit(render.as_json(record(frame), indent=None))
         elif self._options.output == "json":
-            self._records.append(record(found))
-        if found.error is not None:
+            self._records.append(record(frame))
+        if frame.error is not None:
             self._failed += 1
-            warn_input(f"frame {found.index} ({name})", found.error)
+            warn_input(f"frame {frame.index} ({name})", frame.error)
         elif self._options.output == "text":
-            render.emit(render.row(name, found.prediction, pretty=self._pretty))
+            render.emit(render.row(name, frame.prediction, pretty=self._pretty))
 
     def _meter(self, stream: FrameStream) -> None:
         from headrace.frames import meter

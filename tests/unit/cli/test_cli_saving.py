@@ -10,7 +10,7 @@ import click
 import pytest
 from PIL import Image
 
-from headrace.cli.given import Given
+from headrace.cli.part import Part
 from headrace.cli.saving import Saver, slug
 from headrace.errors import InputError
 from headrace.results import Prediction
@@ -39,7 +39,7 @@ def boxes() -> Prediction:
     return prediction(regions=[region])
 
 
-CAT = Given("file", "photos/My Cat.jpg", "image", "photos/My Cat.jpg")
+CAT = Part("file", "photos/My Cat.jpg", "image", "photos/My Cat.jpg")
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_masks_and_sounds_are_saved(tmp_path: Path) -> None:
 def test_boxes_are_drawn_on_the_input(tmp_path: Path) -> None:
     source = tmp_path / "in.png"
     source.write_bytes(png((200, 100)))
-    given = Given("file", str(source), "image", "in.png")
+    given = Part("file", str(source), "image", "in.png")
     (saved,) = Saver(tmp_path / "out", draw="").save(boxes(), (given,), 0)
     assert saved.name == "in-boxes.png"
     with Image.open(saved) as drawn:
         assert drawn.size == (200, 100)
         assert drawn.convert("RGB").getpixel((20, 50)) != (255, 255, 255)
     with pytest.raises(InputError, match="file instead of a URL"):
-        Saver(None, draw="").save(boxes(), (Given("url", "https://a.example/x.jpg", "image", "x.jpg"),), 0)
+        Saver(None, draw="").save(boxes(), (Part("url", "https://a.example/x.jpg", "image", "x.jpg"),), 0)
 
 
 def test_a_text_is_saved_and_concepts_leave_nothing_behind(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from headrace.cli.given import Given
 from headrace.cli.options import Options
+from headrace.cli.part import Part
 from headrace.cli.stream import Run
 from headrace.cli.supply import Supply
 from headrace.results import Prediction
@@ -29,7 +29,7 @@ async def test_pictures_are_written_in_a_thread(tmp_path: Path, monkeypatch: pyt
         return save(*arguments, **more)
 
     monkeypatch.setattr(run._saver, "save", noted)
-    run._names[0] = Given("file", "cat.jpg", "image", "cat.jpg")
+    run._names[0] = Part("file", "cat.jpg", "image", "cat.jpg")
     await run._take(Prediction(b"", [pb.Output(data=pb.Data(image=pb.Image(base64=b"GIF89a")))], position=0))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["000000-cat.gif"]
     assert len(threads) == 1

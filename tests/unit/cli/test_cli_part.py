@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from headrace.cli import given as g
+from headrace.cli import part as from_user
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 24
 
@@ -22,45 +22,45 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_existing_file_is_a_file_and_its_bytes_beat_its_name(folder: Path) -> None:
     (folder / "picture.txt").write_bytes(PNG)
     (folder / "word").write_bytes(b"just text")
-    assert g.from_word("picture.txt", None) == g.Given("file", "picture.txt", "image", "picture.txt")
-    assert g.from_word("word", None).kind is None
-    assert g.from_word("word", "text").kind == "text"
+    assert from_user.from_word("picture.txt", None) == from_user.Part("file", "picture.txt", "image", "picture.txt")
+    assert from_user.from_word("word", None).kind is None
+    assert from_user.from_word("word", "text").kind == "text"
 
 
 @pytest.mark.parametrize("word", ["cta.jpg", "./photo", "../a", "/no/such/thing", "Clip.MP4", "notes.txt"])
 def test_a_mistyped_file_name_is_a_missing_file(folder: Path, word: str) -> None:
     with pytest.raises(click.UsageError, match="missing file"):
-        g.from_word(word, None)
+        from_user.from_word(word, None)
 
 
 @pytest.mark.parametrize("word", ["photos/", "a/b/", "~/no-such-folder/"])
 def test_a_mistyped_folder_name_is_a_missing_folder(folder: Path, word: str) -> None:
     with pytest.raises(click.UsageError, match=f"missing folder: {word}$"):
-        g.from_word(word, None)
+        from_user.from_word(word, None)
 
 
 @pytest.mark.parametrize("word", ["Hello!", "What is node.js?", "3.14", "x" * 5000, "a\0b"])
 def test_other_words_are_text(folder: Path, word: str) -> None:
-    found = g.from_word(word, None)
+    found = from_user.from_word(word, None)
     assert (found.source, found.kind, found.value) == ("data", "text", word.encode())
 
 
 def test_urls_know_their_type_by_their_path() -> None:
-    assert g.from_word("https://example.com/a/cat.JPG?size=1", None) == g.Given(
+    assert from_user.from_word("https://example.com/a/cat.JPG?size=1", None) == from_user.Part(
         "url", "https://example.com/a/cat.JPG?size=1", "image", "cat.JPG"
     )
-    assert g.from_word("https://example.com/", None).kind is None
-    assert g.from_word("https://example.com/x", "video").kind == "video"
+    assert from_user.from_word("https://example.com/", None).kind is None
+    assert from_user.from_word("https://example.com/x", "video").kind == "video"
 
 
 def test_a_folder_is_for_stream(folder: Path) -> None:
     with pytest.raises(click.UsageError, match="headrace stream"):
-        g.from_word(str(folder), None)
+        from_user.from_word(str(folder), None)
 
 
 def test_nothing_is_no_input() -> None:
     with pytest.raises(click.UsageError, match="empty"):
-        g.from_text("", None)
+        from_user.from_text("", None)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_nothing_is_no_input() -> None:
 )
 def test_stdin_is_one_input(monkeypatch: pytest.MonkeyPatch, data: bytes, kind: str, value: bytes) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
-    found = g.from_stdin(None)
+    found = from_user.from_stdin(None)
     assert (found.kind, found.value) == (kind, value)
 
 
@@ -77,4 +77,4 @@ def test_stdin_is_one_input(monkeypatch: pytest.MonkeyPatch, data: bytes, kind: 
 def test_an_empty_stdin_is_no_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(data)))
     with pytest.raises(click.UsageError, match="no input"):
-        g.from_stdin(None)
+        from_user.from_stdin(None)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class Part:
     """One input as the user gave it; `kind` None: the type is not known yet."""
 
     source: Literal["file", "url", "data"]
@@ -38,7 +38,7 @@ class Given:
         return Path(os.fsdecode(self.value)) if self.source == "file" else None
 
 
-def from_word(word: str, kind: str | None, position: int = 0) -> Given:
+def from_word(word: str, kind: str | None, position: int = 0) -> Part:
     """Read one positional argument: an existing file, a URL, else text.
 
     Raises:
@@ -53,7 +53,7 @@ def from_word(word: str, kind: str | None, position: int = 0) -> Given:
     return from_text(word, kind, position)
 
 
-def from_words(given: Sequence[str], kind: str | None) -> list[Given]:
+def from_words(given: Sequence[str], kind: str | None) -> list[Part]:
     """Read positional arguments; `-` is stdin, a pattern stands for the files that match it, sorted by name.
 
     Raises:
@@ -61,15 +61,15 @@ def from_words(given: Sequence[str], kind: str | None) -> list[Given]:
     """
     if given.count("-") > 1:
         raise click.UsageError("stdin (-) can be given once")
-    found: list[Given] = []
+    inputs: list[Part] = []
     for position, word in enumerate(given):
         if word == "-":
-            found.append(from_stdin(kind))
+            inputs.append(from_stdin(kind))
         elif words.is_pattern(word) and not words.exists(word):
-            found += [from_file(path, kind) for path in matches(word)]
+            inputs += [from_file(path, kind) for path in matches(word)]
         else:
-            found.append(from_word(word, kind, position))
-    return found
+            inputs.append(from_word(word, kind, position))
+    return inputs
 
 
 def matches(pattern: str) -> list[str]:
@@ -104,19 +104,19 @@ def _or_a_text(word: str) -> str:
     return " (a text? give it with --bytes)" if plain else ""
 
 
-def from_file(path: str, kind: str | None) -> Given:
+def from_file(path: str, kind: str | None) -> Part:
     """Take a file; its type by its first bytes, else by its extension.
 
     Raises:
         click.UsageError: missing, unreadable, or a folder.
     """
-    found = os.path.expanduser(path)
-    if os.path.isdir(found):
+    expanded = os.path.expanduser(path)
+    if os.path.isdir(expanded):
         raise click.UsageError(f"{path} is a folder; `headrace stream` takes folders")
-    if words.is_special(found):  # a named pipe, a device: looking at its first bytes would take them
-        return Given("file", found, kind or media.kind_of_name(path), path)
+    if words.is_special(expanded):  # a named pipe, a device: looking at its first bytes would take them
+        return Part("file", expanded, kind or media.kind_of_name(path), path)
     try:
-        with open(found, "rb") as file:
+        with open(expanded, "rb") as file:
             head = file.read(media.HEAD_BYTES)
     except FileNotFoundError:
         what = "folder" if path.endswith("/") else "file"
@@ -124,20 +124,20 @@ def from_file(path: str, kind: str | None) -> Given:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise click.UsageError(f"cannot read {shortened(path)}: {reason}") from None
-    return Given("file", found, kind or media.kind(head) or media.kind_of_name(path), path)
+    return Part("file", expanded, kind or media.kind(head) or media.kind_of_name(path), path)
 
 
-def from_url(url: str, kind: str | None) -> Given:
+def from_url(url: str, kind: str | None) -> Part:
     """Take a URL; its type by the extension of its path."""
     try:
         parts = urlsplit(url)
     except ValueError:  # malformed: it fails alone, when it is sent
-        return Given("url", url, kind, shortened(url))
+        return Part("url", url, kind, shortened(url))
     name = parts.path.rpartition("/")[2] or parts.hostname or "url"
-    return Given("url", url, kind or media.kind_of_name(parts.path), shortened(name))
+    return Part("url", url, kind or media.kind_of_name(parts.path), shortened(name))
 
 
-def from_text(text: str, kind: str | None, position: int = 0) -> Given:
+def from_text(text: str, kind: str | None, position: int = 0) -> Part:
     """Take an argument's own bytes, by default as text.
 
     Raises:
@@ -145,10 +145,10 @@ def from_text(text: str, kind: str | None, position: int = 0) -> Given:
     """
     if not text:
         raise click.UsageError("an input is empty: nothing between the quotes")
-    return Given("data", os.fsencode(text), kind or "text", f"text {position + 1}")
+    return Part("data", os.fsencode(text), kind or "text", f"text {position + 1}")
 
 
-def from_stdin(kind: str | None) -> Given:
+def from_stdin(kind: str | None) -> Part:
     """Read all of stdin as one input; its type by its first bytes, text where it is valid UTF-8.
 
     Raises:
@@ -166,7 +166,7 @@ def from_stdin(kind: str | None) -> Given:
         data = data.removesuffix(b"\n").removesuffix(b"\r")
         if not data.strip():
             raise click.UsageError("no input: stdin holds an empty line")
-    return Given("data", data, kind, "stdin")
+    return Part("data", data, kind, "stdin")
 
 
 def _is_text(data: bytes) -> bool:
