@@ -86,6 +86,21 @@ async def test_what_is_too_old_is_dropped() -> None:
     assert queue.drops == {"max_age": 1}
 
 
+async def test_the_room_of_what_is_too_old_goes_to_the_thread_that_waits() -> None:
+    now = [0.0]
+    queue: ThreadQueue[int] = ThreadQueue(1, max_age=1.0, clock=lambda: now[0])
+    queue.put(0)
+    thread = threading.Thread(target=queue.put, args=(1,))
+    thread.start()
+    while not queue._changed._waiters:  # type: ignore[attr-defined]  # there is nothing else to see of a thread that waits
+        await asyncio.sleep(0)
+    now[0] = 2.0
+    async with asyncio.timeout(10):
+        assert await queue.take() == 1
+    thread.join()
+    assert queue.drops == {"max_age": 1}
+
+
 async def test_closing_frees_the_thread_and_counts_what_was_inside() -> None:
     queue: ThreadQueue[int] = ThreadQueue(1)
     queue.put(0)

@@ -57,6 +57,13 @@ def test_a_string_value_is_text_too() -> None:
     assert Prediction(b"", [pb.Output(data=pb.Data(string_value="x"))]).text == "x"
 
 
+@pytest.mark.parametrize(("own", "shown"), [("o1", "o1"), ("", "r1")])
+def test_an_outputs_own_status_without_a_request_id_has_that_of_the_response(own: str, shown: str) -> None:
+    status = status_pb2.Status(code=status_pb2.SUCCESS, description="well", req_id=own)
+    p = answer(pb.Output(status=status))
+    assert (p.status.description, p.request_id) == ("well", shown)
+
+
 def test_a_response_without_outputs_says_so_when_it_is_looked_at() -> None:
     p = Prediction(b"", ())
     assert (len(p), p.outputs, bool(p)) == (0, (), True)

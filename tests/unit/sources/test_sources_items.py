@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from headrace import Client, ConfigError, Input, InputError, SourceError
 from headrace.sources import (
     InputSource,
+    base,
     from_bytes,
     from_csv,
     from_glob,
@@ -32,6 +33,27 @@ from headrace.sources.lines import csv_rows
 from headrace.testing import ModelDouble
 
 MODEL = "u/a/models/m"
+
+
+async def test_an_iterator_that_never_ends_its_closing_holds_the_source_up_only_briefly(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(base, "CLOSE_SECONDS", 0.02)
+    stuck = asyncio.Event()
+
+    class Stubborn:
+        def __aiter__(self) -> Stubborn:
+            return self
+
+        async def __anext__(self) -> str:
+            return "line"
+
+        async def aclose(self) -> None:
+            await stuck.wait()
+
+    async with asyncio.timeout(10):
+        async with from_lines(Stubborn()) as source:
+            assert payloads([await anext(source)]) == [b"line"]
 
 
 def payloads(items: list[Any]) -> list[bytes]:
