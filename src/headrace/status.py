@@ -182,19 +182,27 @@ def retry_hint(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
     """Read a server's hint when to come back, in seconds; None where there is none that can be used.
 
     Source: `grpc-retry-pushback-ms` of gRPC (milliseconds; negative: do not come back), `retry-after` of HTTP (seconds,
-    or a date).
+    or a date). gRPC's own counts where both are there.
     """
+    hint: float | None = None
     for name, value in metadata:
-        if name not in ("grpc-retry-pushback-ms", "retry-after") or not isinstance(value, str):
+        if not isinstance(value, str):
             continue
-        is_http = name == "retry-after"
-        try:
-            seconds = float(value) if is_http else float(value) / 1000
-        except ValueError:
-            seconds = _until(value) if is_http else math.nan
-        if math.isfinite(seconds) and (seconds >= 0 or not is_http):
+        if name == "grpc-retry-pushback-ms" and math.isfinite(seconds := _number(value) / 1000):
             return seconds
-    return None
+        if name == "retry-after" and hint is None:
+            seconds = _number(value)
+            seconds = _until(value) if math.isnan(seconds) else seconds
+            hint = seconds if math.isfinite(seconds) and seconds >= 0 else None
+    return hint
+
+
+def _number(text: str) -> float:
+    """Read a number; NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _until(date: str) -> float:

@@ -219,6 +219,8 @@ HINTS: list[tuple[list[tuple[str, str | bytes]], float | None]] = [
 
 def test_a_hint_when_to_come_back_is_seconds_or_a_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("time.time", lambda: NOW)
+    both = [("retry-after", "3"), ("grpc-retry-pushback-ms", "250")]
+    assert retry_hint(both) == retry_hint(both[::-1]) == 0.25  # libraries give metadata in any order
     assert [retry_hint(metadata) for metadata, _ in HINTS] == [pytest.approx(hint) for _, hint in HINTS]
     for useless in ("", "-1", "nan", "inf", "-inf", "1e999", "soon", "\udcff"):
         assert retry_hint([("retry-after", useless)]) is None
