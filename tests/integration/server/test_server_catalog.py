@@ -139,10 +139,12 @@ async def test_health_is_serving(serve: Any, service: str) -> None:
     assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_reflection_serves_the_official_names(serve: Any) -> None:
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_serves_the_official_names(serve: Any, version: str) -> None:
+    """What `grpcurl list`, `describe SERVICE` and `describe SERVICE.METHOD` ask for; both versions have one form."""
     stub = await serve()
     reflect = stub.channel.stream_stream(
-        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
         reflection_pb2.ServerReflectionRequest.SerializeToString,
         reflection_pb2.ServerReflectionResponse.FromString,
     )
@@ -150,8 +152,13 @@ async def test_reflection_serves_the_official_names(serve: Any) -> None:
         reflection_pb2.ServerReflectionRequest(list_services=""),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol="grpc.health.v1.Health"),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"{SERVICE}.PostModelOutputs"),
+        reflection_pb2.ServerReflectionRequest(file_containing_symbol=f"{SERVICE}.NoSuchMethod"),
     ]
-    listed, found, health = [answer async for answer in reflect(iter(asked))]
+    listed, found, health, method, missing = [answer async for answer in reflect(iter(asked))]
+    assert f"grpc.reflection.{version}.ServerReflection" in {s.name for s in listed.list_services_response.service}
+    assert method.file_descriptor_response == found.file_descriptor_response
+    assert missing.error_response.error_code == 5  # NOT_FOUND
     assert SERVICE in {s.name for s in listed.list_services_response.service}
     assert health.file_descriptor_response.file_descriptor_proto
     pool = descriptor_pool.DescriptorPool()
