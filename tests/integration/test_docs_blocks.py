@@ -40,7 +40,7 @@ TESTS = {"docs/testing.md"}
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 INSTALL = re.compile(r"pip install (\S+)$")
-OTHERS = {"aiohttp", "clarifai", "clarifai-grpc"}  # packages of others that pages install
+OTHERS = {"aiohttp", "clarifai", "clarifai-grpc", "fastapi", "starlette"}  # packages of others that pages install
 
 
 def reason(block: Block) -> str | None:
