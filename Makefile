@@ -1,7 +1,7 @@
 PYTHON ?= python
 TIMES ?= 20
 
-.PHONY: check test core floors steady conformance fuzz protos bench docs soak outages
+.PHONY: check test core floors steady conformance fuzz studio protos bench docs soak outages
 
 check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
@@ -26,6 +26,9 @@ steady:  ## the stress and fault tests twenty times in a row, on the newest and 
 
 conformance:  ## what takes longer to prove of the transports; python -m tests.stacks.install: what of it needs others
 	$(PYTHON) -m pytest -n 2 -m conformance
+
+studio:  ## build Studio's page into the package
+	cd studio && npm ci --no-audit --no-fund && npm run build
 
 bench:  ## measure against raw grpc.aio and other clients; write tables and plots into docs/
 	$(PYTHON) -m benchmarks --update-docs

@@ -44,6 +44,8 @@ class ModelInfo:
         default_for: the types for which an embedded server takes this model where none is named.
         short_names: other ids under which an embedded server knows it.
         size_bytes: of its weights, 0 where the server does not say.
+        title: its name for people.
+        weak_at: what an embedded server's model is bad at.
     """
 
     user_id: str
@@ -58,6 +60,8 @@ class ModelInfo:
     default_for: tuple[str, ...] = ()
     short_names: tuple[str, ...] = ()
     size_bytes: int = 0
+    title: str = ""
+    weak_at: str = ""
 
 
 class Catalog:
@@ -253,6 +257,8 @@ def _info(model: pb.Model, type_: pb.ModelType | None) -> ModelInfo:
         _names(model, "default_for"),
         _names(model, "short_names"),
         int(size) if math.isfinite(size) else 0,
+        model.display_name,
+        model.metadata.fields["weak_at"].string_value if "weak_at" in model.metadata.fields else "",
     )
 
 

@@ -1,13 +1,14 @@
 """Put the official packages into a cache folder, each in an environment of its own.
 
-`python -m tests.interop.install [clarifai] [node] [openai-tools]` does it ahead of the tests; they do it themselves
-otherwise. The folder is `interop` in `$HEADRACE_CACHE`, else in `headrace` of the user's cache folder.
+`python -m tests.interop.install [clarifai] [node] [openai-tools] [studio]` does it ahead of the tests; they do it
+themselves otherwise. The folder is `interop` in `$HEADRACE_CACHE`, else in `headrace` of the user's cache folder.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -72,6 +73,26 @@ def node() -> Path:
     return made_once(f"clarifai-nodejs-{NODE}", "node_modules/clarifai-nodejs", fill)
 
 
+def studio() -> Path:
+    """Give a folder whose `node_modules` has what Studio's page is built and checked with.
+
+    Raises:
+        Missing: there is no npm, or the packages cannot be installed.
+    """
+    if shutil.which("npm") is None:
+        raise Missing("npm is not installed")
+    sources = Path(__file__).parents[2] / "studio"
+    lock = (sources / "package-lock.json").read_bytes()
+
+    def fill(place: Path) -> None:
+        place.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(sources / name, place)
+        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], cwd=place)
+
+    return made_once(f"studio-{hashlib.sha256(lock).hexdigest()[:12]}", "node_modules/vite", fill)
+
+
 def environment(name: str, *packages: str, program: str = "python") -> Path:
     """Make a virtual environment with packages once; gives its Python, or another program of it."""
 
@@ -116,7 +137,7 @@ def run(command: list[str], cwd: Path | None = None) -> None:
 
 def main(names: list[str]) -> int:
     """Install what is named, or everything."""
-    makers = {"clarifai": clarifai, "node": node, "openai-tools": openai_tools}
+    makers = {"clarifai": clarifai, "node": node, "openai-tools": openai_tools, "studio": studio}
     for name in names or list(makers):
         try:
             sys.stdout.write(f"{name}: {makers[name]()}\n")

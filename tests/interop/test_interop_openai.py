@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -14,12 +12,13 @@ import pytest
 
 from tests.interop import install
 from tests.interop.conftest import HERE, Outcomes, drive, needed, started
+from tests.support.commands import running
 from tests.support.weights import need
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.models]  # the first test may have to install the programs
 
+SAYS = "OpenAI's API at "
 MODELS = "echo,minilm-l6-v2,shapes-to-image,hibari-tts,whisper-tiny-en"
-HEADRACE = [sys.executable, "-c", "import sys; from headrace.cli import main; sys.exit(main())"]
 
 WORKS: dict[str, Any] = {
     "llm_streams": "one two three",
@@ -41,26 +40,6 @@ WORKS: dict[str, Any] = {
 }
 
 
-@contextlib.contextmanager
-def running(*arguments: str) -> Iterator[str]:
-    """Run a command that serves OpenAI's API until it is interrupted; gives the API's address."""
-    process = subprocess.Popen([*HEADRACE, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
-            if line.startswith("OpenAI's API at "):
-                yield line.removeprefix("OpenAI's API at ").strip()
-                break
-        else:
-            pytest.fail(f"{arguments} did not start")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-
-
 @pytest.fixture(scope="module", params=["serve", "proxy"])
 def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
     """What the programs were told by the embedded server, and through a proxy by another one."""
@@ -69,11 +48,11 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("tools")
     with contextlib.ExitStack() as stack:
         if request.param == "serve":
-            base = stack.enter_context(running("serve", "--openai", "--models", MODELS))
+            base = stack.enter_context(running("serve", "--openai", "--models", MODELS, says=SAYS))
         else:
             command = [sys.executable, "-m", "headrace.server", "--watch-stdin", "--models", MODELS]
             server = stack.enter_context(started(command))
-            base = stack.enter_context(running("proxy", "--base_url", server))
+            base = stack.enter_context(running("proxy", "--base_url", server, says=SAYS))
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         driver = [str(python), str(HERE / "drivers" / "openai_tools.py")]
         yield drive(driver, environment, {"base": base, "folder": str(folder)})
@@ -95,7 +74,7 @@ def test_a_refusal_is_the_error_that_the_program_knows(told: Outcomes) -> None:
 def official_base(ports: dict[str, int]) -> Iterator[str]:
     """The API's address in front of the official model server's own model that speaks OpenAI."""
     aliases = ("--model", "gpt=https://clarifai.com/u/a/models/m")
-    with running("proxy", "--base_url", f"http://127.0.0.1:{ports['dummy']}", *aliases) as base:
+    with running("proxy", "--base_url", f"http://127.0.0.1:{ports['dummy']}", *aliases, says=SAYS) as base:
         yield base
 
 

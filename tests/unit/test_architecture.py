@@ -47,7 +47,7 @@ ONLY_FOR = {
     "server": {"server", "cli"},
     "cli": {"cli"},
     "bulk": {"bulk", "cli"},
-    "testing": {"testing", "server"},
+    "testing": {"testing", "server", "web"},
     "web": {"web", "server", "cli"},
     "client": {"client", "model", "headrace", "bulk", "cli"},
     "channels": {"channels", "calls", "client"},

@@ -13,7 +13,7 @@ from headrace.server import options as server
 
 _SECTIONS = {
     "Where it listens": ("--port", "--unix", "--host"),
-    "OpenAI's HTTP API": ("--openai", "--http-port", "--api-key", "--cors"),
+    "OpenAI's API and Studio": ("--openai", "--studio", "--http-port", "--api-key", "--cors"),
     "Models": ("--models", "--faults", "--allow-private-urls", "--max-calls", "--max-request-mb"),
     "Who may use it": ("--tls-cert", "--tls-key", "--require-pat", "--insecure"),
 }

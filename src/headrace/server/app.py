@@ -115,7 +115,7 @@ async def serving(
             stack.callback(place.leave)
             address = await start(place)
         inside: str | None = None
-        if options.openai:
+        if options.openai or options.studio:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="headrace-"))
             inside = await start(listen.ListenAddress(replace(options, unix=Path(folder) / "server.sock")))
         try:
@@ -201,10 +201,10 @@ async def _serve(options: Options, reporter: Reporter) -> None:
         running = await stack.enter_async_context(serving(options, reporter))
         said = f"listening on {running.address}\n"
         if running.inside is not None:
-            from headrace.server.openai import openai_door
+            from headrace.server.http import http_door
 
-            http = await stack.enter_async_context(openai_door(options, running.inside))
-            said += f"OpenAI's API at {http}/v1\n"
+            lines = await stack.enter_async_context(http_door(options, running.address, running.inside))
+            said += "".join(f"{line}\n" for line in lines)
         sys.stdout.write(said)
         sys.stdout.flush()
         if options.watch_stdin:

@@ -33,7 +33,9 @@ class Options:
     max_calls: int = 1024
     max_request_mb: int = 1024
     watch_stdin: bool = False
+    insecure: bool = False
     openai: bool = False  # serve OpenAI's HTTP API too
+    studio: bool = False  # serve Studio too
     http_port: int = 0
     api_key: str | None = None
     origins: tuple[str, ...] = ()  # of web pages that may call it
@@ -73,7 +75,9 @@ def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
         max_calls=arguments.max_calls,
         max_request_mb=arguments.max_request_mb,
         watch_stdin=arguments.watch_stdin,
+        insecure=arguments.insecure,
         openai=arguments.openai,
+        studio=arguments.studio,
         http_port=arguments.http_port or 0,
         api_key=arguments.api_key or os.environ.get(KEY_VARIABLE) or None,
         origins=tuple(arguments.cors),
@@ -92,8 +96,8 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
         if port is not None and not 0 <= port <= 65535:
             yield f"--{name.replace('_', '-')} {port} is not from 0 to 65535"
     for name in ("http_port", "api_key", "cors"):
-        if getattr(arguments, name) and not arguments.openai:
-            yield f"--{name.replace('_', '-')} belongs to --openai"
+        if getattr(arguments, name) and not (arguments.openai or arguments.studio):
+            yield f"--{name.replace('_', '-')} belongs to --openai and --studio"
     if (arguments.tls_cert is None) != (arguments.tls_key is None):
         yield "--tls-cert and --tls-key belong together"
     if arguments.unix is not None and arguments.tls_cert is not None:
@@ -115,7 +119,7 @@ def _open_doors(options: Options, *, insecure: bool) -> Iterator[str]:
             f"--host {options.host} is reachable from other machines: it needs --tls-cert, --tls-key and"
             " --require-pat (or --insecure, which lets anybody in)"
         )
-    if options.openai and not (is_loopback(options.host) or options.api_key):
+    if options.openai and not (is_loopback(options.host) or options.api_key or options.studio):  # which makes a key
         yield f"--openai on --host {options.host} is reachable from other machines: it needs --api-key"
 
 
@@ -168,7 +172,8 @@ def parser(prog: str) -> Parser:
     add("--insecure", action="store_true", help="allow a public address without TLS and credential")
     add("--max-calls", type=int, default=1024, help="prediction calls at a time (default: %(default)s)")
     add("--openai", action="store_true", help="serve OpenAI's HTTP API too, on a port of its own")
-    add("--http-port", type=int, help="its TCP port (default: a free one)")
+    add("--studio", action="store_true", help="serve Studio too, a page to try the models on")
+    add("--http-port", type=int, help="the TCP port of these two (default: a free one)")
     add("--api-key", metavar="KEY", help=f"the only key accepted there (also: {KEY_VARIABLE} in the environment)")
     add("--cors", action="append", default=[], metavar="ORIGIN", help="a web page's origin that may call it; '*': any")
     add(

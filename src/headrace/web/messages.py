@@ -5,22 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.json_format import MessageToDict
+
 from headrace.errors import HeadraceError
 from headrace.results import Prediction
 
 
 def as_message(item: Any) -> Any:
-    """Tell an item: a piece of text as `{"text": ...}`, any other prediction whole, everything else as it is."""
+    """Tell an item: a piece of text as `{"text": ...}` (with its `metadata`, if any), any other prediction whole.
+
+    Everything else is told as it is.
+    """
     if not isinstance(item, Prediction):
         return item
     if item.error is not None:
         return failure_message(item.error) | {"position": item.position}
-    data = item.data
-    if data.HasField("text") and len(data.ListFields()) == 1:
-        return {"text": item.text}
-    if not data.ListFields():
-        return {"text": ""}
-    return item.to_dict()
+    fields = {field.name for field, _ in item.data.ListFields()}
+    if fields - {"text", "metadata"}:
+        return item.to_dict()
+    metadata = MessageToDict(item.data.metadata) if "metadata" in fields else {}
+    return {"text": item.text, "metadata": metadata} if metadata else {"text": item.text}
 
 
 def failure_message(error: Exception) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import pytest
 from headrace import Client
 from headrace.server.app import serving
 from headrace.server.options import Options
-from headrace.web.openai.app import Settings, openai_app
-from headrace.web.openai.directory import Directory
-from headrace.web.openai.door import loopback_hosts
-from headrace.web.openai.serving import listening
+from headrace.web.app import Settings, openai_and_studio, web_app
+from headrace.web.directory import Directory
+from headrace.web.door import loopback_hosts
+from headrace.web.serving import listening
 from tests.support.door import Door, Dummy, Lengths, Painter, Seer, Talker
 
 
@@ -30,8 +30,9 @@ async def open_door(tmp_path: Path) -> AsyncIterator[Any]:
             client = await stack.enter_async_context(Client(base_url=running.address))
             aliases = settings.pop("aliases", {})
             settings.setdefault("hosts", loopback_hosts("127.0.0.1"))
-            app = openai_app(client, Directory(client, aliases), Settings(**settings))
-            address = await stack.enter_async_context(listening(app, "127.0.0.1", 0))
+            routes = openai_and_studio(Directory(client, aliases), openai=True, studio=True)
+            app = web_app(client, routes, Settings(**settings))
+            address = await stack.enter_async_context(listening(app, "127.0.0.1", 0, sockets=True))
             door = Door(address, client)
             stack.push_async_callback(door.http.aclose)
             return door

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.support.door import Door, Talker
 
@@ -62,12 +63,13 @@ async def test_two_hundred_callers_that_leave_anywhere_leave_no_answer_running(d
         for number in range(200):
             group.create_task(in_turn(number))
     await until_idle()
-    assert Talker.begun > 120  # those that left before their request was read never began
+    assert Talker.begun >= 100  # those that read something; others may have left before they were read
     answer = await door.post("chat/completions", model="talker", messages=[{"role": "user", "content": "Hi"}])
     assert answer.status_code == 200
     assert door.client.stats.running == 0
 
 
+@pytest.mark.alone
 async def test_the_model_stops_at_once_before_the_first_token_and_after(door: Door) -> None:
     for content, stream in (("silence", True), ("silence", False), ("forever", True)):
         seconds = []

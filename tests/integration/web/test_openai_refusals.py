@@ -9,7 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from headrace.web.openai.door import Bounds
+from headrace.web.door import Bounds
 from tests.support.door import Door, Talker
 
 HI = [{"role": "user", "content": "Hi"}]

@@ -23,7 +23,7 @@ from headrace import Client, Model
 from headrace.server.app import serving
 from headrace.server.options import Options
 from headrace.web import lifespan, sse, websocket
-from headrace.web.openai.serving import listening
+from headrace.web.serving import listening
 from tests.support.door import Talker
 
 HEARTBEAT = 0.05
@@ -157,7 +157,7 @@ async def test_a_failure_is_the_last_event_and_the_last_message(address: str) ->
         async with session.get(f"{address}/events", params={"say": "one FAIL"}) as got:
             events = events_of(await got.text())
         async with session.ws_connect(f"{address}/socket", params={"say": "one FAIL"}) as ws:
-            messages = [json.loads(message.data) async for message in ws]
+            messages = [one async for message in ws if "heartbeat" not in (one := json.loads(message.data))]
     for first, (error, code) in (
         (events[0][1], (events[-1][1]["error"]["type"], events[-1][1]["error"]["code"])),
         (messages[0], (messages[-1]["error"]["type"], messages[-1]["error"]["code"])),
@@ -169,7 +169,7 @@ async def test_a_failure_is_the_last_event_and_the_last_message(address: str) ->
 
 async def test_messages_come_in_order_with_their_cost_at_the_end(address: str) -> None:
     async with aiohttp.ClientSession() as session, session.ws_connect(f"{address}/socket", params={"say": "a b"}) as ws:
-        messages = [json.loads(message.data) async for message in ws]
+        messages = [one async for message in ws if "heartbeat" not in (one := json.loads(message.data))]
     assert messages == [
         {"text": "a"}, {"text": " b"}, {"text": ""}, {"done": {"prompt_tokens": 2, "completion_tokens": 2}}
     ]  # fmt: skip

@@ -9,8 +9,8 @@ import wave
 import av
 import pytest
 
+from headrace.web.failures import Refusal
 from headrace.web.openai.audio import recoded
-from headrace.web.openai.failures import Refusal
 
 RATE, SECONDS = 22_050, 1.5
 

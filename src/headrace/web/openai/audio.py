@@ -11,11 +11,11 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from headrace.inputs import Input
 from headrace.support.extras import install
-from headrace.web.openai.directory import Served
-from headrace.web.openai.failures import Refusal
+from headrace.web.directory import Served
+from headrace.web.failures import Refusal
 from headrace.web.openai.generation import Generation
 from headrace.web.openai.requests import Speech, Transcription
-from headrace.web.openai.sending import Events, EventStream, event
+from headrace.web.sending import Events, EventStream, event
 
 _TYPES = {
     "mp3": "audio/mpeg",

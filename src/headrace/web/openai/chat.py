@@ -12,12 +12,12 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from headrace.inputs import Input
+from headrace.web.directory import Served
+from headrace.web.failures import Refusal
 from headrace.web.openai.conversation import as_input
-from headrace.web.openai.directory import Served
-from headrace.web.openai.failures import Refusal
 from headrace.web.openai.generation import Generation
 from headrace.web.openai.requests import Chat, Completion
-from headrace.web.openai.sending import DONE, Events, EventStream, event
+from headrace.web.sending import DONE, Events, EventStream, event
 
 _MAX_PROMPTS_AT_ONCE = 4
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from headrace.inputs import Input, is_url
-from headrace.web.openai.directory import Served
-from headrace.web.openai.failures import Refusal
+from headrace.web.directory import Served
+from headrace.web.failures import Refusal
 from headrace.web.openai.requests import Message
 
 HISTORY, SYSTEM = "chat_history", "system_prompt"

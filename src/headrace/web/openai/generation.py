@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace.inputs import Input
 from headrace.results import Prediction
-from headrace.web.openai.directory import Served
+from headrace.web.directory import Served
 
 
 class Stops:

@@ -10,8 +10,8 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from headrace.inputs import Input
-from headrace.web.openai.directory import Served
-from headrace.web.openai.failures import Refusal
+from headrace.web.directory import Served
+from headrace.web.failures import Refusal
 from headrace.web.openai.requests import Picture
 
 

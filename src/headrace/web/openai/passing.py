@@ -13,9 +13,9 @@ from typing import Any
 
 from starlette.responses import Response
 
-from headrace.web.openai.directory import PASS_THROUGH, PASS_THROUGH_STREAM, Served
-from headrace.web.openai.failures import Refusal
-from headrace.web.openai.sending import DONE, Events, EventStream, event
+from headrace.web.directory import PASS_THROUGH, PASS_THROUGH_STREAM, Served
+from headrace.web.failures import Refusal
+from headrace.web.sending import DONE, Events, EventStream, event
 
 
 def passes(served: Served, fields: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from headrace.web.openai.failures import Refusal
+from headrace.web.failures import Refusal
 
 Stop: TypeAlias = str | Annotated[list[str], Field(max_length=4)] | None
 Temperature: TypeAlias = Annotated[float, Field(ge=0, le=2)] | None

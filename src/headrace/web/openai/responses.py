@@ -12,12 +12,12 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.responses import Response as HttpResponse
 
+from headrace.web.directory import Served
+from headrace.web.failures import Refusal
 from headrace.web.openai.conversation import as_input
-from headrace.web.openai.directory import Served
-from headrace.web.openai.failures import Refusal
 from headrace.web.openai.generation import Generation
 from headrace.web.openai.requests import Response
-from headrace.web.openai.sending import Events, EventStream, event
+from headrace.web.sending import Events, EventStream, event
 
 
 async def response(body: Response, served: Served) -> HttpResponse:

@@ -14,6 +14,7 @@ import uvicorn
 _GRACE_SECONDS = 1
 _IDLE_SECONDS = 75  # that a connection without a request is kept after an answer
 _BACKLOG = 256
+_MESSAGE_BYTES = 64 << 20  # of a WebSocket
 
 
 class ListenError(Exception):
@@ -71,6 +72,7 @@ async def listening(
         ssl_certfile=tls_cert,
         ssl_keyfile=tls_key,
         ws="websockets-sansio" if sockets else "none",
+        ws_max_size=_MESSAGE_BYTES,
     )
     server = _Server(config)
     running = asyncio.ensure_future(server.serve(sockets=[bound]))
@@ -87,6 +89,14 @@ async def listening(
         server.should_exit = True
         await asyncio.gather(running, ready, return_exceptions=True)
         bound.close()
+
+
+def said(address: str, key: str | None, *, openai: bool, studio: bool) -> list[str]:
+    """Say where things are, a line each."""
+    lines = [f"OpenAI's API at {address}/v1"] if openai else []
+    if studio:
+        lines.append(f"Studio at {address}/{f'#token={key}' if key else ''}")
+    return lines
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from headrace.web.events import event
-from headrace.web.openai.failures import Refusal, refusal
+from headrace.web.failures import Refusal, refusal
 
 T = TypeVar("T")
 

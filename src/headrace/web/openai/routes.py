@@ -1,59 +1,33 @@
-"""The application: routes, and what stands before them."""
+"""The routes of OpenAI's API."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from pydantic import BaseModel
-from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
-from starlette.middleware import Middleware
-from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
-from headrace import Client, HeadraceError
+from headrace.web.directory import Directory, Served
+from headrace.web.failures import Refusal
 from headrace.web.openai import audio, requests
 from headrace.web.openai.chat import chat, completion
-from headrace.web.openai.directory import Directory, Served
-from headrace.web.openai.door import CALLER_LEFT, Bounded, Bounds, Counted, Keyed
 from headrace.web.openai.embeddings import embeddings
-from headrace.web.openai.failures import Refusal, refusal
 from headrace.web.openai.images import pictures
-from headrace.web.openai.metrics import CONTENT_TYPE, Metrics
 from headrace.web.openai.passing import passes, through
 from headrace.web.openai.responses import response
-from headrace.web.openai.sending import CallerLeft, answered
+from headrace.web.sending import answered
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How the application is to be.
-
-    Attributes:
-        api_key: the only key accepted; None: anybody is let in.
-        origins: of web pages that may call it; (): none, "*": all.
-        hosts: the names by which it may be called; (): any.
-    """
-
-    api_key: str | None = None
-    origins: Sequence[str] = ()
-    hosts: Sequence[str] = ()
-    bounds: Bounds = field(default_factory=Bounds)
-
-
-def openai_app(client: Client, directory: Directory, settings: Settings | None = None) -> Starlette:
-    """Make the application in front of a client's server; whoever runs it closes the client."""
-    settings = settings or Settings()
-    metrics = Metrics(client)
-    routes = [
+def openai_routes(directory: Directory) -> list[BaseRoute]:
+    """Give the routes in front of the models of a directory."""
+    return [
         Route("/v1/models", _models(directory)),
         Route("/v1/models/{name:path}", _one_model(directory)),
         _json("/chat/completions", requests.Chat, chat, directory),
@@ -63,29 +37,7 @@ def openai_app(client: Client, directory: Directory, settings: Settings | None =
         _json("/images/generations", requests.Picture, pictures, directory),
         _json("/audio/speech", requests.Speech, audio.speech, directory),
         Route("/v1/audio/transcriptions", _transcriptions(directory), methods=["POST"]),
-        Route("/healthz", _health),
-        Route("/metrics", _metrics(metrics)),
     ]
-    before = [Middleware(Counted, metrics)]
-    if settings.hosts:
-        before.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(settings.hosts), www_redirect=False))
-    if settings.origins:
-        before.append(
-            Middleware(CORSMiddleware, allow_origins=list(settings.origins), allow_methods=["*"], allow_headers=["*"])
-        )
-    if settings.api_key is not None:
-        before.append(Middleware(Keyed, settings.api_key))
-    before.append(Middleware(Bounded, settings.bounds))
-
-    handlers: dict[Any, Any] = {
-        Refusal: _refused,
-        HeadraceError: _refused,
-        ExceptionGroup: lambda request, error: _refused(request, error.exceptions[0]),
-        HTTPException: _not_found,
-        CallerLeft: _left,
-        ClientDisconnect: _left,
-    }
-    return Starlette(routes=routes, middleware=before, exception_handlers=handlers)
 
 
 def _json(
@@ -178,34 +130,3 @@ def _one_model(directory: Directory) -> Callable[[Request], Awaitable[Response]]
         return JSONResponse(entries.get(name, entry))
 
     return model
-
-
-async def _health(_request: Request) -> Response:
-    return JSONResponse({"status": "ok"})
-
-
-def _metrics(metrics: Metrics) -> Callable[[Request], Awaitable[Response]]:
-    async def measures(_request: Request) -> Response:
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
-
-    return measures
-
-
-def _refused(_request: Request, error: Exception) -> Response:
-    told = refusal(error)
-    return JSONResponse(told.body, told.status, told.headers)
-
-
-def _left(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=CALLER_LEFT)  # which nobody reads
-
-
-def _not_found(request: Request, error: HTTPException) -> Response:
-    if error.status_code == 404:
-        text = f"Unknown request URL: {request.method} {request.url.path}. GET /v1/models lists the models."
-        told = Refusal(404, text, code="unknown_url")
-    elif error.status_code == 405:
-        told = Refusal(405, f"Not allowed method {request.method} on {request.url.path}.", code="method_not_allowed")
-    else:
-        told = Refusal(error.status_code, str(error.detail))
-    return JSONResponse(told.body, told.status, {**told.headers, **(error.headers or {})})

@@ -10,18 +10,20 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketClose
 
-from headrace.web.openai.failures import Refusal
-from headrace.web.openai.metrics import Metrics
+from headrace.web.failures import Refusal
+from headrace.web.metrics import Metrics
 
 CALLER_LEFT = 499  # the status under which answers are counted that nobody waited for
 
 logger = logging.getLogger("headrace.web")
 
-_OPEN = ("/healthz",)  # without the key
+_OPEN = ("/healthz", "/")  # without the key, as are the files of the page
+_POLICY_VIOLATION = 1008
 _DRAIN_SECONDS = 5.0
 _DRAINED = 4  # times the limit are read and thrown away, so that whoever sends too much can read the answer
 
@@ -94,8 +96,15 @@ class Counted:
             self._metrics.seconds.labels(route).observe(time.perf_counter() - began)
 
 
+def key_for(host: str, key: str | None, *, studio: bool, insecure: bool) -> str | None:
+    """Give the key that is asked for: one is made for a Studio that other machines can reach, unless that is meant."""
+    if key is None and studio and not insecure and not loopback_hosts(host):
+        return secrets.token_urlsafe(16)
+    return key
+
+
 class Keyed:
-    """Let in only who has the key."""
+    """Let in only who has the key: in the header, or as `token` in the query, as pages need it for a WebSocket."""
 
     def __init__(self, app: ASGIApp, key: str) -> None:
         self._app = app
@@ -103,14 +112,25 @@ class Keyed:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        if scope["type"] == "http" and scope["path"] not in _OPEN and scope["method"] != "OPTIONS":
-            scheme, _, said = Headers(scope=scope).get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(said.strip().encode(), self._key):
-                reason = "Incorrect API key provided." if said else "You didn't provide an API key."
-                told = Refusal(401, f"{reason} Send it as: Authorization: Bearer KEY", code="invalid_api_key")
-                await _refuse(told, scope, receive, send, {"www-authenticate": "Bearer"})
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] == "lifespan" or _is_open(scope) or self._has_key(scope):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await WebSocketClose(_POLICY_VIOLATION)(scope, receive, send)
+        else:
+            reason = "Incorrect API key provided." if "authorization" in Headers(scope=scope) else "No API key."
+            refused = Refusal(401, f"{reason} Send it as: Authorization: Bearer KEY", code="invalid_api_key")
+            await _refuse(refused, scope, receive, send, {"www-authenticate": "Bearer"})
+
+    def _has_key(self, scope: Scope) -> bool:
+        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            key = QueryParams(scope["query_string"]).get("token", "")
+        return hmac.compare_digest(key.strip().encode(), self._key)
+
+
+def _is_open(scope: Scope) -> bool:
+    path = scope["path"]
+    return scope["type"] == "http" and (path in _OPEN or path.startswith("/assets/") or scope["method"] == "OPTIONS")
 
 
 class Bounded:

@@ -6,10 +6,11 @@ import difflib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from headrace import Client, ModelInfo, errors
 from headrace.model import Model
-from headrace.web.openai.failures import Refusal
+from headrace.web.failures import Refusal
 
 PASS_THROUGH, PASS_THROUGH_STREAM = "openai_transport", "openai_stream_transport"
 
@@ -65,11 +66,13 @@ class Directory:
         client: of the server that has them.
         aliases: names of their own for some of them: alias -> model URL or id.
         listed: the server's other models go by their ids, and are listed.
+        base_url: where others find the server; None: it is ours alone.
     """
 
     client: Client
     aliases: Mapping[str, str] = field(default_factory=dict)
     listed: bool = True
+    base_url: str | None = None
     started: int = field(default_factory=lambda: int(time.time()))
     _served: dict[str, Served] = field(default_factory=dict)
 
@@ -82,6 +85,48 @@ class Directory:
             {"id": name, "object": "model", "created": self.started, "owned_by": owner}
             for name, owner in owners.items()
         ]
+
+    async def cards(self) -> list[dict[str, Any]]:
+        """Tell of each model what people choose by."""
+        cards = [self._card(info.id, info) for info in await self._infos()]
+        for alias in self.aliases:
+            try:
+                cards.append(self._card(alias, await (await self._model(alias)).info()))
+            except errors.HeadraceError:  # it is chosen all the same: its first call says what is wrong
+                cards.append({"id": alias, "title": alias, "inputs": [], "outputs": [], "task": "other"})
+        return cards
+
+    async def card(self, name: str) -> dict[str, Any]:
+        """Tell of one model how it is called: its parameters.
+
+        Raises:
+            Refusal: 404, there is no such model.
+        """
+        served = await self.find(name)
+        methods = await served.model.methods()
+        method = next((m for m in methods if m.name in ("predict", "generate")), None)
+        taken = {"prompt", "text", "image", "audio", "video", "params"}
+        parameters = [
+            {"name": p.name, "type": p.type, "default": p.default, "description": p.description}
+            for p in (method.parameters if method else ())
+            if p.name not in taken
+        ]
+        return {"id": name, "parameters": parameters, "streams": served.streams and "text" in served.outputs}
+
+    @staticmethod
+    def _card(name: str, info: ModelInfo) -> dict[str, Any]:
+        return {
+            "id": name,
+            "title": info.title or info.id,
+            "task": info.model_type_id,
+            "description": info.description,
+            "weak_at": info.weak_at,
+            "inputs": info.input_fields or (),
+            "outputs": info.output_fields or (),
+            "size_bytes": info.size_bytes,
+            "default_for": info.default_for,
+            "url": info.url,
+        }
 
     async def find(self, name: str) -> Served:
         """Give the model of a name: an alias, an id, a short name, or a model's URL.
