@@ -127,7 +127,7 @@ def engine_with(streams: int = 1_000) -> Engine:
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_memory_stays_below_the_stated_figure(name: str) -> None:
-    engine = engine_with(50 if name == "blocks that are all different" else 1_000)
+    engine = engine_with(30 if name == "blocks that are all different" else 1_000)
     if name.startswith("AT-04"):  # while there is a table
         engine.decoder.__init__()  # type: ignore[misc]
     gc.collect()
@@ -181,7 +181,7 @@ def test_an_honest_server_just_below_the_bounds_is_served_for_ever() -> None:
 
 @pytest.mark.case("AT-12", "AT-18")
 def test_a_large_message_in_tiny_pieces_takes_little_more_than_its_bytes() -> None:
-    content = message(bytes(MiB // 8))
+    content = message(bytes(MiB // 32))
     pieces = [content[start : start + 2] for start in range(0, len(content), 2)]
     assembler = Assembler(2 * MiB)
     tracemalloc.start()
@@ -192,8 +192,8 @@ def test_a_large_message_in_tiny_pieces_takes_little_more_than_its_bytes() -> No
         held = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
-    assert held < 1.5 * MiB // 8
-    assert assembler.take(pieces[-1]) == [bytes(MiB // 8)]
+    assert held < 1.5 * MiB // 32
+    assert assembler.take(pieces[-1]) == [bytes(MiB // 32)]
 
 
 # -- with sockets

@@ -23,8 +23,16 @@ def test_mutated_input_finds_nothing(name: str) -> None:
 @pytest.mark.case("AT-28")
 @pytest.mark.skipif(not HAS_NGH2, reason="the package ngh2 is not installed")
 def test_nghttp2_comes_to_the_same_verdicts_but_for_a_listed_set() -> None:
-    verdicts = [compare(number) for number in range(500)]
+    verdicts = [compare(number) for number in range(300)]
     seen = {difference for _, difference in verdicts}
     assert seen <= {"", *DIFFERENCES}
-    assert sum(not difference for _, difference in verdicts) > 400
+    assert sum(not difference for _, difference in verdicts) > 240
     assert {verdict.split()[0] for verdict, _ in verdicts} == {"fine", "stream", "connection"}
+
+
+@pytest.mark.conformance
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(not HAS_NGH2, reason="the package ngh2 is not installed")
+def test_nghttp2_comes_to_the_same_verdicts_on_twenty_thousand_connections() -> None:
+    seen = {difference for _, difference in map(compare, range(20_000))}
+    assert seen == {"", *DIFFERENCES} - {"settings"}  # which is rarer than that
