@@ -267,6 +267,11 @@ def _serve(requests: queue.SimpleQueue[int | None], iterable: Iterable[Any], arr
             pass  # the user's generator failed while closing; the stream is over
 
 
+def _is_sequence(items: object) -> bool:
+    """Tell whether something is iterated by its indexes, as data sets of training libraries are."""
+    return hasattr(type(items), "__getitem__") and hasattr(type(items), "__len__")
+
+
 def source(items: Any, single: tuple[type, ...] = ()) -> Source[Any]:
     """Make a source of an async iterable, a list, any plain iterable, or one single item.
 
@@ -285,7 +290,7 @@ def source(items: Any, single: tuple[type, ...] = ()) -> Source[Any]:
         return _Async(items)
     if isinstance(items, list | tuple):
         return _Memory(items)
-    if isinstance(items, Iterable):
+    if isinstance(items, Iterable) or _is_sequence(items):
         return _Threaded(items)
     raise ConfigError(f"cannot iterate over {type(items).__name__}: give an (async) iterator, a list or a single item")
 

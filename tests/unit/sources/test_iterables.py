@@ -70,6 +70,16 @@ class Again:
         return iter(range(3))
 
 
+class ByIndex:
+    """A data set as training libraries have it: a length and items by their index."""
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> int:
+        return range(3)[index]
+
+
 async def drain(items: Source[Any]) -> list[Any]:
     found = []
     while True:
@@ -91,6 +101,7 @@ async def drain(items: Source[Any]) -> list[Any]:
         lambda: map(int, "012"),
         Again,
         Plain,
+        ByIndex,
         lambda: Log().numbers(),
         lambda: Log().anumbers(),
     ],
