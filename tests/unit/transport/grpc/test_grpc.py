@@ -19,7 +19,7 @@ from headrace import errors
 from headrace.config import TLS, KeepAlive, Transmission
 from headrace.target import Target
 from headrace.transport.base import Call, Transport
-from headrace.transport.grpc import calls, channel
+from headrace.transport.grpc import calls, channel, diagnosis
 from headrace.transport.grpc.client import GrpcTransport
 
 pytestmark = pytest.mark.core
@@ -394,8 +394,15 @@ async def test_the_name_in_the_certificate_counts(tls_address: str, connect: Con
     ],
 )
 async def test_a_slip_with_tls_is_named_with_what_to_do(
-    slip: str, advice: str, tls_address: str, serve: Serve, connect: Connect, authority: trustme.CA
+    slip: str,
+    advice: str,
+    tls_address: str,
+    serve: Serve,
+    connect: Connect,
+    authority: trustme.CA,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(diagnosis, "LOOK", 30.0)  # the machine may be busy
     roots = authority.cert_pem.bytes()
     transport = {
         "plain to TLS": lambda: connect(tls_address.replace("https", "http")),
@@ -404,7 +411,7 @@ async def test_a_slip_with_tls_is_named_with_what_to_do(
     }.get(slip)
     made = transport() if transport is not None else connect(f"https://{await serve()}", tls=TLS(roots))
     with pytest.raises(errors.ConnectFailed, match=advice) as caught:
-        await made.connect(5)
+        await made.connect(30)
     assert caught.value.permanent
 
 
