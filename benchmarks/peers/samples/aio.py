@@ -98,10 +98,9 @@ async def at_once(work: Work, arguments: Arguments) -> Sample:
 
 
 async def tokens(work: Work, arguments: Arguments) -> Sample:
-    """Read whole streams, --concurrency at once, until at least --n messages have come."""
+    """Read whole streams, --concurrency at once, until at least --n messages have come; one before, as a warm-up."""
     assert work.tokens is not None
-    if arguments.shape == "tokens_burst":
-        await work.tokens()
+    await work.tokens()
     count = 0
     meter = Meter()
     while count < arguments.n:

@@ -71,11 +71,10 @@ def at_once(call: Callable[[], object], arguments: Arguments) -> Sample:
 
 
 def tokens(read: Callable[[], int], arguments: Arguments) -> Sample:
-    """Read whole streams in --concurrency threads until at least --n messages have come."""
+    """Read whole streams in --concurrency threads until at least --n messages have come; one before, as a warm-up."""
     count = 0
     with ThreadPoolExecutor(arguments.concurrency) as pool:
-        if arguments.shape == "tokens_burst":
-            read()
+        read()
         meter = Meter()
         while count < arguments.n:
             count += sum([done.result() for done in [pool.submit(read) for _ in range(arguments.concurrency)]])

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from headrace.types import Buffer
 
 PREFIX_BYTES = 5
+#: More parts than this that are smaller than this on average are joined: a step for each costs more than the copy.
+_FEW, _SMALL = 8, 4_096
 _SMALL = 1_024
 _prefix = struct.Struct(">BI").unpack_from
 #: What we can decompress, as grpc-accept-encoding says it, with zlib's name for it.
@@ -28,7 +30,7 @@ class MessageError(Exception):
 
 
 def framed(parts: Sequence[Buffer]) -> list[Buffer]:
-    """Put the prefix before a message that is given in parts.
+    """Put the prefix before a message that is given in parts; many small ones become one.
 
     Raises:
         MessageError: its length is none that gRPC can write.
@@ -36,7 +38,10 @@ def framed(parts: Sequence[Buffer]) -> list[Buffer]:
     size = sum(map(len, parts))
     if size >> 32:
         raise MessageError(f"a message of {size:,} bytes; the largest that gRPC can send has 4 GiB", too_large=True)
-    return [b"\0" + size.to_bytes(4, "big"), *parts]
+    prefix = b"\0" + size.to_bytes(4, "big")
+    if len(parts) > _FEW and size < len(parts) * _SMALL:
+        return [b"".join((prefix, *parts))]
+    return [prefix, *parts]
 
 
 def whole_messages(data: bytes | memoryview, limit: int) -> list[bytes] | None:

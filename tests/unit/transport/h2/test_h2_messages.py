@@ -70,3 +70,12 @@ def test_the_limit_counts_after_decompression(encoding: str) -> None:
     packed = pack.compress(bytes(LIMIT + 1)) + pack.flush()
     with pytest.raises(MessageError, match="when decompressed"):
         Assembler(LIMIT, encoding).take(b"\1" + written(packed)[1:])
+
+
+def test_many_small_parts_leave_as_one_and_a_large_one_as_it_is() -> None:
+    parts = [b"%d" % number for number in range(1_000)]
+    (joined,) = framed(parts)
+    assert joined == written(b"".join(parts))
+    large = bytearray(1 << 20)
+    assert framed([b"before", large, b"after"])[2] is large
+    assert any(part is large for part in framed([*[b"small"] * 20, large]))
