@@ -120,7 +120,7 @@ def serve(options: Options, served: Served) -> int:
 async def _serve(options: Options, served: Served, settings: Settings) -> int:
     from headrace.web.app import openai_and_studio, web_app
     from headrace.web.directory import Directory
-    from headrace.web.serving import ListenError, listening, said
+    from headrace.web.serving import ListenError, lines_for, listening
 
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -133,7 +133,7 @@ async def _serve(options: Options, served: Served, settings: Settings) -> int:
             async with listening(
                 web_app(client, routes, settings), served.host, served.port, sockets=served.studio
             ) as address:
-                lines = said(address, settings.api_key, openai=served.openai, studio=served.studio)
+                lines = lines_for(address, settings.api_key, openai=served.openai, studio=served.studio)
                 sys.stdout.write("".join(f"{line}\n" for line in lines))
                 sys.stdout.flush()
                 await stop.wait()

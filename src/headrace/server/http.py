@@ -46,6 +46,6 @@ async def http_door(options: Options, address: str, inside: str) -> AsyncIterato
                 tls_key=options.tls_key,
                 sockets=options.studio,
             ) as place:
-                yield serving.said(place, key, openai=options.openai, studio=options.studio)
+                yield serving.lines_for(place, key, openai=options.openai, studio=options.studio)
         except serving.ListenError as error:
             raise ListenError(str(error)) from None

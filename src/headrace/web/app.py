@@ -86,8 +86,8 @@ def _metrics(metrics: Metrics) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _refused(_request: Request, error: Exception) -> Response:
-    told = refusal(error)
-    return JSONResponse(told.body, told.status, told.headers)
+    refused = refusal(error)
+    return JSONResponse(refused.body, refused.status, refused.headers)
 
 
 def _left(_request: Request, _error: Exception) -> Response:
@@ -97,9 +97,9 @@ def _left(_request: Request, _error: Exception) -> Response:
 def _not_found(request: Request, error: HTTPException) -> Response:
     if error.status_code == 404:
         text = f"Unknown request URL: {request.method} {request.url.path}. GET /v1/models lists the models."
-        told = Refusal(404, text, code="unknown_url")
+        refused = Refusal(404, text, code="unknown_url")
     elif error.status_code == 405:
-        told = Refusal(405, f"Not allowed method {request.method} on {request.url.path}.", code="method_not_allowed")
+        refused = Refusal(405, f"Not allowed method {request.method} on {request.url.path}.", code="method_not_allowed")
     else:
-        told = Refusal(error.status_code, str(error.detail))
-    return JSONResponse(told.body, told.status, {**told.headers, **(error.headers or {})})
+        refused = Refusal(error.status_code, str(error.detail))
+    return JSONResponse(refused.body, refused.status, {**refused.headers, **(error.headers or {})})

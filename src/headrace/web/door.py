@@ -139,7 +139,7 @@ class Bounded:
     def __init__(self, app: ASGIApp, bounds: Bounds) -> None:
         self._app = app
         self._bounds = bounds
-        self._held = 0
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -168,11 +168,11 @@ class Bounded:
                 ended = not message.get("more_body", False)
                 size = len(message.get("body", b""))
                 own += size
-                self._held += size
+                self._held_bytes += size
                 if own > bounds.body_bytes:
                     await _drain(receive, bounds.body_bytes * _DRAINED)
                     raise self._too_large()
-                if self._held > bounds.all_bytes:
+                if self._held_bytes > bounds.all_bytes:
                     text = "The server holds as many bytes of requests as it may."
                     raise Refusal(503, text, type="server_error", code="overloaded", retry_after=1)
             return message
@@ -180,7 +180,7 @@ class Bounded:
         try:
             await self._app(scope, reading, send)
         finally:
-            self._held -= own
+            self._held_bytes -= own
 
     def _too_large(self) -> Refusal:
         megabytes = self._bounds.body_bytes / (1 << 20)
@@ -201,6 +201,6 @@ async def _drain(receive: Receive, limit: int) -> None:
 
 
 async def _refuse(
-    told: Refusal, scope: Scope, receive: Receive, send: Send, headers: dict[str, str] | None = None
+    refused: Refusal, scope: Scope, receive: Receive, send: Send, headers: dict[str, str] | None = None
 ) -> None:
-    await JSONResponse(told.body, told.status, {**told.headers, **(headers or {})})(scope, receive, send)
+    await JSONResponse(refused.body, refused.status, {**refused.headers, **(headers or {})})(scope, receive, send)

@@ -55,12 +55,12 @@ class Refusal(Exception):
     @property
     def headers(self) -> Mapping[str, str]:
         """The answer's own headers: when to try again, and for OpenAI's clients whether."""
-        found = {
+        headers = {
             "x-should-retry": "true" if self.status in (429, 503) and self.code != "insufficient_quota" else "false"
         }
         if self.retry_after is not None:
-            found["retry-after"] = str(max(0, math.ceil(self.retry_after)))
-        return found
+            headers["retry-after"] = str(max(0, math.ceil(self.retry_after)))
+        return headers
 
 
 _INVALID = "invalid_request_error"

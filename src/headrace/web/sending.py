@@ -80,8 +80,8 @@ class EventStream(Response):
             try:
                 first = await anext(events, "")
             except Exception as error:
-                told = refusal(error)
-                await JSONResponse(told.body, told.status, told.headers)(scope, receive, send)
+                refused = refusal(error)
+                await JSONResponse(refused.body, refused.status, refused.headers)(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await self._write(send, first)

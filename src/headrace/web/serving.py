@@ -91,7 +91,7 @@ async def listening(
         bound.close()
 
 
-def said(address: str, key: str | None, *, openai: bool, studio: bool) -> list[str]:
+def lines_for(address: str, key: str | None, *, openai: bool, studio: bool) -> list[str]:
     """Say where things are, a line each."""
     lines = [f"OpenAI's API at {address}/v1"] if openai else []
     if studio:

@@ -37,7 +37,7 @@ async def transcription(body: Transcription, sound: bytes, served: Served) -> Re
         params["language"] = body.language
     item = Input.from_bytes(sound, "audio")
     if body.stream:
-        return EventStream(_heard(Generation(served, item, params)), lambda told: event(told.body, "error"))
+        return EventStream(_heard(Generation(served, item, params)), lambda refused: event(refused.body, "error"))
     prediction = await served.model.predict(item, inference_params=params)
     if body.response_format == "text":
         return PlainTextResponse(prediction.text)
@@ -113,7 +113,7 @@ def _samples(source: Any, rate: int) -> bytes:
     import av
 
     resampler = av.AudioResampler(format="s16", layout="mono", rate=rate)
-    frames = (made for frame in (*source.decode(audio=0), None) for made in resampler.resample(frame))
+    frames = (part for frame in (*source.decode(audio=0), None) for part in resampler.resample(frame))
     return b"".join(bytes(frame.planes[0])[: frame.samples * 2] for frame in frames)
 
 

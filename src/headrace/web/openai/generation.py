@@ -36,8 +36,8 @@ class Stops:
 
     def rest(self) -> str:
         """Give what was held back, at the end of the text."""
-        held, self._held = self._held, ""
-        return held
+        rest, self._held = self._held, ""
+        return rest
 
 
 class Generation:
@@ -73,18 +73,18 @@ class Generation:
 
     async def pieces(self) -> AsyncGenerator[str, None]:
         """Give the text piece by piece; closing it early stops the model. Pieces are never empty."""
-        made = 0
+        pieces = 0
         async with contextlib.aclosing(self._predictions()) as predictions:
             async for prediction in predictions:
                 usage = prediction.usage
                 self.prompt_tokens += usage.prompt_tokens
                 self.completion_tokens += usage.completion_tokens
-                made += bool(prediction.text)
+                pieces += bool(prediction.text)
                 if text := self._stops.add(prediction.text):
                     yield text
                 if self._stops.met:
                     break
-        self.completion_tokens = self.completion_tokens or made
+        self.completion_tokens = self.completion_tokens or pieces
         if rest := self._stops.rest():
             yield rest
         limit = self._params.get("max_tokens")

@@ -28,7 +28,9 @@ async def through(served: Served, endpoint: str, fields: Mapping[str, Any]) -> R
     message = json.dumps({**fields, "openai_endpoint": endpoint}, ensure_ascii=False)
     if fields.get("stream"):
         named = endpoint == "/responses"
-        return EventStream(_events(served, message, named), lambda told: event(told.body, "error" if named else ""))
+        return EventStream(
+            _events(served, message, named), lambda refused: event(refused.body, "error" if named else "")
+        )
     text = await served.model.call(PASS_THROUGH, message)
     _refuse_failure(text)
     return Response(text, media_type="application/json")
@@ -45,7 +47,7 @@ async def _events(served: Served, message: str, named: bool) -> Events:
 
 
 def _refuse_failure(text: str) -> Mapping[str, Any]:
-    """Give the answer's fields; a failure that the model tells as an answer is told as one.
+    """Give the answer's fields; a failure that the model tells as an answer is refused as one.
 
     Raises:
         Refusal: 502, it is no JSON object, or one of a failure.
@@ -62,6 +64,6 @@ def _refuse_failure(text: str) -> Mapping[str, Any]:
     if isinstance(error, dict) and "choices" not in fields and "output" not in fields:
         raise Refusal(502, str(error.get("message", error))[:1000], type="server_error", code="model_error")
     if "code" in fields and "description" in fields and "choices" not in fields:  # how the official runner tells it
-        said = ": ".join(str(fields[name]) for name in ("description", "details") if fields.get(name))
-        raise Refusal(502, said[:1000], type="server_error", code="model_error")
+        reason = ": ".join(str(fields[name]) for name in ("description", "details") if fields.get(name))
+        raise Refusal(502, reason[:1000], type="server_error", code="model_error")
     return fields

@@ -60,13 +60,13 @@ class _Sampling(_Body):
     @property
     def stops(self) -> tuple[str, ...]:
         """The texts at which the answer ends."""
-        given = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return tuple(one for one in given if one)
+        stops = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return tuple(one for one in stops if one)
 
     def params(self, max_tokens: int | None) -> dict[str, Any]:
         """The inference parameters that were asked for."""
-        found = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed, "max_tokens": max_tokens}
-        return {name: value for name, value in found.items() if value is not None}
+        params = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed, "max_tokens": max_tokens}
+        return {name: value for name, value in params.items() if value is not None}
 
 
 class StreamOptions(BaseModel):
@@ -97,9 +97,9 @@ class Part(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> Part:
-        wanted = "image_url" if self.is_picture else "text"
-        if getattr(self, wanted) is None and self.type != "refusal":
-            raise ValueError(f"a part of type {self.type} needs {wanted}")
+        field = "image_url" if self.is_picture else "text"
+        if getattr(self, field) is None and self.type != "refusal":
+            raise ValueError(f"a part of type {self.type} needs {field}")
         return self
 
     @property
@@ -301,8 +301,8 @@ class Response(_Body):
     @property
     def messages(self) -> list[Message]:
         """The conversation, instructions first."""
-        said = [Message(role="user", content=self.input)] if isinstance(self.input, str) else list(self.input)
-        return [Message(role="system", content=self.instructions), *said] if self.instructions else said
+        messages = [Message(role="user", content=self.input)] if isinstance(self.input, str) else list(self.input)
+        return [Message(role="system", content=self.instructions), *messages] if self.instructions else messages
 
 
 def checked(kind: type[BaseModel], fields: Mapping[str, Any]) -> Any:

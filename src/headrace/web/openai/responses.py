@@ -24,16 +24,16 @@ async def response(body: Response, served: Served) -> HttpResponse:
     """Answer a text or a conversation."""
     served.must("text", "text", "/v1/responses")
     item, params = as_input(body.messages, served)
-    wanted = {"temperature": body.temperature, "top_p": body.top_p, "max_tokens": body.max_output_tokens}
-    params |= {name: value for name, value in wanted.items() if value is not None}
+    sampling = {"temperature": body.temperature, "top_p": body.top_p, "max_tokens": body.max_output_tokens}
+    params |= {name: value for name, value in sampling.items() if value is not None}
     generation = Generation(served, item, params, streamed=bool(body.stream))
-    told = _Told(body, generation)
+    state = _ResponseState(body, generation)
     if body.stream:
-        return EventStream(_events(generation, told), _failed)
-    return JSONResponse(told.ended(await generation.text()))
+        return EventStream(_events(generation, state), _failed)
+    return JSONResponse(state.ended(await generation.text()))
 
 
-class _Told:
+class _ResponseState:
     """The response object in its states."""
 
     def __init__(self, body: Response, generation: Generation) -> None:
@@ -103,19 +103,19 @@ def part(text: str) -> dict[str, Any]:
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-async def _events(generation: Generation, told: _Told) -> Events:
+async def _events(generation: Generation, state: _ResponseState) -> Events:
     numbers = itertools.count()
 
     def say(kind: str, **fields: Any) -> str:
         return event({"type": kind, "sequence_number": next(numbers), **fields}, kind)
 
-    place = {"item_id": told.item_id, "output_index": 0, "content_index": 0}
+    place = {"item_id": state.item_id, "output_index": 0, "content_index": 0}
     text = ""
     async with contextlib.aclosing(generation.pieces()) as pieces:
         first = await anext(pieces, "")  # what fails until here has a status of its own
-        yield say("response.created", response=told.started())
-        yield say("response.in_progress", response=told.started())
-        yield say("response.output_item.added", output_index=0, item=told.message(None, "in_progress"))
+        yield say("response.created", response=state.started())
+        yield say("response.in_progress", response=state.started())
+        yield say("response.output_item.added", output_index=0, item=state.message(None, "in_progress"))
         yield say("response.content_part.added", **place, part=part(""))
         if first:
             text = first
@@ -125,7 +125,7 @@ async def _events(generation: Generation, told: _Told) -> Events:
             yield say("response.output_text.delta", **place, delta=piece, logprobs=[])
     yield say("response.output_text.done", **place, text=text, logprobs=[])
     yield say("response.content_part.done", **place, part=part(text))
-    ended = told.ended(text)
+    ended = state.ended(text)
     yield say("response.output_item.done", output_index=0, item=ended["output"][0])
     yield say(f"response.{ended['status']}", response=ended)
 

@@ -125,8 +125,8 @@ class Show:
         now = _counts(stream) if stream is not None else {}
         totals = {name: self._totals.get(name, 0) + now.get(name, 0) for name in {*self._totals, *now}}
         in_flight = stream.stats.in_flight if stream is not None else 0
-        told = sum(now.get(name, 0) for name in ("received", "errors", *(n for n in now if n.startswith("drop:"))))
-        queued = max(0, now.get("pulled", 0) - told - in_flight)
+        ended = sum(now.get(name, 0) for name in ("received", "errors", *(n for n in now if n.startswith("drop:"))))
+        queued = max(0, now.get("pulled", 0) - ended - in_flight)
         return {
             "time": time.perf_counter(),
             "queued": queued,
@@ -175,7 +175,7 @@ async def _set(ws: WebSocket, show: Show) -> None:
     with contextlib.suppress(RuntimeError, WebSocketDisconnect):
         while True:
             try:
-                wanted = await ws.receive_json()
-                show.settings = Settings.model_validate({**show.settings.model_dump(), **wanted})
+                change = await ws.receive_json()
+                show.settings = Settings.model_validate({**show.settings.model_dump(), **change})
             except (ValueError, TypeError):  # no settings: those that are in force stay
                 continue
