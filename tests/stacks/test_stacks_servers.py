@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import sys
 import time
-from typing import Any
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
-from headrace import errors, status
+from headrace import Client, RetryPolicy, errors, status
 from headrace.config import Transmission
 from headrace.target import Target
 from headrace.transport.base import Transport
@@ -218,3 +221,37 @@ async def test_drain(stack_name: str, name: str) -> None:
             assert await transport.unary(UNARY, [b"again"], (), 10) == b"again"
     finally:
         await transport.close(0)
+
+
+# -- our own server, and the whole client
+
+
+@pytest.mark.parametrize("name", TRANSPORTS)
+async def test_the_embedded_server(name: Literal["h2", "grpc"]) -> None:
+    """Calls of all shapes, and a server that ends by SIGTERM while a stream runs: another one goes on with it."""
+    port = free_port()
+    command: list[str | Path] = [sys.executable, "-m", "headrace.server", "--models", "echo", "--port", str(port)]
+    retry = RetryPolicy(100, ambiguous_attempts=100, cap=0.2)
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(running(command, port))
+        async with Client(base_url=f"http://127.0.0.1:{port}", transport=name, retry=retry) as client:
+            model = client.model("headrace/local/models/echo")
+            texts = [f"text {n}" for n in range(500)]
+            assert [p.text async for p in model.stream_by_bytes(texts, "text")] == texts
+            assert [p.text async for p in model.stream_by_bytes(texts, "text", batch="auto")] == texts
+            assert [p.text async for p in model.map(texts, input_type="text", concurrency=32)] == texts
+            assert await model.generate_by_bytes("one two three", "text").text() == "one two three"
+            found = await asyncio.gather(*(model.predict_by_bytes(text, "text") for text in texts))
+            assert [p.text for p in found] == texts
+            image = bytes(range(256)) * 40_000
+            assert (await model.predict_by_bytes(image, "image")).text == f"image of {len(image)} bytes"
+
+            async def slowly() -> AsyncIterator[str]:
+                for number, text in enumerate(texts):
+                    if number == 100:
+                        server.terminate()
+                        await server.ended()
+                        stack.enter_context(running(command, port))
+                    yield text
+
+            assert [p.text async for p in model.stream_by_bytes(slowly(), "text")] == texts
