@@ -42,8 +42,12 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def nginx(folder: Path, upstream: int, *, server: str = "", location: str = "", port: int = 0) -> Iterator[Proxy]:
+def nginx(
+    folder: Path, upstream: int, *, server: str = "", location: str = "", tls: bool = False, port: int = 0
+) -> Iterator[Proxy]:
     """Run nginx with `grpc_pass`; `server` and `location` are lines of its configuration."""
+    if tls:
+        server += f"ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;"
     port = port or free_port()
     target = location if "return" in location else f"grpc_pass grpc://127.0.0.1:{upstream}; {location}"
     config = folder / "nginx.conf"
@@ -55,7 +59,7 @@ def nginx(folder: Path, upstream: int, *, server: str = "", location: str = "", 
         http {{
             access_log off; client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};
             uwsgi_temp_path {folder}; scgi_temp_path {folder}; client_max_body_size 0;
-            server {{ listen 127.0.0.1:{port} http2; {server} location / {{ {target} }} }}
+            server {{ listen 127.0.0.1:{port} {"ssl" if tls else ""} http2; {server} location / {{ {target} }} }}
         }}
     """)
     command: list[str | Path] = [install.program("nginx"), "-p", folder, "-e", folder / "error.log", "-c", config]
@@ -64,12 +68,17 @@ def nginx(folder: Path, upstream: int, *, server: str = "", location: str = "", 
 
 
 @contextlib.contextmanager
-def nghttpx(folder: Path, upstream: int, *options: str, port: int = 0) -> Iterator[Proxy]:
+def nghttpx(folder: Path, upstream: int, *options: str, tls: bool = False, port: int = 0) -> Iterator[Proxy]:
     """Run nghttpx."""
     port = port or free_port()
     config = folder / "nghttpx.conf"
     config.write_text("")
-    command: list[str | Path] = [install.program("nghttpx"), f"--conf={config}", f"--frontend=127.0.0.1,{port};no-tls"]
+    command: list[str | Path] = [
+        install.program("nghttpx"),
+        f"--conf={config}",
+        f"--frontend=127.0.0.1,{port}{'' if tls else ';no-tls'}",
+    ]
+    options = (*options, str(folder / "key.pem"), str(folder / "cert.pem")) if tls else options
     command += [f"--backend=127.0.0.1,{upstream};;proto=h2", "--workers=2", "--errorlog-file=/dev/stderr", *options]
     with running(command, port, log=folder / "nghttpx.log") as process:
         yield Proxy(process, port)
@@ -83,6 +92,8 @@ def envoy(
     manager: dict[str, Any] | None = None,
     route: dict[str, Any] | None = None,
     fault: dict[str, Any] | None = None,
+    breaker: dict[str, Any] | None = None,
+    tls: bool = False,
     port: int = 0,
     admin: int = 0,
 ) -> Iterator[Proxy]:
@@ -92,11 +103,19 @@ def envoy(
         manager: settings of the HTTP connection manager.
         route: what replaces the route to the upstream.
         fault: settings of the fault filter.
+        breaker: thresholds towards the upstream.
+        tls: whether it speaks TLS, with `cert.pem` and `key.pem` of the folder.
         port, admin: where it listens; 0: free ones.
     """
     port, admin = port or free_port(), admin or free_port()
     config = folder / f"envoy-{port}.json"
-    config.write_text(json.dumps(_envoy_config(port, admin, upstream, manager, route, fault)))
+    made = _envoy_config(port, admin, upstream, manager, route, fault)
+    if breaker is not None:
+        made["static_resources"]["clusters"][0]["circuit_breakers"] = {"thresholds": [breaker]}
+    if tls:
+        chain = made["static_resources"]["listeners"][0]["filter_chains"][0]
+        chain["transport_socket"] = {"name": "envoy.transport_sockets.tls", "typed_config": _tls(folder)}
+    config.write_text(json.dumps(made))
     command: list[str | Path] = [install.envoy(), "-c", config, "--concurrency", "1", "--log-level", "warn"]
     command += ["--disable-hot-restart", "--drain-time-s", "1"]
     with running(command, port, log=folder / "envoy.log") as process:
@@ -133,7 +152,9 @@ def _envoy_config(
         route_config={"virtual_hosts": hosts},
         **(manager or {}),
     )
-    h2 = typed("upstreams.http.v3.HttpProtocolOptions", explicit_http_config={"http2_protocol_options": {}})
+    # Envoy cuts a server that more than 10,000 frames wait for, whatever their size: a test sends small ones as it can.
+    h2 = {"http2_protocol_options": {"max_outbound_frames": 1_000_000}}
+    h2 = typed("upstreams.http.v3.HttpProtocolOptions", explicit_http_config=h2)
     cluster = {
         "name": "upstream",
         "type": "STATIC",
@@ -150,6 +171,14 @@ def _envoy_config(
     return {
         "admin": {"address": listen(admin)},
         "static_resources": {"listeners": [listener], "clusters": [cluster]},
+    }
+
+
+def _tls(folder: Path) -> dict[str, Any]:
+    files = {"certificate_chain": {"filename": f"{folder}/cert.pem"}, "private_key": {"filename": f"{folder}/key.pem"}}
+    return {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {"tls_certificates": [files], "alpn_protocols": ["h2"]},
     }
 
 

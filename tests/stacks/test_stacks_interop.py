@@ -96,16 +96,19 @@ def output_request(proto: SimpleNamespace, request: int, *answers: int) -> Any:
     )
 
 
+@pytest.mark.case("IOP-01")
 async def test_empty_unary(transport: Transport, proto: SimpleNamespace) -> None:
     assert await unary(transport, "EmptyCall", proto.Empty()) == b""
 
 
+@pytest.mark.case("IOP-02")
 async def test_large_unary(transport: Transport, proto: SimpleNamespace) -> None:
     request = proto.SimpleRequest(response_size=LARGE_ANSWER, payload=proto.Payload(body=bytes(LARGE_REQUEST)))
     answer = proto.SimpleResponse.FromString(await unary(transport, "UnaryCall", request))
     assert answer.payload.body == bytes(LARGE_ANSWER)
 
 
+@pytest.mark.case("IOP-03")
 async def test_client_streaming(transport: Transport, proto: SimpleNamespace) -> None:
     call = transport.open(f"{SERVICE}/StreamingInputCall", (), timeout=20)
     for size in REQUEST_SIZES:
@@ -116,6 +119,7 @@ async def test_client_streaming(transport: Transport, proto: SimpleNamespace) ->
     assert await call.read() is None
 
 
+@pytest.mark.case("IOP-04")
 async def test_server_streaming(transport: Transport, proto: SimpleNamespace) -> None:
     request = output_request(proto, 0, *ANSWER_SIZES)
     call = transport.open(f"{SERVICE}/StreamingOutputCall", (), first=[request.SerializeToString()], timeout=20)
@@ -124,6 +128,7 @@ async def test_server_streaming(transport: Transport, proto: SimpleNamespace) ->
     assert await call.read() is None
 
 
+@pytest.mark.case("IOP-05")
 async def test_ping_pong(transport: Transport, proto: SimpleNamespace) -> None:
     call = transport.open(f"{SERVICE}/FullDuplexCall", (), timeout=20)
     for request, answer in zip(REQUEST_SIZES, ANSWER_SIZES, strict=True):
@@ -133,12 +138,14 @@ async def test_ping_pong(transport: Transport, proto: SimpleNamespace) -> None:
     assert await call.read() is None
 
 
+@pytest.mark.case("IOP-06")
 async def test_empty_stream(transport: Transport, proto: SimpleNamespace) -> None:
     call = transport.open(f"{SERVICE}/FullDuplexCall", (), timeout=20)
     await call.half_close()
     assert await call.read() is None
 
 
+@pytest.mark.case("IOP-08")
 async def test_cancel_after_begin(transport: Transport, proto: SimpleNamespace) -> None:
     call = transport.open(f"{SERVICE}/StreamingInputCall", (), timeout=20)
     call.cancel()
@@ -146,6 +153,7 @@ async def test_cancel_after_begin(transport: Transport, proto: SimpleNamespace) 
         await call.read()
 
 
+@pytest.mark.case("IOP-09")
 async def test_cancel_after_first_response(transport: Transport, proto: SimpleNamespace) -> None:
     call = transport.open(f"{SERVICE}/FullDuplexCall", (), timeout=20)
     await write(call, output_request(proto, REQUEST_SIZES[0], ANSWER_SIZES[0]))
@@ -155,6 +163,7 @@ async def test_cancel_after_first_response(transport: Transport, proto: SimpleNa
         await call.read()
 
 
+@pytest.mark.case("IOP-07")
 async def test_timeout_on_sleeping_server(transport: Transport, proto: SimpleNamespace) -> None:
     call = transport.open(f"{SERVICE}/FullDuplexCall", (), timeout=0.1)
     await write(call, output_request(proto, REQUEST_SIZES[0]))
@@ -162,6 +171,7 @@ async def test_timeout_on_sleeping_server(transport: Transport, proto: SimpleNam
         await asyncio.wait_for(call.read(), 10)
 
 
+@pytest.mark.case("IOP-10")
 async def test_custom_metadata(transport: Transport, proto: SimpleNamespace) -> None:
     """The server echoes both; a transport hands out no metadata of answers, so only that the calls go well is seen."""
     metadata = (
@@ -172,6 +182,7 @@ async def test_custom_metadata(transport: Transport, proto: SimpleNamespace) -> 
     assert await unary(transport, "UnaryCall", request, metadata[:1] if _of_grpc(transport) else metadata)
 
 
+@pytest.mark.case("IOP-11")
 async def test_status_code_and_message(transport: Transport, proto: SimpleNamespace) -> None:
     echoed = proto.EchoStatus(code=2, message="test status message")
     with pytest.raises(errors.ServerError, match="test status message") as caught:
@@ -185,6 +196,7 @@ async def test_status_code_and_message(transport: Transport, proto: SimpleNamesp
     assert caught.value.name == "UNKNOWN"
 
 
+@pytest.mark.case("IOP-11")
 async def test_special_status_message(transport: Transport, proto: SimpleNamespace) -> None:
     text = "\t\ntest with whitespace\r\nand Unicode BMP \u263a and non-BMP \U0001f608\t\n"
     with pytest.raises(errors.ServerError) as caught:
@@ -197,6 +209,7 @@ async def test_special_status_message(transport: Transport, proto: SimpleNamespa
     assert "test with whitespace\r\nand Unicode BMP \u263a and non-BMP \U0001f608" in caught.value.description
 
 
+@pytest.mark.case("IOP-12", "IOP-13")
 @pytest.mark.parametrize(
     "method", [f"{SERVICE}/UnimplementedCall", "/grpc.testing.UnimplementedService/UnimplementedCall"]
 )

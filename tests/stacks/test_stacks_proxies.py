@@ -14,15 +14,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import trustme
 
 from headrace import Client, RetryPolicy, StreamBroken, errors
+from headrace.config import Transmission
 from headrace.events import Connected, Disconnected
 from headrace.model import Model
+from headrace.target import Target
 from headrace.testing import FaultProxy, ModelDouble
+from headrace.transport.base import Transport
 from tests.interop.conftest import absent
 from tests.interop.install import Missing
-from tests.stacks.conftest import TRANSPORTS
+from tests.stacks.conftest import FACTORIES, TRANSPORTS
 from tests.stacks.proxies import Proxy, checked, envoy, nghttpx, nginx
+from tests.stacks.running import STACKS, free_port, running
 from tests.support.bridge import GrpcServer
 from tests.support.rig import MODEL
 
@@ -128,7 +133,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(folder: Path, transport: TransportName, start: Start, **options: Any) -> AsyncIterator[World]:
+async def world(
+    folder: Path, transport: TransportName, start: Start, scheme: str = "http", **options: Any
+) -> AsyncIterator[World]:
     """Start all of it."""
 
     async def answer(item: Any) -> Any:
@@ -141,7 +148,8 @@ async def world(folder: Path, transport: TransportName, start: Start, **options:
     async with GrpcServer(double) as server, FaultProxy(server.address) as line:
         upstream = int(line.address.rpartition(":")[2])
         with contextlib.ExitStack() as later, start(folder, upstream) as proxy:
-            async with Client(base_url=proxy.address, transport=transport, on_event=events.append, **options) as client:
+            url = f"{scheme}://127.0.0.1:{proxy.port}"
+            async with Client(base_url=url, transport=transport, on_event=events.append, **options) as client:
                 model = client.model(**MODEL)
                 yield World(double, line, proxy, client, model, events, folder, upstream, later)
 
@@ -190,6 +198,7 @@ ENDING: dict[str, Start] = {
 }
 
 
+@pytest.mark.case("PX-01", "PX-05", "PX-06")
 @pytest.mark.parametrize("proxy", ENDING)
 async def test_connections_that_end_gently_again_and_again(
     proxy: str, transport: TransportName, tmp_path: Path
@@ -247,6 +256,7 @@ async def under_load(here: World, *, gentle: bool) -> AsyncIterator[None]:
             await loading
 
 
+@pytest.mark.case("PX-07")
 async def test_nginx_reloads(transport: TransportName, tmp_path: Path) -> None:
     async with world(tmp_path, transport, nginx) as here:
         async with under_load(here, gentle=True):
@@ -272,6 +282,7 @@ async def test_envoy_drains(transport: TransportName, tmp_path: Path) -> None:
         assert here.count(Disconnected) >= 1
 
 
+@pytest.mark.case("PX-07")
 async def test_nghttpx_shuts_down_gracefully(transport: TransportName, tmp_path: Path) -> None:
     async with world(tmp_path, transport, nghttpx) as here:
         async with under_load(here, gentle=False):
@@ -296,18 +307,49 @@ async def test_a_proxy_that_is_killed_and_comes_back(proxy: str, transport: Tran
         assert here.client.stats.resumes + here.client.stats.retries > 0
 
 
+@pytest.mark.case("PX-01")
+async def test_three_thousand_calls_through_nginx(transport: TransportName, tmp_path: Path) -> None:
+    """As it is installed it says goodbye after a thousand requests."""
+    async with world(tmp_path, transport, nginx) as here:
+        texts = [str(n) for n in range(3000)]
+        assert [p.text async for p in here.model.map(texts, input_type="text", concurrency=32)] == texts
+        here.seen_once()
+        assert here.count(Disconnected) >= 2
+        assert here.client.stats.failures == 0
+
+
+@pytest.mark.case("PX-09")
+@pytest.mark.parametrize("proxy", PLAIN)
+async def test_proxies_with_tls(proxy: str, transport: TransportName, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    mine = authority.issue_cert("127.0.0.1")
+    mine.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    mine.cert_chain_pems[0].write_to_path(str(tmp_path / "cert.pem"))
+
+    def start(*at: Any) -> contextlib.AbstractContextManager[Proxy]:
+        return PLAIN[proxy](*at, tls=True)
+
+    roots = authority.cert_pem.bytes()
+    async with world(tmp_path, transport, start, scheme="https", root_certificates=roots) as here:
+        await here.everything()
+        here.seen_once()
+        assert here.client.stats.failures == 0
+
+
 # -- streams that the proxy cuts
 
 CUT: dict[str, Start] = {
     "envoy: a fifth of the requests is answered with 503": lambda *at, **more: envoy(
         *at, fault={"abort": {"http_status": 503, "percentage": {"numerator": 20}}}, **more
     ),
+    "envoy: one call at once towards the server": lambda *at, **more: envoy(*at, breaker={"max_requests": 1}, **more),
     "envoy: a fifth of the calls is UNAVAILABLE": lambda *at, **more: envoy(
         *at, fault={"abort": {"grpc_status": 14, "percentage": {"numerator": 20}}}, **more
     ),
 }
 
 
+@pytest.mark.case("PX-04", "PX-06")
 @pytest.mark.parametrize("proxy", CUT)
 async def test_calls_that_the_proxy_cuts_go_again(proxy: str, transport: TransportName, tmp_path: Path) -> None:
     async with world(tmp_path, transport, CUT[proxy], retry=PATIENT) as here:
@@ -331,6 +373,61 @@ async def test_the_server_behind_the_proxy_is_killed_and_comes_back(
         assert here.client.stats.resumes + here.client.stats.retries > 0
 
 
+# -- what passes through
+
+RAW: dict[str, Start] = {
+    "nginx": lambda *at: nginx(*at, server="large_client_header_buffers 4 32k;"),
+    "nghttpx": nghttpx,
+    "envoy": envoy,
+}
+
+
+@pytest.mark.case("PX-08")
+@pytest.mark.parametrize("proxy", RAW)
+async def test_what_goes_through_a_proxy(proxy: str, transport: TransportName, tmp_path: Path) -> None:
+    """Below the client: many messages, large ones, metadata, errors; deadlines and cancels reach the server."""
+    port = free_port()
+    with running(STACKS["grpc.aio"].command(port), port), RAW[proxy](tmp_path, port) as here:
+        slot = FACTORIES[transport](Target.parse(here.address), Transmission())
+        await slot.connect(10)
+        try:
+            await _pass_through(slot, 100_000 if transport == "h2" else 10_000)
+        finally:
+            await slot.close(0)
+
+
+async def _pass_through(slot: Transport, messages: int) -> None:
+    large = bytes(20 << 20)
+    assert (await slot.unary("/stack.Echo/Unary", [large], (), 60)) == large
+    value = "v" * 7_500
+    assert await slot.unary("/stack.Echo/Unary", [b"metadata x-long"], (("x-long", value),), 10) == value.encode()
+    with pytest.raises(errors.NotFound, match="there is none"):
+        await slot.unary("/stack.Echo/Unary", [b"fail 5 there is none"], (), 10)
+    with pytest.raises(errors.DeadlineExceeded):
+        await slot.unary("/stack.Echo/Unary", [b"wait"], (), 0.3)
+    waiting = slot.open("/stack.Echo/Duplex", ())
+    await waiting.write([b"first"])
+    assert await waiting.read() == b"first"
+    await waiting.write([b"wait"])
+    await asyncio.sleep(0.2)
+    waiting.cancel()
+    async with asyncio.timeout(10):
+        while int(await slot.unary("/stack.Echo/Unary", [b"cancelled"], (), 10)) < 2:
+            await asyncio.sleep(0.02)
+    call = slot.open("/stack.Echo/Duplex", (), timeout=100)
+
+    async def write() -> None:
+        for number in range(messages):
+            await call.write([b"%d" % number])
+        await call.half_close()
+
+    writing = asyncio.create_task(write())
+    for number in range(messages):
+        assert await call.read() == b"%d" % number
+    assert await call.read() is None
+    await writing
+
+
 # -- what a proxy says instead of the server
 
 ALONE = RetryPolicy(attempts=1)
@@ -350,6 +447,11 @@ SAID: dict[str, tuple[Start, type[Exception], str]] = {
     "nginx: 503": (page(503), errors.ConnectionLost, "503"),
     "nginx: 504": (page(504), errors.ConnectionLost, "504"),
     "nginx: 413": (page(413), errors.PayloadTooLarge, "413"),
+    "nginx: a body over its limit": (
+        lambda *at: nginx(*at, location="client_max_body_size 1;"),
+        errors.PayloadTooLarge,
+        "413",
+    ),
     "nginx: 403": (page(403), errors.PermissionDenied, "403"),
     "nginx: 404": (page(404), errors.ConnectFailed, "404"),
     "nginx: 200": (page(200), errors.ConnectFailed, "200"),
@@ -366,6 +468,7 @@ SAID: dict[str, tuple[Start, type[Exception], str]] = {
 }
 
 
+@pytest.mark.case("PX-02", "PX-03")
 @pytest.mark.parametrize("proxy", SAID)
 async def test_pages_of_proxies_are_typed_errors(proxy: str, transport: TransportName, tmp_path: Path) -> None:
     start, kind, said = SAID[proxy]
@@ -388,6 +491,7 @@ SLOW: dict[str, Start] = {
 }
 
 
+@pytest.mark.case("PX-02", "PX-04")
 @pytest.mark.parametrize("proxy", SLOW)
 async def test_a_request_that_takes_longer_than_the_proxy_waits(
     proxy: str, transport: TransportName, tmp_path: Path
@@ -400,6 +504,7 @@ async def test_a_request_that_takes_longer_than_the_proxy_waits(
         assert (await here.model.predict_by_bytes("quick", "text")).text == "quick"
 
 
+@pytest.mark.case("PX-02", "PX-04")
 @pytest.mark.parametrize("proxy", PLAIN)
 async def test_a_proxy_without_its_server(proxy: str, transport: TransportName, tmp_path: Path) -> None:
     """Its 502 or 503 is an outage like any other: waited for, and over when the server is back."""
