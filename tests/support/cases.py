@@ -1,10 +1,12 @@
-"""Many cases in one test: those that wait do it together, and each that fails is named."""
+"""Many cases in one test, which wait together and are named where they fail; and what depends on time, tried thrice."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
+
+from headrace import HeadraceError
 
 
 async def run_together(cases: Mapping[Any, Coroutine[Any, Any, object]]) -> None:
@@ -21,3 +23,15 @@ async def run_together(cases: Mapping[Any, Coroutine[Any, Any, object]]) -> None
             failures.append(result)
     if failures:
         raise BaseExceptionGroup(f"{len(failures)} of {len(cases)} cases failed", failures)
+
+
+async def best_of_three(run: Callable[[], Awaitable[object]]) -> None:
+    """Run what a busy machine makes fail, since it needs an answer in time: once of three times it has to hold."""
+    for last in (False, False, True):
+        try:
+            await run()
+        except (AssertionError, HeadraceError):
+            if last:
+                raise
+        else:
+            return
