@@ -25,6 +25,8 @@ steady:  ## the stress and fault tests twenty times in a row, on the newest and 
 	sh tools/floors.sh $(TIMES) tests/faults tests/stress
 
 conformance:  ## what takes longer to prove of the transports; python -m tests.stacks.install: what of it needs others
+	$(PYTHON) -m tests.support.caselist
+	$(PYTHON) -m pytest -n 2 tests/unit/transport/h2 tests/contract
 	$(PYTHON) -m pytest -n 2 -m conformance
 
 studio:  ## build Studio's page into the package

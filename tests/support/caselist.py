@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,3 +71,7 @@ def _ranges(cases: list[str]) -> str:
         else:
             groups.append([case])
     return ", ".join(group[0] if len(group) == 1 else f"{group[0]} to {group[-1]}" for group in groups)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(report() + "\n")

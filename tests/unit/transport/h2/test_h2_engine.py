@@ -116,6 +116,8 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     ("H2-6.5-05 small", frame(SETTINGS, 0, 0, setting(5, 16_383)), Conn(PROTOCOL)),
     ("H2-6.5-05 large", frame(SETTINGS, 0, 0, setting(5, 16_777_216)), Conn(PROTOCOL)),
     ("H2-6.5-06", frame(SETTINGS, 0, 0, setting(5, 16_777_215) + setting(4, 0)), Fine()),
+    ("H2-6.5-06 least", frame(SETTINGS, 0, 0, setting(5, 16_384)), Fine()),
+    ("H2-6.5-06 window", frame(SETTINGS, 0, 0, setting(4, (1 << 31) - 1)), Fine()),
     ("H2-6.5-07", frame(SETTINGS, 0, 0, b"".join(setting(n, 7) for n in (0, 8, 9, 0xFF, 0xFE03, 0xFAFA))), Fine()),
     ("H2-6.5-08 on", frame(SETTINGS, 0, 0, setting(2, 1)), Conn(PROTOCOL)),
     ("H2-6.5-08 two", frame(SETTINGS, 0, 0, setting(2, 2)), Conn(PROTOCOL)),
@@ -135,6 +137,7 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     # -- frames
     ("H2-4.1-01 connection", frame(0xEE, 0xFF, 0, b"what"), Fine()),
     ("H2-4.1-01 open", frame(0xEE, 0xFF, 1, bytes(16_384)), Fine()),
+    ("H2-4.1-01 closed", RESPONSE + FINISH + frame(0xEE, 0xFF, 1, bytes(16_384)), Fine()),
     ("H2-4.1-01 idle", frame(0xEE, 0xFF, 101), Fine()),
     (
         "H2-4.1-02",
@@ -145,6 +148,8 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     ("H2-4.2-01", RESPONSE + frame(DATA, 0, 1, bytes(16_384)), Fine(lambda seen: seen.content == bytes(16_384))),
     ("H2-4.2-02", RESPONSE + frame(DATA, 0, 1, b"", 16_385), Conn(SIZE)),
     ("H2-4.2-03 headers", frame(HEADERS, 0, 1, b"", 16_385), Conn(SIZE)),
+    ("H2-4.2-03 continuation", frame(HEADERS, 0, 1) + frame(CONTINUATION, 0, 1, b"", 16_385), Conn(SIZE)),
+    ("H2-4.2-03 settings", frame(SETTINGS, 0, 0, b"", 16_386), Conn(SIZE)),
     ("H2-4.2-03 unknown", frame(0xEE, 0, 1, b"", (1 << 24) - 1), Conn(SIZE)),
     ("H2-4.2-05 data", RESPONSE + frame(DATA, PADDED, 1), Conn(SIZE)),
     ("H2-4.2-05 headers", frame(HEADERS, END_HEADERS | PADDED, 1), Conn(SIZE)),
@@ -152,6 +157,10 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     # -- streams
     ("H2-5.1-01 even", frame(DATA, 0, 2, b"x"), Conn(PROTOCOL)),
     ("H2-5.1-01 odd", frame(DATA, 0, 101, b"x"), Conn(PROTOCOL)),
+    ("H2-5.1-02 even", frame(RST, 0, 2, bytes(4)), Conn(PROTOCOL)),
+    ("H2-5.1-03 even", update(2, 1), Conn(PROTOCOL)),
+    ("H2-5.1-04 even", frame(CONTINUATION, END_HEADERS, 2), Conn(PROTOCOL)),
+    ("H2-5.1-05 even", frame(PRIORITY, 0, 2, bytes(5)), Fine()),
     ("H2-5.1-02", frame(RST, 0, 101, bytes(4)), Conn(PROTOCOL)),
     ("H2-5.1-03", update(101, 1), Conn(PROTOCOL)),
     ("H2-5.1-04", frame(CONTINUATION, END_HEADERS, 101), Conn(PROTOCOL)),
@@ -184,6 +193,9 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     ("H2-6.3-01", frame(PRIORITY, 0, 0, bytes(5)), Conn(PROTOCOL)),
     ("H2-6.3-02 open", frame(PRIORITY, 0, 1, bytes(4)), OnStream(SIZE)),
     ("H2-6.3-02 idle", frame(PRIORITY, 0, 101, bytes(4)), Conn(SIZE)),
+    ("H2-6.6-01 connection", frame(PUSH, END_HEADERS, 0, (2).to_bytes(4, "big") + OK_BLOCK), Conn(PROTOCOL)),
+    ("H2-6.6-01 odd", frame(PUSH, END_HEADERS, 1, (3).to_bytes(4, "big") + OK_BLOCK), Conn(PROTOCOL)),
+    ("H2-6.6-01 zero", frame(PUSH, END_HEADERS, 1, bytes(4) + OK_BLOCK), Conn(PROTOCOL)),
     ("H2-6.6-01", frame(PUSH, END_HEADERS, 1, (2).to_bytes(4, "big") + OK_BLOCK), Conn(PROTOCOL)),
     (
         "H2-6.10-01",
@@ -234,7 +246,7 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     ("H2-8.1-05 right", bad_response(("content-length", "2")) + frame(DATA, 0, 1, b"ab") + FINISH, Fine()),
     *[
         (f"H2-8.2-01 {name!r}", bad_response((name, "x")), OnStream(PROTOCOL))
-        for name in ("", "Upper", "with space", "with:colon", "tab\t", "high\xe9")
+        for name in ("", "Upper", "with space", "with:colon", "tab\t", "high\xe9", "bell\x07", "delete\x7f")
     ],
     *[
         (f"H2-8.2-02 {value!r}", bad_response(("name", value)), OnStream(PROTOCOL))
@@ -283,6 +295,7 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     # -- resets, pings, goaway
     ("H2-6.4-01", frame(RST, 0, 0, bytes(4)), Conn(PROTOCOL)),
     ("H2-6.4-02", frame(RST, 0, 1, bytes(3)), Conn(SIZE)),
+    ("H2-6.4-02 closed", RESPONSE + FINISH + frame(RST, 0, 1, bytes(3)), Conn(SIZE)),
     ("H2-6.4-13", frame(RST, 0, 1, b"\xff" * 4), Fine(lambda seen: seen.of(events.Reset)[0].code == (1 << 32) - 1)),
     ("H2-6.4-14", frame(RST, 0, 1, bytes(4)) * 2, Fine(lambda seen: len(seen.of(events.Reset)) == 1)),
     ("H2-6.7-01", PING_8, Fine(lambda seen: frame(PING, ACK, 0, b"12345678") in seen.output)),

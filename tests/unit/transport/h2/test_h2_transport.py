@@ -77,11 +77,17 @@ ENDS: list[tuple[str, Callable[[Peer, int], bytes], type[Exception], str, bool]]
     ("H2-6.4-10", reset(CANCEL), errors.ConnectionLost, "CANCEL", False),
     ("H2-6.4-11 calm", reset(CALM), errors.Throttled, "ENHANCE_YOUR_CALM", False),
     ("H2-6.4-11 insecure", reset(INSECURE), errors.PermissionDenied, "INADEQUATE_SECURITY", False),
-    *[(f"H2-6.4-12 {code}", reset(code), errors.ConnectionLost, "the server reset", False) for code in (1, 2, 3, 5, 9)],
+    *[
+        (f"H2-6.4-12 {code}", reset(code), errors.ConnectionLost, "the server reset", False)
+        for code in (1, 2, 3, 4, 5, 6, 9, 10, 13)
+    ],
     ("H2-6.4-13", reset(0xFF), errors.ConnectionLost, "0xff", False),
+    ("H2-6.4-13 largest", reset((1 << 32) - 1), errors.ConnectionLost, "0xffffffff", False),
     ("G-FR-05 prefix", answered(b"\0\0"), errors.PredictionFailed, "inside a message", False),
     ("G-FR-05 message", answered(b"\0\0\0\0\5abc"), errors.PredictionFailed, "inside a message", False),
     ("G-FR-06", answered(message(b"x", 2)), errors.PredictionFailed, "flags 2", False),
+    ("G-FR-06 all bits", answered(message(b"x", 255)), errors.PredictionFailed, "flags 255", False),
+    ("G-FR-05 other status", answered(b"\0\0", status="5"), errors.NotFound, "NOT_FOUND", False),
     ("G-FR-07", answered(b"\0\xff\xff\xff\xff"), errors.PayloadTooLarge, "4,294,967,295", False),
     ("G-FR-09", answered(), errors.PredictionFailed, "no answer", False),
     ("G-FR-10", answered(message(b"a") + message(b"b")), errors.PredictionFailed, "more than one", False),
@@ -113,11 +119,27 @@ ENDS: list[tuple[str, Callable[[Peer, int], bytes], type[Exception], str, bool]]
             (429, errors.Throttled),
             (500, errors.ConnectionLost),
             (503, errors.ConnectionLost),
+            (204, errors.ConnectFailed),
+            (302, errors.ConnectFailed),
+            (408, errors.ConnectionLost),
+            (409, errors.ConnectFailed),
+            (412, errors.ConnectFailed),
+            (415, errors.ConnectFailed),
+            (418, errors.ConnectFailed),
+            (421, errors.ConnectFailed),
+            (431, errors.PayloadTooLarge),
+            (502, errors.ConnectionLost),
+            (504, errors.ConnectionLost),
+            (800, errors.ConnectionLost),
         )
     ],
     ("G-ST-08", only(HTML, status="502", body=b"<h1>Bad\n gateway"), errors.ConnectionLost, "<h1>Bad gateway", False),
     ("G-ST-09", only(HTML, ("grpc-status", "5"), status="503"), errors.NotFound, "NOT_FOUND", False),
     ("G-ST-10", only(HTML, body=b"hello"), errors.ConnectFailed, "text/html; hello", False),
+    *[
+        (f"G-ST-10 {kind}", only(("content-type", kind), body=b"hello"), errors.ConnectFailed, f"{kind}; hello", False)
+        for kind in ("image/jpeg", "application/grpc-web", "application/grpcx")
+    ],
     *[
         (f"G-ST-14 {text}", answered(status=text), errors.PredictionFailed, "does not exist", False)
         for text in ("", "x", "-1", "17", "999", "1e1", "00")
