@@ -27,7 +27,7 @@ from headrace.config import (
 from headrace.errors import ConfigError
 from headrace.events import OnEvent
 from headrace.flow.pipe import OVERFLOWS, Overflow
-from headrace.transport.base import Metadata, TransportFactory
+from headrace.transport.base import OWN_HEADERS, Metadata, TransportFactory
 
 if TYPE_CHECKING:
     from headrace.track import Tracker
@@ -299,6 +299,8 @@ def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
             raise ConfigError(f"metadata name {name!r:.60}: lower-case letters, digits, '-', '_' and '.' only")
         if name.startswith("grpc-") or name in ("authorization", "x-clarifai-session-token") or name.endswith("-bin"):
             raise ConfigError(f"metadata name {name!r} is reserved; credentials go in as pat= or token=")
+        if name in OWN_HEADERS:
+            raise ConfigError(f"metadata name {name!r} is reserved: the transport writes it")
         if not value.isascii() or not value.isprintable():
             raise ConfigError(f"the value of metadata {name!r} holds characters that cannot stand in a header")
     return tuple((name, value) for name, value in pairs)

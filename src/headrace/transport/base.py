@@ -24,7 +24,24 @@ from typing import Protocol, runtime_checkable
 from headrace.config import Target, Transmission
 from headrace.types import Buffer, Metadata
 
-__all__ = ["Buffer", "Call", "Metadata", "Transport", "TransportFactory"]
+__all__ = ["OWN_HEADERS", "Buffer", "Call", "Metadata", "Transport", "TransportFactory"]
+
+
+#: Headers that gRPC and HTTP write themselves, or forbid: no metadata.
+OWN_HEADERS = frozenset(
+    {
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    }
+)
 
 
 class Call(Protocol):

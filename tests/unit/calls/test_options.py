@@ -23,6 +23,7 @@ from headrace.calls.options import (
 from headrace.config import UNSET, Limits
 from headrace.errors import ConfigError
 from headrace.testing import ModelDouble
+from headrace.transport.base import OWN_HEADERS
 
 
 def test_what_is_given_counts_and_the_rest_comes_from_model_and_client() -> None:
@@ -81,6 +82,7 @@ def test_what_contradicts_itself_is_refused(options: Any, named: str) -> None:
         [("x-clarifai-session-token", "x")],
         [("grpc-timeout", "1")],
         [("trace-bin", "x")],
+        *[[(name, "x")] for name in sorted(OWN_HEADERS)],
         [("X-Upper", "x")],
         [("", "x")],
         [("a b", "x")],

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from headrace._version import __version__
 from headrace.errors import ConfigError
+from headrace.transport.base import OWN_HEADERS
 from headrace.transport.h2.engine import headers
 from headrace.transport.h2.messages import ENCODINGS
 from headrace.types import Metadata
 
 _NAME = re.compile(r"[0-9a-z_.-]+\Z")
 _VALUE = re.compile(r"[\x20-\x7e]*\Z")
-_RESERVED = frozenset(("te", "content-type", "user-agent", "host", "connection", "keep-alive", "upgrade"))
 _SECRET = frozenset(("authorization", "x-clarifai-session-token", "cookie", "proxy-authorization"))
 _FIXED = headers.block(
     [
@@ -112,7 +112,7 @@ def decoded_binary(text: str) -> bytes | None:
 
 
 def _check(name: str, value: str) -> None:
-    if not _NAME.match(name) or name in _RESERVED or name.startswith("grpc-"):
+    if not _NAME.match(name) or name in OWN_HEADERS or name.startswith("grpc-"):
         raise ConfigError(f"metadata: {name!r:.60} is no name that can be sent")
     if not name.endswith("-bin") and not _VALUE.match(value):
         raise ConfigError(f"metadata: the value of {name} holds characters that cannot be sent; use a name with -bin")
