@@ -20,10 +20,7 @@ class ResponseHeaders:
 
 @dataclass(slots=True)
 class Content:
-    """A piece of a response: a DATA frame, or a part of one.
-
-    `size` is what the windows were charged with, padding included; `Engine.consumed` gives it back.
-    """
+    """A piece of a response; `size` is what the windows were charged with, and what `Engine.consumed` gives back."""
 
     stream: Stream
     data: bytes | memoryview
@@ -41,10 +38,7 @@ class Trailers:
 
 @dataclass(slots=True)
 class Reset:
-    """The stream ended early; `reason` says why we reset it, and is "" where the server did.
-
-    With `too_large` the headers or trailers were over the limit.
-    """
+    """The stream ended early; `reason` says why we reset it, "" where the server did; `too_large`: its headers were."""
 
     stream: Stream
     code: int
@@ -73,10 +67,7 @@ class Pong:
 
 @dataclass(slots=True)
 class Failed:
-    """The server violated the protocol: a GOAWAY waits in the output, nothing else is read, close the connection.
-
-    Streams that are open are not reported one by one; they are in `Engine.streams`.
-    """
+    """The server violated the protocol: write the output, and close the connection. `Engine.streams` has open calls."""
 
     code: int
     reason: str
