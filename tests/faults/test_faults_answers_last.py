@@ -67,12 +67,12 @@ async def test_as_many_inputs_as_the_window_holds_need_no_way_out(wire: Wire, tm
 
 async def test_a_slow_consumer_is_not_taken_for_such_a_server(tmp_path: Path) -> None:
     async with (
-        rigged("memory", tmp_path, timeouts=Timeouts(first_answer=0.05, input=0.05)) as rig,
+        rigged("memory", tmp_path, timeouts=Timeouts(first_answer=0.5, input=0.5)) as rig,
         rig.model.stream_by_bytes((f"text {n}" for n in range(50)), "text", window=4) as stream,
     ):
         first = await anext(stream)
         await rig.until(lambda: rig.double.answered >= 5)
-        await asyncio.sleep(0.2)  # longer than any of the timeouts: nothing is to happen
+        await asyncio.sleep(0.8)  # longer than any of the timeouts: nothing is to happen
         assert [first.text, *[p.text async for p in stream]] == [f"text {n}" for n in range(50)]
 
 

@@ -190,14 +190,14 @@ async def test_idle_of_a_free_stream(wire: Wire, tmp_path: Path) -> None:
 
 
 async def test_a_slow_consumer_is_not_an_idle_server(tmp_path: Path) -> None:
-    timeouts = Timeouts(idle=0.1, input=0.1, first_answer=0.1)
+    timeouts = Timeouts(idle=0.5, input=0.5, first_answer=0.5)
     async with rigged("memory", tmp_path, lambda item: ["one ", "two "], timeouts=timeouts) as rig:
         async with rig.model.generate_by_bytes("text", "text") as tokens:
             await anext(tokens)
-            await asyncio.sleep(0.3)  # longer than the timeout
+            await asyncio.sleep(0.8)  # longer than the timeout
             assert [chunk.text async for chunk in tokens] == ["two "]
         async with rig.model.stream_by_bytes(["a", "b"], "text") as stream:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.8)
             assert len([prediction.text async for prediction in stream]) == 2
 
 
