@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace import events
+from headrace.channels import manager as channels
 from headrace.channels.assign import DOUBT, NEW, QUIET, assign
 from headrace.channels.connection import Connection
 from headrace.channels.manager import ChannelManager
@@ -718,6 +719,19 @@ def test_each_loop_has_its_own_connections_and_those_of_closed_loops_are_dropped
     assert second is not first
     assert count == 1
     assert [wire.discarded for wire in network.wires] == [1, 0]
+
+
+async def test_a_child_that_goes_on_with_the_same_loop_uses_no_connection_of_its_parent(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = network.manager()
+    parents = await manager.acquire()
+    monkeypatch.setattr(channels, "_forks", channels._forks + 1)  # what a fork leaves behind in the child
+    own = await manager.acquire()
+    assert own is not parents
+    assert manager.connections == [own]
+    assert [wire.discarded for wire in network.wires] == [1, 0]
+    await manager.close(0)
 
 
 async def test_a_second_loop_beside_the_first_has_its_own_connections(network: Network) -> None:
