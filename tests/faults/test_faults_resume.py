@@ -337,9 +337,12 @@ async def test_a_black_hole_ends_with_the_connect_timeout(wire: Wire, shape: str
         assert client.stats.running == 0
 
 
-async def test_an_unreachable_server_is_reported_after_all_attempts_with_their_number(tmp_path: Path) -> None:
+@pytest.mark.parametrize("transport", SOCKET_WIRES)
+async def test_an_unreachable_server_is_reported_after_all_attempts_with_their_number(
+    transport: Transport, tmp_path: Path
+) -> None:
     retry = RetryPolicy(attempts=3, initial=0.01)
-    async with Client(base_url=f"unix:{tmp_path}/nobody", retry=retry) as client:
+    async with Client(base_url=f"unix:{tmp_path}/nobody", transport=transport, retry=retry) as client:
         model = client.model(**MODEL)
         for call in (
             model.predict_by_bytes("text", "text"),

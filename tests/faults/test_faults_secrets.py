@@ -177,6 +177,7 @@ async def test_a_custom_root_in_all_its_forms(
             async with model.stream_by_bytes(["a", "b"], "text") as stream:
                 assert [p.text async for p in stream] == ["a", "b"]
         assert dict(double.server.calls[0].metadata)["authorization"] == f"Key {CANARY}"
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
         async with Client(base_url=server.address, pat=CANARY, retry=RetryPolicy(attempts=1)) as stranger:
             before = len(double.server.calls)
             with pytest.raises(ConnectFailed) as caught:

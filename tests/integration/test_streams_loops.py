@@ -318,7 +318,10 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("script", [IN_THE_MIDDLE_OF_A_CALL, BESIDE_ANOTHER_CHANNEL], ids=["call", "channel"])
-def test_a_child_that_inherits_a_core_in_use_gets_an_error(script: str, address: str, tmp_path: Path) -> None:
+def test_a_child_that_inherits_a_core_in_use_gets_an_error(
+    script: str, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_TRANSPORT", "grpc")
     code, said = run(AS_CHILD + script, address, tmp_path)
     assert said == ""
     assert code == 0

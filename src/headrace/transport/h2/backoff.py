@@ -1,6 +1,7 @@
 """Pauses between attempts to connect that fail: many calls that try again must not become many attempts.
 
-Source: gRPC's connection backoff, with shorter pauses: calls have retries of their own, with pauses of their own.
+Source: gRPC's connection backoff, with pauses as short as those of our gRPC channel: calls have retries with pauses of
+their own, and a stream that waits for the end of an outage is to be back soon.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-_FIRST, _FACTOR, _LONGEST, _JITTER = 0.05, 1.6, 2.0, 0.2
+_FIRST, _FACTOR, _LONGEST, _JITTER = 0.05, 1.6, 0.25, 0.2
 
 
 class Backoff:

@@ -397,7 +397,7 @@ async def test_a_server_that_is_down_is_asked_ever_more_rarely_however_many_call
     assert {type(result) for result in results} == {errors.ConnectFailed}
     pauses = [after - before for before, after in itertools.pairwise(times)]
     for number, pause in enumerate(pauses):
-        assert pause >= 0.8 * min(2.0, 0.05 * 1.6**number) - 0.01
+        assert pause >= 0.8 * min(0.25, 0.05 * 1.6**number) - 0.01
     assert len(times) <= 10
 
 
