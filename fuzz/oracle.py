@@ -27,7 +27,7 @@ DIFFERENCES = {
     "value": "tolerated are control characters but NUL, CR and LF, blanks at the ends, `te`, a stray `content-length`",
     "settings": "each value of a setting that comes twice in a frame has to be allowed here",
     "no content": "content of a 204 is tolerated here: the call fails for its status",
-    "updates": "a third size update ends the connection here",
+    "updates": "a third size update, or one of many octets, ends the connection here",
     "push": "any PUSH_PROMISE ends the connection here",
     "increment": "a WINDOW_UPDATE of 0, or one that overflows, ends its stream here, the connection there",
     "padding": "too much padding ends the connection here, whatever has become of the stream",
@@ -176,7 +176,7 @@ def _difference(reading: Reading, engine: Engine) -> str:
         return "no content"
     if type_ == SETTINGS and ours == "connection" and theirs == "fine":
         return "settings"
-    if "three size updates" in reading.reason:
+    if "size updates" in reading.reason:
         return "updates"
     if type_ == PUSH and ours == "connection":
         return "push"

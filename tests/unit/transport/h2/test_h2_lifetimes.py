@@ -374,8 +374,8 @@ async def test_a_violation_closes_the_socket_within_a_second_though_the_server_r
         with pytest.raises(errors.ConnectionLost, match="violated HTTP/2"):
             await running
         begin = time.monotonic()
-        await asyncio.wait_for(asyncio.shield(connection._gone), 5)
-        assert time.monotonic() - begin < 2.5  # one second, and what a busy machine adds
+        await asyncio.wait_for(asyncio.shield(connection._gone), 10)
+        assert time.monotonic() - begin < 4  # one second, and what a busy machine adds
         server.reading.set()
 
 

@@ -17,7 +17,7 @@ from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFau
 
 _STATIC = {":authority": 1, ":path": 4, "authorization": 23, "content-type": 31, "user-agent": 58}  # names, indexes
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
-_UPDATES = re.compile(rb"([\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){3}")  # one more than a block may begin with
+_UPDATES = re.compile(rb"([\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){3}|\x3f[\x80-\xff]{5}")  # no block begins so
 _FORBIDDEN = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
 _CACHED_BLOCKS, _CACHED_BYTES, _DECODED_BYTES = 256, 2_048, 1 << 18
 
@@ -105,7 +105,7 @@ class BlockDecoder:
                 decoder.header_table_size = 4_096  # empty: tells whether the block adds an entry
         try:
             if _UPDATES.match(block):
-                raise hpack.HPACKError("it begins with three size updates")
+                raise hpack.HPACKError("its size updates are too many, or too long")
             decoded: list[tuple[bytes, bytes]] = decoder.decode(block, raw=True)
         except (hpack.HPACKError, IndexError, ValueError, OverflowError) as error:
             reason = str(error).partition(" from ")[0]  # what follows are raw bytes, or where they are in memory
