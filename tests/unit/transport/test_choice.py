@@ -236,7 +236,7 @@ from headrace import Client
 from headrace.transport import choice
 
 async def main():
-    async with Client(base_url=sys.argv[1], transport=sys.argv[2]) as client:
+    async with Client(base_url=sys.argv[1]) as client:
         return (await client.model(user_id="u", app_id="a", model_id="m").predict_by_bytes("hello", "text")).text
 
 choice.AUTO = "h2"
@@ -245,12 +245,11 @@ print(json.dumps([text, sorted(name for name in sys.modules if name.split(".")[0
 """
 
 
-@pytest.mark.parametrize("transport", ["h2", "auto"])
-async def test_a_first_call_over_the_lean_transport_imports_no_grpc(transport: str, monkeypatch: Any) -> None:
+async def test_a_first_call_by_auto_imports_no_grpc_then(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HEADRACE_TRANSPORT", raising=False)
     async with GrpcServer(ModelDouble(lambda item: item.text)) as server:
         run = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", FIRST_CALL, server.address, transport, stdout=subprocess.PIPE
+            sys.executable, "-c", FIRST_CALL, server.address, stdout=subprocess.PIPE
         )
         output, _ = await asyncio.wait_for(run.communicate(), 60)
     assert json.loads(output) == ["hello", []]
