@@ -50,6 +50,15 @@ class Running:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(SECONDS)
 
+    async def refuses(self) -> None:
+        """Wait until it listens no more, so that another one can."""
+        async with asyncio.timeout(SECONDS):
+            with contextlib.suppress(ConnectionRefusedError):
+                while True:
+                    _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                    writer.transport.abort()
+                    await asyncio.sleep(0.02)
+
     async def ended(self) -> None:
         """Wait until it has ended."""
         async with asyncio.timeout(SECONDS):

@@ -145,7 +145,7 @@ async def test_nghttpx_shuts_down_gracefully(transport: TransportName, tmp_path:
         async with under_load(here, gentle=False):
             for _ in range(2):
                 here.proxy.send(signal.SIGQUIT)
-                await asyncio.sleep(0.1)
+                await here.proxy.process.refuses()
                 here.replace(nghttpx)
                 await asyncio.sleep(0.5)
         assert here.count(Disconnected) >= 1
