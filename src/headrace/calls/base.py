@@ -41,7 +41,7 @@ class StreamWork(ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._feeding: asyncio.Task[None] | None = None
         self._stopped = False
-        self._left = False  # what still runs is left to itself
+        self._detached = False  # what still runs is left to itself
 
     @property
     def started(self) -> bool:
@@ -193,14 +193,14 @@ class StreamWork(ABC):
 
     async def _wait(self, seconds: float) -> None:
         running = [task for task in self._tasks if not task.done()]
-        if running and not self._left:
+        if running and not self._detached:
             await asyncio.wait(running, timeout=seconds)
 
     def _leave(self) -> None:
         """Let what has not ended in time be: it is told to end once more, and nobody waits for it."""
-        if self._left or not self.running:
+        if self._detached or not self.running:
             return
-        self._left = True
+        self._detached = True
         if self._feeding is not None and not self._feeding.done():
             logger.warning(
                 "the source of inputs has not closed within %g s (Timeouts.close): it is left to itself",

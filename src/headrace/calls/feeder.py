@@ -212,9 +212,9 @@ class Feeder:
         except BaseException:
             pass  # the user's iterator failed while closing, or was left to itself; the stream is over either way
         finally:
-            held = self._source.held
-            self._tally.pulled += held
-            self._tally.drop("closed", held)
+            waiting = self._source.held
+            self._tally.pulled += waiting
+            self._tally.drop("closed", waiting)
 
 
 def _bad(position: int, item: object, error: HeadraceError) -> Pulled:

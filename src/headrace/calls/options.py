@@ -286,11 +286,11 @@ def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
     if metadata is None:
         return ()
     try:
-        given = tuple(metadata)
+        items = tuple(metadata)
     except TypeError:
         raise ConfigError("metadata must be a list of (name, value) pairs of str") from None
     pairs = []
-    for pair in given:
+    for pair in items:
         if not isinstance(pair, tuple | list) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
             raise ConfigError("metadata must be (name, value) pairs of str")
         name, value = pair
@@ -312,17 +312,17 @@ def checked_batching(batch: Batch, wait: float, limits: Limits) -> BatchLimits:
     Raises:
         ConfigError: a number of inputs that no request may have, a bad waiting time, or one without batching.
     """
-    most = limits.inputs_per_request
+    limit = limits.inputs_per_request
     if batch not in (None, "auto") and (
-        not isinstance(batch, int) or isinstance(batch, bool) or not 1 <= batch <= most
+        not isinstance(batch, int) or isinstance(batch, bool) or not 1 <= batch <= limit
     ):
-        raise ConfigError(f'batch must be from 1 to {most} inputs a request, "auto" or None, not {batch!r}')
+        raise ConfigError(f'batch must be from 1 to {limit} inputs a request, "auto" or None, not {batch!r}')
     if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait < math.inf:
         raise ConfigError(f"batch_wait must be seconds, not {wait!r:.60}")
     if batch is None and wait:
         raise ConfigError("batch_wait is for packed inputs: give batch as well")
     if batch == "auto":
-        return BatchLimits(most, min(AUTO_BYTES, limits.request_bytes), limits.videos_per_request, wait)
+        return BatchLimits(limit, min(AUTO_BYTES, limits.request_bytes), limits.videos_per_request, wait)
     return BatchLimits(batch or 1, limits.request_bytes, limits.videos_per_request, wait)
 
 

@@ -42,7 +42,7 @@ class Attempts:
     emit: Callable[[events.Event], None]
     unit: Callable[[], float] = random.random
     clock: Callable[[], float] = time.monotonic
-    made: int = 1
+    number: int = 1
     _failures: int = field(default=0)
     _ambiguous: int = field(default=1)
     _throttles: int = field(default=1)
@@ -79,8 +79,8 @@ class Attempts:
         self._failures += 1
         if kind is Kind.THROTTLE:
             self.emit(events.Throttled(delay, error.code))
-        self.emit(events.RetryScheduled(self.made, delay, str(error), error.code))
-        self.made += 1
+        self.emit(events.RetryScheduled(self.number, delay, str(error), error.code))
+        self.number += 1
         return delay
 
     def _wait_for_model(self, error: HeadraceError) -> float | None:
@@ -88,8 +88,8 @@ class Attempts:
         if self._has_progressed(error) or self._warming_since is None:
             self._warming_since = now
         waited = now - self._warming_since
-        left = self.warm_up - waited
-        if left <= 0:
+        remaining = self.warm_up - waited
+        if remaining <= 0:
             return self._given_up(error)
         bound = min(self.policy.warm_up_cap, 0.5 * 1.5 ** min(self._polls, MAX_EXPONENT))
         self._polls += 1
@@ -97,11 +97,11 @@ class Attempts:
         hint = _hint(error)
         if hint is not None:  # the server's estimate is a guess: look again within the cap all the same
             delay = max(delay, min(hint, self.policy.warm_up_cap))
-        delay = min(delay, left)
+        delay = min(delay, remaining)
         assert isinstance(error, ServerError)
         percent = getattr(error, "percent", None)
         self.emit(events.WarmUp(waited, self.warm_up, delay, error.code or 0, error.description, percent))
-        self.made += 1
+        self.number += 1
         return delay
 
     def _has_progressed(self, error: HeadraceError) -> bool:
@@ -121,7 +121,7 @@ class Attempts:
 
     def _given_up(self, error: HeadraceError) -> float | None:
         if isinstance(error, TransportError | ServerError):
-            error.attempt = self.made
+            error.attempt = self.number
         return None
 
 

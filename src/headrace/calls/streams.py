@@ -35,7 +35,7 @@ class PredictionStream(AsyncContext, AsyncIteration):
         self._on_error = on_error
         self._reading = False
         self._closed = False
-        self._told = False  # the failure was raised
+        self._raised = False  # the failure was raised
         self._item_raised = False
 
     def __repr__(self) -> str:
@@ -115,8 +115,8 @@ class PredictionStream(AsyncContext, AsyncIteration):
 
     def _raise_untold(self) -> None:
         """Raise what ended the stream, unless that was done: a reader that was cancelled meanwhile has not seen it."""
-        if self._work.failure is not None and not self._told:
-            self._told = True
+        if self._work.failure is not None and not self._raised:
+            self._raised = True
             raise self._work.failure
 
     def __del__(self) -> None:

@@ -196,16 +196,16 @@ class Pipe(Generic[T]):
             BaseException: what the sender gave to `fail`.
         """
         while True:
-            taken = self._take()
-            if taken is not None:
-                return taken[0]
+            items = self._take()
+            if items is not None:
+                return items[0]
             self._check_receiver()
             await self._wait(self._receivers)
 
     def receive_nowait(self) -> T | None:
         """Take the oldest item out, or None when there is none now."""
-        taken = self._take()
-        return taken[0] if taken is not None else None
+        items = self._take()
+        return items[0] if items is not None else None
 
     def first(self) -> tuple[T, int, float] | None:
         """Drop what is too old; give what `receive_nowait` takes next, its bytes, and when it came; None: nothing."""

@@ -85,7 +85,7 @@ def delays(attempts: Attempts, error: HeadraceError, most: int = 1000) -> list[f
 def test_a_passing_failure_is_tried_so_often(error: HeadraceError, most: int) -> None:
     attempts = attempts_of(RetryPolicy(attempts=most))
     assert len(delays(attempts, error)) == most - 1
-    assert attempts.made == most
+    assert attempts.number == most
     assert error.attempt == most  # type: ignore[attr-defined]
 
 
@@ -113,7 +113,7 @@ def test_what_the_server_never_saw_is_sent_again_at_once_and_not_counted() -> No
     found = delays(attempts, refused)
     assert len(found) == 30
     assert all(0.001 <= delay <= 0.010 for delay in found)
-    assert attempts.made == 1
+    assert attempts.number == 1
 
 
 # -- how long

@@ -15,7 +15,7 @@ class Entry:
         position: in the source.
         name: the id that the user knows; that of `item` is another one where two are under way under the same.
         size: bytes that it counts in the window.
-        left: when it left the pipe.
+        entered_at: when it entered the window.
         request: number of the request that it went with; -1: it is not on the wire.
         extended: it was given more time.
         resting: it waits before it is sent again.
@@ -36,14 +36,14 @@ class Entry:
     suspect: bool = False
 
     def __init__(
-        self, seq: int, position: int, item: Prepared, name: str, size: int, left: float, deadline: float
+        self, seq: int, position: int, item: Prepared, name: str, size: int, entered_at: float, deadline: float
     ) -> None:
         self.seq = seq
         self.position = position
         self.item = item
         self.name = name
         self.size = size
-        self.left = left
+        self.entered_at = entered_at
         self.deadline = deadline
 
     def __lt__(self, other: Entry) -> bool:

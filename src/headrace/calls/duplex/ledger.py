@@ -351,15 +351,15 @@ class Ledger:
             The entries to send again, in order; those that rest come back by themselves.
         """
         while self._wire:
-            self._left_wire(self._wire.popleft())
+            self._note_off_wire(self._wire.popleft())
         self._late.clear()
         return [entry for entry in self._open.values() if not entry.resting]
 
     def _off_wire(self, entry: Entry) -> None:
         self._wire.remove(entry)
-        self._left_wire(entry)
+        self._note_off_wire(entry)
 
-    def _left_wire(self, entry: Entry) -> None:
+    def _note_off_wire(self, entry: Entry) -> None:
         if entry.answer is None:
             self._awaits_no_more(entry.request)
         entry.request = -1

@@ -76,7 +76,7 @@ class Duplex(DuplexWork):
     def lag(self) -> float:
         """Seconds since the oldest unanswered input left the pipe; 0 when none is unanswered."""
         oldest = None if self._stopped else next(iter(self.ledger.unanswered), None)
-        return time.monotonic() - oldest.left if oldest is not None else 0.0
+        return time.monotonic() - oldest.entered_at if oldest is not None else 0.0
 
     def take(self) -> Prediction | None:
         """Take the next prediction that can be delivered, or None."""
@@ -343,7 +343,7 @@ class Duplex(DuplexWork):
         now = time.monotonic()
         expired = self.ledger.expired(now)
         if expired and not self.ledger.received and self._window_stands():
-            self._stalled(now - expired[0].left)
+            self._stalled(now - expired[0].entered_at)
             return
         for entry in expired:
             self.tally.errors += 1
@@ -351,7 +351,7 @@ class Duplex(DuplexWork):
             error = DeadlineExceeded(
                 f"{named(entry.name)}: no answer within {self.options.timeout:g} s{self._doing(entry)}",
                 target=str(self._session.channels.target),
-                attempt=entry.attempts.made if entry.attempts is not None else 1,
+                attempt=entry.attempts.number if entry.attempts is not None else 1,
             )
             self.ledger.time_out(entry, error)
         if expired:
@@ -381,7 +381,7 @@ class Duplex(DuplexWork):
         waiting = self.pipe.waiting
         if waiting is None or self.ledger.untaken or self._call is None:
             return False
-        return self._outbox.held or not self.ledger.window.fits(waiting)
+        return self._outbox.gathers or not self.ledger.window.fits(waiting)
 
 
 def _request(head: bytes, entries: Sequence[Entry]) -> list[Buffer]:

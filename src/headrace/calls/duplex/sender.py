@@ -28,7 +28,7 @@ class Outbox:
     def __init__(self, pipe: Pipe[Pulled], ledger: Ledger, batching: BatchLimits, timeout: float) -> None:
         self.queue: deque[Entry] = deque()  # in the books and to be sent, before what waits in the pipe
         self.fresh = 0  # inputs of the last request that were never sent before
-        self.held = False  # what waits gathers until a request is answered
+        self.gathers = False  # what waits gathers until a request is answered
         self._pipe = pipe
         self._ledger = ledger
         self._window = ledger.window
@@ -130,7 +130,7 @@ class Outbox:
 
     def _gathering(self) -> bool:
         """Whether what waits in the pipe is better kept a while."""
-        self.held = False
+        self.gathers = False
         batching, pipe = self._batching, self._pipe
         waiting = len(pipe)
         if batching.inputs == 1 or not waiting:
@@ -140,7 +140,7 @@ class Outbox:
         if pipe.complete or not pipe.room or waiting >= batching.inputs or pipe.bytes >= batching.bytes:
             return False
         if self._ledger.under_way >= MAX_IN_FLIGHT:
-            self.held = True
+            self.gathers = True
             return True
         if not batching.wait:
             return False

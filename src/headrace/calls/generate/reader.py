@@ -151,7 +151,7 @@ class Reader:
         parts, input_id = await self._prepare()
         self._pieces = responses.Pieces(input_id)
         while True:
-            phase.attempt = attempts.made
+            phase.attempt = attempts.number
             try:
                 return await self._open(parts, phase)
             except HeadraceError as error:

@@ -249,11 +249,11 @@ class BatchQueue:
 
     def _take(self) -> list[QueuedCall]:
         """Take the calls of one request."""
-        taken: list[QueuedCall] = []
+        batch: list[QueuedCall] = []
         ids: set[str] = set()
         space = BatchSpace(self._batching, len(self._head))
         waiting = self._waiting
-        while waiting and len(taken) < self._batching.inputs:
+        while waiting and len(batch) < self._batching.inputs:
             call = waiting[0]
             if call.over:  # its caller was cancelled in this turn of the loop
                 self._settle(call)
@@ -261,9 +261,9 @@ class BatchQueue:
             if call.item.id in ids or not space.take(call.item, call.size):
                 break
             ids.add(call.item.id)
-            taken.append(waiting.popleft())
+            batch.append(waiting.popleft())
             self._waiting_bytes -= call.size
-        return taken
+        return batch
 
     async def _send_one(self, call: QueuedCall) -> None:
         """Send a call that found no company as if there was no queue."""
@@ -310,7 +310,7 @@ class BatchQueue:
                 warm_up=None if any(call.warm_up is None for call in calls) else math.inf,
                 metadata=self._metadata,
                 deliver=deliver,
-                wanted=lambda position: not calls[position].over,
+                is_open=lambda position: not calls[position].over,
                 attempts_of=attempts_of,
                 packed=True,
             )

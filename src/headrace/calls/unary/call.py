@@ -93,7 +93,7 @@ async def unary(
             now = time.monotonic()
     except Waited as error:
         session.counts.failures += 1
-        state = CallState(error.doing, last, attempts.made if attempts is not None else 1)
+        state = CallState(error.doing, last, attempts.number if attempts is not None else 1)
         label = named(input_id) if input_id else label
         raise state.deadline_exceeded(label, Deadline(ends, seconds), session.channels.target) from last
     except HeadraceError as error:

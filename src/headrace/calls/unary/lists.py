@@ -82,7 +82,7 @@ async def predict_many(
     warm_up: float | None = None,
     metadata: Metadata = (),
     deliver: Deliver = lambda *_: None,
-    wanted: Callable[[int], bool] = lambda _: True,
+    is_open: Callable[[int], bool] = lambda _: True,
     attempts_of: Callable[[int], Attempts] | None = None,
     packed: bool = False,
 ) -> dict[int, Prediction]:
@@ -93,7 +93,7 @@ async def predict_many(
         items: position -> input, loaded and checked, each with an id.
         deadline: for everything; what has no answer by then fails with `DeadlineExceeded`.
         deliver: gets each prediction as soon as it is final, others may still be tried again.
-        wanted: tells whether an input is still worth trying again.
+        is_open: tells whether an input is still worth trying again.
         attempts_of: starts the attempts of an input, which are its own whatever happens to the others; None: as the
             session has them.
         packed: we grouped these unrelated inputs, which fit into one request: if it fails as a whole and one input may
@@ -105,14 +105,14 @@ async def predict_many(
     work = _Round(session, head, limits, deadline, warm_up, metadata, deliver, packed)
     await work.run(items)
     if work.again:
-        await _send_again(work, items, wanted, attempts_of)
+        await _send_again(work, items, is_open, attempts_of)
     return work.results
 
 
 async def _send_again(
     work: _Round,
     items: Mapping[int, Prepared],
-    wanted: Callable[[int], bool],
+    is_open: Callable[[int], bool],
     attempts_of: Callable[[int], Attempts] | None,
 ) -> None:
     """Send inputs again, each as often as its own failures allow; those that wait about as long go together."""
@@ -151,7 +151,7 @@ async def _send_again(
         session.counts.retries += 1
         group = _next_due(due, now)
         await asyncio.sleep(max(due.pop(position) for position in group) - now)
-        await work.run({position: items[position] for position in group if wanted(position)})
+        await work.run({position: items[position] for position in group if is_open(position)})
 
 
 def _next_due(due: Mapping[int, float], now: float) -> list[int]:

@@ -214,10 +214,10 @@ class MapWork(StreamWork):
         async with self._turn:
             deadline = time.monotonic() + batching.wait
             while 0 < len(gathered) < batching.inputs and not self._ended and self._demand():
-                left = deadline - time.monotonic()
-                if left <= 0:
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
                     return
-                await self._arrived.wait(left)
+                await self._arrived.wait(remaining)
 
     def _next_group(self, head: bytes) -> dict[int, Prepared]:
         """Take the inputs of one request: those that are there."""

@@ -64,8 +64,20 @@ class Call:
     """
 
     __slots__ = (
-        "_assembler", "_credit_bytes", "_excerpt", "_held", "_http", "_slot", "bucket", "connection", "deadline",
-        "done", "loop", "metadata", "method", "stream",
+        "_assembler",
+        "_credit_bytes",
+        "_excerpt",
+        "_http",
+        "_slot",
+        "_unreturned",
+        "bucket",
+        "connection",
+        "deadline",
+        "done",
+        "loop",
+        "metadata",
+        "method",
+        "stream",
     )  # fmt: skip
 
     def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop, method: str, metadata: Metadata) -> None:
@@ -78,7 +90,7 @@ class Call:
         self.connection: Wire | None = None
         self.stream: Stream | None = None
         self._slot = slot
-        self._held = 0  # bytes of the server's window that were not given back
+        self._unreturned = 0  # bytes of the server's window that were not given back
         self._credit_bytes = 0  # so many are worth a frame
         self._assembler: Assembler | None = None  # made where messages are compressed, or do not come whole
         self._http: Fields | None = None  # headers of an answer that is no gRPC answer
@@ -141,7 +153,7 @@ class Call:
             except MessageError as error:
                 self.fail(self._bad_message(error))
                 return
-        self._held += event.size
+        self._unreturned += event.size
         self._received(messages)
         if event.end and not self.done:
             self._end(self._error("INTERNAL", "the response ended without trailers"))
@@ -179,15 +191,15 @@ class Call:
         if event.end or len(self._excerpt) >= enough:
             self.fail(outcome.error_of_http(http, self._excerpt, self._slot.target))
         else:
-            self._held += event.size
-            self._give_back(self._held)
+            self._unreturned += event.size
+            self._give_back(self._unreturned)
 
     def _late(self) -> bool:
         return self.deadline is not None and self.loop.time() >= self.deadline
 
     def _give_back(self, size: int) -> None:
         """Let the server send as much as was used up."""
-        self._held -= size
+        self._unreturned -= size
         if self.connection is not None and self.stream is not None:
             self.connection.consumed(self.stream, size)
 
@@ -210,7 +222,7 @@ class Call:
         """Give the only message, framed; None: messages follow by `write`."""
 
     def _received(self, messages: list[bytes]) -> None:
-        """Take whole messages; `_held` tells how much smaller the window is."""
+        """Take whole messages; `_unreturned` tells how much smaller the window is."""
 
     def _over(self, error: HeadraceError | None) -> None:
         """Tell who waits that the call is over."""
@@ -239,8 +251,8 @@ class UnaryCall(Call):
         return framed(parts)
 
     def _received(self, messages: list[bytes]) -> None:
-        if self._held >= self._credit_bytes:
-            self._give_back(self._held)
+        if self._unreturned >= self._credit_bytes:
+            self._give_back(self._unreturned)
         for message in messages:
             if self._answer is not None:
                 self.fail(self._error("INTERNAL", "more than one answer to a unary call"))
@@ -333,7 +345,7 @@ class StreamCall(Call):
                 self._reader = None
         message = messages.popleft()
         self._used += len(message) + PREFIX_BYTES
-        if self._held >= self._credit_bytes:
+        if self._unreturned >= self._credit_bytes:
             self._make_room()
         return message
 
@@ -357,12 +369,12 @@ class StreamCall(Call):
         if messages:
             self._messages.extend(messages)
             _wake(self._reader)
-        elif not self._messages and self._held >= self._credit_bytes:
+        elif not self._messages and self._unreturned >= self._credit_bytes:
             self._make_room()  # for the rest of a message
 
     def _make_room(self) -> None:
         """Let the server send as much as was read; all of its window, where nothing waits to be read."""
-        size = min(self._held, max(0, self._used)) if self._messages else self._held
+        size = min(self._unreturned, max(0, self._used)) if self._messages else self._unreturned
         self._used -= size
         self._give_back(size)
 

@@ -46,12 +46,12 @@ class RequestBlocks:
         authority: for `:authority`.
     """
 
-    _MOST = 64
+    _MAX_BLOCKS = 64
 
     def __init__(self, authority: str, *, tls: bool) -> None:
         self._authority = authority
         self._tls = tls
-        self._made: dict[tuple[str, Metadata], _Block] = {}
+        self._entries: dict[tuple[str, Metadata], _Block] = {}
 
     def block(self, method: str, metadata: Metadata, timeout: float | None) -> tuple[bytes, int]:
         """Give the block of a call, and its size as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
@@ -60,22 +60,22 @@ class RequestBlocks:
             ConfigError: metadata that cannot be sent.
         """
         key = (method, tuple(metadata))
-        made = self._made.get(key)
-        if made is None:
-            made = self._make(*key)
-            if len(self._made) >= self._MOST:
-                self._made.clear()
-            self._made[key] = made
+        entry = self._entries.get(key)
+        if entry is None:
+            entry = self._make(*key)
+            if len(self._entries) >= self._MAX_BLOCKS:
+                self._entries.clear()
+            self._entries[key] = entry
         if timeout is None:
-            return made.whole, made.size
+            return entry.whole, entry.size
         milliseconds = math.ceil(timeout * 1000)
-        block = made.timed.get(milliseconds)
+        block = entry.timed.get(milliseconds)
         if block is None:
-            if len(made.timed) >= self._MOST:
-                made.timed.clear()
+            if len(entry.timed) >= self._MAX_BLOCKS:
+                entry.timed.clear()
             literal = headers.block([("grpc-timeout", timeout_text(timeout))])
-            block = made.timed[milliseconds] = b"".join((made.pseudo, literal, made.rest))
-        return block, made.size + 53
+            block = entry.timed[milliseconds] = b"".join((entry.pseudo, literal, entry.rest))
+        return block, entry.size + 53
 
     def _make(self, method: str, metadata: Metadata) -> _Block:
         items = [(name.lower(), value) for name, value in metadata]

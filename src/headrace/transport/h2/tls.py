@@ -63,8 +63,8 @@ def _file(pem: Pem, stack: contextlib.ExitStack) -> str:
 
 def _shipped_roots() -> str | None:
     """Find the authorities that ship with gRPC, without importing it."""
-    found = importlib.util.find_spec("grpc")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("grpc")
+    if spec is None or spec.origin is None:
         return None
-    path = Path(found.origin).parent / "_cython" / "_credentials" / "roots.pem"
+    path = Path(spec.origin).parent / "_cython" / "_credentials" / "roots.pem"
     return str(path) if path.is_file() else None

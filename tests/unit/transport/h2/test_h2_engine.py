@@ -543,11 +543,11 @@ def test_h2_5_1_13_after_our_reset_everything_is_decoded_credited_and_dropped() 
     engine, one, _ = begun()
     engine.reset(one)
     engine.take_output()
-    left = engine.credit.left
+    left = engine.credit.remaining
     late = frame(HEADERS, END_HEADERS, 1, b"\x88\x40\x01a\x01b") + frame(DATA, 0, 1, bytes(50)) + update(1, 5)
     assert not engine.receive(late + FINISH + frame(RST, 0, 1, bytes(4)))
     assert not engine.take_output()
-    assert engine.credit.left == left - 50
+    assert engine.credit.remaining == left - 50
     (event,) = engine.receive(frame(HEADERS, END_HEADERS, 3, b"\x88\xbe"))
     assert event.fields.items == (("a", "b"),)  # type: ignore[union-attr]
     for _ in range(1_001):
@@ -590,14 +590,14 @@ def test_both_windows_are_exact_after_many_messages() -> None:
         for buffer in engine.take_output():
             assert bytes(buffer)[3] == WINDOW
             granted[int.from_bytes(bytes(buffer)[5:9], "big")] += int.from_bytes(bytes(buffer)[9:], "big")
-        assert granted[0] == engine.credit.left
+        assert granted[0] == engine.credit.remaining
         assert granted[1] == one.receive_window
         assert min(granted.values()) > 30_000
     engine.reset(three)
     engine.take_output()
-    before = engine.credit.left
+    before = engine.credit.remaining
     engine.receive(frame(DATA, 0, 3, bytes(100)))  # of a stream that we have reset: the connection's window counts it
-    assert engine.credit.left == before - 100
+    assert engine.credit.remaining == before - 100
 
 
 @pytest.mark.case("H2-6.10-08")

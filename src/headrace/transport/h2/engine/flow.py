@@ -69,9 +69,9 @@ class Output:
 
     def take(self, budget: int) -> list[Buffer]:
         """Give the ready frames, then about `budget` bytes of pending content, a frame of each stream in turn."""
-        taken, self.frames = self.frames, []
+        buffers, self.frames = self.frames, []
         if self.withdrawn:
-            taken = [frame for frame in taken if frame[5:9] not in self.withdrawn]
+            buffers = [frame for frame in buffers if frame[5:9] not in self.withdrawn]
             self.withdrawn.clear()
         before = 0
         while self.waiting and self.window > 0 and budget > 0 and budget != before:
@@ -79,20 +79,20 @@ class Output:
             for stream in list(self.waiting):
                 size = min(stream.send_window, self.window, self._peer.frame_bytes, LARGEST, budget)
                 if size > 0:
-                    budget -= self._frame(stream, size, taken)
-        return taken
+                    budget -= self._frame(stream, size, buffers)
+        return buffers
 
-    def _frame(self, stream: Stream, most: int, taken: list[Buffer]) -> int:
-        """Write one frame of pending content, of at most `most` bytes; gives its size."""
-        place, size, flags, pending = len(taken), 0, 0, stream.pending
+    def _frame(self, stream: Stream, limit: int, buffers: list[Buffer]) -> int:
+        """Write one frame of pending content, of at most `limit` bytes; gives its size."""
+        place, size, flags, pending = len(buffers), 0, 0, stream.pending
         assert pending is not None
-        while pending and size < most:
+        while pending and size < limit:
             view = pending.popleft()
-            room = most - size
+            room = limit - size
             if len(view) > room:
                 pending.appendleft(view[room:])
                 view = view[:room]
-            taken.append(view)
+            buffers.append(view)
             size += len(view)
         if not pending:
             del self.waiting[stream]
@@ -100,7 +100,7 @@ class Output:
             if stream.ending:
                 flags = frames.END_STREAM
                 stream.sent_end = True
-        taken.insert(place, frames.header(size, frames.DATA, flags, stream.id))
+        buffers.insert(place, frames.header(size, frames.DATA, flags, stream.id))
         self._charge(stream, size)
         return size
 
@@ -117,12 +117,12 @@ class Credit:
     """
 
     def __init__(self, window_bytes: int) -> None:
-        self.left = window_bytes
+        self.remaining = window_bytes
         self.low = window_bytes - window_bytes // 2 + 1  # so that half of it is given back at once
         self._window = window_bytes
 
     def renew(self) -> int:
         """Give all back; gives the increment to send."""
-        increment = self._window - self.left
-        self.left = self._window
+        increment = self._window - self.remaining
+        self.remaining = self._window
         return increment

@@ -21,7 +21,7 @@ class Reader:
         self._state = state
         self._responses = Responses(state)
         self._rest = b""  # the begin of a frame that has not come whole
-        self._left = 0  # bytes of a frame that is passed on, or skipped, as it comes
+        self._remaining = 0  # bytes of a frame that is passed on, or skipped, as it comes
         self._content: Stream | None = None  # whose they are; None: nobody's
         self._content_end = False
 
@@ -32,7 +32,7 @@ class Reader:
         state, responses = self._state, self._responses
         position, size, longest = 0, len(data), state.limits.frame_bytes
         while True:
-            if self._left:
+            if self._remaining:
                 position = self._pass_on(data, position, reported)
             if size - position < frames.HEADER_BYTES:
                 break
@@ -49,7 +49,7 @@ class Reader:
             if type_ == frames.DATA and not flags & frames.PADDED:
                 stream = self._charge(stream_id, length, length, last, reported)
                 if end > size:
-                    self._left, self._content, self._content_end, end = length, stream, last, start
+                    self._remaining, self._content, self._content_end, end = length, stream, last, start
                 elif stream is not None:
                     piece = data[start:end] if length < _VIEW else memoryview(data)[start:end]
                     reported.append(events.Content(stream, piece, length, last))
@@ -57,7 +57,7 @@ class Reader:
                         state.received_end(stream)
             elif type_ > frames.CONTINUATION:  # unknown: skipped
                 state.count_idle()
-                self._left, self._content, end = length, None, start
+                self._remaining, self._content, end = length, None, start
             elif end > size:
                 break
             elif type_ == frames.HEADERS and flags & ~frames.END_STREAM == frames.END_HEADERS:
@@ -95,9 +95,9 @@ class Reader:
         if stream is None:
             state.check_opened(stream_id, "DATA")
         credit = state.credit
-        credit.left -= length
-        if credit.left < credit.low:
-            if credit.left < 0:
+        credit.remaining -= length
+        if credit.remaining < credit.low:
+            if credit.remaining < 0:
                 raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more content than the connection's window allows")
             state.output.frames.append(frames.window_update(0, credit.renew()))
         if stream is None or stream.received_end:
@@ -128,13 +128,13 @@ class Reader:
 
     def _pass_on(self, data: bytes, position: int, reported: events.Reported) -> int:
         """Report what has come of a frame's content; gives the position behind it."""
-        end = min(position + self._left, len(data))
+        end = min(position + self._remaining, len(data))
         size = end - position
-        self._left -= size
+        self._remaining -= size
         stream = self._content
         if stream is not None and size and stream.id in self._state.streams:  # it was not reset meanwhile
             piece = data[position:end] if size < _VIEW else memoryview(data)[position:end]
-            self._emit(stream, piece, size, self._content_end and not self._left, reported)
+            self._emit(stream, piece, size, self._content_end and not self._remaining, reported)
         return end
 
     def _emit(self, stream: Stream, data: bytes | memoryview, size: int, end: bool, reported: events.Reported) -> None:
