@@ -81,10 +81,11 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With `-m core`, leave files without core tests alone: what they import may not be installed."""
-    if config.option.markexpr != "core" or not collection_path.name.startswith("test_"):
+    """With `-m core`, leave files and folders without core tests alone: what they import may not be installed."""
+    if config.option.markexpr != "core" or not (collection_path.is_dir() or collection_path.name.startswith("test_")):
         return None
-    return "mark.core" not in collection_path.read_text(encoding="utf-8") or None
+    files = collection_path.rglob("test_*.py") if collection_path.is_dir() else [collection_path]
+    return not any("mark.core" in file.read_text(encoding="utf-8") for file in files) or None
 
 
 @pytest.fixture(scope="session", autouse=True)

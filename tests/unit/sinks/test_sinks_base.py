@@ -16,8 +16,9 @@ pytestmark = pytest.mark.core
 
 
 class Slow(Sink):
-    def __init__(self) -> None:
+    def __init__(self, go: threading.Event | None = None) -> None:
         super().__init__()
+        self.go = go  # what a write waits for
         self.inside = self.peak = 0
         self.written: list[Any] = []
         self.lock = threading.Lock()
@@ -26,7 +27,10 @@ class Slow(Sink):
         with self.lock:
             self.inside += 1
             self.peak = max(self.peak, self.inside)
-        time.sleep(0.01)  # as long as encoding takes
+        if self.go is None:
+            time.sleep(0.01)  # as long as encoding takes
+        else:
+            assert self.go.wait(10)
         with self.lock:
             self.inside -= 1
         if found == "bad":
@@ -48,13 +52,15 @@ async def test_writes_of_several_tasks_run_one_at_a_time_in_order() -> None:
 
 
 async def test_a_cancelled_write_is_finished_and_one_that_waited_took_nothing() -> None:
-    sink = Slow()
+    sink = Slow(threading.Event())
     first, second = (asyncio.create_task(sink.write(number)) for number in range(2))  # type: ignore[arg-type]
     while not sink.inside:
         await asyncio.sleep(0)
     first.cancel()
     second.cancel()
     await asyncio.wait([first, second])
+    assert sink.go is not None
+    sink.go.set()
     await sink.write(2)  # type: ignore[arg-type]
     assert sink.written == [0, 2]
     assert sink.peak == 1
