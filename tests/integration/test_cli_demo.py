@@ -49,7 +49,7 @@ def test_demo(tmp_path: Path) -> None:
         "negative",
         r"\d+ pieces, \d+ a second; the first after",
         r"photographer\.jpg +tripod",
-        r"4 answers in .*; the first after .*, when [2-4] were sent",
+        r"4 answers in .*; the first after .*, with [1-4] of 4 sent",
         "headrace predict --local YOUR-PHOTO.jpg",
     ):
         assert re.search(expected, done.stdout), expected

@@ -258,7 +258,7 @@ class Demo:
         if first is not None:
             self._note(
                 f"   {len(photos)} answers in {in_seconds(seconds)} ({len(photos) / seconds:.0f} a second);"
-                f" the first after {in_seconds(first - start)}, when {sent} were sent"
+                f" the first after {in_seconds(first - start)}, with {sent} of {len(photos)} sent"
             )
 
     def _photo(self, name: str) -> Path:

@@ -52,6 +52,7 @@ def test_an_interrupt_at_any_moment_is_quiet_and_leaves_nothing_running(tmp_path
             (130, "", ""),
             (130, "", "headrace: interrupted\n"),
             (-signal.SIGINT, "", ""),
+            (-signal.SIGINT, "hi\n", ""),  # the interpreter was on its way out
             (130, "hi\n", "headrace: interrupted\n"),
             (0, "hi\n", ""),
         ), f"after {tenths / 10} s: {process.returncode} {err}"
