@@ -125,7 +125,8 @@ async def _run(scene: Scene, folder: Path, wire: Wire) -> tuple[Seen, Any, Model
         folder,
         model,
         double={"echo_ids": scene.echo, "answering": answering},
-        retry=RetryPolicy(initial=0.0005, cap=0.002, budget=None),
+        # More attempts than faults: several may come before the first answer does, and giving up is another test's.
+        retry=RetryPolicy(attempts=20, ambiguous_attempts=20, initial=0.0005, cap=0.002, budget=None),
         timeouts=Timeouts(close=0.5),
     ) as rig:
         double = rig.double
