@@ -141,7 +141,7 @@ async def _run(scene: Scene, folder: Path, wire: Wire) -> tuple[Seen, Any, Model
             overflow=scene.overflow,
         )
         try:
-            async with asyncio.timeout(5), stream:
+            async with asyncio.timeout(5 if wire == "memory" else 30), stream:
                 if scene.stop_after != 0:
                     async for prediction in stream:
                         seen.predictions.append(prediction)

@@ -177,6 +177,19 @@ def test_the_camera_gives_boxes_as_it_goes(page: Page) -> None:
     assert page.locator(".camera video").count() == 0
 
 
+def test_what_is_spoken_is_written_down(page: Page) -> None:
+    need("whisper-tiny-en")
+    choose(page, "whisper-tiny-en")
+    page.get_by_role("button", name="Record").click()  # the browser's own microphone: it beeps
+    page.get_by_role("button", name="Stop recording").wait_for()
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Stop recording").click()
+    page.get_by_role("button", name="recording.webm").wait_for()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_selector(".output[aria-busy=false]")
+    assert page.locator(".problem").count() == 0, page.locator(".problem").all_inner_texts()
+
+
 def test_the_live_view_answers_to_its_sliders(page: Page) -> None:
     page.get_by_role("link", name="Stream at work", exact=True).click()
     page.wait_for_selector(".plot canvas")
