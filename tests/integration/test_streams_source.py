@@ -129,6 +129,7 @@ async def test_a_failure_that_nobody_read_is_raised_on_leaving(tmp_path: Path) -
                 raise ZeroDivisionError
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("call", ["stream", "free", "map"])
 async def test_a_generator_that_blocks_never_holds_the_loop(call: str, tmp_path: Path) -> None:
     async with rigged("grpc", tmp_path) as rig:
@@ -169,6 +170,7 @@ async def _heartbeat(worst: list[float]) -> None:
         worst[0] = max(worst[0], loop.time() - before - 0.005)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("overflow", ["block", "drop_oldest", "drop_newest", "latest"])
 async def test_a_long_list_does_not_hold_the_loop_whatever_a_full_pipe_does(overflow: Any, tmp_path: Path) -> None:
     async with rigged("memory", tmp_path, double={"server": None}) as rig:
