@@ -43,6 +43,8 @@ export function Runner({ model, baseUrl }: { model: Model; baseUrl: string | nul
   const [sentUrl, setSentUrl] = useState("");
   const [raw, setRaw] = useState<unknown[]>([]);
   const stop = useRef<(() => void) | null>(null);
+  const entered = useRef(text); // what was typed last, for a key that comes before the page is drawn again
+  const type = (typed: string) => { entered.current = typed; setText(typed); };
   const running = times !== null && times.ended === undefined;
 
   useEffect(() => { lookUp(model.id).then(setKnown, () => setKnown([])); }, [model.id]);
@@ -54,6 +56,7 @@ export function Runner({ model, baseUrl }: { model: Model; baseUrl: string | nul
 
   const start = () => {
     if (running || !ready) return;
+    const text = entered.current;
     const kind: Kind = file ? kindOf(file) : "text";
     const question = takesText && (!file || model.inputs.length > 1) ? text : "";
     const began = performance.now();
@@ -107,7 +110,7 @@ export function Runner({ model, baseUrl }: { model: Model; baseUrl: string | nul
         {takesText && (
           <label class="text">
             {files.length && model.inputs.length > 1 ? "Text or question" : "Text"}
-            <textarea rows={3} value={text} onInput={(event) => setText(event.currentTarget.value)} />
+            <textarea rows={3} value={text} onInput={(event) => type(event.currentTarget.value)} />
           </label>
         )}
         {files.length > 0 && <Drop kinds={files} file={file} set={(chosen, trouble = "") => { setFile(chosen); setProblem(trouble); }} />}

@@ -231,8 +231,7 @@ def test_it_is_used_by_keys_alone(page: Page) -> None:
     field = page.get_by_label("Text")
     field.press("Control+a")
     field.press("Delete")
-    field.press_sequentially("I hate this awful, terrible film")
-    page.wait_for_function("() => document.querySelector('textarea').value.endsWith('film')")
+    field.press_sequentially("awful")  # without its last letter it is neutral
     page.keyboard.press("Control+Enter")
     page.wait_for_selector(".concepts")
     assert "negative" in page.locator(".concepts li").first.inner_text()
