@@ -12,6 +12,7 @@ from headrace import Client, ModelInfo, errors
 from headrace.model import Model
 from headrace.web.failures import Refusal
 
+MAX_KEPT = 1000  # names whose models are remembered
 PASS_THROUGH, PASS_THROUGH_STREAM = "openai_transport", "openai_stream_transport"
 
 
@@ -135,6 +136,8 @@ class Directory:
             Refusal: 404 when there is none, with the nearest name.
         """
         if name not in self._served:
+            if len(self._served) >= MAX_KEPT:  # a model's URL can be written in any number of ways
+                self._served.clear()
             self._served[name] = await self._look_up(name, await self._model(name))
         return self._served[name]
 

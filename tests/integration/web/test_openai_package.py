@@ -11,6 +11,7 @@ from typing import Any
 import openai
 import pytest
 
+from headrace.web import directory
 from tests.support.door import Door, Talker
 
 
@@ -209,3 +210,14 @@ async def test_models_are_listed_and_found_by_alias_and_id(open_door: Any) -> No
     assert names == ["gpt-4o", "talker", "echo"]
     assert one.id == answer.model == "gpt-4o"
     assert missing.value.code == "model_not_found"
+
+
+async def test_a_model_named_in_ever_new_ways_is_not_remembered_for_each(
+    open_door: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "MAX_KEPT", 3)
+    door: Door = await open_door(Talker)
+    one = directory.Directory(door.client)
+    for number in range(10):
+        await one.find(f"headrace/local/models/talker?{number}")
+        assert len(one._served) <= 3

@@ -17,10 +17,9 @@ from headrace.inputs import Input
 from headrace.sinks.jsonl import record
 from headrace.web.directory import Directory, Served
 from headrace.web.failures import refusal
-from headrace.web.messages import as_message
 from headrace.web.sockets import websocket
 from headrace.web.studio.inputs import KINDS, as_input
-from headrace.web.studio.sockets import TRY_LATER, Refused, fail, opened
+from headrace.web.studio.sockets import Refused, fail, opened
 
 MAX_UPLOADS = 8  # held at once
 FRAMES_A_SECOND = 5.0
@@ -34,12 +33,13 @@ def endpoint(directory: Directory) -> Callable[[WebSocket], Awaitable[None]]:
     async def run(ws: WebSocket) -> None:
         try:
             order = await opened(ws)
-            if turn.locked():
-                await fail(ws, "the server works on as many uploads as it may; try again later")
-                await ws.close(TRY_LATER)
-                return
-            async with turn:
+            if not order.get("content"):
                 await _run(ws, directory, order)
+            elif turn.locked():
+                await fail(ws, "the server holds as many uploads as it may; try again later")
+            else:
+                async with turn:
+                    await _run(ws, directory, order)
         except (Refused, WebSocketDisconnect, RuntimeError):
             return
 
@@ -54,7 +54,7 @@ async def _run(ws: WebSocket, directory: Directory, order: dict[str, Any]) -> No
     except Exception as error:
         await fail(ws, refusal(error).message)
         return
-    if await websocket(stream, ws, encode=_message):
+    if await websocket(stream, ws):
         await ws.close()
 
 
@@ -84,7 +84,3 @@ async def _frames(served: Served, content: bytes, params: Any) -> AsyncIterator[
         async with served.model.stream_frames(source, inference_params=params) as frames:
             async for frame in frames:
                 yield {"frame": record(frame)}
-
-
-def _message(item: Any) -> Any:
-    return as_message(item)

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-POLICY_VIOLATION, TRY_LATER = 1008, 1013
+POLICY_VIOLATION = 1008
 FIRST_SECONDS = 30.0  # for the first message to come
 
 
