@@ -91,6 +91,20 @@ async def test_inputs_time_out_while_no_call_can_be_made(fault: str, tmp_path: P
         assert took.ours < 3
 
 
+async def test_an_input_that_comes_later_has_its_own_time_while_no_stream_is_free(tmp_path: Path) -> None:
+    async def source() -> AsyncIterator[str]:
+        yield "first"
+        await asyncio.sleep(0.2)  # the wait for a stream, which the first began, is over before the second's time is
+        yield "second"
+
+    full = {"server": MemoryServer(streams_per_connection=0)}
+    async with asyncio.timeout(10), rigged("memory", tmp_path, double=full) as rig:
+        stream = rig.model.stream_by_bytes(source(), "text", timeout=0.3)
+        found = [p async for p in stream]
+    assert [(p.position, type(p.error)) for p in found] == [(0, DeadlineExceeded), (1, DeadlineExceeded)]
+    assert stream.stats.pulled == stream.stats.errors == 2
+
+
 async def predicted(model: Model, **options: Any) -> None:
     await model.predict_by_bytes("text", "text", **options)
 

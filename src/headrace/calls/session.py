@@ -132,7 +132,7 @@ class Session:
             call: what is to say what the stream waits for.
 
         Raises:
-            DeadlineExceeded: every connection was full for so long.
+            StreamsExhausted: every connection was full for so long.
             ConnectFailed: there is no connection.
             ClosedError: the client is closed.
         """
@@ -147,7 +147,7 @@ class Session:
             raise ConnectFailed(f"{self.channels.target}: no connection within {timeout:g} s", target=self._target)
         connections = len(self.channels.pool().connections)
         which = f"all {connections} connections were" if connections > 1 else "the only connection was"
-        raise DeadlineExceeded(
+        raise StreamsExhausted(
             f"{self._target}: {which} at {'their' if connections > 1 else 'its'} stream limit for {timeout:g} s "
             "(Limits.connections, Limits.streams_per_connection)",
             target=self._target,
@@ -175,6 +175,10 @@ class Session:
             self.rate.throttled()
             if not self.channels.closed:
                 self.channels.pool().concurrency.throttled()
+
+
+class StreamsExhausted(DeadlineExceeded):
+    """Every connection was at its stream limit for as long as a stream may wait."""
 
 
 class Waited(TimeoutError):

@@ -26,7 +26,7 @@ from headrace.calls.duplex.sender import Outbox
 from headrace.calls.duplex.settings import DuplexOptions
 from headrace.calls.feeder import Convert, Pulled, Template
 from headrace.calls.retry import RETRIED
-from headrace.calls.session import Session
+from headrace.calls.session import Session, StreamsExhausted
 from headrace.calls.signal import Signal
 from headrace.channels.connection import Connection
 from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, TransportError
@@ -178,6 +178,8 @@ class Duplex(DuplexWork):
         try:
             await self._one_call()
             return self._recovery.early_end()
+        except StreamsExhausted as error:
+            return None if self._enters_unsent else error  # each input has a time of its own, which may be later
         except (TransportError, ServerError) as error:
             return error
 
@@ -186,14 +188,18 @@ class Duplex(DuplexWork):
         self._held_up = self._eager
         while True:
             if self._outbox.sendable():
-                if self.pipe.blocks and not self.options.batching.wait:
-                    # The time of what could be sent runs, however long it takes to open a call.
+                if self._enters_unsent:
                     self._held_up = True
                     self._enter_waiting()
                 return True
             if self.pipe.ended and not self.ledger.open_count:
                 return False
             await self._wakeup.wait()
+
+    @property
+    def _enters_unsent(self) -> bool:
+        """Whether the time of what could be sent runs, however long it takes to open a call."""
+        return self.pipe.blocks and not self.options.batching.wait
 
     def _connected(self, connection: Connection) -> None:
         self._recovery.reached = True
