@@ -299,7 +299,7 @@ async def test_a_half_open_connection_is_noticed_by_pings_and_the_stream_goes_on
         async with client.model(**MODEL).stream_by_bytes(iter(texts), "text") as stream:
             with timed() as took:
                 assert [p.text async for p in stream] == texts
-        assert stream.stats.resumed == 1
+        assert stream.stats.resumed >= 1  # a machine that is busy for 0.3 s looks half-open too
         assert took.ours < 5
 
 
