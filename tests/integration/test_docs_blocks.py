@@ -1,4 +1,4 @@
-"""Every fenced block of the README and of the pages in docs/ runs as pasted, page by page, in an empty folder."""
+"""Every fenced block of the README and of the pages below docs/ runs as pasted, page by page, in an empty folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.forkserver import ForkServer
 from tests.support.pages import ROOT, Block, blocks, reader
 from tests.support.weights import need
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 #: Blocks that do not run here: page, some words of the block, and why. Nothing else is left out.
 NOT_RUN = {
@@ -41,6 +41,11 @@ TESTS = {"docs/testing.md"}
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 INSTALL = re.compile(r"pip install (\S+)$")
 OTHERS = {"aiohttp", "clarifai", "clarifai-grpc", "fastapi", "starlette"}  # packages of others that pages install
+
+
+def named(page: Path) -> str:
+    """Name a page by its path, without what all of them share."""
+    return page.relative_to(ROOT).with_suffix("").as_posix().removeprefix("docs/")
 
 
 def reason(block: Block) -> str | None:
@@ -71,7 +76,7 @@ def hosted(item: ReceivedInput) -> pb.Data:
 
 @pytest.mark.models
 @pytest.mark.timeout(600)  # a language model on a busy machine
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=named)
 async def test_the_blocks_of_a_page_run_as_pasted(
     page: Path, tmp_path: Path, environment: dict[str, str], forks: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +145,7 @@ def test_each_exception_is_one() -> None:
         assert [block for block in blocks(ROOT / page) if words in block.text], (page, words)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_lead_somewhere(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for link, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([\w-]+))?\)", text):
@@ -162,6 +167,14 @@ def test_every_command_and_format_stands_in_the_page_of_the_command_line() -> No
 
 
 def test_the_readme_leads_to_every_page_and_example() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for path in [*PAGES[1:], *sorted((ROOT / "examples").glob("*.py"))]:
-        assert f"]({path.relative_to(ROOT).as_posix()})" in text, path.name
+    """By itself, or through pages that it leads to."""
+    reached: set[Path] = set()
+    waiting = [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        links = re.findall(r"\]\((?!https?:)([^)#\s]+\.(?:md|py))", page.read_text(encoding="utf-8"))
+        fresh = {(page.parent / link).resolve() for link in links} - reached
+        reached |= fresh
+        waiting += [path for path in fresh if path.suffix == ".md" and path.exists()]
+    missed = {*PAGES[1:], *(ROOT / "examples").glob("*.py")} - reached
+    assert not missed, sorted(path.name for path in missed)

@@ -9,7 +9,8 @@
 | `console` | runs each `$` line and compares what is printed; `...` stands for anything |
 | `text` right below a `python` block | compares it with what the block printed; looks at others |
 
-A block that is nothing but `headrace serve ...` or `headrace proxy ...` runs until the end of the page.
+A block that is nothing but `headrace serve ...`, `headrace proxy ...` or `python -m uvicorn ...` runs until the end of
+the page.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ SECONDS = 200.0
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$", re.DOTALL | re.MULTILINE)
 _PROGRAM = re.compile(r"\basyncio\.(run|Runner)\(")
 _FILE = re.compile(r"# ([\w-]+\.\w+)\n")
-_SERVE = re.compile(r"headrace (?:serve|proxy)\b[^|;&\n]*")
+_SERVE = re.compile(r"(?:headrace (?:serve|proxy)|python -m uvicorn)\b[^|;&\n]*")
 
 #: Commands go to the process of `forks`, which has imported the command line already.
 _SHIM = """#!{python} -IS
@@ -197,6 +198,9 @@ class Reader:
         self._servers.append(server)
         assert server.stdout is not None
         assert server.stderr is not None
+        if "uvicorn" in command:
+            assert "Uvicorn running" in await asyncio.wait_for(_until(server.stderr, "Uvicorn running"), SECONDS)
+            return
         line = (await asyncio.wait_for(server.stdout.readline(), SECONDS)).decode()
         assert matches(printed.rstrip("\n"), line.rstrip("\n")), line or (await server.stderr.read()).decode()
 
@@ -222,6 +226,16 @@ async def reader(*args: Any, **kwargs: Any) -> AsyncIterator[Reader]:
         yield one
     finally:
         await one.close()
+
+
+async def _until(output: asyncio.StreamReader, words: str) -> str:
+    """Read up to the line that has some words, or to the end."""
+    text = ""
+    async for line in output:
+        text += line.decode()
+        if words in text:
+            break
+    return text
 
 
 def matches(pattern: str, text: str) -> bool:
