@@ -35,12 +35,14 @@ FLOORS = (
     ("model",),
     ("client",),
     ("headrace",),  # the package itself: the public names
-    ("testing", "server", "bulk", "cli", "web"),
+    ("testing", "server", "bulk", "cli", "web", "integrations"),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 #: What is reached upwards, inside a function, and why.
 UPWARDS = {
     ("model", "client"),  # a model that is used alone owns a client
+    ("results", "integrations"),  # a prediction as an object of another library
+    ("frames", "integrations"),
 }
 #: Only these may be reached into by nobody, or by few.
 ONLY_FOR = {
@@ -202,6 +204,9 @@ HEAVY = (
     "yaml",
     "click",
     "rich",
+    "pyarrow",
+    "pandas",
+    "supervision",
     "onnxruntime",
     "xllamacpp",
     "grpc_health",

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace import media
+from headrace.errors import ConfigError
 from headrace.inputs import Input
 from headrace.media import encoding, pictures
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import supervision
     from PIL.Image import Image
 
     from headrace.errors import HeadraceError
+    from headrace.integrations.supervision import PictureOrSize
     from headrace.results import Concept, Prediction, Region
 
 
@@ -57,6 +62,29 @@ class FramePrediction:
         if isinstance(data, bytes | bytearray | memoryview):
             data = media.decode(bytes(data))
         return pictures.upright(encoding.image_of(data))
+
+    def to_supervision(
+        self, image: PictureOrSize | None = None, *, classes: Sequence[str] | None = None, masks: bool = True
+    ) -> supervision.Detections:
+        """Give the regions as `supervision.Detections`, with `tracker_id` where they are tracked.
+
+        Args:
+            image: what the boxes' pixels are of; None: the frame itself, as `picture()` gives it.
+            classes, masks: as for `Prediction.to_supervision`.
+
+        Raises:
+            ConfigError: as there; or the frame is no picture, so that its size has to be given.
+            HeadraceError: the frame's error.
+        """
+        from headrace.integrations.supervision import detections
+
+        regions = self.regions
+        if image is None:
+            image = getattr(self.frame, "size", None) if isinstance(self.frame, Input) else None
+            image = image or self.picture()
+        if image is None:
+            raise ConfigError("the frame is no picture: give its (width, height)")
+        return detections(regions, image, classes=classes, masks=masks)
 
     @property
     def error(self) -> HeadraceError | None:

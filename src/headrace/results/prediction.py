@@ -33,10 +33,12 @@ from headrace.v2 import status_pb2
 
 if TYPE_CHECKING:
     import numpy as np
+    import supervision
     from numpy.typing import NDArray
     from PIL import Image
 
     from headrace.draw import Picture
+    from headrace.integrations.supervision import PictureOrSize
 
 
 #: An output, decoded or still bytes.
@@ -376,6 +378,26 @@ class Prediction:
         from headrace.draw import draw
 
         return draw(image, self.regions)
+
+    def to_supervision(
+        self, image: PictureOrSize, *, classes: Sequence[str] | None = None, masks: bool = True
+    ) -> supervision.Detections:
+        """Give the regions as `supervision.Detections`: boxes in pixels, masks, confidences, class ids and names.
+
+        Args:
+            image: the picture that was sent (as for `draw`), or its (width, height): regions are fractions of it.
+            classes: the names in the order of their class ids; regions of other names are left out. None: a class id
+                is a number made from the name, the same in every run.
+            masks: whether to decode masks.
+
+        Raises:
+            ConfigError: supervision isn't installed (extra `supervision`), or the size is none.
+            ValueError: not a picture.
+            HeadraceError: the input's error; PredictionFailed where a mask cannot be decoded.
+        """
+        from headrace.integrations.supervision import detections
+
+        return detections(self.regions, image, classes=classes, masks=masks)
 
 
 def id_of(output: Output) -> str:
