@@ -1,7 +1,7 @@
 PYTHON ?= python
 TIMES ?= 20
 
-.PHONY: check test core floors steady conformance fuzz studio protos bench docs soak outages
+.PHONY: check test core floors steady conformance fuzz studio protos bench docs soak outages package sbom audit
 
 check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
@@ -46,3 +46,14 @@ fuzz:  ## ten minutes of mutated input for all that reads what a server sends
 
 docs:  ## run every command and example that the documents show
 	$(PYTHON) -m pytest -q $$(git ls-files 'tests/*docs*.py' 'tests/*examples*.py')
+
+package:  ## build sdist and wheel into dist/ and check them as the index does
+	$(PYTHON) -m build
+	$(PYTHON) -m twine check --strict dist/*.tar.gz dist/*.whl
+	$(PYTHON) -m check_wheel_contents dist/*.whl
+
+sbom:  ## a software bill of materials (CycloneDX) in dist/ for the wheel alone and with its extras
+	$(PYTHON) -m tools.sbom
+
+audit:  ## known vulnerabilities in what the wheel brings, as far as a service answers
+	$(PYTHON) -m tools.audit

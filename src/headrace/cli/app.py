@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "demo": ("headrace.cli.demo", "demo", "See all three call shapes at work on this machine."),
     "samples": ("headrace.cli.samples", "samples", "Copy sample photos, sounds, videos and texts to a folder."),
     "completion": ("headrace.cli.completion", "completion", "Print the script that completes names in a shell."),
+    "version": ("headrace.cli.version", "version", "Print versions and settings, for bug reports."),
     "model": ("", "", "The commands above as `headrace model ...`."),
 }
 UNDER_MODEL = ("predict", "generate", "stream")

@@ -9,15 +9,13 @@ from headrace.cli import render, words
 from headrace.cli.run import DONE
 
 _VARIABLE = "_HEADRACE_COMPLETE"
-_WHERE = {
-    "bash": 'eval "$(headrace completion bash)"    in ~/.bashrc',
-    "zsh": 'eval "$(headrace completion zsh)"     in ~/.zshrc',
-    "fish": "headrace completion fish | source     in ~/.config/fish/config.fish",
-}
+_SHELLS = ("bash", "zsh", "fish")
+#: zsh has no `compdef` until its completion system is loaded, which a short .zshrc does not do.
+_ZSH_SYSTEM = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }\n"
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(list(_WHERE)))
+@click.argument("shell", type=click.Choice(_SHELLS))
 def completion(shell: str) -> int:
     """Print the script that completes commands, options, model names and files in a shell.
 
@@ -30,7 +28,11 @@ def completion(shell: str) -> int:
 
     shell_class = get_completion_class(shell)
     assert shell_class is not None  # click has these three
-    render.emit(shell_class(APP, {}, "headrace", _VARIABLE).source())
+    script = shell_class(APP, {}, "headrace", _VARIABLE).source()
+    if shell == "zsh":  # "#compdef" stays the first line, so that the script also works as a file in fpath
+        first, rest = script.split("\n", 1)
+        script = f"{first}\n{_ZSH_SYSTEM}{rest}"
+    render.emit(script)
     return DONE
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
 DONE, SOME_FAILED, USAGE, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 4, 130
-INTERNAL = 70  # a fault of headrace itself
+INTERNAL = 70  # an internal error
 PIPE_CLOSED = 141  # what a shell shows for a process that its reader left
 
 #: Values that must never be shown: filled from options and environment.
@@ -137,7 +137,7 @@ def report(error: BaseException) -> int:
         where = f"{error.filename}: " if error.filename else ""
         say(f"{where}{error.strerror or error}")
         return USAGE
-    say(f"this is a fault of headrace: {type(error).__name__}: {error} (HEADRACE_DEBUG=1 shows where)")
+    say(f"internal error, please report it: {type(error).__name__}: {error} (HEADRACE_DEBUG=1 shows the traceback)")
     return INTERNAL
 
 
