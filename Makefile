@@ -1,7 +1,7 @@
 PYTHON ?= python
 TIMES ?= 20
 
-.PHONY: check test core floors steady conformance fuzz studio protos bench docs soak outages package sbom audit
+.PHONY: check test core floors steady conformance fuzz studio protos bench docs site soak outages package sbom audit
 
 check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
@@ -57,3 +57,6 @@ sbom:  ## a software bill of materials (CycloneDX) in dist/ for the wheel alone 
 
 audit:  ## known vulnerabilities in what the wheel brings, as far as a service answers
 	$(PYTHON) -m tools.audit
+
+site:  ## build the documentation site into site/, without network
+	$(PYTHON) -m zensical build --strict --clean

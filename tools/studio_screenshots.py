@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from playwright.sync_api import sync_playwright
 
-from tests.integration.web.test_studio_page import CHROMIUM, FLAGS, SAMPLES
+from tests.integration.web.test_studio_page import SAMPLES
+from tests.support.chromium import CHROMIUM, FLAGS
 from tests.support.commands import running
 
 if TYPE_CHECKING:

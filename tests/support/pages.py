@@ -82,6 +82,8 @@ def blocks(page: Path) -> list[Block]:
     result: list[Block] = []
     end = -1
     for fence in _FENCE.finditer(text):
+        if fence["text"].lstrip().startswith("--8<--"):  # a whole file, which has tests of its own
+            continue
         indent = len(fence["indent"])
         content = "".join(line[indent:] or "\n" for line in fence["text"].splitlines(keepends=True))
         if fence["language"] == "text" and fence.start() == end + 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 import headrace
 from tests.interop import install
 from tests.interop.conftest import needed
+from tests.support.chromium import chromium
 from tests.support.commands import running
 from tests.support.weights import need
 
@@ -28,19 +28,6 @@ pytestmark = [pytest.mark.timeout(300), pytest.mark.models]
 
 SAMPLES = Path(headrace.__file__).parent / "data" / "samples"
 PAGE = Path(__file__).parents[3] / "studio"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-REQUIRED = "chromium" in os.environ.get("HEADRACE_REQUIRE", "").split(",")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-]
 PAINTED = """() => {
     const canvas = document.querySelector(".found canvas");
     const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
@@ -62,15 +49,8 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium; its fake camera shows a moving picture."""
-    if CHROMIUM is None:
-        (pytest.fail if REQUIRED else pytest.skip)("chromium is not installed")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as one:
+        yield one
 
 
 @pytest.fixture
