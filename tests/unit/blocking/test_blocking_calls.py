@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from tests.support.rig import WIRES, Wire
 STR, INT = pb.ModelTypeField.STR, pb.ModelTypeField.INT
 
 
-def signature(name: str, method_type: int, *, streamed: bool = False) -> pb.MethodSignature:
+def signature(name: str, method_type: Any, *, streamed: bool = False) -> pb.MethodSignature:
     made = pb.MethodSignature(name=name, method_type=method_type)
     made.input_fields.add(name="text", type=STR, required=True, iterator=streamed)
     made.output_fields.add(name="return", type=STR, iterator=method_type != 1)
@@ -397,14 +397,18 @@ def test_the_thread_ends_with_the_last_client(tmp_path: Path) -> None:
 
     first, second = (Client(base_url="http://127.0.0.1:1") for _ in range(2))
     assert threads() == []
-    with pytest.raises(headrace.ConnectFailed):
+    with pytest.raises(headrace.TransportError):
         first.model("u/a/models/m").predict("x", "text", timeout=1.0)
     stream = second.model("u/a/models/m").stream(["x"], "text")
     first.close()
     assert threads() != []
     second.close()
     assert threads() == []
-    for call in (lambda: next(stream), lambda: first.model("u/a/models/m").predict("x", "text")):
+    calls: list[Callable[[], object]] = [
+        lambda: next(stream),
+        lambda: first.model("u/a/models/m").predict("x", "text"),
+    ]
+    for call in calls:
         with pytest.raises(ClosedError):
             call()
     stream.close()
@@ -417,7 +421,7 @@ def test_closing_ends_the_calls_of_other_threads(tmp_path: Path) -> None:
         client = Client(base_url="http://127.0.0.1:1", transport=rig.double, timeouts=headrace.Timeouts(close=0.0))
         model = client.model("u/a/models/m")
         rig.double.hold()
-        waiting = [
+        waiting: list[Future[Any]] = [
             pool.submit(lambda: model.predict("x", "text")),
             pool.submit(lambda: list(model.stream(["x"], "text"))),
         ]
