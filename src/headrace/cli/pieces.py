@@ -12,7 +12,7 @@ from headrace.cli import render, sounds
 from headrace.cli.gather import Gathered, to_input
 from headrace.cli.run import DONE, SOME_FAILED, say
 from headrace.cli.saving import Saver
-from headrace.cli.tables import Table, table_of
+from headrace.cli.tables import table_of
 from headrace.cli.terminal import counted, escape, in_seconds, is_terminal, width
 from headrace.cli.wrapping import Wrapped
 from headrace.errors import InputError
@@ -78,7 +78,7 @@ class Printer:
         table: takes the pieces where they are rows.
     """
 
-    def __init__(self, form: str, saver: Saver, parts: tuple[Part, ...], table: Table | None = None) -> None:
+    def __init__(self, form: str, saver: Saver, parts: tuple[Part, ...], table: render.Table | None = None) -> None:
         self.saved = True
         self._form = form
         self._saver = saver

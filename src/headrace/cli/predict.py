@@ -14,7 +14,7 @@ from headrace.cli.options import Command, Options, shared
 from headrace.cli.pieces import pieces
 from headrace.cli.run import DONE, SOME_FAILED, exit_code, run, warn_input
 from headrace.cli.saving import Saver
-from headrace.cli.tables import Table, table_of
+from headrace.cli.tables import table_of
 from headrace.errors import HeadraceError, InputError, PartialFailure, ServerError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _print(
     errors: Mapping[int, HeadraceError],
     gathered: Gathered,
     form: str,
-    table: Table | None,
+    table: render.Table | None,
     *,
     bare: bool,
 ) -> None:

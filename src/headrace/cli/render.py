@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from headrace.cli.content import frame_concepts
 from headrace.cli.run import say
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from headrace import Prediction
-    from headrace.cli.tables import Table
     from headrace.errors import HeadraceError
     from headrace.results import Concept, Frame, Region
 
@@ -101,6 +100,16 @@ def records(
             emit(as_json(one, indent=None))
     else:
         emit(as_json(objects[0] if alone else objects))
+
+
+class Table(Protocol):
+    """Takes predictions as they come."""
+
+    def add(self, prediction: Prediction, source: str) -> None:
+        """Write the rows of one prediction."""
+
+    def finish(self) -> None:
+        """Complete it."""
 
 
 class CsvTable:

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
+from headrace.cli.render import CsvTable, Table
 from headrace.cli.run import say
 from headrace.cli.terminal import counted
 
 if TYPE_CHECKING:
     from headrace import Prediction
     from headrace.cli.options import Options
-
-
-class Table(Protocol):
-    """Takes predictions as they come."""
-
-    def add(self, prediction: Prediction, source: str) -> None:
-        """Write the rows of one prediction."""
-
-    def finish(self) -> None:
-        """Complete it."""
 
 
 def table_of(options: Options) -> Table | None:
@@ -34,8 +25,6 @@ def table_of(options: Options) -> Table | None:
     if options.table is not None:
         return TableFile(options)
     if options.output == "csv":
-        from headrace.cli.render import CsvTable
-
         return CsvTable()
     return None
 
