@@ -136,6 +136,7 @@ _NAMES = {
 }
 _MODULE = {name: module for module, names in _NAMES.items() for name in names.split()}
 _MODULES = {module.partition(".")[0] for module in _NAMES} | {
+    "blocking",
     "events",
     "sources",
     "status",

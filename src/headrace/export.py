@@ -49,7 +49,7 @@ def to_json(predictions: Prediction | Iterable[Prediction], file: File) -> int:
     Returns:
         How many predictions were written.
     """
-    records = [one.to_dict() for one in _each(predictions)]
+    records = [one.to_dict() for one in singles(predictions)]
     alone = isinstance(predictions, Prediction) and len(records) == 1
     with _opened(file) as out:
         out.write(f"{_json(records[0] if alone else records, out, indent=2)}\n")
@@ -60,7 +60,7 @@ def to_jsonl(predictions: Prediction | Iterable[Prediction], file: File) -> int:
     """Write a JSON object a line, one prediction each; arguments and result as for `to_json`."""
     count = 0
     with _opened(file) as out:
-        for one in _each(predictions):
+        for one in singles(predictions):
             out.write(f"{_json(one.to_dict(), out)}\n")
             count += 1
     return count
@@ -74,7 +74,7 @@ def to_csv(predictions: Prediction | Iterable[Prediction], file: File) -> int:
     """
     with _opened(file) as out:
         writer = CsvWriter(out)
-        for one in _each(predictions):
+        for one in singles(predictions):
             writer.write(one)
     return writer.rows
 
@@ -100,7 +100,7 @@ class CsvWriter:
             source: what to call the input, such as its file's name.
         """
         before = self.rows
-        for one in _each(prediction):
+        for one in singles(prediction):
             head = {"input_id": one.input_id, "position": str(one.position), "source": source}
             for row in rows(one):
                 self._writer.writerow({name: self._text(text) for name, text in {**head, **row}.items()})
@@ -110,6 +110,17 @@ class CsvWriter:
     def _text(self, text: str) -> str:
         """Escape what the file's encoding does not have, lone surrogates of file names among it."""
         return text if text.isascii() else text.encode(self._encoding, "backslashreplace").decode(self._encoding)
+
+
+def singles(predictions: Prediction | Iterable[Prediction]) -> Iterator[Prediction]:
+    """Give predictions of one input each: those of a batch one by one, failed ones as they are."""
+    if not isinstance(predictions, Prediction):
+        for one in predictions:
+            yield from singles(one)
+    elif predictions.error is not None or len(predictions) == 1:
+        yield predictions
+    else:
+        yield from predictions
 
 
 def rows(prediction: Prediction) -> Iterator[Row]:
@@ -160,17 +171,6 @@ def _regions(regions: Sequence[Region]) -> Iterator[Row]:
 
 def _number(value: float) -> str:
     return format(value, ".7g")  # what a 32-bit float holds
-
-
-def _each(predictions: Prediction | Iterable[Prediction]) -> Iterator[Prediction]:
-    """Give predictions of one input each."""
-    if not isinstance(predictions, Prediction):
-        for one in predictions:
-            yield from _each(one)
-    elif predictions.error is not None or len(predictions) == 1:
-        yield predictions
-    else:
-        yield from predictions
 
 
 def _json(value: object, out: IO[str], *, indent: int | None = None) -> str:

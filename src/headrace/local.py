@@ -48,6 +48,7 @@ class LocalServer:
         self._arguments += list(serve)
         self._process: asyncio.subprocess.Process | None = None
         self._log: asyncio.Task[None] | None = None
+        self._process_id = os.getpid()  # ours: a child that is forked off must not end the server
         self._last_lines: collections.deque[str] = collections.deque(maxlen=20)
         self._stopped = False
 
@@ -101,6 +102,8 @@ class LocalServer:
         if self._stopped:
             return
         self._stopped = True
+        if self._process_id != os.getpid():
+            return
         process = self._process
         if process is not None:
             if process.stdin is not None:

@@ -15,7 +15,7 @@ import headrace
 from headrace import config, errors
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("sources", "sinks", "frames", "testing")
+MODULES = ("blocking", "sources", "sinks", "frames", "tables", "testing")
 SETTINGS = (
     config.Timeouts,
     config.RetryPolicy,

@@ -111,11 +111,12 @@ class ChannelManager:
         if self._closed:
             return
         self._closed = True
+        self._forget_stale()
         loop = asyncio.get_running_loop()
         pools, self._pools = list(self._pools.values()), {}
         closing: list[Connection] = []
         for pool in pools:
-            if pool.loop is loop and self._process == _forks:
+            if pool.loop is loop:
                 pool.stop()
                 closing += pool.connections
                 continue

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # generic in newer versions of click only
     _ParamType = click.ParamType[Any]
 else:
     _ParamType = click.ParamType
+TABLES = (".parquet", ".arrow", ".feather")  # what a table's name ends in
 INPUT_TYPES = ("image", "text", "video", "audio")
 
 
@@ -68,6 +69,11 @@ class Options:
     def saves_one(self) -> bool:
         """Whether an option names the one file to write."""
         return bool(self.draw) or (self.save is not None and is_file(self.save))
+
+    @property
+    def table(self) -> Path | None:
+        """The Parquet or Arrow file that the results go to, None where they are printed."""
+        return Path(self.output) if self.output.lower().endswith(TABLES) else None
 
     @property
     def own_server(self) -> bool:
@@ -153,6 +159,27 @@ def _refuse(constant: str) -> Any:
 def _kind(value: object) -> str:
     names = {list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
     return names.get(type(value), "null")
+
+
+class OutputForm(_ParamType):
+    """The name of a form that is printed, or the table's file to write.
+
+    Args:
+        forms: the names.
+    """
+
+    def __init__(self, *forms: str) -> None:
+        self._forms = click.Choice(forms)
+        self.name = f"{'|'.join(forms)}|FILE.parquet"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take the name of a form, or of a table's file."""
+        text = str(value)
+        return text if text.lower().endswith(TABLES) else str(self._forms.convert(text, param, ctx))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        """Complete the names of forms."""
+        return self._forms.shell_complete(ctx, param, incomplete)
 
 
 class InputType(_ParamType):
@@ -285,7 +312,13 @@ OPTIONS: dict[str, list[Callable[[Any], Any]]] = {
     "owner": _OWNER,
     "form": [_form("json", "jsonl")],
     "output": [
-        _form("json", "jsonl", "csv"),
+        _output(
+            "-o",
+            "--output",
+            type=OutputForm("text", "json", "jsonl", "csv"),
+            default="text",
+            help="Output format; or the Parquet or Arrow table to write.",
+        ),
         _output(
             "--save",
             metavar="DIR|FILE",

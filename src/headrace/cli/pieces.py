@@ -12,6 +12,7 @@ from headrace.cli import render, sounds
 from headrace.cli.gather import Gathered, to_input
 from headrace.cli.run import DONE, SOME_FAILED, say
 from headrace.cli.saving import Saver
+from headrace.cli.tables import table_of
 from headrace.cli.terminal import counted, escape, in_seconds, is_terminal, width
 from headrace.cli.wrapping import Wrapped
 from headrace.errors import InputError
@@ -50,7 +51,7 @@ async def pieces(model: Model, gathered: Gathered, call: TypedCall | None, optio
         item = to_input(parts)
         if gathered.params:
             given["inference_params"] = {**options.inference_params, **gathered.params}
-    printer = Printer(options.output, Saver.of(options, several=not options.saves_one), parts)
+    printer = Printer(options.output, Saver.of(options, several=not options.saves_one), parts, table_of(options))
     try:
         async with model.generate(inputs=[item], **given) as stream:
             async for chunk in stream:
@@ -71,17 +72,18 @@ class Printer:
     """Prints pieces as they come; JSON as one object at the end, JSONL as one object a piece, CSV as rows.
 
     Args:
-        form: "text", "json", "jsonl" or "csv".
+        form: "text", "json", "jsonl", "csv" or a table's file.
         saver: keeps the text, once it is whole, and the pictures and sounds of pieces.
         parts: the input, for names.
+        table: takes the pieces where they are rows.
     """
 
-    def __init__(self, form: str, saver: Saver, parts: tuple[Part, ...]) -> None:
+    def __init__(self, form: str, saver: Saver, parts: tuple[Part, ...], table: render.Table | None = None) -> None:
         self.saved = True
         self._form = form
         self._saver = saver
         self._parts = parts
-        self._table = render.Table() if form == "csv" else None
+        self._table = table
         self._start = time.monotonic()
         self._first: float | None = None
         self._texts: list[str] = []
@@ -139,6 +141,8 @@ class Printer:
             self._open = False
             sys.stdout.write("\n")
             sys.stdout.flush()
+        if self._table is not None and self._pieces:
+            self._table.finish()
         if self._form == "json" and self._pieces:
             self._form = "done"
             whole = {"text": "".join(self._texts), "pieces": self._pieces, "request_id": self._request_id}

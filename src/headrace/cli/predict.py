@@ -14,6 +14,7 @@ from headrace.cli.options import Command, Options, shared
 from headrace.cli.pieces import pieces
 from headrace.cli.run import DONE, SOME_FAILED, exit_code, run, warn_input
 from headrace.cli.saving import Saver
+from headrace.cli.tables import table_of
 from headrace.errors import HeadraceError, InputError, PartialFailure, ServerError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ async def _predict(options: Options, gathered: Gathered, method: str) -> int:
             return await _call(model, call, options)
         gathered = gathered.resolved(options)
         saver = Saver.of(options, several=len(gathered.inputs) > 1)
+        table = table_of(options)
         try:
             predictions, errors = await ask(model, gathered, options)
         except (InputError, ServerError) as error:  # of the one input, or of all
@@ -71,7 +73,7 @@ async def _predict(options: Options, gathered: Gathered, method: str) -> int:
                 raise
             warn_input(_name_in_errors(gathered), error)
             return exit_code(error)
-    _print(predictions, errors, gathered, options.output, bare=not saver.active)
+    _print(predictions, errors, gathered, options.output, table, bare=not saver.active)
     failed = set(errors)
     for position, prediction in predictions.items():
         if not saver.saved(prediction, gathered.inputs[position], position, alone=len(gathered.inputs) == 1):
@@ -81,7 +83,7 @@ async def _predict(options: Options, gathered: Gathered, method: str) -> int:
 
 async def _call(model: Model, call: typed.TypedCall, options: Options) -> int:
     """Call a method that gives one answer."""
-    saver = Saver.of(options, several=False)
+    saver, table = Saver.of(options, several=False), table_of(options)
     given = {name: value for name, value in options.call.items() if name != "inference_params"}
     prediction = await model.predict(inputs=[call.item], **given)
     answer = call.answer(prediction)
@@ -94,7 +96,7 @@ async def _call(model: Model, call: typed.TypedCall, options: Options) -> int:
         if pretty and answer.image:
             picture.show(answer.image)
     else:
-        render.records([(name, answer)], options.output, alone=True)
+        render.records([(name, answer)], options.output, table, alone=True)
     return DONE if saver.saved(answer, call.parts, 0) else SOME_FAILED
 
 
@@ -124,6 +126,7 @@ def _print(
     errors: Mapping[int, HeadraceError],
     gathered: Gathered,
     form: str,
+    table: render.Table | None,
     *,
     bare: bool,
 ) -> None:
@@ -132,7 +135,7 @@ def _print(
     many = len(names) > 1
     if form != "text":
         answers = [predictions[n] if n in predictions else render.failed(errors[n], n) for n in range(len(names))]
-        render.records(list(zip(names, answers, strict=True)), form, alone=not many)
+        render.records(list(zip(names, answers, strict=True)), form, table, alone=not many)
     elif bare and not many and 0 in predictions and render.emit_media(predictions[0]):
         return
     pretty = render.on_terminal()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from headrace.cli.content import frame_concepts
 from headrace.cli.run import say
@@ -78,18 +78,21 @@ def failed(error: HeadraceError, position: int) -> Prediction:
     return Prediction.failed(error, input_id=getattr(error, "input_id", None) or "", position=position)
 
 
-def records(pairs: Sequence[tuple[str, Prediction]], form: str, *, alone: bool = False) -> None:
+def records(
+    pairs: Sequence[tuple[str, Prediction]], form: str, table: Table | None = None, *, alone: bool = False
+) -> None:
     """Print predictions with their inputs' names, for programs.
 
     Args:
         pairs: pairs of name and prediction, good or failed.
-        form: "json" (a list, or the object where `alone`), "jsonl" or "csv".
+        form: "json" (a list, or the object where `alone`) or "jsonl", where there is no table.
+        table: takes them instead.
         alone: whether there is one input and cannot be more.
     """
-    if form == "csv":
-        table = Table()
+    if table is not None:
         for name, prediction in pairs:
             table.add(prediction, name)
+        table.finish()
         return
     objects = [record(prediction, name) for name, prediction in pairs]
     if form == "jsonl":
@@ -99,7 +102,17 @@ def records(pairs: Sequence[tuple[str, Prediction]], form: str, *, alone: bool =
         emit(as_json(objects[0] if alone else objects))
 
 
-class Table:
+class Table(Protocol):
+    """Takes predictions as they come."""
+
+    def add(self, prediction: Prediction, source: str) -> None:
+        """Write the rows of one prediction."""
+
+    def finish(self) -> None:
+        """Complete it."""
+
+
+class CsvTable:
     """Prints a table (CSV) of what predictions found, row by row as they come; the header goes first."""
 
     def __init__(self) -> None:
@@ -116,6 +129,9 @@ class Table:
         self._buffer.truncate()
         if text:
             emit(escape(text.removesuffix("\n")))
+
+    def finish(self) -> None:
+        """Nothing is left to do: each row was printed."""
 
 
 def heading(name: str, *, pretty: bool) -> str:

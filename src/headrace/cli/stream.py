@@ -20,6 +20,7 @@ from headrace.cli.run import DONE, SOME_FAILED, exit_code, run, say, warn_input
 from headrace.cli.saving import Saver
 from headrace.cli.status import Status
 from headrace.cli.supply import Supply
+from headrace.cli.tables import table_of
 from headrace.cli.terminal import counted, in_seconds
 from headrace.cli.video import VideoOptions, VideoRun, frame_window, video_options
 
@@ -105,7 +106,7 @@ class Run:
         self._start = time.monotonic()
         self._first: float | None = None
         self._records: list[dict[str, Any]] = []
-        self._table = render.Table() if options.output == "csv" else None
+        self._table = table_of(options)
 
     async def all(self, settings: dict[str, Any], as_frames: Callable[[], VideoRun] | None = None) -> int:
         """Stream everything, print, and give the exit code.
@@ -199,6 +200,8 @@ class Run:
         self._status.clear()
         if self._options.output == "json":
             render.emit(render.as_json(self._records))
+        if self._table is not None:
+            self._table.finish()
         seconds = time.monotonic() - self._start
         failed = f", {self._failed} failed" if self._failed else ""
         first = f", the first after {in_seconds(self._first - self._start)}" if self._first is not None else ""

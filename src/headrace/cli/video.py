@@ -142,13 +142,13 @@ class VideoRun:
         for path in frames.video:
             if "://" not in path and not Path(path).exists():
                 raise click.UsageError(f"missing file: {path}")
-        if options.output not in ("text", "json", "jsonl"):
-            raise click.UsageError("frames are printed as text, json or jsonl")
+        if options.output not in ("text", "json", "jsonl") and options.table is None:
+            raise click.UsageError("frames are printed as text, json or jsonl, or written to a .parquet or .arrow file")
         if frames.camera and options.output == "json":
             raise click.UsageError("a camera has no end, a JSON list has one: use -o jsonl")
         if frames.count > 1 and (self._out or options.save or frames.captions):
             raise click.UsageError("annotated videos, pictures and captions are of one video: give one")
-        self._free(self._out, frames.captions)
+        self._free(self._out, frames.captions, options.table)
         self._status = Status()
         self._pretty = render.on_terminal()
         self._records: list[dict[str, Any]] = []
@@ -207,7 +207,7 @@ class VideoRun:
             self._sum_up(stream.stats, time.monotonic() - start)
         if self._refusal is not None:
             return exit_code(self._refusal)
-        for path in (self._out, frames.captions):
+        for path in (self._out, frames.captions, options.table):
             if path is not None:
                 say(f"wrote {path}")
         if options.save is not None:
@@ -245,6 +245,8 @@ class VideoRun:
             opened.append(sinks.PictureSink(folder))
         if self._frames.captions is not None:
             opened.append(sinks.WebVttSink(self._frames.captions))
+        if self._options.table is not None:
+            opened.append(sinks.TableSink(self._options.table))
         return opened
 
     def _show(self, frame: FramePrediction) -> None:

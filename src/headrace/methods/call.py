@@ -96,6 +96,19 @@ class MethodCall(AsyncContext, AsyncIteration):
         finally:
             self._busy = False
 
+    async def either(self) -> Any:
+        """Give the answer of a method that gives one; of a method that gives a stream, itself, to be read.
+
+        Raises:
+            ConfigError: no such method, or wrong arguments; the message has the signature.
+        """
+        deadline = self._deadline()
+        method = await self._find(deadline)
+        if method.shape == "unary":
+            return await self._answer_of(method, deadline)
+        self._bind(method, deadline)
+        return self
+
     async def aclose(self) -> None:
         """End the call; idempotent."""
         self._closed = True
@@ -107,6 +120,9 @@ class MethodCall(AsyncContext, AsyncIteration):
         method = await self._find(deadline)
         if method.shape != "unary":
             raise ConfigError(f"{method.name} gives a stream of answers: use `async for`: {method}")
+        return await self._answer_of(method, deadline)
+
+    async def _answer_of(self, method: Method, deadline: Deadline) -> Any:
         bound, options = self._bind(method, deadline)
         prediction = await self._shapes.unary(_input(method.encode(bound)), **options)
         return method.decode(prediction.data)

@@ -348,7 +348,7 @@ class Prediction:
 
         Several masks become one picture, each region in its colour (needs Pillow). A path without extension gets the
         one that its content asks for; with one (`.txt`, `.json`, `.wav`, ...) that part is written, a picture in that
-        format. `.json`, `.jsonl` and `.csv` take a batch as well.
+        format. `.json`, `.jsonl`, `.csv`, `.parquet` and `.arrow` take a batch as well.
 
         Returns:
             The path written.

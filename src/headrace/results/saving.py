@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from headrace.results.prediction import Prediction
 
-_EXPORTS = ("json", "jsonl", "csv")
+_EXPORTS = ("json", "jsonl", "csv", "parquet", "arrow", "feather")
 _PIL_NAMES = {"jpg": "JPEG", "tif": "TIFF"}
 
 
@@ -28,7 +28,8 @@ def save(prediction: Prediction, path: Path) -> Path:
         return _export(prediction, path, wanted)
     if len(prediction.outputs) > 1:
         raise ConfigError(
-            f"these are the answers of {len(prediction)} inputs: save each (p[i].save(...)), or all as .json or .csv"
+            f"these are the answers of {len(prediction)} inputs: save each (p[i].save(...)), or all as .json, .csv or "
+            ".parquet"
         )
     parts = list(_parts(prediction))
     chosen = _choose(wanted, [extension for extension, _ in parts])
@@ -80,6 +81,13 @@ def _choose(wanted: str, extensions: list[str]) -> int | None:
 def _export(prediction: Prediction, path: Path, form: str) -> Path:
     from headrace import export
 
+    if form in ("parquet", "arrow", "feather"):
+        from headrace.tables.writer import TableWriter
+
+        writer = TableWriter(path)
+        with writer.whole():
+            writer.write(prediction)
+        return path
     {"json": export.to_json, "jsonl": export.to_jsonl, "csv": export.to_csv}[form](prediction, path)
     return path
 

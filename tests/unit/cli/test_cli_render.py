@@ -153,7 +153,7 @@ def test_json_is_safe_to_show_and_still_the_same_value() -> None:
 
 
 def test_csv_is_printed_as_predictions_come(capsys: pytest.CaptureFixture[str]) -> None:
-    table = render.Table()
+    table = render.CsvTable()
     table.add(CLASSES, "cat\x1b[2J.jpg")
     header, first, _ = capsys.readouterr().out.splitlines()
     assert header.startswith("input_id,position,source,kind,")

@@ -8,11 +8,11 @@ the child's calls are refused.
 
 from __future__ import annotations
 
-import os
 import weakref
 from typing import Protocol
 
 from headrace.errors import ClosedError
+from headrace.support import forks
 from headrace.transport.grpc import core
 
 SETTLE = 1.0  # seconds that a fork waits at most until the core has ended, where we used it
@@ -64,5 +64,4 @@ def _after_in_child() -> None:
     _lost = _lost or _busy
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_child=_after_in_child)
+forks.register(before=_before, after_in_child=_after_in_child)
