@@ -38,7 +38,7 @@ from headrace.model import Model
 from headrace.model_calls import Backend
 from headrace.support.misuse import AsyncContext
 from headrace.transport.base import TransportFactory
-from headrace.transport.choice import choose
+from headrace.transport.choice import choose, reaches_target
 
 if TYPE_CHECKING:
     from headrace.calls.unary.coalesce import Coalescer
@@ -112,7 +112,7 @@ class Client(AsyncContext):
         if not allow_insecure_credentials:
             self._account.refuse_plaintext()
         target = self._account.target
-        self._hosted = target.hosted and isinstance(transport, str)  # the hosted API itself, no test's double of it
+        self._hosted = target.hosted and reaches_target(transport)
         if tls is None:
             roots = root_certificates if root_certificates is not None else self._account.root_certificates_path
             tls = TLS(roots or None, certificate, key)

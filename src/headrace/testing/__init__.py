@@ -5,6 +5,17 @@ from headrace.testing.double import ModelDouble
 from headrace.testing.faults import ConnectionFaults, Direction
 from headrace.testing.handlers import prediction_handlers
 from headrace.testing.proxy import FaultProxy, ProxyStats
+from headrace.testing.tape import (
+    Tape,
+    TapeCall,
+    TapeDamaged,
+    TapeError,
+    TapeMismatch,
+    TapeMissing,
+    TapeMode,
+    TapeTooNew,
+    TapeUnwritable,
+)
 from headrace.testing.turnstile import Turnstile
 from headrace.transport.memory import CallFailed, Handler, MemoryServer, MemoryTransport, ServerCall
 
@@ -23,6 +34,15 @@ __all__ = [
     "ProxyStats",
     "ReceivedInput",
     "ServerCall",
+    "Tape",
+    "TapeCall",
+    "TapeDamaged",
+    "TapeError",
+    "TapeMismatch",
+    "TapeMissing",
+    "TapeMode",
+    "TapeTooNew",
+    "TapeUnwritable",
     "Turnstile",
     "prediction_handlers",
 ]

@@ -44,6 +44,11 @@ def choose(transport: object, notify: Callable[[Event], object]) -> TransportFac
     raise ConfigError(f"{setting} must be {names}, not {transport!r:.60}")
 
 
+def reaches_target(transport: object) -> bool:
+    """Tell whether calls go to the target itself, and not to a test's double of it; a tape that records lets them."""
+    return isinstance(transport, str) or getattr(transport, "recording", False) is True
+
+
 def make_grpc(target: Target, options: Transmission) -> Transport:
     """Make a slot of grpc.aio; gRPC is imported here and not before."""
     from headrace.transport.grpc.client import GrpcTransport
