@@ -141,7 +141,7 @@ class Catalog:
                 raise
         if fields is None:
             target = self._account.target
-            raise ConfigError(f"{target} does not tell what its models take: give input_type=")
+            raise ConfigError(f"{target} does not say what its models take: give input_type=")
         return known_types(fields, str(ref))
 
     async def methods(self, ref: ModelRef, predict: Callable[[Input], Awaitable[Prediction]]) -> Mapping[str, Method]:

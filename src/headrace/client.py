@@ -117,7 +117,7 @@ class Client(AsyncContext):
             roots = root_certificates if root_certificates is not None else self._account.root_certificates_path
             tls = TLS(roots or None, certificate, key)
         elif any(one is not None for one in (root_certificates_path, root_certificates, certificate, key)):
-            raise ConfigError("give tls=, or root_certificates, certificate and key by themselves, not both")
+            raise ConfigError("give tls=, or root_certificates=, certificate= and key=, not both")
         transmission = Transmission(tls, keepalive or KeepAlive(), self.timeouts.connect, self.limits.response_bytes)
         factory = choose(transport, lambda event: channels.notify(event))
         channels = ChannelManager(target, transmission, factory, self.limits, self._emit)
@@ -179,7 +179,7 @@ class Client(AsyncContext):
         )
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Client holds connections; make one in each process")
+        raise TypeError("a Client cannot be pickled, because it holds connections; make one in each process")
 
     def __repr__(self) -> str:
         stats = self.stats

@@ -23,7 +23,7 @@ class Credentials:
     def __post_init__(self) -> None:
         for name, value in (("pat", self.pat), ("token", self.token)):
             if value is not None and not _plain(value):
-                raise ConfigError(f"{name} holds characters that cannot stand in a header; copy it again")
+                raise ConfigError(f"{name} contains characters that a header cannot carry; copy it again")
             if value:
                 keep_secret(value)
 
@@ -58,8 +58,8 @@ class Account:
         """
         if self.credentials and not (self.target.tls or self.target.local):
             raise ConfigError(
-                f"{self.target} is not encrypted: the credential would be readable on its way. Use https://, "
-                "or allow_insecure_credentials=True if that is really meant"
+                f"{self.target} is not encrypted: the credential would be sent in clear text. Use https://, "
+                "or allow_insecure_credentials=True if you mean it"
             )
 
 

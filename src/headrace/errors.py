@@ -246,7 +246,7 @@ class PartialFailure(HeadraceError):
         first = next(iter(errors.items()))
         super().__init__(
             f"{len(errors)} of {len(errors) + len(predictions)} inputs failed, the first at position {first[0]}: "
-            f"{first[1]} (the rest is in .predictions and .errors)"
+            f"{first[1]} (all of them are in .predictions and .errors)"
         )
         self.code = first[1].code
         self.predictions = dict(predictions)

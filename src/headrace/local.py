@@ -134,10 +134,10 @@ class LocalServer:
             async with asyncio.timeout(START_SECONDS):
                 line = await process.stdout.readline()
         except TimeoutError:
-            raise self._failed(f"did not say that it listens within {START_SECONDS:g} s") from None
+            raise self._failed(f"did not start to listen within {START_SECONDS:g} s") from None
         if not line.startswith(b"listening on "):
             await asyncio.wait([log], timeout=STOP_SECONDS)
-            raise self._failed("ended at its start")
+            raise self._failed("ended while it started")
 
     def _failed(self, failure: str) -> ConnectFailed:
         lines = "\n".join(self._last_lines) or "it printed nothing"

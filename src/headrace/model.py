@@ -81,14 +81,14 @@ class Model(Forms, AsyncContext):
             client = Client(**client_options)
         elif client_options:
             names = ", ".join(sorted(client_options))
-            raise ConfigError(f"unknown arguments: {names} (those of a client: give them to the client)")
+            raise ConfigError(f"unknown arguments: {names} (options of a client go to headrace.Client)")
         self._client = client
         backend = client._backend
         self.ref: ModelRef = reference.ModelRef.of(url, user_id, app_id, model_id, model_version, *backend.owner)
         self._calls = ModelCalls(backend, self.ref, routing)
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a Model uses connections of its Client; make both in each process")
+        raise TypeError("a Model cannot be pickled, because its Client holds connections; make both in each process")
 
     def __repr__(self) -> str:
         return f"<Model {self.ref}{' ' + self.ref.version_id if self.ref.version_id else ''}>"
@@ -299,7 +299,7 @@ class Model(Forms, AsyncContext):
     def _method(self, name: str, arguments: Mapping[str, Any]) -> MethodCall:
         """Call the method of the model that has the name of one of ours, as the official package does."""
         if "with_proto" in arguments:
-            raise ConfigError(f"with_proto= is not needed: what {name} gives for an input has .status and .outputs")
+            raise ConfigError(f"with_proto= is not needed: the prediction that {name} returns has .status and .outputs")
         if arguments.keys() <= CALL_OPTIONS:
             raise ConfigError(f"{name} needs an input, or the arguments of the model's own method {name}")
         return self.call(name, **arguments)
@@ -329,5 +329,5 @@ class Model(Forms, AsyncContext):
         """
         types = await self._calls.backend.catalog.input_types(self.ref)
         if len(types) > 1:
-            raise ConfigError(f"{self.ref} takes {', '.join(types)}: say which with input_type=")
+            raise ConfigError(f"{self.ref} takes {', '.join(types)}: give input_type=")
         return types[0]

@@ -95,7 +95,7 @@ class ModelRef:
                 raise ConfigError(f"the URL names version {ref.version_id}, model_version another one: {version}")
             return cls(ref.user_id, ref.app_id, ref.model_id, ref.version_id or version)
         if not model_id:
-            raise ConfigError(f"which model? Give its URL ({_FORMS}), or user_id, app_id and model_id")
+            raise ConfigError(f"no model named: give its URL ({_FORMS}), or user_id, app_id and model_id")
         user, app = user_id or default_user, app_id or default_app
         missing = [name for name, value in (("user_id", user), ("app_id", app)) if not value]
         if missing:

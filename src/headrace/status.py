@@ -282,7 +282,7 @@ def call_error(
         retry_after = retry_delay(attached)
     if status == "DEADLINE_EXCEEDED":
         return errors.DeadlineExceeded(
-            f"{target}: the call's deadline ran out",
+            f"{target}: the call's deadline was exceeded",
             target=target,
             status=status,
             details=details,
@@ -317,7 +317,7 @@ def _http_error(
     http_status: int, details: str, *, target: str, status: str, retry_after: float | None
 ) -> errors.TransportError | errors.ServerError:
     """Make the error of an HTTP answer that is not a gRPC answer."""
-    answer = f"an HTTP {http_status} answer instead of gRPC's"
+    answer = f"an HTTP {http_status} response instead of gRPC's"
     text = f"{answer} ({details})" if details else answer
     kind_ = http_kind(http_status)
     if kind_ in (Kind.THROTTLE, Kind.TOO_LARGE, Kind.AUTH, Kind.PERMISSION) and http_status != 503:

@@ -166,7 +166,10 @@ async def test_idle_between_tokens(wire: Wire, tmp_path: Path) -> None:
         await asyncio.Event().wait()
 
     async with rigged(wire, tmp_path, stops, timeouts=Timeouts(idle=0.2)) as rig:
-        with timed() as took, pytest.raises(StreamBroken, match=r"no answer of the stream for 0\.2 s \(idle") as caught:
+        with (
+            timed() as took,
+            pytest.raises(StreamBroken, match=r"the stream gave no answer for 0\.2 s \(idle") as caught,
+        ):
             await rig.model.generate_by_bytes("text", "text").text()
         assert caught.value.text == "one two "
         assert isinstance(caught.value.__cause__, DeadlineExceeded)

@@ -166,7 +166,7 @@ def test_a_drawing_goes_into_the_file_that_is_named(run: Run, tmp_path: Path, na
     assert f"saved {name}" in done.stderr
     again = run(*argv)
     assert again.returncode == 2
-    assert f"{name} is there already; --force overwrites it" in again.stderr
+    assert f"{name} already exists; --force overwrites it" in again.stderr
     assert run(*argv, "--force").returncode == 0
     assert [path.name for path in tmp_path.iterdir()] == [name.partition("/")[0]]
 

@@ -54,7 +54,7 @@ def test_a_video_is_annotated_counted_and_captioned(tmp_path: Path) -> None:
     assert "fps in" in done.stderr
     again = headrace(tmp_path, *["--local", "--video", "clip.mp4", "--draw", "out.mp4"])
     assert (again.returncode, again.stdout) == (2, "")
-    assert "out.mp4 is there already; --force" in again.stderr
+    assert "out.mp4 already exists; --force" in again.stderr
 
 
 @pytest.mark.models
@@ -73,7 +73,7 @@ def test_pictures_of_frames(tmp_path: Path) -> None:
         ("--video clip.mp4 --draw", "--draw takes the video to write"),
         ("--video clip.mp4 --draw clip.mp4 --force", "is the video that is read"),
         ("--video clip.mp4 detector photo.jpg", "give no others"),
-        ("--video clip.mp4 --video clip.mp4 --draw out.mp4", "of one video"),
+        ("--video clip.mp4 --video clip.mp4 --draw out.mp4", "need exactly one video"),
         ("--camera 0 -o json", "use -o jsonl"),
         ("--camera clip.mp4", "is not a camera or address"),
         ("--video clip.mp4 --fps 0", "is not in the range"),

@@ -265,7 +265,7 @@ async def test_what_it_does_not_serve(on: Any) -> None:
         await model.info()
     with pytest.raises(InvalidRequest, match="UNIMPLEMENTED"):
         await model.client.models()
-    with pytest.raises(ConfigError, match="does not tell what its models take: give input_type="):
+    with pytest.raises(ConfigError, match="does not say what its models take: give input_type="):
         await model.predict_by_bytes(b"a")
 
 

@@ -332,7 +332,7 @@ async def test_pages_of_proxies_are_typed_errors(proxy: str, transport: Transpor
     async with world(tmp_path, transport, start, retry=ALONE) as here:
         for call in (here.predicted, here.generated, here.streamed):
             error = await call()
-            if transport == "grpc" and "does not tell" in str(error):
+            if transport == "grpc" and "does not report" in str(error):
                 assert isinstance(error, errors.ConnectionLost)  # and so it is tried again
                 assert not error.permanent
             else:

@@ -89,8 +89,8 @@ STRANGERS: dict[str, tuple[Command, str, str]] = {
     "nginx with TLS, asked without": (lambda place: place.nginx("ssl http2"), "http", f"{SPEAKS_TLS}|{NOT_GRPC}"),
     "nginx with TLS and HTTP/1.1": (lambda place: place.nginx("ssl"), "https", NO_H2),
     "nginx without TLS, asked by TLS": (lambda place: place.nginx("http2"), "https", NO_TLS),
-    "nginx with a page": (lambda place: place.nginx("http2"), "http", "not a gRPC server|does not tell"),
-    "nginx with TLS and a page": (lambda place: place.nginx("ssl http2"), "https", "not a gRPC server|does not tell"),
+    "nginx with a page": (lambda place: place.nginx("http2"), "http", "not a gRPC server|does not report"),
+    "nginx with TLS and a page": (lambda place: place.nginx("ssl http2"), "https", "not a gRPC server|does not report"),
 }
 
 

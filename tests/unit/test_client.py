@@ -224,8 +224,8 @@ async def test_what_a_model_takes_is_looked_up_once(open_client: Open) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (["image", "text"], "takes image, text, and the input does not show which it is: say it with input_type="),
-        ([], "takes no known input: say which with input_type="),
+        (["image", "text"], "takes image, text, and the input could be any of them: give input_type="),
+        ([], "takes no known input: give input_type="),
     ],
 )
 async def test_what_a_model_of_several_types_cannot_tell_it_asks_for(

@@ -71,7 +71,7 @@ async def test_it_learns_what_to_serve_and_ends_with_us(child: Child, tmp_path: 
 @pytest.mark.parametrize(
     ("script", "named"),
     [
-        ('import sys; sys.exit("no such model")', "ended at its start:\nno such model"),
+        ('import sys; sys.exit("no such model")', "ended while it started:\nno such model"),
         ('import sys; sys.exit("No module named x")', r"pip install '\S*\[local\]'"),
         ("pass", "it printed nothing"),
         ('import sys; print("hello"); sys.stderr.write("odd"); sys.exit(3)', "odd"),

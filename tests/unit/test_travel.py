@@ -72,7 +72,9 @@ def test_values_come_out_equal(how: Callable[[object], object], subtests: pytest
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_client_and_its_models_say_why_they_stay(how: Callable[[object], object]) -> None:
     client = Client(base_url="http://127.0.0.1:9")
-    with pytest.raises(TypeError, match="a Client holds connections; make one in each process"):
+    with pytest.raises(
+        TypeError, match="a Client cannot be pickled, because it holds connections; make one in each process"
+    ):
         how(client)
     with pytest.raises(TypeError, match="make both in each process"):
         how(client.model("u/a/models/m"))

@@ -187,7 +187,7 @@ class StreamWork(ABC):
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise error  # the loop is being shut down
-            broken = StreamBroken("the stream was ended by a cancellation that nobody asked for")
+            broken = StreamBroken("the stream was cancelled although nobody cancelled it")
             broken.__cause__ = error
             self.fail(broken)
 
@@ -203,7 +203,7 @@ class StreamWork(ABC):
         self._detached = True
         if self._feeding is not None and not self._feeding.done():
             logger.warning(
-                "the source of inputs has not closed within %g s (Timeouts.close): it is left to itself",
+                "the source of inputs did not close within %g s (Timeouts.close): not waiting any longer",
                 self._session.timeouts.close,
             )
         for task in self._tasks:

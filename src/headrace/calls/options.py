@@ -268,7 +268,7 @@ def checked_overflow(value: Any) -> Overflow:
         ConfigError: it is none of `OVERFLOWS`.
     """
     if value not in OVERFLOWS:
-        raise ConfigError(f"overflow={value!r:.60}: known are {', '.join(OVERFLOWS)}")
+        raise ConfigError(f"overflow must be one of {', '.join(OVERFLOWS)}, not {value!r:.60}")
     return cast("Overflow", value)
 
 
@@ -302,7 +302,7 @@ def checked_metadata(metadata: Sequence[tuple[str, str]] | None) -> Metadata:
         if name in OWN_HEADERS:
             raise ConfigError(f"metadata name {name!r} is reserved: the transport writes it")
         if not value.isascii() or not value.isprintable():
-            raise ConfigError(f"the value of metadata {name!r} holds characters that cannot stand in a header")
+            raise ConfigError(f"the value of metadata {name!r} contains characters that a header cannot carry")
     return tuple((name, value) for name, value in pairs)
 
 
@@ -316,11 +316,11 @@ def checked_batching(batch: Batch, wait: float, limits: Limits) -> BatchLimits:
     if batch not in (None, "auto") and (
         not isinstance(batch, int) or isinstance(batch, bool) or not 1 <= batch <= limit
     ):
-        raise ConfigError(f'batch must be from 1 to {limit} inputs a request, "auto" or None, not {batch!r}')
+        raise ConfigError(f'batch must be from 1 to {limit} inputs per request, "auto" or None, not {batch!r}')
     if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait < math.inf:
         raise ConfigError(f"batch_wait must be seconds, not {wait!r:.60}")
     if batch is None and wait:
-        raise ConfigError("batch_wait is for packed inputs: give batch as well")
+        raise ConfigError("batch_wait has no effect without batch: give batch= too")
     if batch == "auto":
         return BatchLimits(limit, min(AUTO_BYTES, limits.request_bytes), limits.videos_per_request, wait)
     return BatchLimits(batch or 1, limits.request_bytes, limits.videos_per_request, wait)

@@ -43,9 +43,9 @@ class Watcher:
     def _warm_up(self, event: WarmUp) -> None:
         share = f": {event.description}" if "%" in event.description else ""  # which says how far it is
         waited = f"{event.waited:.0f} s of at most {event.budget:.0f} s"
-        self.status.show(f"the model is being made ready{share}; waited {waited}")
+        self.status.show(f"the model is warming up{share}; waited {waited}")
         if not self.status.on and event.waited >= 1 and self._is_time("warm-up"):
-            say(f"the model is being made ready{share}; waited {waited}")
+            say(f"the model is warming up{share}; waited {waited}")
 
     def _weights(self, event: ServerLog) -> None:
         self._counts_bytes = True
@@ -110,7 +110,7 @@ async def connect(options: Options, watcher: Watcher | None = None, ref: str | N
             )
         if account.credentials and not (account.target.tls or account.target.local):
             raise click.UsageError(
-                f"{account.target} is not encrypted: the credential would be readable on its way. "
+                f"{account.target} is not encrypted: the credential would be sent in clear text. "
                 "Give --base-url https://..., or unix:PATH for a server on this machine"
             )
         client = Client(
@@ -194,7 +194,7 @@ def _language_model(model_id: str) -> str:
 
 async def _default_model(client: Client, kinds: Sequence[str], routing: dict[str, str]) -> Model:
     if not kinds:
-        raise click.UsageError("cannot tell what the input is; give --input-type, or the model with --model-id")
+        raise click.UsageError("the input's type cannot be detected; give --input-type, or the model with --model-id")
     if len(kinds) == 1:
         model = await client.default_model(kinds[0])
         model_id = model.id

@@ -42,5 +42,5 @@ async def _generate(options: Options, gathered: Gathered, method: str) -> int:
         model = await choose_model(client, options, gathered.ref, gathered.kinds)
         call = await typed.for_command(model, gathered, method, options)
         if call is not None and call.method.shape == "unary":
-            raise click.UsageError(f"{call.method} gives one answer: use headrace predict --method {method}")
+            raise click.UsageError(f"{call.method} returns one answer: use headrace predict --method {method}")
         return await pieces(model, gathered, call, options, watcher)

@@ -48,7 +48,7 @@ def models(ctx: click.Context, options: Options) -> int:
 
 @models.command()
 @click.argument("name", shell_complete=model_names)
-@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Form of the card.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="Format of the card.")
 def show(name: str, output: str) -> int:
     """Show the card of a model of the embedded server: what it is, how good, licence, size."""
     card = _card(name)
@@ -179,7 +179,7 @@ async def show_info(options: Options, given: tuple[str, ...]) -> int:
         raise click.UsageError("--info needs a model: give --model-url, --model-id, or USER/APP/models/MODEL")
     ref, _ = model_and_inputs(options, given)
     if ref is None and not options.names_model:
-        raise click.UsageError(f"--info needs a model; {given[0]!r} is none")
+        raise click.UsageError(f"--info needs a model, and {given[0]!r} does not name one")
     async with connect(options, ref=ref) as client:
         model = await choose_model(client, options, ref, ())
         try:

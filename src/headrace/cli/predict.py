@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("words", nargs=-1, metavar="[MODEL] [INPUT]...", shell_complete=model_or_file)
 @shared("server", "model", "input", "fields", "output")
-@click.option("--info", is_flag=True, help="Show what the model is, and stop.")
+@click.option("--info", is_flag=True, help="Show what the model is, and exit.")
 def predict(
     options: Options,
     words: tuple[str, ...],

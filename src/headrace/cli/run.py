@@ -179,7 +179,7 @@ def _usage(error: click.ClickException) -> str:
         or not error.ctx
     ):
         return message
-    return f"{message} ({error.ctx.command_path} --help shows what there is)"
+    return f"{message} ({error.ctx.command_path} --help lists the options)"
 
 
 def _without_traceback(message: str) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def samples(folder: Path, force: bool) -> int:
     """Copy the sample photos, pages, sounds, videos and texts to DIR (by default ./samples).
 
-    Prints the path of each file. A file that is there already is left alone.
+    Prints the path of each file. A file that already exists is left alone.
 
     \b
     headrace samples

@@ -61,7 +61,7 @@ class Saver:
             if path is not None and several:
                 raise click.UsageError(f"{option} {path} is one file, for one input; give --save DIR for several")
             if path is not None and path.exists() and not force:
-                raise click.UsageError(f"{path} is there already; --force overwrites it")
+                raise click.UsageError(f"{path} already exists; --force overwrites it")
         if self._drawing is not None and media.kind_of_name(self._drawing.name) != "image":
             raise click.UsageError(f"--draw {self._drawing}: not a picture's name (such as .png or .jpg); {_OF_FILMS}")
         self._folder = Path() if save is None or self._file else save
@@ -95,7 +95,7 @@ class Saver:
             The files written.
 
         Raises:
-            InputError: a file is there already (without `force`), the input cannot be drawn on, or the answer holds
+            InputError: a file already exists (without `force`), the input cannot be drawn on, or the answer holds
                 nothing of the kind that the file is for.
             OSError: the folder or a file cannot be written.
         """
@@ -166,7 +166,7 @@ def _content_for(path: Path, prediction: Prediction) -> bytes:
     if kind == "audio" and prediction.audio:
         format_ = extension(prediction.audio)
         if media.extension_of_path(path.suffix) != format_:
-            raise InputError(f"the answer is a sound of the format {format_}: --save {path.with_suffix(f'.{format_}')}")
+            raise InputError(f"the answer is a {format_} sound: --save {path.with_suffix(f'.{format_}')}")
         return prediction.audio
     if kind == "text" and prediction.text:
         return prediction.text.encode(errors="backslashreplace")
@@ -230,7 +230,7 @@ def _write(path: Path, data: bytes, force: bool) -> None:
         with placed(path, replace=force, follow=False) as fresh:
             fresh.write_bytes(data)
     except FileExistsError:
-        raise InputError(f"{path} is there already; --force overwrites it") from None
+        raise InputError(f"{path} already exists; --force overwrites it") from None
 
 
 def slug(name: str) -> str:

@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 @shared("server", "model", "input", "output")
 @video_options
 @click.option("--from", "lists", multiple=True, metavar="FILE", help="A list of inputs, one a line; - for stdin.")
-@click.option("--window", type=click.IntRange(min=1), default=16, show_default=True, help="Most inputs in flight.")
-@click.option("--unordered", is_flag=True, help="Print answers as they come, not in the inputs' order.")
+@click.option(
+    "--window", type=click.IntRange(min=1), default=16, show_default=True, help="Maximum number of inputs in flight."
+)
+@click.option("--unordered", is_flag=True, help="Print answers as they arrive, not in the inputs' order.")
 @click.option(
     "--on_error", type=click.Choice(["yield", "raise"]), default="yield", help="Go on after a bad input, or stop."
 )

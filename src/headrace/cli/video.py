@@ -84,11 +84,13 @@ def video_options(function: F) -> F:
         (
             add("--video", multiple=True, metavar="PATH|URL", help="Frames of a video; --draw OUT.mp4 annotates it."),
             add("--camera", multiple=True, metavar="N|URL", help="Frames of a camera: a number, rtsp:// or http://."),
-            add("--fps", type=RATES, metavar="N", help="Frames a second that are wanted; left out: all."),
-            add("--resize", type=click.IntRange(16, 8192), metavar="PIXELS", help="Send frames of this longest side."),
+            add("--fps", type=RATES, metavar="N", help="Frames per second to send (default: all)."),
+            add(
+                "--resize", type=click.IntRange(16, 8192), metavar="PIXELS", help="Shrink frames to this longest side."
+            ),
             add("--track", is_flag=True, help="Give each object a stable number."),
             add("--captions", type=click.Path(path_type=Path, dir_okay=False), metavar="VTT", help="Write captions."),
-            add("--target_latency", type=Seconds(), metavar="SECONDS", help="Adapt the window to it."),
+            add("--target_latency", type=Seconds(), metavar="SECONDS", help="Adapt the window to this latency."),
             add("--meter", is_flag=True, help="A line of counts on stderr, every second."),
         )
     ):
@@ -168,7 +170,7 @@ class VideoRun:
     def _free(self, *paths: Path | None) -> None:
         for path in paths:
             if path is not None and path.exists() and not self._options.force:
-                raise click.UsageError(f"{path} is there already; --force overwrites it")
+                raise click.UsageError(f"{path} already exists; --force overwrites it")
             if path is not None and any(path.resolve() == Path(video).resolve() for video in self._frames.video):
                 raise click.UsageError(f"{path} is the video that is read")
 

@@ -127,7 +127,7 @@ def refuse_inexact(value: object) -> None:
         for item in value:
             refuse_inexact(item)
     elif isinstance(value, int) and abs(value) > MAX_WHOLE:
-        raise ValueError("a whole number over 2**53 would arrive as another one: send it as a str")
+        raise ValueError("a whole number over 2**53 would lose digits: send it as a str")
 
 
 def _fill_output_config(message: pb.OutputConfig, values: dict[str, Any]) -> None:

@@ -45,9 +45,9 @@ def checked_limit(items: int, overflow: Overflow, max_age: float | None) -> int:
         ConfigError: it cannot be so.
     """
     if items < 1:
-        raise ConfigError(f"a queue holds at least 1 item, not {items}")
+        raise ConfigError(f"a queue must hold at least 1 item, not {items}")
     if overflow not in OVERFLOWS:
-        raise ConfigError(f"overflow={overflow!r}: known are {', '.join(OVERFLOWS)}")
+        raise ConfigError(f"overflow must be one of {', '.join(OVERFLOWS)}, not {overflow!r}")
     if max_age is not None and not max_age > 0:
         raise ConfigError(f"max_age must be positive seconds, not {max_age}")
     return 1 if overflow == "latest" else items
@@ -303,7 +303,7 @@ class Pipe(Generic[T]):
         if self._sender_closed:
             raise ClosedError("the pipe's sending end is closed")
         if self._receiver_closed:
-            raise ClosedError("nobody receives from this pipe any more")
+            raise ClosedError("the pipe has no receiver any more")
 
     def _check_receiver(self) -> None:
         if self._receiver_closed:

@@ -155,7 +155,7 @@ class PlainFeed:
         if (overflow or "block") != "block":
             self._pipe = Pipe(WAITING, overflow=overflow or "block", max_age=max_age, on_drop=self._dropped)
         elif max_age is not None:
-            raise ConfigError("max_age drops frames that wait: it needs an overflow other than block")
+            raise ConfigError('max_age drops waiting frames: it needs an overflow other than "block"')
 
     @property
     def waiting(self) -> int:

@@ -83,7 +83,7 @@ class FramePrediction:
             image = getattr(self.frame, "size", None) if isinstance(self.frame, Input) else None
             image = image or self.picture()
         if image is None:
-            raise ConfigError("the frame is no picture: give its (width, height)")
+            raise ConfigError("the frame is not a picture: give its (width, height)")
         return detections(regions, image, classes=classes, masks=masks)
 
     @property

@@ -42,7 +42,7 @@ def frame_stream(source: Any, options: FrameOptions, stream: Open, unary: Open, 
         raise ConfigError(f"track must be True, False or a headrace.track.Tracker, not {track!r:.60}")
     ordered = checked_flag("ordered", options.get("ordered", True))
     if track and not ordered:
-        raise ConfigError("track needs the frames in their order: ordered=True")
+        raise ConfigError("track needs the frames in order: give ordered=True")
 
     def dropped(id: str, number: int, cause: str) -> None:
         session.emit(Dropped(id, number, cause))

@@ -116,7 +116,7 @@ class FrameStream(AsyncContext, AsyncIteration):
         if target_latency is not None and not target_latency > 0:
             raise ConfigError(f"target_latency must be positive seconds, not {target_latency}")
         if mode not in MODES:
-            raise ConfigError(f"mode={mode!r}: known are {', '.join(MODES)}")
+            raise ConfigError(f"mode must be one of {', '.join(MODES)}, not {mode!r}")
         self._feed = feed
         self._open: dict[str, Open] = {"stream": open_stream, "unary": open_unary}
         self._limit = window

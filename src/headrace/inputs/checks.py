@@ -53,7 +53,7 @@ def check(item: Input, limits: Limits) -> None:
     """
     if item.size_bytes > limits.request_bytes:
         raise InputError(
-            f"{name_of(item)} has {item.size_bytes:,} bytes, the limit of a request is {limits.request_bytes:,}",
+            f"{name_of(item)} has {item.size_bytes:,} bytes; the limit for a request is {limits.request_bytes:,}",
             input_id=item.id or None,
         )
     for field in item.fields:
@@ -64,7 +64,7 @@ def check(item: Input, limits: Limits) -> None:
         limit = limits.input_bytes.get(field.type)
         if limit is not None and field.size > limit:
             raise InputError(
-                f"{name_of(item)}: the {field.type} has {field.size:,} bytes, the limit is {limit:,}",
+                f"{name_of(item)}: the {field.type} has {field.size:,} bytes; the limit is {limit:,}",
                 input_id=item.id or None,
             )
         if field.type == "text" and not (isinstance(field.payload, bytes) and field.payload.isascii()):
@@ -73,7 +73,7 @@ def check(item: Input, limits: Limits) -> None:
             pixels = _pixels(field.payload)
             if pixels > limits.image_pixels:
                 raise InputError(
-                    f"{name_of(item)}: the image has {_shown(pixels)} pixels, the limit is {limits.image_pixels:,}",
+                    f"{name_of(item)}: the image has {_shown(pixels)} pixels; the limit is {limits.image_pixels:,}",
                     input_id=item.id or None,
                 )
 

@@ -28,8 +28,8 @@ async def type_for(item: Input, types: Sequence[InputType], model: str) -> Input
     if shown is not None:
         raise ConfigError(f"{name_of(item)} is {_WORDS[shown]}; {model} takes {', '.join(types)}")
     raise ConfigError(
-        f"{model} takes {', '.join(types)}, and {name_of(item)} does not show which it is: say it with input_type= "
-        f"({', '.join(INPUT_TYPES)}); a text is known as one where it is a str"
+        f"{model} takes {', '.join(types)}, and {name_of(item)} could be any of them: give input_type= "
+        f"({', '.join(INPUT_TYPES)}); a str is always text"
     )
 
 

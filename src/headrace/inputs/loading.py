@@ -92,7 +92,7 @@ async def _read(field: Field, item: Input, limits: Limits, head: bytes | None) -
     except reading.TooLarge as error:
         had = f"more than {limit:,} bytes, the limit"
         if error.size is not None:
-            had = f"{error.size:,} bytes, the limit is {limit:,}"
+            had = f"{error.size:,} bytes; the limit is {limit:,}"
         raise InputError(f"{_before(item, name)}{name} has {had}", input_id=item.id or None) from None
     except HeadraceError:
         raise  # of an input that had failed before
@@ -117,7 +117,7 @@ def _checked(data: Any, item: Input) -> Buffer:
         data = utf8(data)
     if not isinstance(data, bytes | bytearray | memoryview):
         kind = type(data).__name__
-        raise InputError(f"{name_of(item)}: the file gave {kind}, not bytes", input_id=item.id or None)
+        raise InputError(f"{name_of(item)}: reading the file returned {kind}, not bytes", input_id=item.id or None)
     return flat(data)
 
 

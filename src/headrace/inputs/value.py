@@ -354,7 +354,7 @@ def checked_type(input_type: str | None) -> str:
     if input_type is None or input_type == "":
         return ""
     if input_type not in INPUT_TYPES:
-        raise ConfigError(f"unknown input_type {input_type!r}: known are {', '.join(INPUT_TYPES)}")
+        raise ConfigError(f"unknown input_type {input_type!r}; known: {', '.join(INPUT_TYPES)}")
     return input_type
 
 
@@ -367,7 +367,7 @@ def known_types(fields: Sequence[str], model: str) -> tuple[InputType, ...]:
     known: list[InputType] = [type_ for type_ in INPUT_TYPES if type_ in fields]
     if not known:
         raise ConfigError(
-            f"{model} takes {', '.join(fields) or 'no known input'}: say which with input_type= "
+            f"{model} takes {', '.join(fields) or 'no known input'}: give input_type= "
             f"({', '.join(INPUT_TYPES)}), or use Input.multimodal"
         )
     return tuple(known)

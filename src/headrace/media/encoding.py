@@ -113,7 +113,7 @@ def _from_array(picture: Any) -> Image:
         array = array.astype(np.uint16) if array.ndim == 2 else _eight_bits(array, 65535.0)
     elif array.dtype.kind == "f":
         if not np.isfinite(array).all() or array.min() < 0 or array.max() > 255:
-            raise InputError(f"{kind}: floats are levels from 0 to 1 or from 0 to 255, not {_range(array)}")
+            raise InputError(f"{kind}: float levels must be from 0 to 1 or from 0 to 255, not {_range(array)}")
         array = _eight_bits(array.astype(np.float32), 1.0 if array.max() <= 1 else 255.0)
     elif array.dtype != np.uint8:
         raise InputError(f"{kind} cannot be sent as it is: convert it to uint8, bool, uint16 or floats from 0 to 1")

@@ -152,7 +152,7 @@ def without_texts(data: bytes) -> bytes | None:
         has_texts = True
         unpacked += _unpacked(kind, data[start + 8 : end - 4], MAX_TEXT_BYTES - unpacked)
         if unpacked > MAX_TEXT_BYTES:
-            raise BadPicture(f"the picture's texts unpack to more than {MAX_TEXT_BYTES:,} bytes")
+            raise BadPicture(f"the picture's text chunks unpack to more than {MAX_TEXT_BYTES:,} bytes")
     return b"".join(kept) if has_texts else None
 
 
@@ -220,6 +220,6 @@ def _white(mode: str, floats: Image.Image) -> float:
     """
     extremes: Any = floats.getextrema()  # of one band
     if not all(map(math.isfinite, extremes)):
-        raise ValueError("not a number among the pixels")
+        raise ValueError("the pixels contain NaN")
     tops = (1.0, 255.0) if mode == "F" else (65535.0,)
     return next((top for top in tops if extremes[1] <= top), float(extremes[1]))

@@ -135,7 +135,7 @@ class MethodCall(AsyncContext, AsyncIteration):
         deadline = self._deadline()
         method = self._method = await self._find(deadline)
         if method.shape == "unary":
-            raise ConfigError(f"{method.name} gives one answer: `await` it: {method}")
+            raise ConfigError(f"{method.name} returns one answer: `await` it: {method}")
         bound, options = self._bind(method, deadline)
         if self._closed:  # while its method was looked up
             raise ClosedError("the call is closed")

@@ -184,7 +184,7 @@ class Method:
             elif index == 0:
                 values[parameter.name] = decode_value(data, parameter.field)  # the first one may stand inline
             else:
-                raise PredictionFailed(f"the answer of {self.name} lacks {parameter.name}: {self}")
+                raise PredictionFailed(f"the answer of {self.name} has no {parameter.name}: {self}")
         return next(iter(values.values())) if len(values) == 1 else values
 
 

@@ -200,7 +200,7 @@ class Prediction:
             return outputs[0]
         if not outputs:
             raise PredictionFailed("the response has no output")
-        raise ConfigError(f"this prediction holds the answers of {len(outputs)} inputs: read each, as in p[0].text")
+        raise ConfigError(f"this prediction holds the answers to {len(outputs)} inputs: read each, as in p[0].text")
 
     @property
     def _wire(self) -> memoryview | None:

@@ -96,7 +96,7 @@ def _converted(data: bytes, extension: str) -> bytes:
     try:
         return encode(media.decode(data), extension)
     except media.BadPicture as error:
-        raise ConfigError(f"the answer's picture cannot be made a .{extension}: {error}") from error
+        raise ConfigError(f"the answer's picture cannot be converted to .{extension}: {error}") from error
 
 
 def encode(picture: Image.Image, extension: str) -> bytes:

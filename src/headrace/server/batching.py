@@ -63,7 +63,7 @@ class Batcher:
                 values: Sequence[Any] = await self._run(items)
                 if len(values) != len(items):
                     raise ModelError(
-                        PREDICTION_FAILED, f"predict_many gave {len(values)} answers to {len(items)} items"
+                        PREDICTION_FAILED, f"predict_many returned {len(values)} answers to {len(items)} items"
                     )
             except Exception as error:
                 values = [error] * len(items)

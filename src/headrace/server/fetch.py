@@ -146,7 +146,7 @@ class Fetcher:
                 if why := addresses.refused(address):
                     raise ModelError(
                         INVALID_URL,
-                        f"{_shown(url)} leads to a {why} address, which is not fetched from: send the file itself"
+                        f"{_shown(url)} leads to a {why} address, which the server does not fetch: send the file itself"
                         " (headrace serve --allow_private_urls fetches it, --local never does)",
                     )
         if not checked:
@@ -168,20 +168,22 @@ async def _body(response: httpx.Response, url: httpx.URL, kind: str) -> bytes:
     if response.status_code != 200:
         raise ModelError(DOWNLOAD_FAILED, f"{_shown(url)} answered with HTTP {response.status_code}")
     if response.headers.get("content-encoding", "identity") not in ("", "identity"):
-        raise ModelError(DOWNLOAD_FAILED, f"{_shown(url)} answered compressed, though asked not to")
+        raise ModelError(DOWNLOAD_FAILED, f"{_shown(url)} sent a compressed response, although none was requested")
     if kind != "text" and response.headers.get("content-type", "").casefold().startswith("text/html"):
-        raise ModelError(UNSUPPORTED, f"{_shown(url)} gave a web page; the input needs the {kind} itself")
+        raise ModelError(UNSUPPORTED, f"{_shown(url)} returned a web page; the input needs the {kind} itself")
     limit = MAX_BYTES[kind]
     said = response.headers.get("content-length", "")
     if said.isdecimal() and int(said) > limit:
-        raise ModelError(OVER_LIMIT, f"{_shown(url)} has {int(said):,} bytes; a fetched {kind} has at most {limit:,}")
+        raise ModelError(
+            OVER_LIMIT, f"{_shown(url)} has {int(said):,} bytes; the limit of a fetched {kind} is {limit:,}"
+        )
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > limit:
             raise ModelError(OVER_LIMIT, f"{_shown(url)} is larger than the {limit:,} bytes of a fetched {kind}")
     if not body:
-        raise ModelError(DOWNLOAD_FAILED, f"{_shown(url)} gave nothing")
+        raise ModelError(DOWNLOAD_FAILED, f"{_shown(url)} returned no data")
     return bytes(body)
 
 

@@ -48,8 +48,8 @@ class Deploying(ModelError):
     """The model's weights are being fetched: try again later."""
 
     def __init__(self, model_id: str, done: int, total: int, remaining: float) -> None:
-        share = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB of its weights are there"
-        super().__init__(DEPLOYING, f"model {model_id} is being made ready: {share}")
+        share = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB of its weights fetched"
+        super().__init__(DEPLOYING, f"model {model_id} is warming up: {share}")
         self.percent = 100 * done // total if total else 0
         self.time_remaining = math.ceil(remaining)
 

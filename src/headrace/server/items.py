@@ -116,7 +116,7 @@ async def _text(text: resources_pb2.Text, fetcher: Fetcher) -> str:
     try:
         return (await fetcher.fetch(text.url, "text")).decode()
     except UnicodeDecodeError as error:
-        raise ModelError(UNSUPPORTED, "what the URL gave is not UTF-8 text") from error
+        raise ModelError(UNSUPPORTED, "the content of the URL is not UTF-8 text") from error
 
 
 async def _media(

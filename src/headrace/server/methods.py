@@ -267,7 +267,9 @@ class TypedMethod:
         try:
             encode_value(into, field, typed_values.plain(value, field))
         except (TypeError, ValueError, KeyError, AttributeError, HeadraceError) as error:
-            raise ModelError(PREDICTION_FAILED, f"{self.name} gave back what it does not declare: {error}") from error
+            raise ModelError(
+                PREDICTION_FAILED, f"{self.name} returned a value that it does not declare: {error}"
+            ) from error
         if not typed and field.type == pb.ModelTypeField.STR:
             data.text.raw = data.string_value
             data.ClearField("string_value")

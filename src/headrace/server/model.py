@@ -179,7 +179,7 @@ def to_answer(value: object) -> Answer:
         if not isinstance(value.data, pb.Data):
             raise ModelError(21313, f"the model's Answer holds {type(value.data).__name__}; it must be Data")
         if not all(isinstance(n, int) and 0 <= n < 1 << 32 for n in (value.prompt_tokens, value.completion_tokens)):
-            raise ModelError(21313, "the model's Answer counts its tokens with something else than whole numbers")
+            raise ModelError(21313, "the model's Answer counts its tokens with something other than whole numbers")
         if not isinstance(value.input_id, str | None):
             raise ModelError(21313, f"the model's Answer names an input by {type(value.input_id).__name__}, not str")
         return value
@@ -190,4 +190,4 @@ def to_answer(value: object) -> Answer:
     if isinstance(value, list) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
         return concepts(value)
     kinds = "Answer, Data, str or (name, value) pairs"
-    raise ModelError(21313, f"the model gave back {type(value).__name__}; it must be {kinds}")
+    raise ModelError(21313, f"the model returned {type(value).__name__}; it must return {kinds}")

@@ -46,4 +46,4 @@ def check_names(names: Mapping[str, Any], known: Iterable[str], model_id: str) -
 @cache
 def _ignored(name: str, model_id: str) -> None:
     """Say once that a documented parameter means nothing to a model."""
-    log.info("model %s has no use for the parameter %s and ignores it", model_id, name)
+    log.info("model %s ignores the parameter %s", model_id, name)

@@ -16,7 +16,7 @@ class Stopped(ModelError):
     """The server stops: whoever reports progress gives up."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(21350, f"fetching {name} was given up: the server stops")
+        super().__init__(21350, f"fetching {name} was cancelled: the server is stopping")
 
 
 class Reporter:

@@ -60,7 +60,7 @@ class Registry:
         chosen = list(BUILT_IN) if names is None else [resolve(name) for name in names]
         for name in chosen:
             if name not in BUILT_IN:
-                raise LoadError(f"there is no built-in model {name!r}; built in are: {', '.join(BUILT_IN)}")
+                raise LoadError(f"there is no built-in model {name!r}; the built-in models are: {', '.join(BUILT_IN)}")
         self._progress = progress
         self._builtin = {name: BUILT_IN[name] for name in chosen}
         self._hosted: dict[str, Hosted] = {}

@@ -28,7 +28,9 @@ async def join(answers: AsyncIterable[Answer]) -> Answer:
         pieces += 1
         size += answer.data.ByteSize()
         if pieces > MAX_PIECES or size > MAX_JOINED_BYTES:
-            raise ModelError(21313, f"the model yielded {pieces:,} pieces of {size:,} bytes and more would come")
+            raise ModelError(
+                21313, f"the model yielded {pieces:,} pieces of {size:,} bytes, which is the limit, and had not ended"
+            )
         texts.append(answer.data.text.raw)
         whole.data.MergeFrom(answer.data)
         whole.prompt_tokens += answer.prompt_tokens

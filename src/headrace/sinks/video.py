@@ -39,7 +39,7 @@ class VideoSink(Sink):
         super().__init__()
         self.path = Path(path)
         if self.path.suffix.lower() not in FORMATS:
-            raise ConfigError(f"{self.path.name}: a video's name ends in {', '.join(FORMATS)}")
+            raise ConfigError(f"{self.path.name}: the name of a video file must end in {', '.join(FORMATS)}")
         if not 0 < fps <= 1000 or not 0 <= crf <= 51:
             raise ConfigError("fps must be above 0 and at most 1000, crf from 0 to 51")
         try:

@@ -239,7 +239,7 @@ class Opened:
                     yield Decoded(time - self._origin, tick, picture, self._aspect, known)
         except av.FFmpegError as error:
             reason = _reason(error) if last is not None else _reason_at_start(error, self._location)
-            raise self._error(f"the video breaks {self._position(last)}: {reason}") from error
+            raise self._error(f"the video cannot be decoded {self._position(last)}: {reason}") from error
         self._check_end(last, end)
 
     def _pictures(self, packet: Any) -> Iterator[Any]:
@@ -256,7 +256,7 @@ class Opened:
         streams = shown.films(self._container)
         if not streams:
             sound = "only sound" if self._container.streams.audio else "no video"
-            raise self._error(f"there is {sound} in it")
+            raise self._error(f"it contains {sound}")
         stream = streams[0]
         context = stream.codec_context
         if context is None:
@@ -280,9 +280,9 @@ class Opened:
         if last is None and self.broken:
             raise self._error(f"none of its {self.broken} packets can be decoded")
         if last is None and not self._wanted.start:
-            raise self._error("there is no frame in it")
+            raise self._error("it contains no frame")
         if last is None or last - (self._origin or 0) < self._wanted.start:
-            raise self._error(f"there is no frame from {float(self._wanted.start):g} s on")
+            raise self._error(f"it has no frame from {float(self._wanted.start):g} s on")
         duration = self._duration()
         if self._location.live or duration is None or self._wanted.keyframes:
             return

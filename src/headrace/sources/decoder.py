@@ -106,7 +106,7 @@ class Decoder:
             lost_since = now if lost_since is None else lost_since
             if self._outage is not None and now - lost_since > self._outage:
                 raise SourceError(
-                    f"{error}; it did not come back within {self._outage:g} s, {self.reconnects} attempts",
+                    f"{error}; it could not be reopened within {self._outage:g} s, {self.reconnects} attempts",
                     source=self._location.name,
                     position=self._index,
                 ) from error

@@ -101,9 +101,11 @@ class _Downloads(ItemSource):
             raise
         except Exception as error:
             reason = f"it cannot be downloaded: {type(error).__name__}: {error}"
-            raise SourceError(f"{shown}: {reason} (see the proxies and certificates of the environment)") from error
+            raise SourceError(
+                f"{shown}: {reason} (check the proxies and certificates that the environment names)"
+            ) from error
         if not data:
-            raise SourceError(f"{shown}: the answer is empty", source=shown)
+            raise SourceError(f"{shown}: the response is empty", source=shown)
         return Input([Field(self._type, "bytes", bytes(data))])
 
     async def aclose(self) -> None:

@@ -28,7 +28,7 @@ def placed(path: str | os.PathLike[str], *, replace: bool = True, follow: bool =
     target = Path(os.path.realpath(path)) if follow else Path(path)
     mode = _mode(target, follow)
     if mode is not None and not replace:
-        raise FileExistsError(f"{path} is there already")
+        raise FileExistsError(f"{path} already exists")
     if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISLNK(mode):
         yield target
         return
@@ -61,7 +61,7 @@ def _move_new(fresh: Path, target: Path) -> None:
         raise
     except OSError:  # a file system without links
         if os.path.lexists(target):
-            raise FileExistsError(f"{target} is there already") from None
+            raise FileExistsError(f"{target} already exists") from None
         os.replace(fresh, target)
 
 

@@ -28,7 +28,7 @@ def fields_of(wire: memoryview) -> Iterator[tuple[int, memoryview]]:
         key, at = read_varint(wire, at)
         kind = key & 7
         if not 8 <= key < 1 << 32:
-            raise DecodeError("no field has that number")
+            raise DecodeError("a field number is out of range")
         if kind == 2:
             size, start = read_varint(wire, at)
         elif kind == 0:
@@ -36,10 +36,10 @@ def fields_of(wire: memoryview) -> Iterator[tuple[int, memoryview]]:
         elif kind in (1, 5):
             start, size = at, 8 if kind == 1 else 4
         else:
-            raise DecodeError("it has a group, which the protocol does not know")
+            raise DecodeError("it has a group, which the protocol does not use")
         at = start + size
         if at > end:
-            raise DecodeError("it ends within a field")
+            raise DecodeError("it ends in the middle of a field")
         yield key, wire[start:at]
 
 
@@ -69,7 +69,7 @@ def check_messages(raw: bytes, cls: type[Message], limit: int = MAX_FIELDS) -> N
     try:
         _count(raw, _shape(cast("Descriptor", cls.DESCRIPTOR)), limit)
     except IndexError:
-        raise DecodeError("it ends within a field") from None
+        raise DecodeError("it ends in the middle of a field") from None
 
 
 def _count(raw: bytes, shape: _Shape, limit: int) -> None:
@@ -99,9 +99,9 @@ def _count(raw: bytes, shape: _Shape, limit: int) -> None:
             elif wire_type in (1, 5):
                 at += 8 if wire_type == 1 else 4
             else:  # the parser passes over groups, however long they are
-                raise DecodeError("it has a group, which the protocol does not know")
+                raise DecodeError("it has a group, which the protocol does not use")
         if at > end:
-            raise DecodeError("it ends within a field")
+            raise DecodeError("it ends in the middle of a field")
         if not around:
             return
         end, shape = around.pop()

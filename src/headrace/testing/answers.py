@@ -127,7 +127,7 @@ async def one_by_one(answers: Answers) -> AsyncGenerator[Answer, None]:
         for answer in cast("Iterable[Answer]", answers):
             yield answer
     else:
-        raise TypeError(f"a model function gave back {type(answers).__name__}, which is not an answer")
+        raise TypeError(f"the model function returned {type(answers).__name__}, which is not an answer")
 
 
 def joined(several: Sequence[Answer]) -> Answer:

@@ -154,7 +154,7 @@ class Directory:
             if name == info.id or name in info.short_names:
                 return self.client.model(user_id=info.user_id, app_id=info.app_id, model_id=info.id)
         near = difflib.get_close_matches(name.lower(), [*self.aliases, *(info.id for info in infos)], 1)
-        hint = f"did you mean {near[0]!r}?" if near else "GET /v1/models lists what there is."
+        hint = f"did you mean {near[0]!r}?" if near else "GET /v1/models lists the models."
         raise Refusal(
             404,
             f"The model {name[:200]!r} does not exist: {hint}",

@@ -163,7 +163,9 @@ class Bounded:
                 async with asyncio.timeout(bounds.body_seconds):
                     message = await receive()
             except TimeoutError:
-                raise Refusal(408, f"No more of the body came for {bounds.body_seconds:g} s.", code="timeout") from None
+                raise Refusal(
+                    408, f"No data of the body arrived for {bounds.body_seconds:g} s.", code="timeout"
+                ) from None
             if message["type"] == "http.request":
                 ended = not message.get("more_body", False)
                 size = len(message.get("body", b""))

@@ -188,5 +188,5 @@ class Bottomless:
 
 
 async def test_a_type_that_holds_itself_is_one_clear_line(serve: Any) -> None:
-    with pytest.raises(LoadError, match="holds itself"):
+    with pytest.raises(LoadError, match="contains itself"):
         await serve(Bottomless)

@@ -125,7 +125,7 @@ def test_batches_and_what_to_do_with_errors() -> None:
     for seconds in (-1, float("inf"), float("nan"), "1", True):
         with pytest.raises(ConfigError, match="batch_wait"):
             checked_batching(5, seconds, limits)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="give batch as well"):
+    with pytest.raises(ConfigError, match="give batch= too"):
         checked_batching(None, 0.1, limits)
     assert checked_on_error("yield") == "yield"
     with pytest.raises(ConfigError, match="on_error"):

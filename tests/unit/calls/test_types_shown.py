@@ -43,11 +43,11 @@ SHOWN: dict[str, tuple[Any, str]] = {
 
 #: name -> (the input, what its error says)
 NOT_SHOWN: dict[str, tuple[Any, str]] = {
-    "bytes of no known kind": (b"\x00\x01\x02", "does not show which it is: say it with input_type="),
-    "open file without a name": (io.BytesIO(PNG), "does not show which it is"),
-    "URL without an extension": (Input.from_url("https://example.com/"), "does not show which it is"),
+    "bytes of no known kind": (b"\x00\x01\x02", "could be any of them: give input_type="),
+    "open file without a name": (io.BytesIO(PNG), "could be any of them"),
+    "URL without an extension": (Input.from_url("https://example.com/"), "could be any of them"),
     "missing file": (Path("no-such-file.bin"), "cannot read no-such-file.bin: No such file"),
-    "folder": (SAMPLES, "does not show which it is"),
+    "folder": (SAMPLES, "could be any of them"),
 }
 
 

@@ -77,7 +77,7 @@ def test_on_a_terminal_it_is_a_bar_that_goes_away(
     assert capsys.readouterr().err == ""
 
 
-WAITING = "model x is being made ready: 40%"
+WAITING = "model x is warming up: 40%"
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ WAITING = "model x is being made ready: 40%"
         ([WarmUp(0.0, 600, 1, 21351, "soon")], []),  # it may be there in a moment
         (
             [WarmUp(2.0, 600, 1, 21351, "soon"), WarmUp(4.0, 600, 1, 21351, "soon")],
-            ["headrace: the model is being made ready; waited 2 s of at most 600 s"],
+            ["headrace: the model is warming up; waited 2 s of at most 600 s"],
         ),
         (
             [WarmUp(2.0, 600, 1, 21351, WAITING)],
-            [f"headrace: the model is being made ready: {WAITING}; waited 2 s of at most 600 s"],
+            [f"headrace: the model is warming up: {WAITING}; waited 2 s of at most 600 s"],
         ),
         (
             [ServerLog("a", 1 * MB, 9 * MB), WarmUp(2.0, 600, 1, 21351, "soon")],

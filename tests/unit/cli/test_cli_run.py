@@ -117,12 +117,12 @@ def test_an_input_is_told_by_its_name_and_not_by_an_id_that_the_library_made(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     r.warn_input("cat.jpg", e.InputError("the image is empty"))
-    r.warn_input("", e.InputError("the input has 5 bytes, the limit is 4"))
+    r.warn_input("", e.InputError("the input has 5 bytes; the limit is 4"))
     r.warn_input("cat.jpg", e.InputError("input house-1: mine"))
     r.report(e.InputError("the image is empty"))
     assert capsys.readouterr().err.splitlines() == [
         "headrace: cat.jpg: the image is empty",
-        "headrace: the input has 5 bytes, the limit is 4",
+        "headrace: the input has 5 bytes; the limit is 4",
         "headrace: cat.jpg: input house-1: mine",
         "headrace: the image is empty",
     ]

@@ -156,7 +156,7 @@ def test_the_one_answer_goes_into_the_one_file(tmp_path: Path, case: str, monkey
     [
         ("a.png", sound(), "nothing to save in a.png: the answer holds a sound"),
         ("a.wav", words(), "the answer holds text"),
-        ("a.mp3", sound(), "a sound of the format wav: --save a.wav"),
+        ("a.mp3", sound(), "a wav sound: --save a.wav"),
         ("a.txt", things(), "neither picture, sound nor text"),
         ("a.psd", picture(png()), "use .png or .jpg"),
     ],

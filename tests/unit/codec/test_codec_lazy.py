@@ -202,7 +202,7 @@ HIDDEN = b"\x7a\xff\xff\xff\x7f" + b"\xff" * 3
     [
         (lambda crowd: b"\xfb\x07\xfc\x07" + b"\xfa\x07\x08" + HIDDEN + crowd, "a group"),
         (lambda crowd: b"\xfb\x07" + crowd + b"\xfc\x07", "a group"),
-        (lambda crowd: crowd + b"\x1a", "ends within a field|200,000 fields"),
+        (lambda crowd: crowd + b"\x1a", "ends in the middle of a field|200,000 fields"),
         (lambda crowd: b"\x1a\x05" + crowd, "200,000 fields|cannot be decoded"),
         (lambda crowd: b"\x1f" + crowd, "a group"),
     ],

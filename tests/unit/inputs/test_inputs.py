@@ -79,7 +79,7 @@ def test_bytes_of_any_kind_are_sent_as_they_are(make: Callable[[bytes], Any]) ->
 
 def test_the_size_of_a_view_is_in_bytes() -> None:
     item = Input.from_bytes(memoryview(array.array("i", range(6))), "image", id="a")
-    with pytest.raises(InputError, match="the image has 24 bytes, the limit is 20"):
+    with pytest.raises(InputError, match="the image has 24 bytes; the limit is 20"):
         check(item, Limits(input_bytes={"image": 20}))
 
 
@@ -226,7 +226,7 @@ def test_what_is_no_web_address_is_refused(url: Any) -> None:
     ],
 )
 def test_an_unknown_type_is_refused_with_those_that_are_known(make: Callable[[str], Input]) -> None:
-    with pytest.raises(ConfigError, match="unknown input_type 'picture': known are image, video, text, audio"):
+    with pytest.raises(ConfigError, match="unknown input_type 'picture': known: image, video, text, audio"):
         make("picture")
 
 
@@ -286,7 +286,7 @@ def test_bytes_over_the_limit_are_named_with_limit_size_and_id(type_: str) -> No
     check(Input.from_bytes(b"x" * 1000, type_), limits)
     with pytest.raises(InputError) as caught:
         check(Input.from_bytes(b"x" * 1001, type_, id="big"), limits)
-    assert str(caught.value) == f"input big: the {type_} has 1,001 bytes, the limit is 1,000"
+    assert str(caught.value) == f"input big: the {type_} has 1,001 bytes; the limit is 1,000"
     assert caught.value.input_id == "big"
 
 
@@ -303,7 +303,7 @@ def test_a_part_over_its_limit_is_found_in_an_input_with_several() -> None:
     ],
 )
 def test_an_input_larger_than_a_request_is_refused(item: Input) -> None:
-    with pytest.raises(InputError, match=r"input a has 1\d\d bytes, the limit of a request is 100"):
+    with pytest.raises(InputError, match=r"input a has 1\d\d bytes; the limit for a request is 100"):
         check(item, Limits(request_bytes=100))
 
 
@@ -311,7 +311,7 @@ async def test_pixels_over_the_limit_are_named() -> None:
     limits = Limits(image_pixels=64 * 64)
     pixels = np.random.default_rng(1).integers(0, 255, (64, 64, 3), "u1")
     await load(Input.from_bytes(pixels), limits)
-    with pytest.raises(InputError, match=r"input p: the image has 4,160 pixels, the limit is 4,096"):
+    with pytest.raises(InputError, match=r"input p: the image has 4,160 pixels; the limit is 4,096"):
         await load(Input.from_bytes(np.pad(pixels, ((0, 1), (0, 0), (0, 0))), id="p"), limits)
 
 
@@ -368,7 +368,7 @@ async def test_a_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None
     path = tmp_path / "f"
     with path.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(InputError, match=r"has 1,099,511,627,776 bytes, the limit is 20,971,520"):
+    with pytest.raises(InputError, match=r"has 1,099,511,627,776 bytes; the limit is 20,971,520"):
         await load(Input.from_filepath(path, "image"), LIMITS)
 
 

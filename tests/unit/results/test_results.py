@@ -228,7 +228,7 @@ READS: dict[str, Callable[[Prediction], object]] = {
 @pytest.mark.parametrize("name", READS)
 @pytest.mark.parametrize("batch", [BATCH, answer(LARGE, LARGE)])
 def test_a_batch_is_not_taken_for_its_first_answer(name: str, batch: Prediction) -> None:
-    with pytest.raises(ConfigError, match=r"answers of 2 inputs: read each, as in p\[0\].text"):
+    with pytest.raises(ConfigError, match=r"answers to 2 inputs: read each, as in p\[0\].text"):
         READS[name](batch)
 
 

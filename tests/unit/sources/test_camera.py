@@ -52,7 +52,7 @@ async def test_one_that_never_comes_back_is_given_up_after_the_outage() -> None:
     async with Camera() as served, camera(served.url, timeout=1, outage=0.5) as source:
         await anext(source)
         await served.unplug()
-        with pytest.raises(SourceError, match=r"did not come back within 0\.5 s") as caught:
+        with pytest.raises(SourceError, match=r"could not be reopened within 0\.5 s") as caught:
             async for _ in source:
                 pass
     assert caught.value.position == source.stats.frames

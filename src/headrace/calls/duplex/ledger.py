@@ -220,7 +220,7 @@ class Ledger:
                 self._decide(mode)
         elif not (failed and with_ids):
             raise Mismatch(
-                f"answers were matched {self.matching.value}, and one came that can only be matched {mode.value}"
+                f"answers were matched {self.matching.value} so far; this one can only be matched {mode.value}"
             ) from nameless
         return with_ids
 
@@ -242,7 +242,7 @@ class Ledger:
             if entry is None or entry.request < 0:
                 late = self._late.pop(input_id, None)
                 if late is None:
-                    raise Mismatch(f"an answer came for input {input_id!r}, which awaits none")
+                    raise Mismatch(f"the server answered input {input_id!r}, which is not waiting for an answer")
                 if late.request >= 0:  # nothing has said yet how answers are matched
                     self._off_wire(late)
                 continue
@@ -251,10 +251,10 @@ class Ledger:
 
     def _in_order(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
         if not self._wire:
-            raise Mismatch("an answer came although every input sent was answered")
+            raise Mismatch("the server sent an answer after every input sent was answered")
         request = self._wire[0].request
         if self.matching is Matching.BY_ID and self._wire[-1].request != request:
-            raise Mismatch("an answer came without input id, and several requests await one") from response.failure
+            raise Mismatch("the answer has no input id, and several requests wait for one") from response.failure
         group: list[Entry] = []
         while self._wire and self._wire[0].request == request:
             group.append(self._wire.popleft())

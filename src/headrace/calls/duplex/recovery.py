@@ -117,8 +117,8 @@ class Recovery:
             if self._failed_ends >= self._session.policy.ambiguous_attempts:
                 raise ledger.stream_broken(
                     failure,
-                    "the server ends the stream after a failure that names no input (model.map sends each input by "
-                    "itself; model.call reaches a model's typed methods)",
+                    "the server ends the stream after a failure that names no input (model.map sends each input in "
+                    "its own call; model.call reaches a model's typed methods)",
                 ) from failure
         target = str(self._session.channels.target)
         return ConnectionLost(
@@ -200,7 +200,9 @@ class Recovery:
         elif on_wire and not self._options.resume:
             raise ledger.stream_broken(failure, "resume is off") from failure
         elif on_wire and not self._options.ordered and ledger.matching is Matching.BY_ORDER:
-            raise ledger.stream_broken(failure, "answers by order can be resumed with ordered=True only") from failure
+            raise ledger.stream_broken(
+                failure, "a stream matched by order can be resumed only with ordered=True"
+            ) from failure
         self._outbox.resend(ledger.broken())
         if self.reached:
             self._tally.resumed += 1

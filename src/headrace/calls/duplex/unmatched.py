@@ -193,7 +193,7 @@ class FreeDuplex(DuplexWork):
         if not self._idle_over:
             return None
         return DeadlineExceeded(
-            f"no answer of the stream for {self._idle:g} s (idle timeout)", target=str(self._session.channels.target)
+            f"the stream gave no answer for {self._idle:g} s (idle timeout)", target=str(self._session.channels.target)
         )
 
     def _final(self, cause: TransportError | ServerError) -> HeadraceError:

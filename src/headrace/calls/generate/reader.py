@@ -245,7 +245,7 @@ class Reader:
 
     def _idle_error(self) -> DeadlineExceeded:
         return DeadlineExceeded(
-            f"no answer of the stream for {self._idle:g} s (idle timeout)", target=str(self._session.channels.target)
+            f"the stream gave no answer for {self._idle:g} s (idle timeout)", target=str(self._session.channels.target)
         )
 
     def _watch(self, idle: float, remaining: int, due: float | None = None) -> None:

@@ -66,7 +66,7 @@ def decode(data: bytes, side: int | None = None) -> Image:
     except Image.DecompressionBombError as error:
         raise ModelError(OVER_LIMIT, "the picture has more than 85 megapixels, the limit") from error
     except Exception as error:  # Pillow's readers raise many kinds on crafted files
-        raise ModelError(INVALID_BYTES, "the picture's bytes are broken or end early") from error
+        raise ModelError(INVALID_BYTES, "the picture's bytes are damaged or cut off") from error
 
 
 def _unidentified(data: bytes) -> ModelError:

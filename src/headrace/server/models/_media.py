@@ -89,7 +89,7 @@ def frames(
                 return
             count += 1
             if count > MAX_FRAMES:
-                reason = f"more than {MAX_FRAMES} frames to look at; a larger sample_ms makes them fewer"
+                reason = f"more than {MAX_FRAMES} frames to look at; use a larger sample_ms"
                 raise ModelError(VIDEO_OVER_LIMIT, reason)
             yield number, time_ms, shown.image(frame, aspect, longest_side)
     if not count:
@@ -145,7 +145,7 @@ def _opened(data: bytes, format: str, code: int, kind: str) -> Iterator[Any]:
         with av.open(io.BytesIO(data), format=format, container_options={"protocol_whitelist": ""}) as container:
             yield container
     except (av.FFmpegError, ValueError) as error:
-        raise ModelError(code, f"the {kind}'s bytes are broken or end early") from error
+        raise ModelError(code, f"the {kind}'s bytes are damaged or cut off") from error
 
 
 def _samples(container: Any) -> Iterator[NDArray[np.float32]]:

@@ -55,7 +55,7 @@ class TextToSpeech:
 
         parts = list(self._spoken(item))
         if not parts:
-            raise ModelError(30104, "the text has nothing to speak")
+            raise ModelError(30104, "the text contains nothing to speak")
         return self._wav(np.concatenate(parts))
 
     def generate(self, item: Item) -> Generator[Answer, None, None]:
@@ -65,7 +65,7 @@ class TextToSpeech:
             spoken = True
             yield self._wav(part)
         if not spoken:
-            raise ModelError(30104, "the text has nothing to speak")
+            raise ModelError(30104, "the text contains nothing to speak")
 
     def _spoken(self, item: Item) -> Generator[NDArray[np.float32], None, None]:
         text = words(item)

@@ -150,7 +150,7 @@ class GrpcTransport:
             if answer is None:
                 raise self._unanswered(call.grpc_call)
             if await call.read() is not None:
-                raise self._internal("more than one answer to a unary call")
+                raise self._internal("more than one response to a unary call")
             return answer
         finally:
             call.cancel()

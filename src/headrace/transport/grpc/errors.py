@@ -42,7 +42,7 @@ def call_failed(
     http = _HTTP.match(text)
     http_status = int(http[1]) if http else 200 if no_grpc and _NO_GRPC.search(text) else None
     if _PAGE.search(text):
-        details = f"something else than gRPC answered, and gRPC does not tell with which HTTP status: {details}"
+        details = f"the response is not gRPC, and gRPC does not report its HTTP status: {details}"
     wire = name in ("UNAVAILABLE", "INTERNAL", "UNKNOWN", "CANCELLED")
     return status.call_error(
         name,

@@ -255,7 +255,7 @@ class UnaryCall(Call):
             self._give_back(self._unreturned)
         for message in messages:
             if self._answer is not None:
-                self.fail(self._error("INTERNAL", "more than one answer to a unary call"))
+                self.fail(self._error("INTERNAL", "more than one response to a unary call"))
                 return
             self._answer = message
 

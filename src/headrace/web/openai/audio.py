@@ -87,7 +87,7 @@ def recoded(sound: bytes, form: str) -> bytes:
     try:
         import av
     except ImportError:
-        hint = f"Only wav can be given here: {install('video')} adds the others."
+        hint = f"Only wav is available here: {install('video')} adds the others."
         raise Refusal(501, hint, param="response_format", type="server_error", code="unsupported_format") from None
     target = io.BytesIO()
     try:

@@ -58,7 +58,7 @@ def _refuse_failure(text: str) -> Mapping[str, Any]:
         fields = None
     if not isinstance(fields, dict):
         raise Refusal(
-            502, f"The model's answer is no JSON object: {text[:200]}", type="server_error", code="bad_answer"
+            502, f"The model's answer is not a JSON object: {text[:200]}", type="server_error", code="bad_answer"
         )
     error = fields.get("error")
     if isinstance(error, dict) and "choices" not in fields and "output" not in fields:

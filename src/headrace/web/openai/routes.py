@@ -73,7 +73,7 @@ async def _fields(request: Request) -> dict[str, Any]:
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refusal(400, "The body of the request is no valid JSON.", code="invalid_json") from None
+        raise Refusal(400, "The body of the request is not valid JSON.", code="invalid_json") from None
     if not isinstance(fields, dict):
         raise Refusal(400, "The body of the request must be a JSON object.", code="invalid_json")
     return fields
@@ -102,7 +102,7 @@ def _transcriptions(directory: Directory) -> Callable[[Request], Awaitable[Respo
                         fields[name] = value
         except (MultiPartException, HTTPException) as error:
             detail = getattr(error, "message", None) or getattr(error, "detail", "")
-            raise Refusal(400, f"The body is no form with a file: {detail}", code="invalid_form") from None
+            raise Refusal(400, f"The body is not a form with a file: {detail}", code="invalid_form") from None
 
         async def work() -> Response:
             served = await directory.find(_name(fields))

@@ -24,7 +24,7 @@ async def as_input(served: Served, kind: str | None, content: bytes, text: str |
         try:
             return Input.from_text(content.decode())
         except UnicodeDecodeError:
-            raise Refusal(400, "The text is no UTF-8.", code="invalid_value") from None
+            raise Refusal(400, "The text is not UTF-8.", code="invalid_value") from None
     if text and kind == "image" and "text" in served.inputs:
         return Input.multimodal(image_bytes=content, text=text)
     return Input.from_bytes(content, kind)

@@ -158,7 +158,7 @@ async def test_silence_between_pieces_has_another_and_keeps_the_text(connect: Co
     stream = connect(double, timeouts=Timeouts(idle=0.05)).generate_by_bytes("x")
     paced.turn.release()
     paced.turn.release()
-    with pytest.raises(errors.StreamBroken, match=r"no answer of the stream for 0\.05 s \(idle") as caught:
+    with pytest.raises(errors.StreamBroken, match=r"the stream gave no answer for 0\.05 s \(idle") as caught:
         await stream.text()
     assert (caught.value.text, caught.value.received) == ("one two ", 2)
     assert isinstance(caught.value.__cause__, errors.DeadlineExceeded)

@@ -65,7 +65,7 @@ async def test_an_http_answer_has_its_class_and_its_attempts(
     status: int, outcome: str, requests: int, shape: str
 ) -> None:
     if SILENT and (shape == "generate" or status == 200):
-        pytest.skip("this gRPC does not tell the HTTP status")
+        pytest.skip("this gRPC does not report the HTTP status")
 
     def script(peer: Peer, stream: int) -> None:
         peer.answer_http(stream, status)
@@ -78,7 +78,7 @@ async def test_an_http_answer_has_its_class_and_its_attempts(
         assert requests <= server.requests <= requests + (shape == "generate")
 
 
-@pytest.mark.skipif(SILENT, reason="this gRPC does not tell the HTTP status")
+@pytest.mark.skipif(SILENT, reason="this gRPC does not report the HTTP status")
 async def test_an_http_answer_says_what_it_was_and_what_to_do() -> None:
     async def message(status: int) -> str:
         def script(peer: Peer, stream: int) -> None:
@@ -89,7 +89,7 @@ async def test_an_http_answer_says_what_it_was_and_what_to_do() -> None:
                 await client.model(**MODEL).predict_by_bytes(b"x", "text")
             return str(caught.value)
 
-    assert "something else than gRPC answered" in await message(200)
+    assert "the response is not gRPC" in await message(200)
     assert "HTTP 302" in (redirect := await message(302))
     assert "redirects" in redirect
     assert "requests_per_second" in await message(429)
