@@ -109,7 +109,7 @@ __all__ = [
     "__version__",
 ]
 
-#: Where the public names are: module -> names. The imports above tell type checkers the same; a test compares them.
+#: Where the public names are: module -> names. The imports above say the same to type checkers; a test compares them.
 _NAMES = {
     "calls.generate.stream": "TokenStream",
     "calls.options": "CallOptions ClientOptions FrameOptions StreamOptions",

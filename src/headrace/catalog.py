@@ -39,11 +39,11 @@ class ModelInfo:
 
     Attributes:
         task: the title of its type.
-        input_fields: the types that it takes; None where the server does not say.
+        input_fields: the types that it takes; None if the server does not say.
         output_fields: what it answers with; None alike.
-        default_for: the types for which an embedded server takes this model where none is named.
+        default_for: the types for which an embedded server takes this model if none is named.
         short_names: other ids under which an embedded server knows it.
-        size_bytes: of its weights, 0 where the server does not say.
+        size_bytes: of its weights, 0 if the server does not say.
         title: its name for people.
         weak_at: what an embedded server's model is bad at.
     """
@@ -68,8 +68,8 @@ class Catalog:
     """Look-ups at one server, with what is known already.
 
     Args:
-        session: gives the session of its calls; it raises where the client cannot make any.
-        account: whose server and models are meant where nobody says.
+        session: gives the session of its calls; it raises if the client cannot make any.
+        account: whose server and models are meant if nobody says.
         timeout: seconds for each look-up; None: no limit.
         other: shares what is known with this one.
     """
@@ -145,7 +145,7 @@ class Catalog:
         return known_types(fields, str(ref))
 
     async def methods(self, ref: ModelRef, predict: Callable[[Input], Awaitable[Prediction]]) -> Mapping[str, Method]:
-        """Look up a model's typed methods; where the server doesn't know them, the model itself is asked.
+        """Look up a model's typed methods; if the server doesn't know them, the model itself is asked.
 
         Source: rpc GetModelVersion (version "" is the latest).
         """
@@ -185,7 +185,7 @@ class Catalog:
         return template(ref, options, routing)
 
     async def _own_user_id(self) -> str:
-        """Whose deployments are meant where nobody says: the environment's user, else the credential's."""
+        """Whose deployments are meant if nobody says: the environment's user, else the credential's."""
         if user_id := os.environ.get("CLARIFAI_USER_ID", ""):
             return user_id
         if not self._own_user:
@@ -263,7 +263,7 @@ def _info(model: pb.Model, type_: pb.ModelType | None) -> ModelInfo:
 
 
 def _names(model: pb.Model, key: str) -> tuple[str, ...]:
-    """Read a list of names of the model's metadata; () where there is none."""
+    """Read a list of names of the model's metadata; () if there is none."""
     if key not in model.metadata.fields:
         return ()
     return tuple(value.string_value for value in model.metadata.fields[key].list_value.values if value.string_value)

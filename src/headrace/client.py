@@ -58,11 +58,11 @@ class Client(AsyncContext):
         certificate: our certificate chain for mTLS (PEM bytes or path), with `key`.
         tls: all of TLS in one, with the name to expect in the server's certificate; instead of the four before.
         timeout: seconds for every call that gives none; None: no limit. See `Timeouts` for what it bounds.
-        timeouts: all timeouts, where the defaults don't fit.
+        timeouts: all timeouts, if the defaults don't fit.
         retry: what is tried again.
         limits: sizes, rates and connections.
         keepalive: pings on connections with calls.
-        coalesce: put concurrent `predict` calls of one input each into one request, where model, parameters, routing
+        coalesce: put concurrent `predict` calls of one input each into one request, if model, parameters, routing
             and metadata are the same: True, or `Coalesce(...)`. Each keeps its own answer, error and timeout.
         transport: "grpc"; "h2" (the lean one, see docs/transports.md); "auto" (what HEADRACE_TRANSPORT names, else
             "grpc"); or something that makes transports, such as the in-memory one of `headrace.testing`.
@@ -326,7 +326,7 @@ class Client(AsyncContext):
     async def default_model(self, input_type: str) -> Model:
         """Name the model that the server has as the default for this type.
 
-        Where it says of none: the first that takes this type and nothing else, else the first that takes it.
+        If it says of none: the first that takes this type and nothing else, else the first that takes it.
 
         Raises:
             NotFound: it has none.
@@ -351,7 +351,7 @@ class Client(AsyncContext):
         return Catalog(self._open_session, self._account, seconds, other)
 
     def _open_session(self) -> Session:
-        """Give what calls share, where the client can make calls."""
+        """Return what calls share, if the client can make calls."""
         if self._local is not None and not self._local.started:
             if self._local.stopped:
                 raise ClosedError("the client is closed: its embedded server ended with the `async with` block")

@@ -41,7 +41,7 @@ class Timeouts:
         first_answer: a token stream until its first piece; a duplex stream whose window is full, until any answer.
         idle: between two pieces of a token stream, or two answers of a free duplex stream.
         input: one input of a duplex stream, from its leaving the pipe to its answer.
-        warm_up: waiting for a model that is deploying, where the user gave no timeout.
+        warm_up: waiting for a model that is deploying, if the user gave no timeout.
         outage: a broken duplex stream tries to reopen for so long before it gives up.
         close: closing waits at most so long for what still runs.
     """
@@ -69,7 +69,7 @@ class RetryPolicy:
 
     Attributes:
         attempts: attempts of a call at most, the first included; 1 turns retries off.
-        ambiguous_attempts: attempts at most where the server's failure may well be final (10020, 21313, 99009, ...).
+        ambiguous_attempts: attempts at most if the server's failure may well be final (10020, 21313, 99009, ...).
         throttled_attempts: attempts at most of a call that is throttled.
         unprocessed: immediate re-sends at most of a call that the server surely never saw; not counted in `attempts`.
         budget: retries that may be spent at once by all calls of a client; it refills by `budget_ratio` a call and
@@ -117,7 +117,7 @@ class Limits:
         request_bytes: the largest request in bytes; what is larger is split.
         response_bytes: the largest message in bytes that is received; a larger one is `PayloadTooLarge`.
         input_bytes: the largest input in bytes, by type ("image", "text", "audio", "video").
-        image_pixels: the largest picture in pixels; checked where Pillow is installed.
+        image_pixels: the largest picture in pixels; checked if Pillow is installed.
         videos_per_request: videos in a request at most.
         streams_per_connection: calls at once on a connection before another one is opened; servers commonly allow
             100, and gRPC queues silently what is above.
@@ -150,7 +150,7 @@ class Limits:
         object.__setattr__(self, "input_bytes", FrozenDict({**INPUT_BYTES, **self.input_bytes}))
 
     def rate(self, hosted: bool) -> float | None:
-        """Tell how many RPCs a second may start, or None for any number; `hosted`: towards the hosted API."""
+        """Return how many RPCs a second may start, or None for any number; `hosted`: towards the hosted API."""
         if self.requests_per_second == "auto":
             return 15.0 if hosted else None
         assert not isinstance(self.requests_per_second, str)
@@ -179,7 +179,7 @@ class Coalesce:
         inputs: inputs in a request at most, and never more than `Limits.inputs_per_request`.
         bytes: bytes of a request at most; a larger input goes by itself.
         wait: seconds that a call waits for others, though fewer than `requests` are in flight.
-        requests: in-flight requests of one kind at which calls start to gather.
+        requests: in-flight requests of one kind at which calls start to be batched.
     """
 
     inputs: int = 128
@@ -200,7 +200,7 @@ class TLS:
             counts); None: those that ship with gRPC.
         certificate: our certificate chain (PEM), with `key`.
         key: our private key (PEM), with `certificate`.
-        server_name: name to expect in the server's certificate, where it differs from the host.
+        server_name: name to expect in the server's certificate, if it differs from the host.
     """
 
     root_certificates: Pem | Literal["system"] | None = None
@@ -249,7 +249,7 @@ def check_classes(settings: Mapping[type, object]) -> None:
 
 
 def _positive(settings: object) -> None:
-    """Refuse what is not a number where one belongs, and numbers that are negative, or zero where that can't work."""
+    """Refuse what is not a number where one belongs, and numbers that are negative, or zero if that can't work."""
     for item in fields(settings):  # type: ignore[arg-type]
         allowed = str(item.type).split(" | ")
         value = getattr(settings, item.name)

@@ -74,7 +74,7 @@ def resolve(
     """Find target and credential: argument, then environment, then context.
 
     A context is read only when neither argument nor environment gave a credential, and its credential goes only to
-    the context's own base, or to the default one where it names none. `anonymous`: look for no credential at all.
+    the context's own base, or to the default one if it names none. `anonymous`: look for no credential at all.
 
     Raises:
         ConfigError: both `pat` and `token`, a malformed base URL, or an unreadable context file.
@@ -105,7 +105,7 @@ def resolve(
 
 
 def context_path() -> Path | None:
-    """Where the official tools keep their contexts; None where there is no home folder."""
+    """Where the official tools keep their contexts; None if there is no home folder."""
     folder = os.environ.get("XDG_CONFIG_HOME", "")
     if os.path.isabs(folder):  # relative ones are to be ignored, and would be the current folder's
         return Path(folder, "clarifai", "config")
@@ -161,7 +161,7 @@ def _current_context() -> dict[str, Any]:
 
 
 def _scalar(value: object) -> str:
-    """Give what is written in a YAML file as text; "" for lists and mappings, which may be endless."""
+    """Return what is written in a YAML file as text; "" for lists and mappings, which may be endless."""
     return str(value) if isinstance(value, str | int | float) else ""
 
 

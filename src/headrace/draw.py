@@ -77,10 +77,10 @@ def draw(image: Picture, boxes: Iterable[Boxed], *, max_pixels: int = MAX_PIXELS
 
 
 def draw_boxes(picture: Image.Image, boxes: Iterable[Boxed]) -> Image.Image:
-    """Give a copy of a picture (RGB) with each region labelled "name 87%": its mask laid over it, or its box drawn.
+    """Return a copy of a picture (RGB) with each region labelled "name 87%": its mask laid over it, or its box drawn.
 
     A value that is the mask's share of the picture, as those of segmenters are, is labelled as one: "name, 55% of the
-    picture". A region named "background" is left as it is where other regions have masks, too.
+    picture". A region named "background" is left as it is if other regions have masks, too.
 
     Line width and letters follow the picture's size; a name always has the same colour. Boxes are drawn from the
     least score to the greatest, so that the surest stands on top. Corners outside of the picture are cut off.
@@ -129,7 +129,7 @@ def draw_on_bytes(data: bytes, boxes: Iterable[Boxed], *, form: str = "PNG", max
 
 
 def coloured_masks(regions: Sequence[Region]) -> Image.Image:
-    """Put the masks of regions into one picture (RGB): each in the colour of its name, black where there is none.
+    """Put the masks of regions into one picture (RGB): each in the colour of its name, black if there is none.
 
     Args:
         regions: those with a mask; the later ones lie on top.
@@ -146,7 +146,7 @@ def coloured_masks(regions: Sequence[Region]) -> Image.Image:
 
 
 def colour_of(name: str) -> Colour:
-    """Give a name's colour (red, green, blue; 0..255), the same in every run."""
+    """Return a name's colour (red, green, blue; 0..255), the same in every run."""
     hue = zlib.crc32(name.encode(errors="replace")) % 360 / 360
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, 0.95)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -205,7 +205,7 @@ def _draw_box(
         x, y = (
             left,
             top - label_height if top >= label_height else top,
-        )  # above the box where there is room, else inside
+        )  # above the box if there is room, else inside
     x, y = max(0, min(x, width - label_width)), max(0, min(y, height - label_height))
     pen.rectangle((x, y, x + label_width, y + label_height), fill=(*colour, 235))
     pen.text((x + pad - x1, y + pad - y1), label, font=font, fill=_ink(colour))
@@ -216,7 +216,7 @@ def _inside(fraction: float) -> float:
 
 
 def _ink(paper: Colour) -> Colour:
-    """Give black or white, whichever is easier to read on `paper` (luma of ITU-R BT.601)."""
+    """Return black or white, whichever is easier to read on `paper` (luma of ITU-R BT.601)."""
     red, green, blue = paper
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
 

@@ -18,7 +18,7 @@
       PartialFailure                  some inputs of a batch failed
       StreamBroken                    a stream ended early
 
-Every error has `code`: the Clarifai status code (int), or None where there is none. Messages say what happened, to
+Every error has `code`: the Clarifai status code (int), or None if there is none. Messages say what happened, to
 which input, after how many attempts, and what to do; they never hold a credential or a payload.
 """
 
@@ -65,7 +65,7 @@ class InputError(HeadraceError):
 
     Attributes:
         input_id: the input's id, or None when it has none yet.
-        source: what the input came from, such as a file's path; "" where that is not known.
+        source: what the input came from, such as a file's path; "" if that is not known.
     """
 
     def __init__(self, message: str, *, input_id: str | None = None, source: str = "") -> None:
@@ -102,7 +102,7 @@ class TransportError(HeadraceError):
     Attributes:
         target: the server's address.
         attempt: how many attempts were made (1 for the first).
-        status: the gRPC status name, such as "UNAVAILABLE", or "" where the failure is local.
+        status: the gRPC status name, such as "UNAVAILABLE", or "" if the failure is local.
         unprocessed: the server surely never saw the call, so sending it again is harmless.
         permanent: trying again cannot help: what answered is not what was expected.
         http_status: what a proxy answered instead of a gRPC status, such as 504, or None.
@@ -162,7 +162,7 @@ class ServerError(HeadraceError):
         attempt: how many attempts were made.
         retry_after: the server's hint in seconds (`time_remaining`, retry-after), or None; a negative one asks not to
             try again.
-        percent: how far the server is with making the model ready, or None where it does not say.
+        percent: how far the server is with making the model ready, or None if it does not say.
         status_details: what the server attached to the gRPC status (grpc-status-details-bin).
     """
 

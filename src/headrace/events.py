@@ -35,7 +35,7 @@ class Disconnected:
 class TransportChanged:
     """The client goes on over another `transport` ("grpc"): two connections in a row ended by a violation of HTTP/2.
 
-    `reason` tells the last one. The calls go on; it is worth a report all the same.
+    `reason` is the last one. The calls go on; it is worth a report all the same.
     """
 
     target: str
@@ -57,7 +57,7 @@ class RetryScheduled:
 class WarmUp:
     """The model is still deploying; asked again in `delay` seconds, `waited` so far of `budget` (seconds).
 
-    `percent` is how far the server says it is; None where it does not say.
+    `percent` is how far the server says it is; None if it does not say.
     """
 
     waited: float

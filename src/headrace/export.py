@@ -40,7 +40,7 @@ Writer: TypeAlias = "Callable[[Prediction | Iterable[Prediction], File], int]"
 
 
 def to_json(predictions: Prediction | Iterable[Prediction], file: File) -> int:
-    """Write one JSON document: a list of objects, or the object alone where one prediction is given.
+    """Write one JSON document: a list of objects, or the object alone if one prediction is given.
 
     Args:
         predictions: one, the answers of a batch, or any iterable of them; failed ones become objects with `error`.
@@ -83,7 +83,7 @@ class CsvWriter:
     """Writes a table as predictions come, such as those of a stream.
 
     Args:
-        file: an open text file; the header is written at once.
+        file: an open text file; the header is written immediately.
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -124,7 +124,7 @@ def singles(predictions: Prediction | Iterable[Prediction]) -> Iterator[Predicti
 
 
 def rows(prediction: Prediction) -> Iterator[Row]:
-    """Give what one prediction found, a row each, an empty one for nothing; columns that say nothing are left out."""
+    """Yield what one prediction found, a row each, an empty one for nothing; columns that say nothing are left out."""
     empty = True
     for row in _content_rows(prediction):
         empty = False

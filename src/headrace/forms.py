@@ -168,7 +168,7 @@ class Forms(ABC):
 
 
 def _either(value: T, official: T, name: str) -> T:
-    """Give an argument, under whichever of its names it came.
+    """Return an argument, under whichever of its names it came.
 
     Raises:
         ConfigError: it came under neither, or under both.
@@ -180,7 +180,7 @@ def _either(value: T, official: T, name: str) -> T:
 
 
 def _lines(names: Any) -> Any:
-    """Take an open file as its lines where these are names: of URLs, of files."""
+    """Take an open file as its lines if these are names: of URLs, of files."""
     return (line.strip() for line in names if line.strip()) if isinstance(names, io.TextIOBase) else names
 
 

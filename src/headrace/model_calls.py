@@ -47,8 +47,8 @@ class Backend:
     """What a client gives its models to work with.
 
     Attributes:
-        session: gives the session; it raises where the client cannot make calls (yet).
-        timeout: of calls that give none; `Unset` where the client gives none either.
+        session: gives the session; it raises if the client cannot make calls (yet).
+        timeout: of calls that give none; `Unset` if the client gives none either.
         ids: for inputs that have none.
         owner: user and app of models that are named by their id alone.
     """
@@ -69,7 +69,7 @@ class ModelCalls:
     Args:
         backend: the client's.
         ref: the model.
-        routing: the deployment that is meant, where a call names none.
+        routing: the deployment that is meant, if a call names none.
     """
 
     def __init__(self, backend: Backend, ref: ModelRef, routing: Mapping[str, str]) -> None:
@@ -77,12 +77,12 @@ class ModelCalls:
         self.ref = ref
         self._routing = routing
         self._plain: ResolvedOptions | None = None  # the checked options of calls that give none
-        self._head = b""  # their template, where no routing has to be looked up
+        self._head = b""  # their template, if no routing has to be looked up
 
     def resolve(
         self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
     ) -> ResolvedOptions:
-        """Check the options of a call, at once and not when its stream starts.
+        """Check the options of a call, immediately and not when its stream starts.
 
         Raises:
             ConfigError: one of them is wrong.
@@ -99,7 +99,7 @@ class ModelCalls:
     def predict_one(
         self, item: Input, input_type: InputType | None, options: CallOptions
     ) -> Coroutine[Any, Any, Prediction]:
-        """Send one input; where nothing has to be read or looked up first, the call is all that is awaited."""
+        """Send one input; if nothing has to be read or looked up first, the call is all that is awaited."""
         resolved = self._plain
         if options or input_type or resolved is None:
             resolved = self.resolve(options, input_type)

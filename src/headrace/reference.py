@@ -18,13 +18,13 @@ _FORMS = "https://clarifai.com/{user}/{app}/models/{model}[/versions/{version}] 
 
 
 def default_owner(account: Account) -> tuple[str, str]:
-    """Give the user and app of models that are named by their id alone; a server of one's own needs none."""
+    """Return the user and app of models that are named by their id alone; a server of one's own needs none."""
     user, app = ("", "") if account.target.hosted else (LOCAL_USER, LOCAL_APP)
     return account.user_id or user, account.app_id or app
 
 
 def is_id(text: str) -> bool:
-    """Tell whether a text has the form of an id: letters, digits, '-', '_' and '.'."""
+    """Return whether a text has the form of an id: letters, digits, '-', '_' and '.'."""
     return _ID.match(text) is not None
 
 

@@ -105,7 +105,7 @@ ADVICE: types.MappingProxyType[Kind, str] = types.MappingProxyType(
     }
 )
 
-#: What ends a whole stream: no other input could fare better.
+#: What ends a whole stream: any other input would fail too.
 FATAL = frozenset({Kind.AUTH, Kind.PERMISSION, Kind.QUOTA, Kind.NOT_FOUND, Kind.NOT_SERVING})
 
 _GRPC: dict[str, Kind] = {
@@ -124,7 +124,7 @@ _GRPC: dict[str, Kind] = {
     "INTERNAL": Kind.AMBIGUOUS,
 }
 
-#: What an HTTP status asks for, where a proxy answered with it instead of gRPC; others: `Kind.AMBIGUOUS` from 500 on,
+#: What an HTTP status asks for, if a proxy answered with it instead of gRPC; others: `Kind.AMBIGUOUS` from 500 on,
 #: `Kind.INVALID` below.
 _HTTP: dict[int, Kind] = {
     401: Kind.AUTH,
@@ -142,12 +142,12 @@ _HTTP: dict[int, Kind] = {
 
 
 def kind(code: int) -> Kind:
-    """Tell what a Clarifai status code asks for; `Kind.UNKNOWN` for a code that is not in the table."""
+    """Return what a Clarifai status code asks for; `Kind.UNKNOWN` for a code that is not in the table."""
     return KINDS.get(code, Kind.UNKNOWN)
 
 
 def kind_of(error: BaseException) -> Kind:
-    """Tell what a failure asks for."""
+    """Return what a failure asks for."""
     if isinstance(error, errors.ServerError):
         if error.code is not None:
             return kind(error.code)
@@ -168,21 +168,21 @@ def kind_of(error: BaseException) -> Kind:
 
 
 def fatal(error: BaseException) -> bool:
-    """Tell whether a failure ends a whole stream; what concerns an input (3xxxx) never does."""
+    """Return whether a failure ends a whole stream; what concerns an input (3xxxx) never does."""
     code = getattr(error, "code", None)
     return kind_of(error) in FATAL and not (code is not None and 30000 <= code < 32000)
 
 
 def http_kind(http_status: int) -> Kind:
-    """Tell what an HTTP status asks for that stands where gRPC's answer belongs."""
+    """Return what an HTTP status asks for that stands where gRPC's answer belongs."""
     return _HTTP.get(http_status, Kind.AMBIGUOUS if http_status >= 500 else Kind.INVALID)
 
 
 def retry_hint(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
-    """Read a server's hint when to come back, in seconds; None where there is none that can be used.
+    """Read a server's hint when to come back, in seconds; None if there is none that can be used.
 
     Source: `grpc-retry-pushback-ms` of gRPC (milliseconds; negative: do not come back), `retry-after` of HTTP (seconds,
-    or a date). gRPC's own counts where both are there.
+    or a date). gRPC's own counts if both are there.
     """
     hint: float | None = None
     for name, value in metadata:
@@ -198,7 +198,7 @@ def retry_hint(metadata: Iterable[tuple[str, str | bytes]]) -> float | None:
 
 
 def _number(text: str) -> float:
-    """Read a number; NaN where it is none."""
+    """Read a number; NaN if it is none."""
     try:
         return float(text)
     except ValueError:
@@ -206,7 +206,7 @@ def _number(text: str) -> float:
 
 
 def _until(date: str) -> float:
-    """Count the seconds until a date of HTTP; NaN where it is none."""
+    """Count the seconds until a date of HTTP; NaN if it is none."""
     from email.utils import parsedate_to_datetime  # costs a tenth of all our import
 
     try:

@@ -110,7 +110,7 @@ def socket_address(path: str | os.PathLike[str]) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine's loopback; names are not resolved."""
+    """Return whether a host name or address is this machine's loopback; names are not resolved."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

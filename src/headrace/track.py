@@ -52,7 +52,7 @@ class Tracker:
 
     @staticmethod
     def prepare() -> None:
-        """Import scipy, which takes a while: in a thread, where an event loop must not wait.
+        """Import scipy, which takes a while: in a thread, if an event loop must not wait.
 
         Raises:
             ConfigError: it isn't installed.
@@ -90,7 +90,7 @@ class Tracker:
         return tuple(tracked)
 
     def _paired(self, regions: Sequence[Region]) -> list[_Track | None]:
-        """Give each region the track that it continues, None where it is new."""
+        """Return each region the track that it continues, None if it is new."""
         paired: list[_Track | None] = [None] * len(regions)
         if not regions or not self._tracks:
             return paired

@@ -17,7 +17,7 @@ from headrace.sources.iterables import Source
 
 logger = logging.getLogger("headrace")
 
-LAST_MOMENT = 0.05  # seconds for what was told to end only when the time to end was over
+LAST_MOMENT = 0.05  # seconds for tasks that were cancelled only when the time to end was over
 
 
 class StreamWork(ABC):
@@ -61,12 +61,12 @@ class StreamWork(ABC):
 
     @property
     def in_flight(self) -> tuple[int, int]:
-        """Inputs in flight, and the most at once; where nothing is matched, nothing is known to be."""
+        """Inputs in flight, and their peak; both 0 if nothing is matched."""
         return 0, 0
 
     @property
     def lag(self) -> float:
-        """Seconds since the oldest unanswered input left the pipe; 0 where that is not known."""
+        """Seconds since the oldest unanswered input left the pipe; 0 if that is not known."""
         return 0.0
 
     @property
@@ -92,7 +92,7 @@ class StreamWork(ABC):
 
     @abstractmethod
     async def room(self) -> int:
-        """Wait until items may be pulled; tell how many."""
+        """Wait until items may be pulled; return how many."""
 
     @abstractmethod
     def offer(self, pulled: Pulled) -> bool:

@@ -1,7 +1,7 @@
 """How inputs are packed into requests: by count, by bytes and videos, and how long they wait for each other.
 
-One policy for streams, `map` and coalesced calls: what waits goes out at once while little is under way; under load it
-gathers, and goes out together.
+One policy for streams, `map` and coalesced calls: what waits goes out immediately while little is in flight; under load
+inputs are batched.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class BatchSpace:
 
 
 def is_splittable(error: HeadraceError) -> bool:
-    """Tell whether one input may be to blame for a request that failed as a whole, so that it is worth splitting."""
+    """Return whether one input may be to blame for a request that failed as a whole, so that it is worth splitting."""
     return kind_of(error) in _SPLITTABLE and not fatal(error) and getattr(error, "name", "") != "UNIMPLEMENTED"
 
 

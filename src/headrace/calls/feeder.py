@@ -20,7 +20,7 @@ from headrace.inputs.prepared import Prepared
 from headrace.sources.items import OWN_ERRORS
 from headrace.sources.iterables import Source, pull_some
 
-#: Turns an item of the source into a checked input with an id: at once, or with I/O first.
+#: Turns an item of the source into a checked input with an id: immediately, or with I/O first.
 Convert = Callable[[object], Prepared | Coroutine[Any, Any, Prepared]]
 #: Gives the request's template; it may do I/O once.
 Template = Callable[[], Awaitable[bytes]]
@@ -57,7 +57,7 @@ class Intake(Protocol):
     def reads_ahead(self) -> bool: ...
 
     async def room(self) -> int:
-        """Wait until items may be pulled; tell how many."""
+        """Wait until items may be pulled; return how many."""
 
     def offer(self, pulled: Pulled) -> bool:
         """Take an input in, unless it has to wait for room."""
@@ -73,7 +73,7 @@ class Intake(Protocol):
 
 
 class Feeder:
-    """Pulls the user's source when there is room, what is there at once; closes the source in the end."""
+    """Pulls the user's source when there is room, taking all items that are available; closes the source at the end."""
 
     def __init__(self, source: Source[object], convert: Convert, tally: Tally, intake: Intake, spawn: Spawn) -> None:
         self._source = source
@@ -89,7 +89,7 @@ class Feeder:
         self.largest = 0  # bytes of the largest input so far; 0: nothing is known yet
 
     async def run(self) -> None:
-        """Pull until the source ends; not to be begun where it is stopped already.
+        """Pull until the source ends; not to be begun if it is stopped already.
 
         Raises:
             BaseException: what the user's iterator raised, as it is.
@@ -159,7 +159,7 @@ class Feeder:
         """Prepare an input in a task; return when it is put in, or takes so long that the next one may go on."""
         before = self._last if self._aside and self._intake.in_order else None
         task = self._set_aside(self._prepare(position, item, preparing, before))
-        task.add_done_callback(lambda _: preparing.close())  # where it was cancelled before it began
+        task.add_done_callback(lambda _: preparing.close())  # if it was cancelled before it began
         await asyncio.wait([task], timeout=PATIENCE_SECONDS if self._intake.reads_ahead else None)
 
     def _set_aside(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -181,7 +181,7 @@ class Feeder:
         await self._follow(pulled, before)
 
     async def _follow(self, pulled: Pulled, before: asyncio.Task[None] | None) -> None:
-        """Put an input in, after the one before it where that is still aside."""
+        """Put an input in, after the one before it if that is still aside."""
         if before is not None:
             await asyncio.wait([before])
         if not self.stopped:

@@ -82,10 +82,10 @@ class StreamOptions(CallOptions, total=False):
     """What `stream` takes besides.
 
     Attributes:
-        window: inputs in flight at most (sent, answer not taken), 16 by default, 4 times `batch` where that is more;
+        window: inputs in flight at most (sent, answer not taken), 16 by default, 4 times `batch` if that is more;
             None: only the bytes count. One that is given bounds what is packed as well.
         window_bytes: bytes in flight at most, 64 MiB by default.
-        prefetch: inputs that wait in the pipe before the window, 4 by default, `batch` where that is more.
+        prefetch: inputs that wait in the pipe before the window, 4 by default, `batch` if that is more.
         ordered: predictions come in the order of the inputs (default), or as they are ready.
         overflow: what a full pipe does: "block" (default), "drop_oldest", "drop_newest" or "latest".
         max_age: seconds after which an input that still waits is dropped.
@@ -94,8 +94,8 @@ class StreamOptions(CallOptions, total=False):
             `ordered`, `resume` and `batch` mean nothing then.
         on_error: "yield" predictions with `.error` (default) or "raise" them.
         batch: pack up to so many inputs into a request; "auto": up to `Limits.inputs_per_request` and 1 MiB; None: each
-            by itself. What waits goes out at once while fewer than 4 requests are under way (sent and not answered);
-            from then on it gathers, and goes out when it fills a request, when one is answered, or at the source's
+            by itself. Inputs go out immediately while fewer than 4 requests are in flight (sent and not answered);
+            from then on they are batched, and go out when they fill a request, when one is answered, or at the source's
             end. Requests stay within `Limits.request_bytes` and `Limits.videos_per_request`.
         batch_wait: seconds that an input waits for others though fewer than 4 requests are in flight, 0 by default.
     """
@@ -128,7 +128,7 @@ class FrameOptions(CallOptions, total=False):
             left out: "latest" for what is live, "block" for files and other iterators.
         max_age: seconds after which a frame that still waits is dropped.
         mode: "stream" (one duplex call), "unary" (concurrent calls), or "auto" (default): a stream, and unary calls
-            where the server has none, or answers only after the last input.
+            if the server has none, or answers only after the last input.
         ordered: in the order of the frames (default), or as they are ready.
         track: give the same object the same `track_id` from frame to frame (needs ordered=True, and scipy): True, or a
             `headrace.track.Tracker` with other settings.
@@ -163,7 +163,7 @@ class ResolvedOptions:
 
     @property
     def warm_up(self) -> float | None:
-        """Seconds to wait for a deploying model: no limit but the timeout where the user gave one."""
+        """Seconds to wait for a deploying model: no limit but the timeout if the user gave one."""
         return None if isinstance(self.timeout, Unset) else float("inf")
 
     def seconds(self, default: float | None) -> float | None:
@@ -210,7 +210,7 @@ def check(
 
 
 def check_names(options: Mapping[str, Any], known: frozenset[str]) -> None:
-    """Check the names of options, with a hint where one is nearly right.
+    """Check the names of options, with a hint if one is nearly right.
 
     Raises:
         ConfigError: unknown ones.

@@ -1,4 +1,4 @@
-"""Preparing inputs: from whatever stands for one to what can be sent, at once where that takes no I/O.
+"""Preparing inputs: from whatever stands for one to what can be sent, immediately if that takes no I/O.
 
 Whatever is wrong with one input is that input's own error, whatever it is that fails; only what is wrong with the
 whole call (a refused credential, an unknown model) is raised as it is.
@@ -81,7 +81,7 @@ class Preparer:
         self._looking_up = asyncio.Lock()
 
     async def template(self, deadline: Deadline | None = None) -> bytes:
-        """Give the part of the request that goes before the inputs.
+        """Return the part of the request that goes before the inputs.
 
         Raises:
             DeadlineExceeded: what is looked up for it took too long.
@@ -89,7 +89,7 @@ class Preparer:
         return await self._catalog.template(self._ref, self._options, deadline or Deadline.after(self._timeout))
 
     def __call__(self, raw: object, deadline: Deadline | None = None) -> Prepared | Coroutine[Any, Any, Prepared]:
-        """Prepare one of many: now where that is possible, else later, where it has to be looked up, read or encoded.
+        """Prepare one of many: now if that is possible, else later, if it has to be looked up, read or encoded.
 
         Args:
             raw: what stands for the input.
@@ -115,7 +115,7 @@ class Preparer:
         Raises:
             InputError, SourceError: it cannot be sent.
             DeadlineExceeded: that took too long.
-            ConfigError: its type cannot be told, or something is not installed.
+            ConfigError: its type cannot be detected, or something is not installed.
             HeadraceError: what was looked up fails for the whole call.
         """
         if not item.typed:
@@ -272,7 +272,7 @@ def input_of(raw: object, input_type: str | None) -> Input:
 
 
 def advised(error: ServerError, sent: object) -> ServerError:
-    """Add advice to a refusal where a text was sent that looks like the name of something else."""
+    """Add advice to a refusal if a text was sent that looks like the name of something else."""
     advice = ""
     if isinstance(sent, str) and is_url(sent):
         advice = "a URL? predict_by_url"
@@ -291,7 +291,7 @@ def _sourced(error: HeadraceError, item: Input) -> HeadraceError:
 
 
 def _own_error_of(error: Exception, raw: object, item: Input | None) -> HeadraceError:
-    """Give the own error of an input that could not be made of `raw` (`item` is None then), or that was refused."""
+    """Return the own error of an input that could not be made of `raw` (`item` is None then), or that was refused."""
     if item is None:
         if isinstance(error, OWN_ERRORS):
             return error

@@ -21,7 +21,7 @@ class Envelope(NamedTuple):
         head: the envelope's status, as the protocol has it.
         answers: one per output: the output (that of a large response not decoded yet), or the error that its status
             tells.
-        failure: the error of the whole request, where no output tells one; else None.
+        failure: the error of the whole request, if no output has its own; else None.
         marker: neither a result nor a failure: to be skipped.
     """
 
@@ -33,7 +33,7 @@ class Envelope(NamedTuple):
 
     @property
     def refusal(self) -> ServerError | None:
-        """The error of a request of which nothing succeeded, the first one where its outputs have their own."""
+        """The error of a request of which nothing succeeded, the first one if its outputs have their own."""
         if self.failure is not None:
             return self.failure
         errors = [answer for answer in self.answers if isinstance(answer, ServerError)]
@@ -44,7 +44,7 @@ def read(raw: bytes, inputs: int | None = None) -> Envelope:
     """Take a response apart.
 
     Args:
-        inputs: how many inputs it answers, where that is known.
+        inputs: how many inputs it answers, if that is known.
 
     Raises:
         PredictionFailed: the bytes are not a response, or it has more outputs than any answer may have.
@@ -83,7 +83,7 @@ def miscounted(outputs: int | str, inputs: int | None, request_id: str = "") -> 
     return PredictionFailed(f"the server answered with {outputs} outputs to {to}", request_id=request_id)
 
 
-MAX_OUTPUTS = 1024  # of one response, where no more inputs were sent: one input may have several
+MAX_OUTPUTS = 1024  # of one response, if no more inputs were sent: one input may have several
 SUCCESS = status_pb2.SUCCESS
 _UNTROUBLED = (0, SUCCESS)  # of an output: it has no status of its own, or a good one
 _GOOD = (Kind.OK, Kind.MIXED)
@@ -103,7 +103,7 @@ def _answers(outputs: Sequence[Output], head: status_pb2.Status) -> list[Output 
 
 
 def id_of(answer: Output | ServerError) -> str:
-    """Tell which input an answer is for, "" where it doesn't say."""
+    """Return which input an answer is for, "" if it doesn't say."""
     if isinstance(answer, pb.Output):
         return answer.input.id
     return answer.input_id or ""
@@ -141,7 +141,7 @@ class Pieces:
         """Make the prediction of one message; None for a marker.
 
         Raises:
-            ServerError: the message tells a failure.
+            ServerError: the message reports a failure.
             PredictionFailed: the bytes are not a response, or it has no output and is no marker.
         """
         if (single := self._single_output(raw)) is not None:
@@ -159,10 +159,10 @@ class Pieces:
 
 
 def failure_of(message: status_pb2.Status, request_id: str = "", input_id: str | None = None) -> ServerError | None:
-    """Make the error that a status tells, or None where it tells of none.
+    """Make the error that a status reports, or None if it reports none.
 
     Args:
-        request_id: the envelope's, where the status has none of its own.
+        request_id: the envelope's, if the status has none of its own.
         input_id: the output's input; None: the status is an envelope's.
     """
     code = int(message.code)

@@ -21,7 +21,7 @@ RETRIED = frozenset(
 )
 
 MAX_EXPONENT = 64  # by then every cap is reached; much more would not fit a float
-MAX_PROGRESS = 1000  # times that progress begins the warm-up budget anew: a server may say for ever that it comes on
+MAX_PROGRESS = 1000  # times that progress restarts the warm-up budget: a server may report progress forever
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Attempts:
     _progress: int = field(default=0)  # how often it was farther
 
     def after(self, error: HeadraceError) -> float | None:
-        """Tell how many seconds to wait before the next attempt, or None to give up. Emits the event."""
+        """Return how many seconds to wait before the next attempt, or None to give up. Emits the event."""
         kind = kind_of(error)
         if kind not in RETRIED or self.policy.attempts == 1 or _asks_to_stop(error):
             return self._given_up(error)
@@ -105,7 +105,7 @@ class Attempts:
         return delay
 
     def _has_progressed(self, error: HeadraceError) -> bool:
-        """Tell whether the server has come on with the model since the last look, such as with fetching its weights."""
+        """Return whether the model's warm-up has progressed since the last look, such as fetching its weights."""
         percent = getattr(error, "percent", None) or 0
         if percent == self._percent or self._progress >= MAX_PROGRESS:
             return False
@@ -126,7 +126,7 @@ class Attempts:
 
 
 def _asks_to_stop(error: HeadraceError) -> bool:
-    """Tell whether the server asks not to be tried again (gRPC's negative grpc-retry-pushback-ms)."""
+    """Return whether the server asks not to be tried again (gRPC's negative grpc-retry-pushback-ms)."""
     hint = getattr(error, "retry_after", None)
     return hint is not None and hint < 0
 

@@ -19,7 +19,7 @@ class PredictionStream(AsyncContext, AsyncIteration):
     """The predictions of a stream of inputs; nothing is pulled or sent before it is entered or read.
 
     `async with` (leaving it early ends the call on the server and closes the source) or plain `async for`. Reading
-    raises what the source raised, or the error that ended the stream, after all that can be delivered; where nobody
+    raises what the source raised, or the error that ended the stream, after all that can be delivered; if nobody
     read it, leaving does.
 
     Raises (from reading):

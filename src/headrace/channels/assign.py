@@ -30,10 +30,10 @@ C = TypeVar("C", bound=Assignable)
 
 
 def assign(connections: Sequence[C], limit: int, now: float) -> C | Literal[_New.NEW] | None:
-    """Choose the connection of the next call: a connected one, one to connect, `NEW`, or None where it has to wait.
+    """Choose the connection of the next call: a connected one, one to connect, `NEW`, or None if it has to wait.
 
-    The least loaded connected one with room that is not quiet; else one to connect; else a new one where there are
-    fewer than `limit`; else a quiet one with room. One that is in doubt is chosen only where none is connected.
+    The least loaded connected one with room that is not quiet; else one to connect; else a new one if there are
+    fewer than `limit`; else a quiet one with room. One that is in doubt is chosen only if none is connected.
     """
     best = quiet = unconnected = doubtful = None
     connected = False

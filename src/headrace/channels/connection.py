@@ -33,8 +33,8 @@ class Owner(Protocol):
 class Connection:
     """One connection of a `LoopPool` with its count of calls.
 
-    `limit` falls when the server refuses a stream, and recovers: by one after as many calls as it allows (more, where
-    the last try was refused again), and at once when the connection is made again.
+    `limit` falls when the server refuses a stream, and recovers: by one after as many calls as it allows (more, if
+    the last try was refused again), and immediately when the connection is made again.
     """
 
     __slots__ = (

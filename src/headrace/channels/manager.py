@@ -107,7 +107,7 @@ class ChannelManager:
         return await self.pool().acquire(timeout)
 
     async def close(self, grace: float) -> None:
-        """Close the running loop's connections, let go of the others'; calls still running get `grace` seconds."""
+        """Close the running loop's connections, discard the others'; calls still running get `grace` seconds."""
         if self._closed:
             return
         self._closed = True
@@ -138,7 +138,7 @@ class ChannelManager:
         )
 
     def notify(self, event: events.Event) -> None:
-        """Write an event to the log, and tell everybody who listens."""
+        """Write an event to the log, and pass it to all listeners."""
         events.log(event)
         called: list[object] = []
         for reference in self._listeners:

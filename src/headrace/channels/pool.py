@@ -65,7 +65,7 @@ class LoopPool:
         return any(connection.ready for connection in self.connections)
 
     def find(self, now: float) -> Connection | None:
-        """Find a connected connection with room, to be entered at once; whoever waits for one comes first."""
+        """Find a connected connection with room, to be entered immediately; whoever waits for one comes first."""
         while True:
             connection = assign(self.connections, self._max_connections, now)
             if connection is None or connection is NEW or not connection.ready:
@@ -101,7 +101,7 @@ class LoopPool:
                 timer.cancel()
 
     def serve(self) -> None:
-        """Give waiting calls the connections that have room, and connect more where that is not enough."""
+        """Give waiting calls the connections that have room, and connect more if that is not enough."""
         now = time.monotonic()
         waiters = self.waiters
         while waiters:

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _die_quietly() -> None:
-    """End at once at Ctrl-C while nothing has begun: an exception in the middle of an import leaves a traceback.
+    """End immediately at Ctrl-C while nothing has begun: an exception in the middle of an import leaves a traceback.
 
     `run` puts Python's own handler back when a command begins.
     """
@@ -49,7 +49,7 @@ def _die_quietly() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open the null device where stdin, stdout or stderr is closed.
+    """Open the null device if stdin, stdout or stderr is closed.
 
     The next file or socket would get its number otherwise, and take what is meant for the stream.
     """

@@ -38,11 +38,11 @@ class Lazy(click.Group):
         self.names = dict(names)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the names in the order of the table."""
+        """Return the names in the order of the table."""
         return list(self.names)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and give the command, None where there is none of that name."""
+        """Import and give the command, None if there is none of that name."""
         if cmd_name not in self.names:
             return None
         if cmd_name == "model":

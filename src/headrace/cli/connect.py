@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from headrace import Client, Model
     from headrace.cli.options import Options
 
-LINE_SECONDS = 10.0  # between lines of progress where there is no terminal
+LINE_SECONDS = 10.0  # between lines of progress if there is no terminal
 
 
 class Watcher:
@@ -66,7 +66,7 @@ class Watcher:
             say(f"fetching {event.name}, once: {percent}{note}")
 
     def _is_time(self, what: str) -> bool:
-        """Tell whether a line about something is due: at once, then every 10 seconds."""
+        """Return whether a line about something is due: immediately, then every 10 seconds."""
         now = time.monotonic()
         if what in self._said_at and now - self._said_at[what] < LINE_SECONDS:
             return False
@@ -165,7 +165,7 @@ async def choose_model(client: Client, options: Options, ref: str | None, kinds:
 
 
 async def input_fields(model: Model) -> tuple[str, ...] | None:
-    """Look up what a model takes; None where the server does not say."""
+    """Look up what a model takes; None if the server does not say."""
     try:
         return (await model.info()).input_fields
     except ServerError:  # such as of a bare model runner, or of a model that is not there: its first call says so
@@ -173,7 +173,7 @@ async def input_fields(model: Model) -> tuple[str, ...] | None:
 
 
 def _language_model(model_id: str) -> str:
-    """Say which language model a model of the embedded server uses, and how to get the better one; "" of others."""
+    """Return which language model a model of the embedded server uses, and how to get the better one; "" of others."""
     from headrace.server import weights
     from headrace.server.registry import resolve
     from headrace.server.weights_table import CHOICES

@@ -9,6 +9,6 @@ if TYPE_CHECKING:
 
 
 def frame_concepts(frame: Frame) -> list[Concept]:
-    """Give the concepts of a frame that none of its regions says already."""
+    """Return the concepts of a frame that none of its regions says already."""
     said = {region.name for region in frame.regions}
     return [concept for concept in frame.concepts if concept.name not in said]

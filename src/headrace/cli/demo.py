@@ -94,7 +94,7 @@ class Demo:
         return SOME_FAILED if failed else DONE
 
     def _sections(self) -> list[tuple[str, Callable[[Client], Awaitable[None]]]]:
-        """Give the sections that need no weights first, then those whose weights are small."""
+        """Return the sections that need no weights first, then those whose weights are small."""
         return [
             ("predict: what is in a photo?", self.classify),
             ("predict: what is where?", self.detect),

@@ -58,7 +58,7 @@ class Gathered:
         return bool(self.inputs) or any(name in _TEXT_KEYS + _MEDIA_KEYS for name in self.fields)
 
     def resolved(self, options: Options) -> Gathered:
-        """Tell inputs (prompt, text, image, video, audio) from parameters among the fields; read stdin if need be.
+        """Separate inputs (prompt, text, image, video, audio) from parameters among the fields; read stdin if need be.
 
         Raises:
             click.UsageError: no input, a missing file.
@@ -77,7 +77,7 @@ class Gathered:
 def gather(options: Options, given: Sequence[str], fields: Mapping[str, Any]) -> Gathered:
     """Collect inputs from options, positional arguments, `-i`/`--inputs` fields and stdin.
 
-    Fields stay as they are where a model is named: its methods say what they mean. stdin is read for `-`, and when
+    Fields stay as they are if a model is named: its methods say what they mean. stdin is read for `-`, and when
     nothing else is given and it is not a terminal. A picture, video or sound with a text is one multimodal input.
 
     Raises:
@@ -95,7 +95,7 @@ def gather(options: Options, given: Sequence[str], fields: Mapping[str, Any]) ->
 def model_and_inputs(
     options: Options, given: Sequence[str], *, other_inputs: bool = False
 ) -> tuple[str | None, list[str]]:
-    """Tell the model from the inputs among the positional arguments, and refuse inputs given in several ways.
+    """Separate the model from the inputs among the positional arguments, and refuse inputs given in several ways.
 
     Raises:
         click.UsageError: inputs of several kinds of options, or of an option and as words; no model.
@@ -182,7 +182,7 @@ def grouped(parts: Sequence[Part]) -> tuple[tuple[Part, ...], ...]:
 
 
 def _from_fields(fields: Mapping[str, Any]) -> tuple[list[Part], dict[str, Any]]:
-    """Tell inputs (prompt, text, image, video, audio) from parameters (everything else)."""
+    """Separate inputs (prompt, text, image, video, audio) from parameters (everything else)."""
     inputs: list[Part] = []
     params: dict[str, Any] = {}
     for name, value in fields.items():

@@ -22,7 +22,7 @@ def talk_to(*, local: bool) -> None:
 
 
 def sentence(error: BaseException) -> str:
-    """Write what went wrong; everything as it is where HEADRACE_DEBUG is set."""
+    """Write what went wrong; everything as it is if HEADRACE_DEBUG is set."""
     text = str(error)
     if os.environ.get("HEADRACE_DEBUG"):
         return text
@@ -43,12 +43,12 @@ def of_input(name: str, error: BaseException) -> str:
 
 
 def is_of_input(error: BaseException) -> bool:
-    """Tell whether an error is about one input, so that its name belongs in front."""
+    """Return whether an error is about one input, so that its name belongs in front."""
     return isinstance(error, InputError) or (isinstance(error, ServerError) and error.input_id is not None)
 
 
 def refuses_type(error: BaseException | None) -> bool:
-    """Tell whether a model refuses what kind of thing an input is: all others of its kind fare alike."""
+    """Return whether a model refuses what kind of thing an input is: all others of its kind are refused too."""
     return (
         isinstance(error, ServerError)
         and error.code == _WRONG_TYPE

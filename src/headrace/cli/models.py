@@ -123,7 +123,7 @@ async def _list(options: Options) -> int:
 
 
 def _somewhere(options: Options) -> Options:
-    """Choose the embedded server where neither options, environment nor context know another one."""
+    """Choose the embedded server if neither options, environment nor context know another one."""
     from dataclasses import replace
 
     from headrace.credentials import resolve
@@ -174,7 +174,7 @@ def _facts(info: ModelInfo) -> tuple[str, str, str]:
 
 
 async def show_info(options: Options, given: tuple[str, ...]) -> int:
-    """Tell what the named model is (`predict --info`)."""
+    """Return what the named model is (`predict --info`)."""
     if not given and not options.names_model:
         raise click.UsageError("--info needs a model: give --model-url, --model-id, or USER/APP/models/MODEL")
     ref, _ = model_and_inputs(options, given)

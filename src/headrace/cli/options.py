@@ -27,7 +27,7 @@ INPUT_TYPES = ("image", "text", "video", "audio")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The shared options of one command line; None, () or {} where not given."""
+    """The shared options of one command line; None, () or {} if not given."""
 
     # the server
     base_url: str | None = None
@@ -100,7 +100,7 @@ class Options:
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether `--save` names a file: it has the extension of one, and is no folder."""
+    """Return whether `--save` names a file: it has the extension of one, and is no folder."""
     return media.kind_of_name(path.name) is not None and not path.is_dir()
 
 
@@ -132,7 +132,7 @@ class Typed(str):
     __slots__ = ()
 
     def value(self) -> Any:
-        """Read it as JSON where it is JSON, else as text."""
+        """Read it as JSON if it is JSON, else as text."""
         try:
             return json.loads(self, parse_constant=_refuse)
         except (ValueError, RecursionError):
@@ -338,7 +338,7 @@ OPTIONS: dict[str, list[Callable[[Any], Any]]] = {
 
 
 def _drawing(options: Options, given: tuple[str, ...], *, films: bool) -> tuple[Options, tuple[str, ...]]:
-    """Tell the file of `--draw FILE` from a word that only stands behind `--draw`: the input, or the model."""
+    """Distinguish the file of `--draw FILE` from a word that only stands behind `--draw`: the input, or the model."""
     value = options.draw or ""
     has_input = (
         films or options.file_path or options.url or any(words.exists(word) or words.is_url(word) for word in given)

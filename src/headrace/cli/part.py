@@ -34,7 +34,7 @@ class Part:
 
     @property
     def path(self) -> Path | None:
-        """The file, None where the input is none."""
+        """The file, None if the input is none."""
         return Path(os.fsdecode(self.value)) if self.source == "file" else None
 
 
@@ -73,7 +73,7 @@ def from_words(given: Sequence[str], kind: str | None) -> list[Part]:
 
 
 def matches(pattern: str) -> list[str]:
-    """Give the files that match a pattern, sorted by name; those that are read without end are left out.
+    """Return the files that match a pattern, sorted by name; those that are read without end are left out.
 
     Raises:
         click.UsageError: there are none.
@@ -85,7 +85,7 @@ def matches(pattern: str) -> list[str]:
 
 
 def is_readable(path: str) -> bool:
-    """Tell whether a path is a file; what nobody named and cannot be read to an end is left out, with a line."""
+    """Return whether a path is a file; what nobody named and cannot be read to an end is left out, with a line."""
     if words.is_special(path):
         say(f"{path} is a pipe, a socket or a device: left out (name it to read it)")
         return False
@@ -149,7 +149,7 @@ def from_text(text: str, kind: str | None, position: int = 0) -> Part:
 
 
 def from_stdin(kind: str | None) -> Part:
-    """Read all of stdin as one input; its type by its first bytes, text where it is valid UTF-8.
+    """Read all of stdin as one input; its type by its first bytes, text if it is valid UTF-8.
 
     Raises:
         click.UsageError: stdin is empty.

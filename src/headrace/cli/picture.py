@@ -29,7 +29,7 @@ _COLOURS = 128
 
 
 def protocol(env: Mapping[str, str] | None = None) -> Protocol | None:
-    """Tell by the environment how the terminal takes pictures; None where it doesn't, or through tmux and screen.
+    """Return how the terminal takes pictures, going by the environment; None if it doesn't, or through tmux and screen.
 
     `HEADRACE_PICTURES` overrules: kitty, iterm2, sixel, or anything else for none.
     """
@@ -50,7 +50,7 @@ def protocol(env: Mapping[str, str] | None = None) -> Protocol | None:
 
 
 def show(data: bytes) -> bool:
-    """Show an encoded picture on stdout where the terminal can; tell whether it was shown."""
+    """Show an encoded picture on stdout if the terminal can; return whether it was shown."""
     how = protocol() if is_terminal(sys.stdout) else None
     if how is None:
         return False
@@ -62,7 +62,7 @@ def show(data: bytes) -> bool:
 
 
 def escape_codes(data: bytes, how: Protocol) -> str:
-    """Make the escape codes of a picture, scaled down to fit; "" where it cannot be decoded.
+    """Make the escape codes of a picture, scaled down to fit; "" if it cannot be decoded.
 
     It is decoded and encoded again, so that nothing of the server's own bytes reaches the terminal.
     """

@@ -31,7 +31,7 @@ async def pieces(model: Model, gathered: Gathered, call: TypedCall | None, optio
     """Generate, print the pieces as they come, and save what they hold.
 
     Args:
-        gathered: the input, where `call` is None.
+        gathered: the input, if `call` is None.
         call: a method with its arguments.
 
     Raises:
@@ -95,7 +95,7 @@ class Printer:
         self._open = False  # a line of text that has no end yet
 
     def take(self, chunk: Prediction, value: str = "") -> None:
-        """Print one piece; `value` is what it says where it is of no kind that is known."""
+        """Print one piece; `value` is what it says if it is of no kind that is known."""
         if self._first is None:
             self._first = time.monotonic()
         self._pieces += 1
@@ -125,7 +125,7 @@ class Printer:
                 self.saved &= self._saver.saved(chunk, self._parts, self._pieces - 1)
 
     def _write(self, text: str) -> None:
-        """Write a piece of text at once; on a terminal word by word, so that lines end between words."""
+        """Write a piece of text immediately; on a terminal word by word, so that lines end between words."""
         if self._wrapped is not None:
             self._wrapped.write(text)
             return

@@ -114,7 +114,7 @@ async def ask(
 
 
 def _name_in_errors(gathered: Gathered) -> str:
-    """Name the inputs that failed: a lone one by its name where the user gave one, several by their number."""
+    """Name the inputs that failed: a lone one by its name if the user gave one, several by their number."""
     if len(gathered.inputs) > 1:
         return f"all {len(gathered.inputs)} inputs"
     named = [part.name for part in gathered.inputs[0] if part.source != "data"]
@@ -130,7 +130,7 @@ def _print(
     *,
     bare: bool,
 ) -> None:
-    """Print the answers; where `bare`, a lone picture or sound goes into a pipe as it is."""
+    """Print the answers; if `bare`, a lone picture or sound goes into a pipe as it is."""
     names = [" + ".join(part.name for part in parts) for parts in gathered.inputs]
     many = len(names) > 1
     if form != "text":

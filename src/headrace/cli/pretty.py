@@ -32,7 +32,7 @@ _LINES = 40  # of a table; plain output is never cut
 
 
 def concepts(rows: Sequence[Concept], indent: int = 2) -> str:
-    """Give a line a concept: name, a bar of its value, the value."""
+    """Return one line per concept: name, a bar of its value, the value."""
     table = _grid(_name_column(), Column(), Column(justify="right", no_wrap=True))
     for one in rows[:_LINES]:
         table.add_row(_text(one.name), bar(one.value, _BAR_CELLS), score(one.value))
@@ -40,7 +40,7 @@ def concepts(rows: Sequence[Concept], indent: int = 2) -> str:
 
 
 def regions(rows: Sequence[Region], indent: int = 2) -> str:
-    """Give a line a region: name, score, where, how large (fractions of the picture), whether it has a mask."""
+    """Return one line per region: name, score, where, how large (fractions of the picture), whether it has a mask."""
     table = _grid(_name_column(), Column(), Column(justify="right", no_wrap=True), Column(no_wrap=True))
     for one in rows[:_LINES]:
         wide, high = one.right - one.left, one.bottom - one.top
@@ -50,7 +50,7 @@ def regions(rows: Sequence[Region], indent: int = 2) -> str:
 
 
 def frames(rows: Sequence[Frame], indent: int = 2) -> str:
-    """Give a line a frame: its time, what is in it."""
+    """Return one line per frame: its time, what is in it."""
     table = _grid(Column(justify="right", no_wrap=True), Column(no_wrap=True, overflow="ellipsis"))
     for frame in rows[:_LINES]:
         things: list[Region | Concept] = [*frame.regions, *frame_concepts(frame)]
@@ -60,14 +60,14 @@ def frames(rows: Sequence[Frame], indent: int = 2) -> str:
 
 
 def row(name: str, summary: str) -> str:
-    """Give one line of a list that grows: a name of which the end counts, and what was found."""
+    """Return one line of a list that grows: a name of which the end counts, and what was found."""
     table = _grid(Column(width=30, no_wrap=True), Column(no_wrap=True, overflow="ellipsis"))
     table.add_row(_text(name if len(name) <= 30 else f"…{name[-29:]}"), _text(summary))
     return drawn(table)
 
 
 def progress(label: str, done: float, total: float, note: str) -> RenderableType:
-    """Make a line of progress: a bar of `done` of `total`, or the note alone where the total is not known (0)."""
+    """Make a line of progress: a bar of `done` of `total`, or the note alone if the total is not known (0)."""
     if total <= 0:
         return Text(line(f"{label} {note}").strip(), no_wrap=True, overflow="ellipsis")
     table = _grid(*(Column(no_wrap=True) for _ in range(3)), Column(no_wrap=True, overflow="ellipsis"), gap=1)
@@ -76,7 +76,7 @@ def progress(label: str, done: float, total: float, note: str) -> RenderableType
 
 
 def live(stream: TextIO) -> Live:
-    """Make a place at the bottom of the terminal that is drawn anew on each update, and disappears in the end."""
+    """Make a place at the bottom of the terminal that is redrawn on each update, and disappears in the end."""
     console = Console(file=stream, highlight=False)
     return Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
 
@@ -88,7 +88,7 @@ def bar(share: float, cells: int) -> Bar:
 
 
 def styled(text: str, style: str) -> str:
-    """Give a text bold, dim or in a colour, where NO_COLOR is not set."""
+    """Return a text bold, dim or in a colour, if NO_COLOR is not set."""
     console = _console()
     with console.capture() as captured:
         console.print(Text(text, style=style), end="", soft_wrap=True)

@@ -30,7 +30,7 @@ def emit(text: str, *, out: TextIO | None = None) -> None:
 
 
 def emit_lines(text: str, name: str) -> None:
-    """Write a result for people; where it holds nothing, a line on stderr says so."""
+    """Write a result for people; if it holds nothing, a line on stderr says so."""
     if text:
         emit(text)
     else:
@@ -38,7 +38,7 @@ def emit_lines(text: str, name: str) -> None:
 
 
 def emit_media(prediction: Prediction) -> bool:
-    """Write the bytes of a lone picture or sound into a pipe or file; tell whether it was one, and no terminal."""
+    """Write the bytes of a lone picture or sound into a pipe or file; return whether that was done."""
     p = prediction
     data = p.image or p.audio
     others = (p.image and p.audio, p.frames, p.regions, p.concepts, p.text, p.embedding)
@@ -66,7 +66,7 @@ def as_json(value: object, *, indent: int | None = 2) -> str:
 
 
 def record(prediction: Prediction, source: str) -> dict[str, Any]:
-    """Give a prediction as a JSON object, with the input's name as the user gave it."""
+    """Return a prediction as a JSON object, with the input's name as the user gave it."""
     fields = prediction.to_dict()
     return {"input_id": fields.pop("input_id", ""), "position": fields.pop("position", 0), "source": source, **fields}
 
@@ -135,7 +135,7 @@ class CsvTable:
 
 
 def heading(name: str, *, pretty: bool) -> str:
-    """Give the line above one input's result, where there are several."""
+    """Return the line above one input's result, if there are several."""
     return styled(line(name), "bold") if pretty else f"== {line(name)}"
 
 
@@ -166,7 +166,7 @@ def summary(prediction: Prediction, *, pretty: bool = False) -> str:
 
 
 def row(name: str, prediction: Prediction, *, pretty: bool) -> str:
-    """Give one prediction among many on one line: the input's name and the summary, in columns or with a tab."""
+    """Return one prediction among many on one line: the input's name and the summary, in columns or with a tab."""
     if not pretty:
         return f"{line(name)}\t{summary(prediction)}"
     from headrace.cli import pretty as drawing
@@ -175,7 +175,7 @@ def row(name: str, prediction: Prediction, *, pretty: bool) -> str:
 
 
 def on_terminal() -> bool:
-    """Tell whether results are read by a person, on a terminal that has the characters to draw bars with."""
+    """Return whether results are read by a person, on a terminal that has the characters to draw bars with."""
     return can_draw(sys.stdout)
 
 
@@ -194,7 +194,7 @@ def _pretty(prediction: Prediction) -> Iterable[str]:
 
 
 def _worth_reading(concepts: Sequence[Concept]) -> Iterable[str]:
-    """Give the lines of a person's interest: a few as they are, of many those of 1% or more (at least three)."""
+    """Yield the lines of a person's interest: a few as they are, of many those of 1% or more (at least three)."""
     from headrace.cli import pretty
 
     kept = [c for n, c in enumerate(concepts) if len(concepts) <= _FEW or n < 3 or c.value >= 0.01]
@@ -242,7 +242,7 @@ def vector(numbers: Sequence[float]) -> str:
 
 
 def is_empty(prediction: Prediction) -> bool:
-    """Tell whether an answer holds nothing that can be shown."""
+    """Return whether an answer holds nothing that can be shown."""
     p = prediction
     return not any((p.frames, p.regions, p.concepts, p.text, p.embedding, p.image, p.audio))
 

@@ -77,7 +77,7 @@ def interruptible() -> None:
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Choose uvloop where it is installed and not refused by HEADRACE_UVLOOP=0, else asyncio's own loop."""
+    """Choose uvloop if it is installed and not refused by HEADRACE_UVLOOP=0, else asyncio's own loop."""
     if os.environ.get("HEADRACE_UVLOOP") == "0":
         return None
     try:
@@ -98,7 +98,7 @@ def say(message: str) -> None:
 
 
 def warn_input(name: str, error: BaseException) -> None:
-    """Tell on stderr that one input failed, by its name."""
+    """Report on stderr that one input failed, by its name."""
     say(messages.of_input(name, error))
 
 
@@ -171,7 +171,7 @@ _OF_INPUTS = (InvalidRequest, PayloadTooLarge, PredictionFailed, ServerCancelled
 
 
 def _usage(error: click.ClickException) -> str:
-    """Give click's message as one line; where a name is wrong, with the command that lists them."""
+    """Return click's message as one line; if a name is wrong, with the command that lists them."""
     message = error.format_message().rstrip(".").removesuffix("\n")
     if (
         type(error) in (click.UsageError, click.BadParameter)

@@ -51,7 +51,7 @@ def samples(folder: Path, force: bool) -> int:
 
 
 def _files() -> Iterator[tuple[Path, str]]:
-    """Give the shipped files, each with its place below the folder."""
+    """Yield the shipped files, each with its place below the folder."""
     root = Path(str(resources.files("headrace") / "data" / "samples"))
     for path in sorted(root.rglob("*")):
         if path.is_file():

@@ -40,7 +40,7 @@ class Saver:
     Args:
         save: the folder or file (of a known extension); None: nothing is kept.
         force: overwrite what is there.
-        draw: draw boxes and masks on the input's picture: into this file, or where "", into the folder.
+        draw: draw boxes and masks on the input's picture: into this file, or if "", into the folder.
         several: there is more than one input.
 
     Raises:
@@ -115,7 +115,7 @@ class Saver:
         return written
 
     def saved(self, prediction: Prediction, parts: tuple[Part, ...], position: int, *, alone: bool = False) -> bool:
-        """Save as `save` does, show a drawing where the terminal can; a failure is reported, and given as False.
+        """Save as `save` does, show a drawing if the terminal can; a failure is reported, and given as False.
 
         Args:
             alone: whether there is no other input that a message could mean.
@@ -139,7 +139,7 @@ class Saver:
         return path
 
     def _contents(self, prediction: Prediction) -> Iterator[tuple[str, str, bytes]]:
-        """Give what is to be kept: the end of its name, its extension, its bytes."""
+        """Yield what is to be kept: the end of its name, its extension, its bytes."""
         if not self._keep:
             return
         if image := prediction.image:
@@ -157,7 +157,7 @@ _OF_FILMS = "the frames of a video: headrace stream --video clip.mp4 --draw out.
 
 
 def _content_for(path: Path, prediction: Prediction) -> bytes:
-    """Give the part of an answer that a file of this name is for."""
+    """Return the part of an answer that a file of this name is for."""
     kind = media.kind_of_name(path.name)
     if path.suffix.lower() == ".json":
         return f"{jsontext.dumps(prediction.to_dict(), indent=2)}\n".encode()
@@ -175,7 +175,7 @@ def _content_for(path: Path, prediction: Prediction) -> bytes:
 
 
 def encoded(data: bytes, path: Path) -> bytes:
-    """Give a picture in the format that a file's name asks for."""
+    """Return a picture in the format that a file's name asks for."""
     if media.extension_of_path(path.suffix) == extension(data):
         return data
     media.require("PIL.Image", "pictures")

@@ -20,7 +20,7 @@ from headrace.inputs import shortened
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-#: The order in which types win where there are as many files of each; what people call one of them.
+#: The order in which types win if there are as many files of each; what people call one of them.
 KINDS = {"image": "picture", "video": "video", "audio": "sound", "text": "text"}
 _SAVED, _UNKNOWN = "saved", "unknown"
 _OURS = re.compile(r"\d{6}-[a-z0-9-]+\.[a-z0-9]+|.*-(boxes|mask-\d\d-[a-z0-9-]+)\.png")
@@ -34,7 +34,7 @@ class Selection:
 
     Args:
         given: the words.
-        kind: the type that the user named, None where they did not.
+        kind: the type that the user named, None if they did not.
 
     Raises:
         click.UsageError: a missing file, a folder or pattern without a file.
@@ -58,7 +58,7 @@ class Selection:
         return len(self._parts)
 
     def inputs(self, kind: str | None) -> Iterator[Part]:
-        """Give the inputs; of folders and patterns the files of this type. Says first what is left out.
+        """Yield the inputs; of folders and patterns the files of this type. Says first what is left out.
 
         Raises:
             click.UsageError: a folder or pattern has no file of this type.
@@ -87,9 +87,9 @@ class Selection:
 
 
 class _Several:
-    """The files of a folder or a pattern, each with its type by its name; looked for anew by each iteration.
+    """The files of a folder or a pattern, each with its type by its name; looked for again by each iteration.
 
-    Of a pattern, files of no known type are inputs too where no others are there, and all are of the type that the
+    Of a pattern, files of no known type are inputs too if no others are there, and all are of the type that the
     user named.
     """
 
@@ -130,7 +130,7 @@ def _type(name: str, beside: Collection[str]) -> str:
 
 
 def _beside(names: Iterable[str]) -> set[str]:
-    """Give the names, without extension, of the pictures, videos and sounds: JSON of the same name is about them."""
+    """Return the names, without extension, of the pictures, videos and sounds: JSON of the same name is about them."""
     return {_stem(name) for name in names if media.kind_of_name(name) not in (None, "text")}
 
 
@@ -144,7 +144,7 @@ def by_name(path: str, kind: str | None) -> Part:
 
 
 def kind_of_content(path: str) -> str | None:
-    """Tell what a file holds by its first bytes, None where they don't show it or cannot be read."""
+    """Return what a file holds by its first bytes, None if they don't show it or cannot be read."""
     if words.is_special(path):
         return None
     try:
@@ -155,7 +155,7 @@ def kind_of_content(path: str) -> str | None:
 
 
 def most_frequent(kinds: Counter[str], fields: Iterable[str] | None = None) -> str | None:
-    """Give the type that most inputs have (pictures first on a tie), among `fields` where any is; None of none."""
+    """Return the type that most inputs have (pictures first on a tie), among `fields` if any is; None of none."""
     order = list(KINDS)
     present = [kind for kind in order if kinds[kind]]
     if fields is not None:

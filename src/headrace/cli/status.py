@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def styled(text: str, style: str) -> str:
-    """Make text bold, dim or coloured on a terminal; as it is elsewhere, and where NO_COLOR is set."""
+    """Make text bold, dim or coloured on a terminal; as it is elsewhere, and if NO_COLOR is set."""
     if not is_terminal(sys.stdout):
         return text
     from headrace.cli import pretty
@@ -24,7 +24,7 @@ def styled(text: str, style: str) -> str:
 
 
 class Status:
-    """One line at the bottom of stderr that is drawn anew in place; on anything but a terminal it shows nothing.
+    """One line at the bottom of stderr that is redrawn in place; on anything but a terminal it shows nothing.
 
     Whoever prints while it is up calls `clear()` first, so that both can stand on the same terminal.
     """
@@ -46,7 +46,7 @@ class Status:
         self.progress("", 0, 0, text, now=now)
 
     def progress(self, label: str, done: float, total: float, note: str = "", *, now: bool = False) -> None:
-        """Show a bar of `done` of `total`, or `done` alone where the total is not known (0)."""
+        """Show a bar of `done` of `total`, or `done` alone if the total is not known (0)."""
         now = now or 0 < total <= done
         if not self._on or (not now and time.monotonic() < self._next):
             return

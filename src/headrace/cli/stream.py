@@ -115,7 +115,7 @@ class Run:
 
         Args:
             settings: of the stream.
-            as_frames: makes the run for a model that takes pictures, where all inputs are videos.
+            as_frames: makes the run for a model that takes pictures, if all inputs are videos.
         """
         options, named = self._options, self._ref is not None or self._options.names_model
         kind, source = (None, None) if named else await self._supply.inputs(None)
@@ -148,7 +148,7 @@ class Run:
         return SOME_FAILED if self._failed else DONE
 
     def _ends(self, error: HeadraceError | None) -> TypeGuard[HeadraceError]:
-        """Tell whether an input's failure ends the run: it is to, or none of its type, as all are, will do better."""
+        """Return whether an input's failure ends the run: it is to, or none of its type, as all are, will do better."""
         if error is None:
             return False
         return self._stop_at_first or (messages.refuses_type(error) and len(self._supply.kinds) == 1)

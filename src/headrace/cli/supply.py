@@ -56,7 +56,7 @@ class Supply:
 
     @property
     def total(self) -> int:
-        """How many inputs there are, 0 where that is not known before the end."""
+        """How many inputs there are, 0 if that is not known before the end."""
         return 0 if self._piped or self._lists or not self.words.lone else len(self._plain) + len(self.words)
 
     @property
@@ -66,16 +66,16 @@ class Supply:
 
     @property
     def films(self) -> list[Part]:
-        """The inputs, where all of them are videos on this machine; else nothing."""
+        """The inputs, if all of them are videos on this machine; else nothing."""
         only = self.words.lone and not (self._piped or self._lists)
         inputs = [*self._plain, *self.words.inputs(None)] if only else []
         return inputs if all(one.kind == "video" for one in inputs) else []
 
     async def inputs(self, fields: Collection[str] | None) -> tuple[str | None, Iterable[Part] | AsyncIterator[Part]]:
-        """Give the type by which a default model is chosen, and the inputs.
+        """Return the type by which a default model is chosen, and the inputs.
 
         Args:
-            fields: what the model takes, None where that is not known or no model is named.
+            fields: what the model takes, None if that is not known or no model is named.
 
         Raises:
             click.UsageError: there is no input.

@@ -49,7 +49,7 @@ def _unsafe(c: str) -> bool:
 
 
 def _in_an_emoji(before: str, c: str, after: str) -> bool:
-    """Tell whether a character only makes one picture of the symbols around it."""
+    """Return whether a character only makes one picture of the symbols around it."""
     if c == _EMOJI:
         return unicodedata.category(before) == "So" or before in "0123456789#*"
     return (
@@ -108,7 +108,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Tell whether a person looks at the stream; TERM=dumb counts as a file."""
+    """Return whether a person looks at the stream; TERM=dumb counts as a file."""
     try:
         return stream.isatty() and os.environ.get("TERM") != "dumb"
     except ValueError:  # closed
@@ -116,7 +116,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def can_draw(stream: TextIO) -> bool:
-    """Tell whether the stream is a terminal that has the characters to draw bars with."""
+    """Return whether the stream is a terminal that has the characters to draw bars with."""
     try:
         "█▏…".encode(stream.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -125,5 +125,5 @@ def can_draw(stream: TextIO) -> bool:
 
 
 def width() -> int:
-    """Give the columns to write in: the terminal's, at most 100."""
+    """Return the columns to write in: the terminal's, at most 100."""
     return min(shutil.get_terminal_size((80, 24)).columns, 100)

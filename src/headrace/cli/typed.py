@@ -1,4 +1,4 @@
-"""`-i key=value`, `--inputs` and `--method`: calls of a model's own methods, where these take what is given."""
+"""`-i key=value`, `--inputs` and `--method`: calls of a model's own methods, if these take what is given."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class TypedCall:
     parts: tuple[Part, ...]
 
     def answer(self, prediction: Prediction) -> Prediction:
-        """Give the answer without the wrapping of a typed call, so that it looks like any other."""
+        """Return the answer without the wrapping of a typed call, so that it looks like any other."""
         if prediction.error is not None or len(self.method.returns) != 1:
             return prediction
         outputs = [_unwrapped(output, self.method.returns[0].name) for output in prediction.outputs]
@@ -54,7 +54,7 @@ class TypedCall:
         )
 
     def show(self, prediction: Prediction, *, pretty: bool) -> str:
-        """Write the answer for people or pipes: as any other where it is of their kinds, else its value as JSON."""
+        """Write the answer for people or pipes: as any other if it is of their kinds, else its value as JSON."""
         answer = self.answer(prediction)
         if render.is_empty(answer):
             value = self.method.decode(prediction.data)
@@ -65,7 +65,7 @@ class TypedCall:
 
 
 async def for_command(model: Model, gathered: Gathered, method: str, options: Options) -> TypedCall | None:
-    """Make the call of a model's own method, where the command line asks for one; None elsewhere."""
+    """Make the call of a model's own method, if the command line asks for one; None elsewhere."""
     if not gathered.fields and method in ("predict", "generate"):
         return None  # no method needs to be looked up
     call = await find(model, gathered, method, options.inference_params)
@@ -75,7 +75,7 @@ async def for_command(model: Model, gathered: Gathered, method: str, options: Op
 
 
 async def find(model: Model, gathered: Gathered, name: str, params: Mapping[str, Any]) -> TypedCall | None:
-    """Make the typed call that the command line stands for, or None where it is one of the documents' older way.
+    """Make the typed call that the command line stands for, or None if it is one of the documents' older way.
 
     That way has an input, and parameters of whatever name.
 
@@ -124,7 +124,7 @@ async def find(model: Model, gathered: Gathered, name: str, params: Mapping[str,
 
 
 def _piped() -> list[Part]:
-    """Read the input that is still missing from stdin, where something is piped into it."""
+    """Read the input that is still missing from stdin, if something is piped into it."""
     if sys.stdin is None or sys.stdin.isatty():
         return []
     try:
@@ -134,7 +134,7 @@ def _piped() -> list[Part]:
 
 
 def _placed(method: Method, parts: Sequence[Part], taken: Mapping[str, Any]) -> dict[str, Part] | None:
-    """Give each input that has no name the first free argument of its type; None where one finds none."""
+    """Assign each input that has no name to the first free argument of its type; None if one finds none."""
     free = [parameter for parameter in method.parameters if parameter.name not in taken]
     placed: dict[str, Part] = {}
     for part in parts:

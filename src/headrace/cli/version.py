@@ -51,7 +51,7 @@ def version(as_json: bool) -> int:
 
 
 def facts() -> dict[str, Any]:
-    """Give the report by name; of packages their versions, None for those that are not installed."""
+    """Return the report by name; of packages their versions, None for those that are not installed."""
     return {
         "headrace": __version__,
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
@@ -62,7 +62,7 @@ def facts() -> dict[str, Any]:
 
 
 def _packages() -> list[str]:
-    """Give the names of the packages that headrace requires, with those of its extras."""
+    """Return the names of the packages that headrace requires, with those of its extras."""
     try:
         requirements = metadata.requires("headrace") or []
     except metadata.PackageNotFoundError:  # run from a folder of sources

@@ -33,8 +33,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 VIDEO_NAMES = (".mp4", ".mkv", ".mov", ".webm", ".avi")
 METER_SECONDS = 1.0
 RATES = click.FloatRange(0, 1000, min_open=True)
-WINDOW = 8  # frames in flight, where no --window is given: more only makes answers older
-DETECTOR = "detector"  # of the embedded server: draws boxes, where no model is named
+WINDOW = 8  # frames in flight, if no --window is given: more only makes answers older
+DETECTOR = "detector"  # of the embedded server: draws boxes, if no model is named
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class VideoOptions:
 
     @property
     def unused(self) -> str:
-        """An option that is given and makes sense for frames alone, "" where there is none."""
+        """An option that is given and makes sense for frames alone, "" if there is none."""
         used = {
             "--fps": self.fps, "--resize": self.resize, "--track": self.track, "--captions": self.captions,
             "--target_latency": self.target_latency, "--meter": self.meter,
@@ -99,7 +99,7 @@ def video_options(function: F) -> F:
 
 
 def frame_window(given: int) -> int:
-    """Give the window for frames: a smaller one than for other inputs, where none was asked for."""
+    """Return the window for frames: a smaller one than for other inputs, if none was asked for."""
     source = click.get_current_context().get_parameter_source("window")
     return WINDOW if source is click.core.ParameterSource.DEFAULT else given
 
@@ -159,7 +159,7 @@ class VideoRun:
         self._refusal: HeadraceError | None = None  # what ended it
 
     def _drawing(self) -> Path | None:
-        """Give the annotated video to write, None where none is."""
+        """Return the annotated video to write, None if none is."""
         name = self._options.draw
         if name is None or (name == "" and self._options.save):
             return None
@@ -217,7 +217,7 @@ class VideoRun:
         return SOME_FAILED if self._failed else DONE
 
     def _ends(self, frame: FramePrediction) -> bool:
-        """Tell whether a frame's failure ends the run: it is to, or no other frame will do better."""
+        """Return whether a frame's failure ends the run: it is to, or no other frame will do better."""
         if frame.error is None or not (self._stop_at_first or messages.refuses_type(frame.error)):
             return False
         self._refusal = frame.error

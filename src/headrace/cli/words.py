@@ -24,27 +24,27 @@ _NEAR = 0.75  # how much alike two names are that somebody confuses
 
 
 def is_url(word: str) -> bool:
-    """Tell whether a word is an http(s) URL."""
+    """Return whether a word is an http(s) URL."""
     return word.lower().startswith(("http://", "https://")) and not _has_blank(word)
 
 
 def has_scheme(word: str) -> bool:
-    """Tell whether a word is a URL of whatever scheme; the library takes http and https."""
+    """Return whether a word is a URL of whatever scheme; the library takes http and https."""
     return _SCHEME.match(word) is not None and not _has_blank(word)
 
 
 def is_model_ref(word: str) -> bool:
-    """Tell whether a word names a model by URL, or by user/app/models/model."""
+    """Return whether a word names a model by URL, or by user/app/models/model."""
     return _MODEL_REF.fullmatch(word) is not None
 
 
 def is_model_id(word: str) -> bool:
-    """Tell whether a word can be a model's id and is no file."""
+    """Return whether a word can be a model's id and is no file."""
     return reference.is_id(word) and not looks_like_path(word) and not exists(word)
 
 
 def is_bare(word: str) -> bool:
-    """Tell whether a word is a name rather than a text: without blank or punctuation."""
+    """Return whether a word is a name rather than a text: without blank or punctuation."""
     return _BARE_WORD.fullmatch(word) is not None
 
 
@@ -57,12 +57,12 @@ def built_in_names() -> list[str]:
 
 
 def nearest(word: str, names: Iterable[str]) -> str:
-    """Give the name that somebody who typed `word` may have meant, "" where none is like it."""
+    """Return the name that somebody who typed `word` may have meant, "" if none is like it."""
     return next(iter(difflib.get_close_matches(word.lower(), list(names), 1, _NEAR)), "")
 
 
 def looks_like_path(word: str) -> bool:
-    """Tell whether a word is meant as the name of a file or folder: such a word is never a text.
+    """Return whether a word is meant as the name of a file or folder: such a word is never a text.
 
     Without blanks: a separator, a known extension, a wildcard, or `~` or `.` in front. With blanks, which texts have
     too: a known extension or a separator at the end, or the beginning of a path.
@@ -76,7 +76,7 @@ def looks_like_path(word: str) -> bool:
 
 
 def is_named_as_path(text: str) -> bool:
-    """Tell whether a text begins as paths do, or ends in a known extension or a separator."""
+    """Return whether a text begins as paths do, or ends in a known extension or a separator."""
     if not _can_be_path(text) or has_scheme(text):
         return False
     return (
@@ -85,7 +85,7 @@ def is_named_as_path(text: str) -> bool:
 
 
 def is_pattern(word: str) -> bool:
-    """Tell whether a word is a pattern of file names (`*.jpg`, `shot-?.png`, `[ab]*`); a lone question is none."""
+    """Return whether a word is a pattern of file names (`*.jpg`, `shot-?.png`, `[ab]*`); a lone question is none."""
     if not _can_be_path(word) or has_scheme(word) or not glob.has_magic(word):
         return False
     if not _has_blank(word):
@@ -97,17 +97,17 @@ def is_pattern(word: str) -> bool:
 
 
 def is_folder(word: str) -> bool:
-    """Tell whether a word is an existing folder."""
+    """Return whether a word is an existing folder."""
     return bool(word) and os.path.isdir(os.path.expanduser(word))
 
 
 def exists(word: str) -> bool:
-    """Tell whether a word is the name of something in the file system."""
+    """Return whether a word is the name of something in the file system."""
     return bool(word) and os.path.exists(os.path.expanduser(word))
 
 
 def is_special(path: str) -> bool:
-    """Tell whether a path names something that can only be read once, or without end: a named pipe, a device."""
+    """Return whether a path names something that can only be read once, or without end: a named pipe, a device."""
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -118,9 +118,9 @@ def is_special(path: str) -> bool:
 def split_model(
     words: Sequence[str], *, model_known: bool, local: bool, other_inputs: bool, own_server: bool = False
 ) -> tuple[str | None, list[str]]:
-    """Tell the model from the inputs among the positional arguments.
+    """Separate the model from the inputs among the positional arguments.
 
-    The first one names the model where no option does: a URL or user/app/models/model; with `--local` also the name of
+    The first one names the model if no option does: a URL or user/app/models/model; with `--local` also the name of
     a built-in model; with a server of one's own also a bare id.
 
     Args:

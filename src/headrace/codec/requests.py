@@ -1,4 +1,4 @@
-"""Requests: values -> bytes, by hand where a payload must not be copied.
+"""Requests: values -> bytes, by hand if a payload must not be copied.
 
 A request is a template (model, parameters, routing), encoded once and cached, followed by its inputs: protobuf joins
 concatenated messages. Inputs are written as parts, so that a large payload is never copied on the way.

@@ -37,7 +37,7 @@ def decode(raw: bytes) -> rpc.MultiOutputResponse:
 
 
 def single_output(raw: bytes) -> tuple[status_pb2.Status, pb.Output] | None:
-    """Give the status and the output of a response that is small and good and has one, as nearly all are; else None.
+    """Return the status and the output of a response that is small and good and has one, as nearly all are; else None.
 
     Raises:
         PredictionFailed: the bytes are not a response.
@@ -64,7 +64,7 @@ class SingleOutputs:
         self._head = status_pb2.Status()
 
     def read(self, raw: bytes) -> tuple[status_pb2.Status, pb.Output] | None:
-        """Give the status and the output of a response that is small and good and has one; else None.
+        """Return the status and the output of a response that is small and good and has one; else None.
 
         Raises:
             PredictionFailed: the bytes are not a response.
@@ -79,7 +79,7 @@ class SingleOutputs:
                 return self._head, output
         single = single_output(raw)
         if single is not None and len(raw) > 2 and raw[0] == _STATUS_KEY:
-            end = 2 + raw[1]  # where the status is short
+            end = 2 + raw[1]  # if the status is short
             if raw[end : end + 1] == _OUTPUTS_TAG and _holds_one_field(raw, end + 1):
                 self._start, self._head = raw[: end + 1], single[0]
         return single
@@ -139,12 +139,12 @@ class TooManyOutputs(Exception):
 def lazy(
     raw: bytes, max_outputs: int, inputs: int | None = None
 ) -> tuple[status_pb2.Status, Sequence[LazyOutput | pb.Output]]:
-    """Take a large response apart: its status and its outputs, decoded now only where many and small.
+    """Take a large response apart: its status and its outputs, decoded now only if many and small.
 
     The outputs are counted first: a few bytes of each become hundreds of an object's.
 
     Args:
-        inputs: how many inputs it answers, where that is known.
+        inputs: how many inputs it answers, if that is known.
 
     Raises:
         PredictionFailed: the bytes are not a response.
@@ -211,7 +211,7 @@ def outputs_in(raw: bytes) -> Sequence[pb.Output | LazyOutput]:
 
 
 def count_outputs(raw: bytes) -> int | None:
-    """Count the outputs of a response without decoding them; None where that takes decoding, or it is none."""
+    """Count the outputs of a response without decoding them; None if that takes decoding, or it is none."""
     try:
         return sum(key == _OUTPUTS_KEY for key, _ in fields_of(memoryview(raw)))
     except DecodeError:
@@ -238,7 +238,7 @@ _BASE64_KEY = 0x12  # of both
 def media_of(wire: memoryview, type_: str) -> memoryview | None:
     """Find an output's encoded picture ("image") or sound ("audio") in its bytes, without copying it.
 
-    None where there is none, or where it takes decoding to tell: parts given twice, which protobuf merges.
+    None if there is none, or if finding out takes decoding: parts given twice, which protobuf merges.
     """
     part: memoryview | None = wire
     for key in (_OUTPUT_DATA_KEY, _MEDIA_KEYS[type_], _BASE64_KEY):
@@ -249,7 +249,7 @@ def media_of(wire: memoryview, type_: str) -> memoryview | None:
 
 
 def vectors_in(wire: memoryview) -> list[memoryview[float]] | None:
-    """Find an output's vectors in its bytes, each a view of 32-bit floats; None where it takes decoding to tell."""
+    """Find an output's vectors in its bytes, each a view of 32-bit floats; None if finding out takes decoding."""
     data = _only(wire, _OUTPUT_DATA_KEY)
     if data is None or sys.byteorder == "big":
         return None
@@ -264,7 +264,7 @@ def vectors_in(wire: memoryview) -> list[memoryview[float]] | None:
 
 
 def vector_of(embedding: pb.Embedding) -> memoryview[float]:
-    """Give an embedding's 32-bit floats as one piece of memory, without making a Python float of each.
+    """Return an embedding's 32-bit floats as one piece of memory, without making a Python float of each.
 
     A packed field is its numbers as they lie in memory (little-endian); it comes first in the message.
     """
@@ -278,6 +278,6 @@ def vector_of(embedding: pb.Embedding) -> memoryview[float]:
 
 
 def _only(wire: memoryview | None, key: int) -> memoryview | None:
-    """Find the one field with this key; None where there is none, several, or another form of the same field."""
+    """Find the one field with this key; None if there is none, several, or another form of the same field."""
     same = [(other, part) for other, part in fields_of(wire or memoryview(b"")) if other >> 3 == key >> 3]
     return same[0][1] if len(same) == 1 and same[0][0] == key else None

@@ -59,7 +59,7 @@ class Pipe(Generic[T]):
     Args:
         items: how many it holds at most (at least 1).
         size_bytes: bytes that it holds at most, as `size` counts them; inf: any number.
-        size: tells an item's bytes; None: items count nothing.
+        size: gives an item's bytes; None: items count nothing.
         overflow: what a full pipe does: `block` makes the sender wait, `drop_oldest` and `drop_newest` drop one,
             `latest` keeps only the newest item (and holds one at most).
         max_age: seconds after which an item is dropped instead of received.
@@ -149,7 +149,7 @@ class Pipe(Generic[T]):
 
     @property
     def room(self) -> int:
-        """How many more items fit, as their number goes; at least 1 where none wait."""
+        """How many more items fit, as their number goes; at least 1 if none wait."""
         return self._limit - len(self._queue) or int(not self._queue)
 
     async def send(self, item: T) -> None:
@@ -166,7 +166,7 @@ class Pipe(Generic[T]):
         self._make_room(item, size)
 
     def send_nowait(self, item: T) -> bool:
-        """Put an item in if there is room or the policy makes some; False where a `block` pipe is full."""
+        """Put an item in if there is room or the policy makes some; False if a `block` pipe is full."""
         size = self._size(item) if self._size is not None else 0
         self._check_sender()
         if self._overflow != "block":
@@ -178,7 +178,7 @@ class Pipe(Generic[T]):
         return True
 
     async def ready(self) -> None:
-        """Wait until an item can be sent without waiting (at once for the policies that drop).
+        """Wait until an item can be sent without waiting (immediately for the policies that drop).
 
         For producers that should not even make an item before there is room for it.
         """

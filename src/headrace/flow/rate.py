@@ -29,7 +29,7 @@ class Rate:
     LOOK_AGAIN = 0.25  # seconds after which a waiting call looks whether the rate has changed
     EPISODE = 0.5  # seconds in which throttles count as one
     SLOWEST = 1.0  # calls a second
-    FIRST = 10.0  # at least so many where there was no rate before, whatever few calls were made: a guess to start from
+    FIRST = 10.0  # at least so many if there was no rate before, whatever few calls were made: a guess to start from
     FAST, SLOW = 2.0, 1.02  # growth a second
     UNLIMITED = 10_000.0  # calls a second that are as good as any number
 
@@ -52,7 +52,7 @@ class Rate:
         return self._now
 
     def start(self, now: float) -> bool:
-        """Start a call now where no rate is in force; False where it has to take a ticket."""
+        """Start a call now if no rate is in force; False if it has to take a ticket."""
         if self._now is not None:
             return False
         self._issued += 1
@@ -70,7 +70,7 @@ class Rate:
         return self._issued - 1
 
     def wait(self, ticket: int) -> float:
-        """Tell how many seconds to wait before asking again; 0: start now."""
+        """Return how many seconds to wait before asking again; 0: start now."""
         now = self._clock()
         self._advance(now)
         if self._now is not None and self._due < ticket - 1e-6:
@@ -96,7 +96,7 @@ class Rate:
         _forget(self._starts, now)
         refused = len(self._throttles) / max(1, len(self._starts))
         throttled_at = self._now if self._now is not None else max(self.FIRST, float(len(self._starts)))
-        # A first throttle of a client without a rate tells little: what came just before may be a burst.
+        # A first throttle of a client without a rate says little: what came just before may be a burst.
         self._ceiling = throttled_at if self._now is not None else math.inf
         self._now = max(min(self.SLOWEST, throttled_at), throttled_at * min(0.95, max(0.5, 1.0 - refused)))
 
@@ -262,7 +262,7 @@ class Budget:
 
     @property
     def tokens(self) -> float:
-        """Retries that could be made now; inf where there is no budget."""
+        """Retries that could be made now; inf if there is no budget."""
         return self._tokens if self._limit is not None else math.inf
 
     def called(self, count: int = 1) -> None:

@@ -54,7 +54,7 @@ class ThreadQueue(Generic[T]):
         return len(self._queue)
 
     def counts(self) -> tuple[int, dict[str, int], int]:
-        """Give at one moment: items put in, drops by cause, items inside."""
+        """Return at one moment: items put in, drops by cause, items inside."""
         with self._changed:
             return self.put_count, dict(self.drops), len(self._queue)
 

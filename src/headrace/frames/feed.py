@@ -167,7 +167,7 @@ class PlainFeed:
         if self._pipe is None:
             if self._pulling is None:
                 self._pulling = asyncio.get_running_loop().create_task(self._pull(), name="headrace-frames")
-            await asyncio.wait([self._pulling])  # where this is cancelled, the next call gets the item
+            await asyncio.wait([self._pulling])  # if this is cancelled, the next call gets the item
             pulling, self._pulling = self._pulling, None
             frame = pulling.result()
         else:

@@ -27,14 +27,14 @@ class FramePrediction:
 
     Attributes:
         frame: what was sent: a `FrameInput` (`.picture()`, `.jpeg`, `.size`), or the item of the user's iterator.
-        prediction: the answer; its `error` is set where this frame failed.
+        prediction: the answer; its `error` is set if this frame failed.
         index: the frame's number in its source; gaps are frames that were dropped.
         time: its presentation time in seconds.
         source: name of the source, "" for plain iterators.
         latency: seconds from its leaving the source to the taking of this.
         age: seconds from its capture to the taking of this.
         captured: when it was captured (decoded, or pulled from an iterator), on the clock of `time.monotonic()`.
-        tracked: the regions with their objects' ids, where `track` was asked for, else None.
+        tracked: the regions with their objects' ids, if `track` was asked for, else None.
     """
 
     frame: Any
@@ -48,7 +48,7 @@ class FramePrediction:
     tracked: tuple[Region, ...] | None = None
 
     def picture(self) -> Image | None:
-        """Decode the frame to a Pillow picture (RGB, upright), None where there is none. Blocking, a few milliseconds.
+        """Decode the frame to a Pillow picture (RGB, upright), None if there is none. Blocking, a few milliseconds.
 
         Raises:
             BadPicture, InputError: it is not a picture that can be decoded or sent.
@@ -66,7 +66,7 @@ class FramePrediction:
     def to_supervision(
         self, image: PictureOrSize | None = None, *, classes: Sequence[str] | None = None, masks: bool = True
     ) -> supervision.Detections:
-        """Give the regions as `supervision.Detections`, with `tracker_id` where they are tracked.
+        """Return the regions as `supervision.Detections`, with `tracker_id` if they are tracked.
 
         Args:
             image: what the boxes' pixels are of; None: the frame itself, as `picture()` gives it.
@@ -93,7 +93,7 @@ class FramePrediction:
 
     @property
     def regions(self) -> tuple[Region, ...]:
-        """The regions of the prediction; where they are tracked, with `track_id`."""
+        """The regions of the prediction; if they are tracked, with `track_id`."""
         return self.prediction.regions if self.tracked is None else self.tracked
 
     @property

@@ -226,7 +226,7 @@ class FrameStream(AsyncContext, AsyncIteration):
         return self._calls
 
     async def _answer(self, calls: PredictionStream) -> Prediction:
-        """Wait for the next answer; where another mode may be needed, not for ever for the first one."""
+        """Wait for the next answer; if another mode may be needed, not forever for the first one."""
         limit = self._first_answer
         if self._first is None:
             if not self._may_switch or self._delivered or limit is None:

@@ -16,7 +16,7 @@ from headrace.types import Buffer
 
 
 def prepare_now(item: Input, ids: Iterator[str], limits: Limits) -> Prepared | None:
-    """Give an input an id if it has none, and check it; None where it has to be looked up, read or encoded first.
+    """Give an input an id if it has none, and check it; None if it has to be looked up, read or encoded first.
 
     Raises:
         InputError: empty, or over a limit.
@@ -106,7 +106,7 @@ def pillow_wanted(item: Input) -> bool:
 
 
 def _pillows(data: Buffer) -> bool:
-    """Whether it takes Pillow to tell a picture's size: of a format that we know, but don't read."""
+    """Whether a picture's size can be read only with Pillow: of a format that we know, but don't read."""
     return len(data) >= _SMALL_IMAGE and media.extension(data[:64]) in ("bmp", "tif", "webp", "avif")
 
 
@@ -114,7 +114,7 @@ _SMALL_IMAGE = 4096  # bytes below which a picture's pixels aren't worth looking
 
 
 def _pixels(data: Buffer) -> int:
-    """Count a picture's pixels from its header; 0 where its format isn't known, or Pillow would have to be there."""
+    """Count a picture's pixels from its header; 0 if its format isn't known, or Pillow would have to be there."""
     if (dimensions := media.dimensions(data)) is not None:
         return dimensions[0] * dimensions[1]
     if "PIL.Image" not in sys.modules or not _pillows(data):

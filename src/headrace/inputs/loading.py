@@ -76,7 +76,7 @@ def _alone(item: Input) -> bool:
 
 
 async def _read(field: Field, item: Input, limits: Limits, head: bytes | None) -> tuple[Buffer, bytes | None]:
-    """Read a file: its bytes, and the whole request where that could be made of it."""
+    """Read a file: its bytes, and the whole request if that could be made of it."""
     name = shortened(str(field.payload)) if field.form == "path" else "the file"
     limit = limits.input_bytes.get(field.type, limits.request_bytes)
 
@@ -107,7 +107,7 @@ async def _read(field: Field, item: Input, limits: Limits, head: bytes | None) -
 
 
 def _before(item: Input, name: str) -> str:
-    """Give what stands before a sentence about an input's file: nothing where both have one name."""
+    """Return what stands before a sentence about an input's file: nothing if both have one name."""
     return "" if name_of(item) in (item.source, name) else f"{name_of(item)}: "
 
 

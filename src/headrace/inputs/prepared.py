@@ -28,7 +28,7 @@ class Prepared:
 
     @property
     def source(self) -> str:
-        """What it came from, such as a file's path; "" where that is not known."""
+        """What it came from, such as a file's path; "" if that is not known."""
         return self.input.source
 
     def named(self, id: str) -> Prepared:
@@ -53,7 +53,7 @@ class Prepared:
         return [head, *codec.encode_raw_input(item.raw, self.id)]
 
     def whole(self, head: bytes) -> bytes | None:
-        """Give the request of it alone, where it lies in one piece of memory already; None otherwise."""
+        """Return the request of this input alone, if it lies in one piece of memory already; None otherwise."""
         return None
 
 
@@ -68,11 +68,11 @@ class PreparedFile(Prepared):
         self._message = message
 
     def request(self, head: bytes) -> list[Buffer]:
-        """Give the request."""
+        """Return the request."""
         return [self._message] if head == self._head else super().request(head)
 
     def whole(self, head: bytes) -> bytes | None:
-        """Give the request, where it has this very template."""
+        """Return the request, if it has this very template."""
         return self._message if head == self._head else None
 
 

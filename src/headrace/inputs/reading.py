@@ -16,7 +16,7 @@ from typing import Any
 
 from headrace.support.threads import in_thread
 
-PIECE = 1 << 20  # bytes that are read at a time where nobody knows how many come
+PIECE = 1 << 20  # bytes that are read at a time if nobody knows how many come
 _NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # opening a named pipe would wait for somebody who writes to it
 
 #: Gives the bytes that go before a file of so many bytes.
@@ -24,7 +24,7 @@ Head = Callable[[int], bytes]
 
 
 class TooLarge(Exception):
-    """A file has more bytes than allowed: so many, or None where it was not read to its end."""
+    """A file has more bytes than allowed: so many, or None if it was not read to its end."""
 
     def __init__(self, size: int | None) -> None:
         super().__init__(size)
@@ -32,7 +32,7 @@ class TooLarge(Exception):
 
 
 def file_size(file: Any) -> int | None:
-    """Count the bytes that are left in an open binary file; None where it is not a file of the system. Blocking.
+    """Count the bytes that are left in an open binary file; None if it is not a file of the system. Blocking.
 
     Raises:
         OSError, ValueError: it is closed.
@@ -45,7 +45,7 @@ def file_size(file: Any) -> int | None:
 
 
 def plain_size(status: os.stat_result) -> int:
-    """Count the bytes of a file by its status; 0 where the system doesn't know before it is read."""
+    """Count the bytes of a file by its status; 0 if the system doesn't know before it is read."""
     return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
 
@@ -60,7 +60,7 @@ class FileBuffer:
 
     Attributes:
         payload: the file's bytes, once `read` has filled it.
-        message: `head` and the payload in one piece of memory; None where the file had not `size` bytes.
+        message: `head` and the payload in one piece of memory; None if the file had not `size` bytes.
     """
 
     __slots__ = ("_memory", "_start", "message", "payload")

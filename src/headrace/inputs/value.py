@@ -82,7 +82,7 @@ class Field(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of the payload; 0 where it isn't read yet."""
+        """Bytes of the payload; 0 if it isn't read yet."""
         if self.form != "bytes":
             return len(self.payload) if self.form == "url" else 0
         return len(self.payload)
@@ -99,7 +99,7 @@ class Input(OfficialNames):
             32 characters, are understood by every server.
         fields: the parts.
         raw: an encoded `Input` message, in place of the parts; or None.
-        source: what it came from: a file's path, a URL without its credentials; "" where that is not known.
+        source: what it came from: a file's path, a URL without its credentials; "" if that is not known.
     """
 
     __slots__ = ("fields", "id", "raw", "source")
@@ -346,7 +346,7 @@ def flat(data: Buffer) -> Buffer:
 
 
 def checked_type(input_type: str | None) -> str:
-    """Check a type that the user gave; "" where none was.
+    """Check a type that the user gave; "" if none was.
 
     Raises:
         ConfigError: it is none of `INPUT_TYPES`.
@@ -359,7 +359,7 @@ def checked_type(input_type: str | None) -> str:
 
 
 def known_types(fields: Sequence[str], model: str) -> tuple[InputType, ...]:
-    """Give the types that a model takes, of the names of its input fields.
+    """Return the types that a model takes, of the names of its input fields.
 
     Raises:
         ConfigError: it takes none that is known.

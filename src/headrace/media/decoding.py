@@ -1,4 +1,4 @@
-"""Pictures of strangers, decoded where Pillow is installed (extra `images`), with a sentence where it is not."""
+"""Pictures of strangers, decoded if Pillow is installed (extra `images`), with a sentence if it is not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode a picture: JPEG, PNG, GIF, BMP, WEBP or TIFF, and AVIF where Pillow can.
+    """Decode a picture: JPEG, PNG, GIF, BMP, WEBP or TIFF, and AVIF if Pillow can.
 
     Raises:
         ConfigError: Pillow isn't installed.

@@ -53,10 +53,10 @@ def _encoded(picture: Any, convert: Callable[[Image], Image], format: str, **opt
 
 
 def image_of(picture: Any) -> Image:
-    """Give a Pillow picture or an array as a picture that a PNG can hold, turned as its EXIF says.
+    """Return a Pillow picture or an array as a picture that a PNG can hold, turned as its EXIF says.
 
     Arrays have the shape (height, width), or a third axis of 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA). They hold
-    uint8, bool (true is white), uint16 (65535 is white) or floats, whose white is 1 where none is larger, else 255.
+    uint8, bool (true is white), uint16 (65535 is white) or floats, whose white is 1 if none is larger, else 255.
 
     Raises:
         InputError: an array of another shape or type, or with values outside; its message names both.

@@ -79,7 +79,7 @@ _ANY_PICTURE = (b"mif1", b"mif2", b"msf1", b"miaf")  # brands that leave the cod
 
 
 def format_of(data: Buffer) -> Format | None:
-    """Tell a file's format by its first bytes (`HEAD_BYTES` are enough), None where they show none."""
+    """Detect a file's format by its first bytes (`HEAD_BYTES` are enough), None if they show none."""
     head = bytes(data[:HEAD_BYTES])
     if head.startswith(b"RIFF"):
         return _RIFF.get(head[8:12])
@@ -99,7 +99,7 @@ def format_of(data: Buffer) -> Format | None:
 
 
 def _boxes(head: bytes) -> Format | None:
-    """Tell the files of boxes apart (MP4 and its family) by their brand, those of old QuickTime by their first box."""
+    """Distinguish the files of boxes (MP4 and its family) by their brand, those of old QuickTime by their first box."""
     box = head[4:8]
     if box == b"ftyp" and head[0] == 0:
         brand, length = head[8:12], int.from_bytes(head[:4])
@@ -113,7 +113,7 @@ def _boxes(head: bytes) -> Format | None:
 
 
 def _sound_frame(head: bytes) -> Format | None:
-    """Tell the header of an MPEG sound's frame. Source: ISO/IEC 11172-3 (2.4.1.3), 13818-7 (6.2, ADTS)."""
+    """Recognise the header of an MPEG sound's frame. Source: ISO/IEC 11172-3 (2.4.1.3), 13818-7 (6.2, ADTS)."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer, rate = head[1] >> 3 & 3, head[1] >> 1 & 3, head[2] >> 2 & 3
@@ -125,19 +125,19 @@ def _sound_frame(head: bytes) -> Format | None:
 
 
 def kind(data: Buffer) -> Kind | None:
-    """Tell what a file holds by its first bytes, None where they don't show it (as those of most texts)."""
+    """Return what a file holds by its first bytes, None if they don't show it (as those of most texts)."""
     format_ = format_of(data)
     return format_.kind if format_ is not None else None
 
 
 def kind_of_name(name: str) -> Kind | None:
-    """Tell what a file holds by its name's extension, None where that isn't known."""
+    """Return what a file holds by its name's extension, None if that isn't known."""
     stem, dot, suffix = name.replace("\\", "/").rpartition("/")[2].rpartition(".")
     return EXTENSIONS.get(suffix.lower()) if dot and stem else None
 
 
 def extension(data: Buffer) -> str:
-    """Give the file extension that the first bytes ask for, "bin" when they are of no known kind."""
+    """Return the file extension that the first bytes ask for, "bin" when they are of no known kind."""
     format_ = format_of(data)
     return format_.extension if format_ is not None else "bin"
 
@@ -170,6 +170,6 @@ def dimensions(data: Buffer) -> tuple[int, int] | None:
 
 
 def extension_of_path(suffix: str) -> str:
-    """Give a file name's suffix the way `extension` writes it: ".JPEG" is "jpg"."""
+    """Return a file name's suffix the way `extension` writes it: ".JPEG" is "jpg"."""
     name = suffix.lower().removeprefix(".")
     return _SAME.get(name, name)

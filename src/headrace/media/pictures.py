@@ -1,6 +1,6 @@
 """Encoded pictures from strangers: opened in named formats only, under a cap of pixels, shown as viewers show them.
 
-Pillow (extra `images`) must be installed; `headrace.media` has the functions that say so where it is not.
+Pillow (extra `images`) must be installed; `headrace.media` has the functions that say so if it is not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class BadPicture(ValueError):
 
 @cache
 def formats() -> tuple[str, ...]:
-    """Give the formats that pictures may have.
+    """Return the formats that pictures may have.
 
     Pillow guesses among all that it knows otherwise, and some of those start programs (PostScript) or have decoders
     that hardly anybody looks at.
@@ -134,7 +134,7 @@ def size(data: bytes) -> tuple[int, int]:
 
 
 def without_texts(data: bytes) -> bytes | None:
-    """Leave the texts and the colour profile out of a PNG; None where it is not a PNG or has neither.
+    """Leave the texts and the colour profile out of a PNG; None if it is not a PNG or has neither.
 
     Image editors, microscopes and diffusion tools write megabytes of them, more than Pillow takes. Source: PNG
     (chunk: length, type, data, checksum; `iCCP`, `tEXt`, `zTXt` and `iTXt` may be left out).
@@ -157,7 +157,7 @@ def without_texts(data: bytes) -> bytes | None:
 
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Give the type of each chunk, where it starts and where it ends."""
+    """Yield the type of each chunk, where it starts and where it ends."""
     at = len(_PNG)
     while at < len(png):
         end = min(at + 12 + int.from_bytes(png[at : at + 4]), len(png))
@@ -184,14 +184,14 @@ def _unpacked(kind: bytes, content: bytes, limit: int) -> int:
 
 
 def upright(picture: Image.Image) -> Image.Image:
-    """Give a picture as a viewer shows it: turned as its EXIF data say, in RGB; see `rgb`."""
+    """Return a picture as a viewer shows it: turned as its EXIF data say, in RGB; see `rgb`."""
     from PIL import ImageOps
 
     return rgb(ImageOps.exif_transpose(picture))
 
 
 def rgb(picture: Image.Image) -> Image.Image:
-    """Give a picture of mode "RGB": what is transparent on white, more than 8 bits a pixel scaled down."""
+    """Return a picture of mode "RGB": what is transparent on white, more than 8 bits a pixel scaled down."""
     from PIL import Image
 
     if picture.mode == "RGB" and not picture.has_transparency_data:
@@ -213,7 +213,7 @@ def is_deep(picture: Image.Image) -> bool:
 
 
 def _white(mode: str, floats: Image.Image) -> float:
-    """Tell which level is white: Pillow has no word for it, so the brightest one decides.
+    """Return which level is white: Pillow has no word for it, so the brightest one decides.
 
     Raises:
         ValueError: the brightest is not a number.

@@ -16,7 +16,7 @@ from headrace.sources.iterables import Source, source
 from headrace.support.misuse import AsyncContext, AsyncIteration
 from headrace.v2 import resources_pb2 as pb
 
-OPTIONS = frozenset({"timeout", "metadata"})  # of the call itself, where the method has no argument of that name
+OPTIONS = frozenset({"timeout", "metadata"})  # of the call itself, if the method has no argument of that name
 UNSUPPORTED_FORMAT = 30101  # what models without signatures answer to the question for them
 
 
@@ -24,7 +24,7 @@ class Pieces(Protocol):
     """What the streams of predictions have in common."""
 
     async def __anext__(self) -> Prediction:
-        """Give the next one."""
+        """Return the next one."""
 
     async def aclose(self) -> None:
         """End the call."""
@@ -44,7 +44,7 @@ class MethodCall(AsyncContext, AsyncIteration):
     """A call of a method, not yet made: `await` it for one answer, `async for` over it for a stream of them.
 
     Wrong arguments raise `ConfigError` with the signature, when the call is made (signatures are looked up then); a
-    second task that reads it at the same time gets `ConcurrentUse`. `timeout=` and `metadata=` are the call's own where
+    second task that reads it at the same time gets `ConcurrentUse`. `timeout=` and `metadata=` are the call's own if
     the method has no argument of that name; the timeout covers the look-up too.
     """
 
@@ -158,7 +158,7 @@ class MethodCall(AsyncContext, AsyncIteration):
         return methods[self._name]
 
     def _bind(self, method: Method, deadline: Deadline) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Tell the arguments of the method from the options of the call.
+        """Separate the arguments of the method from the options of the call.
 
         Raises:
             ConfigError: wrong arguments; the message has the signature.
@@ -187,7 +187,7 @@ class _Requests(Source[object]):
             raise ConfigError(f"{method.name}: argument {streamed.name}: {error}: {method}") from None
 
     async def next(self) -> object:
-        """Give the next request's input."""
+        """Return the next request's input."""
         value = await self._values.next()
         arguments, self._rest = {**self._rest, self._name: value}, {}
         return _input(self._method.encode(arguments))
@@ -202,7 +202,7 @@ def _input(data: pb.Data) -> Input:
 
 
 async def ask_for_methods(predict: Callable[[Input], Awaitable[Prediction]]) -> tuple[Method, ...]:
-    """Ask a model itself for its signatures, where the server doesn't know them; () where it has none."""
+    """Ask a model itself for its signatures, if the server doesn't know them; () if it has none."""
     try:
         answer = await predict(signatures_request())
     except ServerError as error:
@@ -213,7 +213,7 @@ async def ask_for_methods(predict: Callable[[Input], Awaitable[Prediction]]) -> 
 
 
 def signatures_request() -> Input:
-    """Make the input that asks a model itself for its signatures, where the server doesn't know them."""
+    """Make the input that asks a model itself for its signatures, if the server doesn't know them."""
     data = pb.Data(parts=[pb.Part()])
     data.metadata[METHOD_KEY] = GET_SIGNATURES
     return _input(data)

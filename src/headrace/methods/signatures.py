@@ -130,7 +130,7 @@ class Method:
         )
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Give every argument its name, and check that all are known and none is missing.
+        """Return every argument its name, and check that all are known and none is missing.
 
         Raises:
             ConfigError: wrong arguments; the message has the signature.
@@ -257,7 +257,7 @@ def encode_value(data: pb.Data, field: pb.ModelTypeField, value: Any) -> None:
 
 
 def decode_value(data: pb.Data, field: pb.ModelTypeField) -> Any:
-    """Read a value of the field's type out of `data`; None where there is none.
+    """Read a value of the field's type out of `data`; None if there is none.
 
     Raises:
         PredictionFailed: a type that isn't known, or numbers of fields that don't fit.
@@ -301,7 +301,7 @@ def _item_type(field: pb.ModelTypeField) -> pb.ModelTypeField:
 
 
 def type_name(field: pb.ModelTypeField) -> str:
-    """Tell a field's type as text, the iterator aside."""
+    """Return a field's type as text, the iterator aside."""
     inner = [type_name(argument) for argument in field.type_args]
     if field.type == pb.ModelTypeField.LIST:
         return f"list[{', '.join(inner)}]"

@@ -48,14 +48,14 @@ Output: TypeAlias = pb.Output | codec.LazyOutput
 class Prediction:
     """One answer of a model, or the answers of a batch: `len(p)`, `p[i]` and iteration give one per input.
 
-    The short views (`text`, `concepts`, ...) are those of one input: those of a batch are read from `p[i]`. Where the
-    input failed, `error` is set and reading data raises it; `bool(p)` tells whether it went well, whatever `len(p)`.
-    Predictions pickle and copy, and are equal where all that the model said is.
+    The short views (`text`, `concepts`, ...) are those of one input: those of a batch are read from `p[i]`. If the
+    input failed, `error` is set and reading data raises it; `bool(p)` is True if it went well, whatever `len(p)`.
+    Predictions pickle and copy, and are equal if all that the model said is.
 
     Attributes:
         input_id: the input's id; "" for a batch.
         position: the input's position in its list or source, counted from 0.
-        source: what the input came from, such as a file's path; "" where that is not known.
+        source: what the input came from, such as a file's path; "" if that is not known.
         error: None, or why the input failed.
     """
 
@@ -78,7 +78,7 @@ class Prediction:
         """Make one of a response.
 
         Args:
-            raw: the response as received; None where its outputs are those of several inputs.
+            raw: the response as received; None if its outputs are those of several inputs.
             outputs: the response's outputs, or the one of this input.
             status: the envelope's, or the output's own.
         """
@@ -159,7 +159,7 @@ class Prediction:
     def raw(self) -> bytes:
         """The response as received, for other protobuf stubs.
 
-        Where inputs shared a request (a batch, packed, coalesced) it is the response of this input alone, with the
+        If inputs shared a request (a batch, packed, coalesced) it is the response of this input alone, with the
         same status; of a batch that was split it is the responses joined, which is one protobuf message.
         """
         if self._raw is None:
@@ -173,7 +173,7 @@ class Prediction:
         Those of a large response are decoded now.
 
         Raises:
-            HeadraceError: the input's error; PredictionFailed where an output cannot be decoded.
+            HeadraceError: the input's error; PredictionFailed if an output cannot be decoded.
         """
         if self.error is not None:
             raise self.error
@@ -184,7 +184,7 @@ class Prediction:
         """The output's data.
 
         Raises:
-            HeadraceError: the input's error; PredictionFailed where the response has no output.
+            HeadraceError: the input's error; PredictionFailed if the response has no output.
             ConfigError: it is a batch: the data of each are in `p[i]`.
         """
         outputs = self._outputs
@@ -204,7 +204,7 @@ class Prediction:
 
     @property
     def _wire(self) -> memoryview | None:
-        """The output's bytes, where they are not decoded yet."""
+        """The output's bytes, if they are not decoded yet."""
         output = self._only
         return None if isinstance(output, pb.Output) else output.wire
 
@@ -285,7 +285,7 @@ class Prediction:
 
     @property
     def image_size(self) -> tuple[int, int] | None:
-        """The picture's (width, height), or None where there is none.
+        """The picture's (width, height), or None if there is none.
 
         Source: `data.image.image_info`, else the picture's header (needs Pillow).
         """
@@ -382,7 +382,7 @@ class Prediction:
     def to_supervision(
         self, image: PictureOrSize, *, classes: Sequence[str] | None = None, masks: bool = True
     ) -> supervision.Detections:
-        """Give the regions as `supervision.Detections`: boxes in pixels, masks, confidences, class ids and names.
+        """Return the regions as `supervision.Detections`: boxes in pixels, masks, confidences, class ids and names.
 
         Args:
             image: the picture that was sent (as for `draw`), or its (width, height): regions are fractions of it.
@@ -393,7 +393,7 @@ class Prediction:
         Raises:
             ConfigError: supervision isn't installed (extra `supervision`), or the size is none.
             ValueError: not a picture.
-            HeadraceError: the input's error; PredictionFailed where a mask cannot be decoded.
+            HeadraceError: the input's error; PredictionFailed if a mask cannot be decoded.
         """
         from headrace.integrations.supervision import detections
 
@@ -401,12 +401,12 @@ class Prediction:
 
 
 def id_of(output: Output) -> str:
-    """Give the id of an output's input, "" where the server does not say it."""
+    """Return the id of an output's input, "" if the server does not say it."""
     return output.input.id if isinstance(output, pb.Output) else output.input_id
 
 
 def wire_of(output: Output) -> bytes:
-    """Give an output's bytes."""
+    """Return an output's bytes."""
     return output.SerializeToString(deterministic=True) if isinstance(output, pb.Output) else bytes(output.wire)
 
 

@@ -46,7 +46,7 @@ def save(prediction: Prediction, path: Path) -> Path:
 
 
 def _parts(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
-    """Give what a file can hold, the most telling first: its extension and its bytes."""
+    """Yield what a file can hold, the most telling first: its extension and its bytes."""
     for medium in (prediction.image, prediction.audio):
         if medium:
             yield media.extension(medium), medium
@@ -63,7 +63,7 @@ def _parts(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
 
 
 def _choose(wanted: str, extensions: list[str]) -> int | None:
-    """Choose a part: of the wanted extension, else of its kind, else the first where none is asked for.
+    """Choose a part: of the wanted extension, else of its kind, else the first if none is asked for.
 
     Raises:
         ConfigError: nothing of that kind.

@@ -47,7 +47,7 @@ class PixelBox(NamedTuple):
 class Region:
     """A part of a picture: corners as fractions (0..1, rows downwards), its concepts, its mask as PNG bytes or None.
 
-    `point`, where the region is one, is (left, top) in the same fractions, else None.
+    `point`, if the region is one, is (left, top) in the same fractions, else None.
 
     Source: `data.regions`, `region_info.bounding_box`, `region_info.mask`, `region_info.point`.
     """
@@ -71,7 +71,7 @@ class Region:
 
     @property
     def box(self) -> Box:
-        """The box as (top, left, bottom, right) in fractions of the picture; all 0 where there is none."""
+        """The box as (top, left, bottom, right) in fractions of the picture; all 0 if there is none."""
         return Box(self.top, self.left, self.bottom, self.right)
 
     @property
@@ -224,7 +224,7 @@ def status_of(status: status_pb2.Status) -> Status:
 
 
 def protocol_status(status: Status | status_pb2.Status | None) -> status_pb2.Status:
-    """Give a status as the protocol has it."""
+    """Return a status as the protocol has it."""
     if isinstance(status, status_pb2.Status):
         return status
     message = status_pb2.Status()

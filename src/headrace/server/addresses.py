@@ -51,7 +51,7 @@ def parse(text: str) -> Address:
 
 
 def refused(address: Address) -> str | None:
-    """Say why an address is not fetched from ("private", "loopback", ...), or None for a public one.
+    """Return why an address is not fetched from ("private", "loopback", ...), or None for a public one.
 
     An IPv6 address with an IPv4 one inside (mapped, 6to4, NAT64) is judged by that one.
     """

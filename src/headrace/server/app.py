@@ -1,4 +1,4 @@
-"""The server's life: build, listen, say so, serve until told to stop, let go of everything."""
+"""The server's life: build, listen, say so, serve until asked to stop, release everything."""
 
 from __future__ import annotations
 
@@ -53,18 +53,20 @@ class Running:
     address: str
     registry: Registry
     failed: asyncio.Future[None]  # is done, with the error, when it cannot go on listening
-    inside: str | None = None  # a second address that only this process can reach, where one was asked for
+    inside: str | None = None  # a second address that only this process can reach, if one was asked for
 
 
 def channel_options(options: Options, script: Script) -> list[tuple[str, int]]:
-    """Give gRPC's settings for a server."""
+    """Return gRPC's settings for a server."""
     settings = [
         *script.server.channel_options(),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", -1),
         ("grpc.so_reuseport", 0),  # else two servers share one port, and each gets some of the calls
     ]
-    if options.loopback:  # no latency to hide: without the growing window, a full server is felt by the client at once
+    if (
+        options.loopback
+    ):  # no latency to hide: without the growing window, a full server is felt by the client immediately
         settings.append(("grpc.http2.bdp_probe", 0))
     return settings
 
@@ -133,7 +135,7 @@ def _maker(
     script: Script,
     healthy: Any,
 ) -> Callable[[], grpc.aio.Server]:
-    """Give what makes a gRPC server with all services; each one that is made has the same state behind it."""
+    """Return what makes a gRPC server with all services; each one that is made has the same state behind it."""
     from grpc_health.v1 import health_pb2_grpc
 
     predictions = Predictions(Answering(registry, fetcher), admission)

@@ -51,7 +51,7 @@ class Batcher:
         return await future
 
     def close(self) -> None:
-        """Give up the batches under way."""
+        """Cancel the batches in flight."""
         for task in self._tasks:
             task.cancel()
 

@@ -14,7 +14,7 @@ MAX_MESSAGE_BYTES = (128 << 20) + (1 << 20)  # of one request: the protocol's 12
 WAIT_SECONDS = 30.0  # that a call waits for room before it is refused
 LARGE_BYTES = 8 << 20  # of a request, after which memory is given back to the system
 TRIM_SECONDS = 1.0  # after it, and again as long as requests are being answered
-ARRIVAL_SECONDS = 120.0  # that a request may take to arrive where others wait for its room
+ARRIVAL_SECONDS = 120.0  # that a request may take to arrive if others wait for its room
 
 
 class Arrival:
@@ -51,7 +51,7 @@ class Budget:
         self._trimming: asyncio.TimerHandle | None = None
 
     async def arrive(self) -> Arrival | None:
-        """Wait until a request may arrive, and count it; None where that takes too long."""
+        """Wait until a request may arrive, and count it; None if that takes too long."""
         arrival = Arrival()
         if self._room and not self._waiting:
             self._arriving[arrival] = None

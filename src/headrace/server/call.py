@@ -31,7 +31,7 @@ class Call:
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     async def admit(self, model_id: str) -> ModelError | None:
-        """Say why the call is refused, once its model is known; None lets it in."""
+        """Return why the call is refused, once its model is known; None lets it in."""
         if self.refused is None and (fault := await self.faults.begin(model_id)) is not None:
             self._trail(fault)
             self.refused = fault
@@ -50,7 +50,7 @@ class Call:
         await self.context.write(response)
 
     def echoed(self, wire: resources_pb2.Input) -> str | None:
-        """Give the id that an input's output carries."""
+        """Return the id that an input's output carries."""
         return wire.id if self.faults.echo_input_ids else None
 
     def refusal(
@@ -88,7 +88,7 @@ class Admission:
         self.bytes = Budget(max_request_bytes)
 
     def stranger(self, metadata: Iterable[tuple[Any, Any]] | None) -> ModelError | None:
-        """Say why a call with these metadata is not let in at all; None where its credential is right."""
+        """Return why a call with these metadata is not let in at all; None if its credential is right."""
         if self._pat is None:
             return None
         headers = {str(key).lower(): value for key, value in metadata or ()}
@@ -99,7 +99,7 @@ class Admission:
         return ModelError(KEY_INVALID, "Invalid API key or Invalid API key/application pair")
 
     def busy(self) -> ModelError | None:
-        """Say why no further prediction call is let in."""
+        """Return why no further prediction call is let in."""
         if self.running >= self._max_calls:
             return ModelError(THROTTLED, f"exceeded the limit of {self._max_calls} calls at a time")
         return None

@@ -1,4 +1,4 @@
-"""The eight methods that tell what there is: models, their types, and the one user, node pool and deployment."""
+"""The eight methods that list what exists: models, their types, and the one user, node pool and deployment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Catalog:
         self._admission = admission
 
     def behaviours(self) -> dict[str, Any]:
-        """Give the coroutine function of each method's name."""
+        """Return the coroutine function of each method's name."""
         return {
             "GetModel": self._guarded(self._get_model, rpc.SingleModelResponse),
             "ListModels": self._guarded(self._list_models, rpc.MultiModelResponse),
@@ -131,7 +131,7 @@ class Catalog:
         return model
 
     async def _defaults(self) -> dict[str, str]:
-        """Give the default model of each kind of input: the first that says it takes it, echo last of all.
+        """Return the default model of each kind of input: the first that says it takes it, echo last of all.
 
         Models whose weights must be fetched by name are none while these are not there.
         """
@@ -167,7 +167,7 @@ _USUAL_INPUTS = {"visual": {"image"}, "image": {"image"}, "video": {"video"}, "a
 
 
 def _type_id(card: Card) -> str:
-    """Name a model's type: its task, and its inputs where they are not those of the task.
+    """Name a model's type: its task, and its inputs if they are not those of the task.
 
     Clients look up what a model takes by its type, so models that take different inputs have different types.
     """
@@ -178,7 +178,7 @@ def _type_id(card: Card) -> str:
 
 
 def _beyond(card: Card) -> dict[str, Any]:
-    """Give what a card says beyond the protocol's own fields, as `Model.metadata`."""
+    """Return what a card says beyond the protocol's own fields, as `Model.metadata`."""
     return {
         "input_fields": list(card.input_fields),
         "output_fields": list(card.output_fields),
@@ -192,7 +192,7 @@ def _beyond(card: Card) -> dict[str, Any]:
 
 
 def _wanted(card: Card, built_in: bool, request: rpc.ListModelsRequest) -> bool:
-    """Tell whether a request to list models means this one; featured are those that come with the server."""
+    """Return whether a request to list models means this one; featured are those that come with the server."""
     words = " ".join((card.id, card.title, card.description, card.task)).casefold()
     asked = (request.search or request.query or request.name).casefold()
     return (

@@ -33,7 +33,7 @@ def bounded(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def text_of(error: BaseException) -> str:
-    """Give an error's type and text, whatever its `__str__` does."""
+    """Return an error's type and text, whatever its `__str__` does."""
     try:
         said = str(error)
     except BaseException as second:
@@ -44,7 +44,7 @@ def text_of(error: BaseException) -> str:
 
 
 def ordinary(error: BaseException) -> Exception:
-    """Give an exception that futures, generators and `except Exception` treat like any other."""
+    """Return an exception that futures, generators and `except Exception` treat like any other."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration):
         return error
     failed = ModelFailed(text_of(error))
@@ -77,7 +77,7 @@ class Tracebacks:
         self._at = 0.0
 
     def new(self, error: BaseException) -> str:
-        """Give the traceback of the model's own frames; "" where it was given a moment ago."""
+        """Return the traceback of the model's own frames; "" if it was given a moment ago."""
         text = model_traceback(error)
         now = time.monotonic()
         repeated = text == self._last and now - self._at < REPEATED_SECONDS
@@ -104,7 +104,7 @@ def _is_ours(filename: str) -> bool:
 
 
 def failed_answer(error: Exception) -> ModelError:
-    """Give each of several inputs an exception of its own: one that is raised twice collects all their tracebacks."""
+    """Return each of several inputs an exception of its own: one that is raised twice collects all their tracebacks."""
     if isinstance(error, ModelError):
         return ModelError(error.code, error.description)
     return ModelError(21313, text_of(error))

@@ -107,7 +107,7 @@ class ServerSettings:
             _check(getattr(self, name) >= 0, f"{name} must not be negative")
 
     def channel_options(self) -> list[tuple[str, int]]:
-        """Give what of it are gRPC's own settings."""
+        """Return what of it are gRPC's own settings."""
         names = ("max_connection_age_ms", "max_connection_age_grace_ms", "max_concurrent_streams")
         return [(f"grpc.{name}", getattr(self, name)) for name in names if getattr(self, name)]
 

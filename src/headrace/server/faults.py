@@ -64,7 +64,7 @@ class _Counted:
         self.first: float | None = None
 
     def matches_call(self, method: str, model_id: str, now: float) -> bool:
-        """Count a call that the rule is about, and tell whether it is one of those that it strikes."""
+        """Count a call that the rule is about, and return whether the rule strikes it."""
         rule = self.rule
         if not (method == rule.method or (not rule.method and method in _SHAPES.values())):
             return False
@@ -80,7 +80,7 @@ class _Counted:
         )
 
     def strike(self) -> bool:
-        """Tell whether it may strike once more, and count it."""
+        """Return whether it may strike once more, and count it."""
         if self.rule.times and self.strikes >= self.rule.times:
             return False
         self.strikes += 1
@@ -103,7 +103,7 @@ class Faults:
         self._filled_at = clock()
 
     def call(self, method: str) -> CallFaults:
-        """Give what happens to one call of a method (by its name)."""
+        """Return what happens to one call of a method (by its name)."""
         return CallFaults(self, _SHAPES.get(method, method))
 
     def throttled(self) -> Fault | None:
@@ -121,7 +121,7 @@ class Faults:
         return Fault(throttle.code, f"exceeded limit of {throttle.requests_per_second:g} requests per second")
 
     def warming(self, model_id: str) -> Fault | None:
-        """Say how long the model still warms up, if it does."""
+        """Return how long the model still warms up, if it does."""
         warm_up = self.script.warm_up
         if warm_up is None or (warm_up.model and warm_up.model != model_id):
             return None

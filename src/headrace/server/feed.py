@@ -74,7 +74,7 @@ class Feed:
         return self.named(answer.input_id if isinstance(answer, Answer) else None), answer
 
     def named(self, named: str | None) -> str:
-        """Give the id of the input that an answer belongs to, which may name it itself; it counts as answered."""
+        """Return the id of the input that an answer belongs to, which may name it itself; it counts as answered."""
         input_id = self._last if named is None else named
         if input_id == self._last:
             self._awaits = False

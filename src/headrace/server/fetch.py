@@ -37,7 +37,7 @@ class Resolve(Protocol):
     """Look a host up; blocking, run in a thread."""
 
     def __call__(self, host: str, port: int) -> Sequence[str]:
-        """Give all addresses of a host, as text."""
+        """Return all addresses of a host, as text."""
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -83,7 +83,7 @@ class Fetcher:
         await self._client.aclose()
 
     async def fetch(self, url: str, kind: str) -> bytes:
-        """Give the bytes at a URL that should hold a `kind` ("image", "text", "audio", "video").
+        """Return the bytes at a URL that should hold a `kind` ("image", "text", "audio", "video").
 
         Raises:
             ModelError: 30106 not a URL that is fetched, 30002 it cannot be had, 30105 too large, 30101 a web page
@@ -193,12 +193,12 @@ def _failed(url: httpx.URL, error: Exception | None) -> ModelError:
 
 
 def _host(url: httpx.URL) -> str:
-    """Give the host as it goes over the wire: names of other alphabets encoded."""
+    """Return the host as it goes over the wire: names of other alphabets encoded."""
     return url.raw_host.decode("ascii")
 
 
 def _shown(url: httpx.URL | str) -> str:
-    """Give a URL for a message: without credentials and query, which may be secret, and not too long."""
+    """Return a URL for a message: without credentials and query, which may be secret, and not too long."""
     text = str(url.copy_with(username=None, password=None)) if isinstance(url, httpx.URL) else url
     text = text.partition("?")[0].partition("#")[0]
     head, separator, tail = text.partition("://")

@@ -1,4 +1,4 @@
-"""How far the download of a model's weights is. Callers are told so at once and need not wait for it."""
+"""How far the download of a model's weights is. Callers learn it immediately and need not wait for it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Fetching:
         self.running = False
 
     def state(self) -> tuple[int, int, float]:
-        """Give bytes done, bytes in all, and the seconds that the rest will take at the speed so far (0: unknown)."""
+        """Return bytes done, bytes in all, and the seconds that the rest will take at the speed so far (0: unknown)."""
         came, seconds = self._done - self._first, time.monotonic() - self._since
         remaining = (self._total - self._done) * seconds / came if came > 0 else 0.0
         return self._done, self._total, min(remaining, 86_400.0)

@@ -90,7 +90,7 @@ class Hosted:
 
     @property
     def loaded(self) -> bool:
-        """Whether the model is ready to answer at once."""
+        """Whether the model is ready to answer immediately."""
         return self._instance is not None
 
     def check(self, params: Mapping[str, Any]) -> None:
@@ -188,7 +188,7 @@ class Hosted:
         raise ModelError(INVALID_REQUEST, f"name one of the methods of model {self.id}: {', '.join(self.methods)}")
 
     async def predict(self, item: Item) -> Answer:
-        """Give the one answer to an item."""
+        """Return the one answer to an item."""
         method = self.find("predict", item.method)
         if method.shape != "predict":
             async with contextlib.aclosing(self.generate(item)) as pieces:
@@ -216,7 +216,7 @@ class Hosted:
         return values
 
     async def generate(self, item: Item) -> AsyncGenerator[Answer, None]:
-        """Give the pieces of the answer as the model makes them; closing the iterator stops the model."""
+        """Yield the pieces of the answer as the model makes them; closing the iterator stops the model."""
         method = self.find("generate", item.method)
         if method.shape == "predict":
             yield await self.predict(item)
@@ -250,7 +250,7 @@ class Hosted:
                 yield answer
 
     async def _stream_one(self, item: Item) -> AsyncGenerator[Answer, None]:
-        """Give a model that only streams a stream of one item."""
+        """Yield a model that only streams a stream of one item."""
         feed = Feed(2, item.cancelled)
         await feed.put(item)
         await feed.end()
@@ -358,7 +358,7 @@ def _timeout(cls: type) -> float:
 
 
 def _closable(pieces: Any) -> Any:
-    """Give an iterator that has `close`, whatever iterable a method returned."""
+    """Return an iterator that has `close`, whatever iterable a method returned."""
     return pieces if hasattr(pieces, "close") else (piece for piece in pieces)
 
 
@@ -382,5 +382,5 @@ def noted(error: Exception, hosted: Hosted) -> Exception:
 
 
 def signatures_json(hosted: Hosted) -> str:
-    """Tell a model's method signatures as JSON, name -> MethodSignature: what clients get that ask the model itself."""
+    """Return a model's method signatures as JSON, name -> MethodSignature, for clients that ask the model itself."""
     return json.dumps({name: MessageToDict(method.signature) for name, method in hosted.methods.items()})

@@ -22,7 +22,7 @@ class Fetcher(Protocol):
     """What brings a URL's bytes; `fetch.Fetcher` is the real one."""
 
     async def fetch(self, url: str, kind: str) -> bytes:
-        """Give the bytes at `url`, which should hold a `kind`, or raise a ModelError."""
+        """Return the bytes at `url`, which should hold a `kind`, or raise a ModelError."""
 
 
 @dataclass(frozen=True, slots=True)

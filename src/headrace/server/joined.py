@@ -107,7 +107,7 @@ class Joined:
 
 
 def sha256_of(path: Path) -> str:
-    """Give a file's sha256; that of a file which has not changed since this process took it is remembered."""
+    """Return a file's sha256; that of a file which has not changed since this process took it is remembered."""
     with path.open("rb") as file:
         state = os.fstat(file.fileno())
         now = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns)

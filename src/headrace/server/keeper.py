@@ -125,7 +125,7 @@ class _Crash(logging.Filter):
 
 @contextlib.contextmanager
 def quiet_crashes() -> Iterator[None]:
-    """Say nothing of a crash that is mended, neither in gRPC's words nor, of its task, in asyncio's."""
+    """Silence the reports of a crash that is repaired: gRPC's, and asyncio's of its task."""
     crash = _Crash()
     noisy = [logging.getLogger(name) for name in ("grpc._cython.cygrpc", "asyncio")]
     for logger in noisy:

@@ -92,7 +92,7 @@ def _reason(error: Exception, options: Options) -> str:
 def _bind_socket_file(server: grpc.aio.Server, path: Path, ours: bool) -> str:
     """Bind a server to a socket file; `ours`: the one that is there belongs to a server of ours that has ended.
 
-    gRPC removes the file that it made when it lets go of it, which may be after the next server has bound its own. So
+    gRPC removes the file that it made when it closes it, which may be after the next server has bound its own. So
     the file is made under another name and moved into place.
     """
     fresh = path.with_name(f".{secrets.token_hex(4)}")
@@ -145,7 +145,7 @@ def claim(path: Path) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Tell which file is at `path` now; None: there is none, or its folder cannot be read any more."""
+    """Return which file is at `path` now; None: there is none, or its folder cannot be read any more."""
     try:
         status = path.lstat()
     except OSError:

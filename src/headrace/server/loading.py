@@ -24,7 +24,7 @@ class LoadError(Exception):
 
 
 def find(target: str) -> type:
-    """Give the class that `module.py:Class`, `package.module:Class` or a module alone (one model in it) names.
+    """Return the class that `module.py:Class`, `package.module:Class` or a module alone (one model in it) names.
 
     Raises:
         LoadError: no such file, module or class; the module does not import; several classes to choose from.
@@ -87,7 +87,7 @@ def _from_package(place: str) -> ModuleType:
 
 
 def _reason(error: BaseException) -> str:
-    """Say in one line why a module does not import: what was raised, and where."""
+    """Return in one line why a module does not import: what was raised, and where."""
     line = bounded(next(iter(text_of(error).splitlines()), ""), MAX_REASON)
     if isinstance(error, SyntaxError):
         return line  # Python has put file and line into it
@@ -97,7 +97,7 @@ def _reason(error: BaseException) -> str:
 
 
 def card_of(cls: type) -> Card:
-    """Give the class's own card, or a plain one that takes every kind of input.
+    """Return the class's own card, or a plain one that takes every kind of input.
 
     Raises:
         LoadError: `card` is something else than a Card, or its id cannot be part of a URL.

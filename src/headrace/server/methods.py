@@ -24,7 +24,7 @@ from headrace.server.threads import in_thread
 from headrace.v2 import resources_pb2 as pb
 
 SHAPES: Mapping[str, Shape] = {"predict": "predict", "generate": "generate", "stream": "stream"}
-_OLD_FORM = {  # which field of an item an argument of a type is taken from, where a call names no method
+_OLD_FORM = {  # which field of an item an argument of a type is taken from, if a call names no method
     pb.ModelTypeField.STR: "text",
     pb.ModelTypeField.TEXT: "text",
     pb.ModelTypeField.IMAGE: "image",
@@ -95,7 +95,7 @@ def methods_of(cls: type, card: Card) -> dict[str, Method]:
 
 
 def _takes_item(function: Callable[..., Any]) -> bool:
-    """Tell whether a function takes one item (or an iterator of them): it says so, or it says nothing."""
+    """Return whether a function takes one item (or an iterator of them): it says so, or it says nothing."""
     parameters = list(inspect.signature(function).parameters.values())[1:]
     hint = parameters[0].annotation if parameters else inspect.Parameter.empty
     words = set(re.findall(r"\w+", hint if isinstance(hint, str) else repr(hint)))
@@ -130,7 +130,7 @@ class ItemMethod:
         return getattr(instance, self.name)(items)
 
     def flat(self, data: pb.Data) -> tuple[pb.Data, dict[str, Any]]:
-        """Tell a typed call's arguments as an item has them: its data and its inference parameters.
+        """Convert a typed call's arguments to an item's: its data and its inference parameters.
 
         Raises:
             ModelError: 11102 an argument is missing or unknown.
@@ -173,12 +173,12 @@ class ItemMethod:
         return Answer(data, answer.prompt_tokens, answer.completion_tokens, answer.input_id)
 
     async def answer_on_loop(self, value: Any, typed: bool) -> Answer:
-        """Make it at once."""
+        """Make it immediately."""
         return self.answer(value, typed)
 
 
 def _struct_of(part: pb.Data, field: pb.ModelTypeField) -> Struct:
-    """Give a JSON argument as the protocol has inference parameters, however its client wrote it."""
+    """Return a JSON argument as the protocol has inference parameters, however its client wrote it."""
     struct = Struct()
     try:
         struct.update(decode_value(part, field))
@@ -260,7 +260,7 @@ class TypedMethod:
             yield answer
 
     def answer(self, value: Any, typed: bool) -> Answer:
-        """Make an answer: the part "return", or the fields of old where the call named no method."""
+        """Make an answer: the part "return", or the fields of old if the call named no method."""
         field = self.signature.output_fields[0]
         data = pb.Data()
         into = data.parts.add(id="return", data=pb.Data()).data if typed else data  # "" and 0 are data, too
@@ -276,7 +276,7 @@ class TypedMethod:
         return Answer(data)
 
     async def answer_on_loop(self, value: Any, typed: bool) -> Answer:
-        """Make it at once, or in a thread."""
+        """Make it immediately, or in a thread."""
         return (
             await in_thread(lambda: self.answer(value, typed), "answer")
             if self.heavy_answer
@@ -310,12 +310,12 @@ class TypedMethod:
 
 
 def _heavy(fields: Iterable[pb.ModelTypeField]) -> bool:
-    """Tell whether values of these types may take long to encode or decode: pictures, arrays, whatever nests."""
+    """Return whether values of these types may take long to encode or decode: pictures, arrays, whatever nests."""
     return any(field.type not in _LIGHT for field in fields)
 
 
 def method_name(wire: pb.Input) -> str:
-    """Give the name of the method that an input is for; "" where it names none."""
+    """Return the name of the method that an input is for; "" if it names none."""
     return wire.data.metadata.fields[METHOD_KEY].string_value if METHOD_KEY in wire.data.metadata.fields else ""
 
 

@@ -12,7 +12,7 @@ from headrace.server.model import ModelError
 
 NOT_READY = 21350
 
-#: Module -> the package that has it, and the part of extra `local` that brings it; "": extra `server`, where there is a
+#: Module -> the package that has it, and the part of extra `local` that brings it; "": extra `server`, if there is a
 #: build of it.
 PACKAGES = {
     "faster_whisper": ("faster-whisper", "speech"),
@@ -25,7 +25,7 @@ PACKAGES = {
 
 
 def installed(modules: Iterable[str]) -> bool:
-    """Tell whether all of these modules can be imported; none of them is."""
+    """Return whether all of these modules can be imported; none of them is."""
     return all(importlib.util.find_spec(module) is not None for module in modules)
 
 

@@ -20,7 +20,7 @@ DOCUMENTED = frozenset(
 
 
 def parameters_of(cls: type) -> frozenset[str] | None:
-    """Give the names that a class lists as `accepts`, or None where it lists none: any name may be meant."""
+    """Return the names that a class lists as `accepts`, or None if it lists none: any name may be meant."""
     names = getattr(cls, "accepts", None)
     return None if names is None else frozenset((*names, *getattr(cls, "parameters", ())))
 

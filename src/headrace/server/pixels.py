@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 
 MAX_PIXELS_AT_ONCE = 100_000_000
-_LARGE = 20_000_000  # pixels from which memory is given back to the system at once
+_LARGE = 20_000_000  # pixels from which memory is given back to the system immediately
 
 
 class PixelBudget:
@@ -38,7 +38,7 @@ class PixelBudget:
 
 
 def trim() -> None:
-    """Give freed memory back to the system, where the C library keeps it for later."""
+    """Give freed memory back to the system, if the C library keeps it for later."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):  # another C library
             ctypes.CDLL(None).malloc_trim(0)

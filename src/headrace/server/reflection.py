@@ -94,7 +94,7 @@ class _Pool:
             return self._pool.FindFileContainingSymbol(symbol)
         except KeyError:
             service, _, method = symbol.rpartition(".")
-            descriptor = self._pool.FindServiceByName(service)  # raises the same where it is none
+            descriptor = self._pool.FindServiceByName(service)  # raises the same if it is none
             if method not in descriptor.methods_by_name:
                 raise
             return descriptor.file

@@ -34,7 +34,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def resolve(name: str) -> str:
-    """Give the id that a short name stands for, any other name as it is; "llm" is the best that is in the cache."""
+    """Return the id that a short name stands for, any other name as it is; "llm" is the best that is in the cache."""
     if name in CHOICES:
         from headrace.server import weights
 
@@ -47,7 +47,7 @@ class Registry:
 
     Args:
         names: ids of built-in models to serve, all of them when None.
-        targets: users' classes, as `module.py:Class` or `package.module:Class`; imported and checked at once.
+        targets: users' classes, as `module.py:Class` or `package.module:Class`; imported and checked immediately.
         progress: called while weights are fetched.
 
     Raises:
@@ -114,7 +114,7 @@ class Registry:
         return names.pop() if len(names) == 1 else ""
 
     async def get(self, model_id: str) -> Hosted:
-        """Give the model of an id, its class imported but not yet loaded.
+        """Return the model of an id, its class imported but not yet loaded.
 
         Raises:
             ModelError: 21200 no such model here, 21350 it cannot be imported.
@@ -138,14 +138,14 @@ class Registry:
         return self._hosted[model_id]
 
     def _hint(self, model_id: str) -> str:
-        """Say which models there are: the one with the nearest name, a few by their names, many by who lists them."""
+        """Return a hint at the existing models: the nearest name, a few names, or the command that lists many."""
         known = list(dict.fromkeys([*self._hosted, *self._builtin]))
         near = difflib.get_close_matches(model_id.lower(), [*known, *ALIASES], 1)
         meant = f"did you mean {near[0]}? " if near else ""
         return meant + (f"it has: {', '.join(known)}" if len(known) <= _FEW else "headrace models lists what there is")
 
     async def all(self) -> list[Hosted]:
-        """Give every usable model: users' own first, then built-in ones in their order."""
+        """Return every usable model: users' own first, then built-in ones in their order."""
         own = [h for name, h in self._hosted.items() if name not in self._builtin]
         built_in = []
         for name in self._builtin:

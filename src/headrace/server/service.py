@@ -37,7 +37,7 @@ class Strangers(grpc.GenericRpcHandler):
         self._methods = {f"/{SERVICE}/{method.name}": method for method in METHODS}
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
-        """Give the handler that refuses a call, or None to let others find one."""
+        """Return the handler that refuses a call, or None to let others find one."""
         error = self._admission.stranger(details.invocation_metadata)
         if error is None:
             return None
@@ -60,7 +60,7 @@ class Service(grpc.GenericRpcHandler):
         }
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
-        """Give the handler of one call."""
+        """Return the handler of one call."""
         method, behaviour = self._methods.get(details.method, (None, None))
         if method is None or behaviour is None:
             return None
@@ -87,7 +87,7 @@ class Arrivals(grpc.aio.ServerInterceptor):
 class _Handler:
     """The handler of one call; that of a prediction holds the call's place and bytes until the call is over.
 
-    gRPC keeps a handler for as long as its call lives, and drops it also where the caller goes away while its
+    gRPC keeps a handler for as long as its call lives, and drops it also if the caller goes away while its
     request is read and no behaviour is ever called. So both are given back when the handler goes. It must not be
     part of a reference cycle: what gRPC calls are methods, and none is kept on the instance.
     """
@@ -130,7 +130,7 @@ class _Handler:
             self._admission.bytes.arrived(arrival, size)
 
     def request_deserializer(self, data: bytes) -> Any:
-        """Read a request; gives the error in its place where that cannot be done."""
+        """Read a request; gives the error in its place if that cannot be done."""
         self._arrived(len(data))
         try:
             return parsed(self._method.request, data)

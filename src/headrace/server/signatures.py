@@ -119,7 +119,7 @@ def of_card(card: Card, shape: Shape, parameters: Mapping[str, Any]) -> pb.Metho
     """Make the signature of a method that takes items: its inputs are the card's, then the inference parameters.
 
     Args:
-        parameters: names of inference parameters, each with its default or, where it has none, its type; without any
+        parameters: names of inference parameters, each with its default or, if it has none, its type; without any
             there is one dict, `params`.
     """
     message = pb.MethodSignature(name=shape, method_type=METHOD_TYPES[shape], description=card.description)

@@ -1,4 +1,4 @@
-"""The slots of one model: so many calls work at a time, a bounded number waits, and none works for ever.
+"""The slots of one model: so many calls work at a time, a bounded number waits, and none works forever.
 
 A method that hangs is given up after a while: its input fails, its slot and its thread are replaced, and whoever
 waits goes on. A thread cannot be ended from outside, so it stays until the method returns.
@@ -36,7 +36,7 @@ class Watch:
         self._since = time.monotonic()
 
     def seconds(self, now: float) -> float:
-        """Tell how long it has worked."""
+        """Return how long it has worked."""
         since = self._since
         return 0.0 if since is None else now - since
 
@@ -116,7 +116,7 @@ class Slots:
         try:
             return await answer
         finally:
-            job.cancel()  # only where it has not begun
+            job.cancel()  # only if it has not begun
 
     def _returned(self, work: _Work) -> None:
         self._end(work)
@@ -174,7 +174,7 @@ class Slots:
         self._working.discard(work)
 
     def _look(self) -> None:
-        """Give up what has worked for too long, and look again when the next may have."""
+        """Cancel jobs that have worked for too long, and look again when the next one may have."""
         now = time.monotonic()
         self._timer = None
         for work in [work for work in self._working if work.watch.seconds(now) >= self.timeout]:

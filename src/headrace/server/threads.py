@@ -46,7 +46,7 @@ class Workers:
         return future
 
     def replace(self, future: Future[Any]) -> bool:
-        """Give up a job: another thread may start in place of its own. False where it is done already."""
+        """Abandon a job: another thread may start in place of its own. False if it is done already."""
         with self._changed:
             if future.done():
                 return False

@@ -22,7 +22,7 @@ _RESULTS = "headrace.results"  # its dataclasses have types of their own in the 
 
 
 def unaliased(annotation: Any) -> Any:
-    """Give what a `type` alias stands for (of Python 3.12; numpy's NDArray is one in newer versions)."""
+    """Return what a `type` alias stands for (of Python 3.12; numpy's NDArray is one in newer versions)."""
     while True:
         origin = typing.get_origin(annotation)
         if hasattr(origin, "__value__"):
@@ -44,12 +44,12 @@ def without_none(annotation: Any) -> Any:
 
 
 def is_picture(annotation: Any) -> bool:
-    """Tell whether an annotation is Pillow's class of pictures."""
+    """Return whether an annotation is Pillow's class of pictures."""
     return getattr(annotation, "__module__", "") == "PIL.Image" and getattr(annotation, "__name__", "") == "Image"
 
 
 def named_fields(annotation: Any) -> dict[str, tuple[Any, bool]] | None:
-    """Give the fields of a dataclass or a TypedDict: name -> (annotation, required); None where it is neither."""
+    """Return the fields of a dataclass or a TypedDict: name -> (annotation, required); None if it is neither."""
     if typing.is_typeddict(annotation):
         hints = typing.get_type_hints(annotation)
         return {name: (hint, name in annotation.__required_keys__) for name, hint in hints.items()}
@@ -69,7 +69,7 @@ def named_fields(annotation: Any) -> dict[str, tuple[Any, bool]] | None:
 
 
 def read(data: pb.Data, field: pb.ModelTypeField, annotation: Any, name: str) -> Any:
-    """Read a value of the field's type, as its annotation wants it; None where there is none.
+    """Read a value of the field's type, as its annotation wants it; None if there is none.
 
     Args:
         name: of the argument, for errors.
@@ -107,7 +107,7 @@ def _read_fields(data: pb.Data, field: pb.ModelTypeField, annotation: Any, name:
 
 
 def opened(value: Any, annotation: Any) -> Any:
-    """Open a picture where the annotation wants one instead of an encoded file."""
+    """Open a picture if the annotation wants one instead of an encoded file."""
     if isinstance(value, bytes) and is_picture(without_none(annotation)):
         from headrace.server.models import _images
 

@@ -40,7 +40,7 @@ class State:
 
 
 def folder() -> Path:
-    """Give the cache folder: `$HEADRACE_CACHE`, else `headrace` in the user's cache folder; nothing is created."""
+    """Return the cache folder: `$HEADRACE_CACHE`, else `headrace` in the user's cache folder; nothing is created."""
     chosen = os.environ.get("HEADRACE_CACHE")
     if chosen:
         return Path(chosen).expanduser()
@@ -71,7 +71,7 @@ def first_needed() -> list[str]:
 
 
 def missing_bytes(name: str) -> int:
-    """Say how many bytes `ensure` would still download."""
+    """Return how many bytes `ensure` would still download."""
     weight = WEIGHTS[choose(name)]
     place = _place(weight)
     if place.is_dir():
@@ -81,13 +81,13 @@ def missing_bytes(name: str) -> int:
 
 
 def choose(name: str) -> str:
-    """Give the weights that a purpose such as "llm" uses: the best that are in the cache; any other name as it is."""
+    """Return the weights that a purpose such as "llm" uses: the best that are in the cache; any other name as it is."""
     choices = CHOICES.get(name, (name,))
     return next((one for one in choices[:-1] if _place(WEIGHTS[one]).is_dir()), choices[-1])
 
 
 def at_hand(names: Iterable[str]) -> bool:
-    """Tell whether the first use of a model finds or fetches these weights."""
+    """Return whether the first use of a model finds or fetches these weights."""
     chosen = [WEIGHTS[choose(name)] for name in names if choose(name) in WEIGHTS]
     return all(weight.fetched != "named" or _place(weight).is_dir() for weight in chosen)
 
@@ -96,7 +96,7 @@ def need(name: str, progress: Progress | None = None) -> Path:
     """Do as `ensure` does, for the first use of a model: weights that must be asked for by name are not fetched.
 
     Raises:
-        WeightsError: as `ensure` does, and where such weights are not in the cache.
+        WeightsError: as `ensure` does, and if such weights are not in the cache.
     """
     weight = WEIGHTS.get(name)
     if weight is not None and weight.fetched == "named" and not _place(weight).is_dir():
@@ -106,7 +106,7 @@ def need(name: str, progress: Progress | None = None) -> Path:
 
 
 def ensure(name: str, progress: Progress | None = None) -> Path:
-    """Give the path of a weight file, fetching it first where the cache has none; its fellow files lie beside it.
+    """Return the path of a weight file, fetching it first if the cache has none; its fellow files lie beside it.
 
     The sha256 of each file has been checked just now.
 
@@ -170,7 +170,7 @@ def _intact(place: Path, weight: Weight) -> bool:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the folder's lock file where the system has such locks; the rename is atomic everywhere."""
+    """Hold the folder's lock file if the system has such locks; the rename is atomic everywhere."""
     try:
         import fcntl
     except ImportError:

@@ -1,6 +1,6 @@
 """Download a pinned wheel in parts: what came before an interruption is kept, and the rest is fetched after it.
 
-The package index is the one that pip is set to use. Where it cannot be asked in this way, pip itself downloads.
+The package index is the one that pip is set to use. If it cannot be asked in this way, pip itself downloads.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _url(client: httpx.Client, wheel: Wheel) -> str:
 
 
 def _index() -> str:
-    """Give the address of the index that pip uses.
+    """Return the address of the index that pip uses.
 
     Raises:
         ValueError: pip is configured to use no index.
@@ -82,7 +82,7 @@ def _index() -> str:
 
 
 def _certificates() -> ssl.SSLContext | bool:
-    """Give the certificates that pip is set to trust."""
+    """Return the certificates that pip is set to trust."""
     path = os.environ.get("PIP_CERT")
     return ssl.create_default_context(cafile=path) if path else True
 

@@ -25,7 +25,7 @@ class Method:
 
     @property
     def predicts(self) -> bool:
-        """Whether models work for it; the others only tell what there is."""
+        """Whether models work for it; the others only list what exists."""
         return self.response is pb.MultiOutputResponse
 
 

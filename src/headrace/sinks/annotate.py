@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def annotated(frame: FramePrediction) -> Image | None:
-    """Draw the regions; where there are none, the best concept or the text as a label of the whole picture.
+    """Draw the regions; if there are none, the best concept or the text as a label of the whole picture.
 
     Returns:
-        The picture (RGB), plain where the prediction failed; None where there is no picture at all.
+        The picture (RGB), plain if the prediction failed; None if there is no picture at all.
     """
     picture = frame.picture()
     if picture is None or frame.error is not None:

@@ -47,7 +47,7 @@ class Sink(AsyncContext):
 
         await self._lock.acquire()
         writing = self._writing = asyncio.get_running_loop().create_task(to_thread.run_sync(work), name="headrace-sink")
-        writing.add_done_callback(lambda _: self._lock.release())  # then, also where nobody waits for it any more
+        writing.add_done_callback(lambda _: self._lock.release())  # then, also if nobody waits for it any more
         await asyncio.shield(writing)
 
     def _write(self, frame: FramePrediction) -> None:

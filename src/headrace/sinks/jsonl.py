@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def record(frame: FramePrediction) -> dict[str, Any]:
-    """Give a frame as plain JSON values: its number, time and latency, then the prediction with the protocol's names.
+    """Return a frame as plain JSON values: its number, time and latency, then the prediction with the protocol's names.
 
     Failed ones have `error`, tracked ones `tracks` (ids in the order of the regions).
     """
@@ -32,7 +32,7 @@ def record(frame: FramePrediction) -> dict[str, Any]:
 
 
 class JsonlSink(Sink):
-    """Writes a JSON object a line and frame, each at once: what is there is complete at any time.
+    """Writes a JSON object a line and frame, each immediately: what is there is complete at any time.
 
     Args:
         path: the file; an existing one is replaced.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PictureSink(Sink):
-    """Writes each frame with its boxes as `000042.jpg` into a folder, which is made where it is missing.
+    """Writes each frame with its boxes as `000042.jpg` into a folder, which is made if it is missing.
 
     Args:
         folder: where to; files of the same names are replaced.

@@ -28,7 +28,7 @@ class VideoSink(Sink):
 
     Args:
         path: ends in .mp4, .mkv, .mov, .webm or .avi; it is there, in place of an older one, when the sink is closed.
-        fps: frames a second where the frames have no times of their own.
+        fps: frames a second if the frames have no times of their own.
         crf: quality, 0 (best) to 51.
 
     Raises:
@@ -84,7 +84,7 @@ class VideoSink(Sink):
         name, options = self._codec()
         with contextlib.ExitStack() as stack:
             path = stack.enter_context(placed(self.path))
-            path.open("wb").close()  # FFmpeg would tell only later that it cannot be written
+            path.open("wb").close()  # FFmpeg would report only later that it cannot be written
             container = stack.enter_context(av.open(str(path), "w"))
             stream: Any = container.add_stream(name, rate=30, options=options)
             stream.width, stream.height = max(2, width // 2 * 2), max(2, height // 2 * 2)  # 4:2:0 halves them

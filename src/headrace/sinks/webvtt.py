@@ -18,7 +18,7 @@ LAST_SECONDS = 2.0  # how long the last caption stands
 
 
 def words(frame: FramePrediction) -> str:
-    """Say what a prediction says: its text, else the names of what is seen, else the best concept, else nothing."""
+    """Return what a prediction says: its text, else the names of what is seen, else the best concept, else nothing."""
     if frame.error is not None:
         return ""
     if frame.text:

@@ -1,4 +1,4 @@
-"""What all sources of inputs are: async iterators that can be closed, and started anew where they are finite."""
+"""What all sources of inputs are: async iterators that can be closed, and restarted if they are finite."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class InputSource(AsyncContext, AsyncIteration, AsyncIterator[SourceInput]):
 
     Attributes:
         name: what it reads, for messages.
-        finite: whether it ends by itself and can be started anew with `restart()`.
+        finite: whether it ends by itself and can be started again with `restart()`.
     """
 
     name: str = ""
@@ -35,7 +35,7 @@ class InputSource(AsyncContext, AsyncIteration, AsyncIterator[SourceInput]):
         raise NotImplementedError
 
     async def aclose(self) -> None:
-        """Let go of what is open; idempotent. Reading a closed source ends at once."""
+        """Let go of what is open; idempotent. Reading a closed source ends immediately."""
         raise NotImplementedError
 
     async def restart(self) -> Self:
@@ -47,7 +47,7 @@ class InputSource(AsyncContext, AsyncIteration, AsyncIterator[SourceInput]):
         raise NotImplementedError
 
     def limit_each(self, seconds: float | None) -> None:
-        """Bound the time that making one input may take, where the source makes them; a call's timeout does it."""
+        """Bound the time that making one input may take, if the source makes them; a call's timeout does it."""
 
 
 #: Makes what is iterated over, anew each time.
@@ -176,11 +176,11 @@ class ItemSource(InputSource):
         return failed(error, position, self._named(raw), self._new_id(position), self._input_type)
 
     def _origin(self, raw: Any) -> str:
-        """Say where an item comes from."""
+        """Return where an item comes from."""
         return self.name
 
     def _named(self, raw: Any) -> str:
-        """Say where an item that could not be had comes from; it may be of any kind."""
+        """Return where an item that could not be had comes from; it may be of any kind."""
         try:
             return self._origin(raw)
         except Exception:

@@ -25,7 +25,7 @@ def camera(
     """Make a live source: a camera by its number or path, or an rtsp://, http(s):// (or like) address. Needs PyAV.
 
     The camera never waits for its reader. A stream that breaks or ends is opened again, with growing pauses; frame
-    numbers and times go on. One that cannot be opened at first is a SourceError at once.
+    numbers and times go on. One that cannot be opened at first is a SourceError immediately.
 
     Args:
         fps: frames a second at most, or `sample_ms` between two; neither: every frame.

@@ -60,7 +60,7 @@ class Location:
 
 
 def location_of(address: str | os.PathLike[str] | int, timeout: float) -> Location:
-    """Tell what a path, an address or a device's number means.
+    """Return what a path, an address or a device's number means.
 
     Raises:
         ConfigError: an address of a kind that is not known.
@@ -106,7 +106,7 @@ class Wanted:
 class Sampler:
     """Chooses frames by their presentation times: the first one at or after each multiple of the step from the start.
 
-    Where frames are farther apart than the step, each stands once.
+    If frames are farther apart than the step, each stands once.
     """
 
     wanted: Wanted
@@ -116,7 +116,7 @@ class Sampler:
         self._due = self.wanted.start
 
     def choose(self, time: Fraction, tick: Fraction) -> bool:
-        """Tell whether the frame at `time` is wanted; times are rounded to the container's `tick`."""
+        """Return whether the frame at `time` is wanted; times are rounded to the container's `tick`."""
         wanted, time = self.wanted, time + min(tick / 2, ROUNDING_SECONDS)
         if time < self._due:
             return False
@@ -125,7 +125,7 @@ class Sampler:
         return True
 
     def past(self, time: Fraction) -> bool:
-        """Tell whether the end is reached."""
+        """Return whether the end is reached."""
         return self.wanted.end is not None and time >= self.wanted.end
 
 
@@ -149,7 +149,7 @@ class Decoded:
 
 
 class Opened:
-    """An open video; `close()` lets go of it. All of it belongs to one thread.
+    """An open video; `close()` releases it. All of it belongs to one thread.
 
     Raises:
         SourceError: no such file or device, empty, no video in it, a codec that cannot be read.
@@ -172,7 +172,7 @@ class Opened:
             if self._wanted.keyframes:
                 self._stream.codec_context.skip_frame = "NONKEY"
             self._stream.codec_context.thread_count = 1
-            # Where the format has no times FFmpeg makes some up, for 25 frames a second.
+            # If the format has no times FFmpeg makes some up, for 25 frames a second.
             self._timeless = self._live and self._container.format.name in TIMELESS
             self._origin = None if self._timeless else self._beginning()
         except BaseException:
@@ -197,7 +197,7 @@ class Opened:
         yield from self._decoded()
 
     def _from(self, target: Fraction) -> Iterator[Decoded] | None:
-        """Seek, and decode from there; None where that does not lead to a key frame at or before the start."""
+        """Seek, and decode from there; None if that does not lead to a key frame at or before the start."""
         import av
 
         broken = self.broken
@@ -292,7 +292,7 @@ class Opened:
             raise self._error(f"the video ends in the middle: {float(missing):.2f} s are missing {position}")
 
     def _duration(self) -> Fraction | None:
-        """The length that the header tells; of the whole file only where it has nothing longer than the video."""
+        """The length that the header gives; of the whole file only if it has nothing longer than the video."""
         if self._stream.duration is not None:
             seconds = Fraction(self._stream.duration) * Fraction(self._stream.time_base)
             return seconds if seconds < LONGEST_SECONDS else None
@@ -360,7 +360,7 @@ def _look(location: Location) -> None:
 
 
 def _reason_at_start(error: BaseException, location: Location) -> str:
-    """Say why nothing of a video can be read."""
+    """Return why nothing of a video can be read."""
     failed_reading = location.kind == "url" and getattr(error, "errno", None) in (errno.EIO, _INVALID_DATA)
     if failed_reading and index_is_out_of_reach(location.address, location.timeout):
         return "its index is at the end and the server gives no ranges: download it first"

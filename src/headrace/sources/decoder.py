@@ -1,4 +1,4 @@
-"""The thread that decodes one video: opens it, opens it again where it is live, and hands over what is wanted."""
+"""The thread that decodes one video: opens it, opens it again if it is live, and hands over what is wanted."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Decoder:
         self.out.close()
 
     async def stop(self) -> None:
-        """End and wait, but not for ever: a read of a silent camera ends with its own timeout."""
+        """End and wait, but not forever: a read of a silent camera ends with its own timeout."""
         self.halt()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
@@ -139,7 +139,7 @@ class Decoder:
             opened.close()
 
     def _timed(self, opened: Opened) -> Iterator[tuple[Decoded, Fraction]]:
-        """Give frames with their times; those of a live source go on with the clock where it begins again."""
+        """Yield frames with their times; those of a live source go on with the clock when it begins again."""
         shift = Fraction(0) if self._finite else None
         for decoded in opened.frames():
             if not self._finite and (shift is None or decoded.time + shift <= self._last):

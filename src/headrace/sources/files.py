@@ -34,7 +34,7 @@ def from_paths(
 
     Args:
         prefetch: files that are read ahead; a call reads the files itself, unless there are `limits`.
-        limits: what is too large; the defaults (of a call: the client's) where not given.
+        limits: what is too large; the defaults (of a call: the client's) if not given.
     """
     items = [paths] if isinstance(paths, str | os.PathLike) else paths
     again = isinstance(items, list | tuple | set | frozenset)

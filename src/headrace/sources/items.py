@@ -77,6 +77,6 @@ _PROCESS = os.urandom(3).hex()
 
 
 def ids() -> Callable[[int], str]:
-    """Give a function from positions to ids that no other source has: letters, digits and `-`, at most 32."""
+    """Return a function from positions to ids that no other source has: letters, digits and `-`, at most 32."""
     prefix = f"{_PROCESS}-{next(_numbers):x}"
     return lambda position: f"{prefix}-{position}"

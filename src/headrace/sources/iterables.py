@@ -24,7 +24,7 @@ class Source(Generic[T]):
     """One way to pull and to close, whatever the user gave."""
 
     async def next(self) -> T:
-        """Give the next item.
+        """Return the next item.
 
         Raises:
             StopAsyncIteration: there is none.
@@ -33,7 +33,7 @@ class Source(Generic[T]):
         raise NotImplementedError
 
     async def some(self, limit: int) -> list[T]:
-        """Give the next item and those after it that are there already, at most so many.
+        """Return the next item and those after it that are there already, at most so many.
 
         Raises: as `next` does.
         """
@@ -49,7 +49,7 @@ class Source(Generic[T]):
 
 
 async def pull(source: Source[T]) -> T:
-    """Give a source's next item, for a task of ours.
+    """Return a source's next item, for a task of ours.
 
     Raises:
         StopAsyncIteration: there is none.
@@ -60,7 +60,7 @@ async def pull(source: Source[T]) -> T:
 
 
 def _true_end(error: BaseException) -> BaseException:
-    """Give what a plain iterator raised: a StopAsyncIteration is not an end of it, and would look like one."""
+    """Return what a plain iterator raised: a StopAsyncIteration is not an end of it, and would look like one."""
     if not isinstance(error, StopAsyncIteration):
         return error
     raised = RuntimeError("the iterator of inputs raised StopAsyncIteration")
@@ -69,7 +69,7 @@ def _true_end(error: BaseException) -> BaseException:
 
 
 async def pull_some(source: Source[T], limit: int) -> list[T]:
-    """Give a source's next item, for a task of ours, and those after it that are there already, at most so many.
+    """Return a source's next item, for a task of ours, and those after it that are there already, at most so many.
 
     Raises: as `pull` does.
     """
@@ -166,7 +166,7 @@ class _Arrivals:
 class _Threaded(Source[T]):
     """Pulls a plain iterator in a daemon thread: as many items as were asked for, and no more.
 
-    What it has given is there at once, however slow it is; and a quick one is not waited for item by item.
+    What it has given is there immediately, however slow it is; and a quick one is not waited for item by item.
     """
 
     def __init__(self, iterable: Iterable[T]) -> None:
@@ -268,7 +268,7 @@ def _serve(requests: queue.SimpleQueue[int | None], iterable: Iterable[Any], arr
 
 
 def _is_sequence(items: object) -> bool:
-    """Tell whether something is iterated by its indexes, as data sets of training libraries are."""
+    """Return whether something is iterated by its indexes, as data sets of training libraries are."""
     return hasattr(type(items), "__getitem__") and hasattr(type(items), "__len__")
 
 

@@ -121,7 +121,7 @@ class Cell:
         return self._place
 
     def value(self, path: str) -> str:
-        """Give the value.
+        """Return the value.
 
         Raises:
             InputError: the row is not an object, or has none.
@@ -135,7 +135,7 @@ class Cell:
 
     @property
     def id(self) -> str | None:
-        """The row's own id, where it has one."""
+        """The row's own id, if it has one."""
         if self._id_name is None or not isinstance(self._row, Mapping):
             return None
         value: Any = self._row.get(self._id_name)
@@ -180,7 +180,7 @@ class LineSplitter:
         self._start = True
 
     def feed(self, chunk: bytes) -> list[bytes | None]:
-        """Give the lines that end in a chunk, None for one of more than `LINE_BYTES`."""
+        """Return the lines that end in a chunk, None for one of more than `LINE_BYTES`."""
         first, *others = chunk.split(b"\n")
         self._add(first)
         if not others:
@@ -190,7 +190,7 @@ class LineSplitter:
         return lines
 
     def end(self) -> list[bytes | None]:
-        """Give the last line, where it has no end."""
+        """Return the last line, if it has no end."""
         return [self._take()] if self._size else []
 
     def _add(self, piece: bytes) -> None:
@@ -216,7 +216,7 @@ def _opened(path: AnyPath) -> BinaryIO:
 
 
 def _file(path: AnyPath) -> Iterator[str | InputError]:
-    """Give a list file's lines that are not blank; what cannot be decoded is left to the line that has it."""
+    """Yield a list file's lines that are not blank; what cannot be decoded is left to the line that has it."""
     splitter = LineSplitter()
     number = 0
     with _opened(path) as file:
@@ -266,7 +266,7 @@ def _texts(path: AnyPath, encoding: str) -> Iterator[str]:
 
 
 def csv_rows(lines: Iterator[str], delimiter: str = ",") -> Iterator[tuple[list[str], int]]:
-    """Give the rows of a CSV file with the number of their last line; [] for a blank line.
+    """Yield the rows of a CSV file with the number of their last line; [] for a blank line.
 
     As the standard library's `csv.reader` reads them, whose limit for a cell (131,072 characters) is the whole
     process's, and which cannot go on behind a longer one. Source: RFC 4180.

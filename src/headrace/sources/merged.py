@@ -14,17 +14,17 @@ from headrace.sources.items import SourceInput, failed, ids, placed
 
 @runtime_checkable
 class Waiting(Protocol):
-    """A source that can tell when it has something, without taking it: what is not taken can still be replaced."""
+    """A source that knows when it has something, without taking it: what is not taken can still be replaced."""
 
     async def ready(self) -> None:
         """Wait until the next item is there, or the end."""
 
 
 class Merged(InputSource):
-    """The inputs of several sources, as they come; where several have one, each gets its turn.
+    """The inputs of several sources, as they come; if several have one, each gets its turn.
 
     At most one input of a source is held; of live video none, so that the newest frame goes out. A source that fails
-    ends alone: its SourceError is one failed input (`on_error="yield"`), or is raised at once ("raise"). When all
+    ends alone: its SourceError is one failed input (`on_error="yield"`), or is raised immediately ("raise"). When all
     have failed, the last failure is raised.
     """
 

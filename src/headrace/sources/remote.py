@@ -1,4 +1,4 @@
-"""Why a film at an address cannot be opened, where FFmpeg only says that reading failed."""
+"""Why a film at an address cannot be opened, if FFmpeg only says that reading failed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HEAD_BYTES = 64 << 10
 
 
 def index_is_out_of_reach(address: str, timeout: float) -> bool:
-    """Tell whether an MP4 or MOV file has its index at the end, and its server gives no part of a file. Blocking."""
+    """Return whether an MP4 or MOV file has its index at the end, and its server gives no part of a file. Blocking."""
     parts = urlsplit(address)
     if parts.scheme.lower() not in ("http", "https"):
         return False

@@ -17,7 +17,7 @@ _ODD_ASPECT = 8  # pixels that are so many times as wide as high are a broken he
 
 
 def aspect_of(stream: Any) -> Fraction:
-    """Give how much wider than high a pixel of a video stream is shown; 1 where the file does not say."""
+    """Return how much wider than high a pixel of a video stream is shown; 1 if the file does not say."""
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     return aspect if Fraction(1, _ODD_ASPECT) <= aspect <= _ODD_ASPECT else Fraction(1)
 
@@ -72,7 +72,7 @@ def _turn(frame: Any) -> tuple[Any, bool]:
 
 
 def films(container: Any) -> list[Any]:
-    """Give the video streams of a container that are films, not the picture on a record's sleeve."""
+    """Return the video streams of a container that are films, not the picture on a record's sleeve."""
     from av.stream import Disposition
 
     return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]

@@ -35,7 +35,7 @@ def from_urls(
         fetch: "server": URLs are passed on; "client": downloaded here, for servers that cannot reach them.
         prefetch: downloads ahead.
         timeout: seconds that one download may take.
-        limits: what is too large; the defaults where not given.
+        limits: what is too large; the defaults if not given.
 
     Raises:
         ConfigError: `fetch="client"` without httpx (extra `urls`).
@@ -116,7 +116,7 @@ class _Downloads(ItemSource):
 
 
 def without_secrets(url: str) -> str:
-    """Give a URL without user, password and query, for messages."""
+    """Return a URL without user, password and query, for messages."""
     parts = urlsplit(url)
     if not parts.scheme or not parts.netloc:
         return url.partition("?")[0]

@@ -359,7 +359,7 @@ def _wanted(fps: float | None, sample_ms: float | None, start: float, end: float
 
 
 def _exact(number: float) -> Fraction:
-    """Give what a decimal number means: 0.1 is a tenth, 29.97 is 2997 hundredths."""
+    """Return what a decimal number means: 0.1 is a tenth, 29.97 is 2997 hundredths."""
     return Fraction(str(number))
 
 

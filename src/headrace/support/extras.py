@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 def install(extra: str) -> str:
-    """Give the command that installs an extra, such as `pip install '/home/me/headrace[video]'`.
+    """Return the command that installs an extra, such as `pip install '/home/me/headrace[video]'`.
 
-    It names the folder or the repository that headrace was installed from, where the installer has noted one, else the
+    It names the folder or the repository that headrace was installed from, if the installer has noted one, else the
     folder of a checkout: `pip install '.[video]'`.
     """
     import json

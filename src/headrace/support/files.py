@@ -13,7 +13,7 @@ from typing import IO
 
 @contextlib.contextmanager
 def placed(path: str | os.PathLike[str], *, replace: bool = True, follow: bool = True) -> Iterator[Path]:
-    """Give a path beside `path` to write to; it is moved there when the block ends well, and removed when it fails.
+    """Yield a path beside `path` to write to; it is moved there when the block ends well, and removed when it fails.
 
     Devices and pipes are written to as they are.
 

@@ -10,7 +10,7 @@ V = TypeVar("V")
 
 
 class FrozenDict(dict[K, V]):
-    """A dict that cannot be changed; it equals a dict with the same items, and can be hashed where its items can."""
+    """A dict that cannot be changed; it equals a dict with the same items, and can be hashed if its items can."""
 
     __slots__ = ()
 

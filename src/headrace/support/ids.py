@@ -11,10 +11,10 @@ _MADE = re.compile(r"h[0-9a-f]{8}-[0-9a-f]+|[0-9a-f]{6}-\d+-\d+|again-[0-9a-f]{2
 
 
 def named(id: str | None) -> str:
-    """Name an input inside a sentence: "input mine", or "the input" where its user gave it no id."""
+    """Name an input inside a sentence: "input mine", or "the input" if its user gave it no id."""
     return f"input {shortened(id, 200)}" if id and not _MADE(id) else "the input"
 
 
 def before(id: str | None) -> str:
-    """Give what stands before a sentence about an input: "input mine: ", or nothing where its user gave it no id."""
+    """Return what stands before a sentence about an input: "input mine: ", or nothing if its user gave it no id."""
     return f"{named(id)}: " if id and not _MADE(id) else ""

@@ -149,7 +149,7 @@ _NEVER = re.compile(b"(?!)")
 
 @cache
 def _grows(descriptor: Descriptor) -> bool:
-    """Tell whether a message may hold any number of messages."""
+    """Return whether a message may hold any number of messages."""
     seen, kinds = set[str](), [descriptor]
     while kinds:
         kind = kinds.pop()

@@ -14,7 +14,7 @@ _RETRY_DELAY, _SECONDS, _NANOS = 1 << 3 | 2, 1 << 3, 2 << 3
 
 
 def read_details(status: bytes) -> tuple[StatusDetail, ...]:
-    """Read the details of a serialized `google.rpc.Status`; none where it cannot be read."""
+    """Read the details of a serialized `google.rpc.Status`; none if it cannot be read."""
     from google.protobuf.message import DecodeError
 
     from headrace.support.protobytes import fields_of
@@ -26,7 +26,7 @@ def read_details(status: bytes) -> tuple[StatusDetail, ...]:
 
 
 def retry_delay(details: tuple[StatusDetail, ...]) -> float | None:
-    """Give the seconds of a `google.rpc.RetryInfo`; None where there is none."""
+    """Return the seconds of a `google.rpc.RetryInfo`; None if there is none."""
     from google.protobuf.message import DecodeError
 
     from headrace.support.protobytes import fields_of, read_varint

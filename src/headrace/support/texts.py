@@ -11,7 +11,7 @@ MASK = "***"
 
 _REMEMBERED = 256  # credentials of a process that are masked; the ones used last
 _SHORTEST = 4
-_WORD_ONLY = 6  # characters below which a credential is masked only where it stands as a word
+_WORD_ONLY = 6  # characters below which a credential is masked only if it stands as a word
 _secrets: OrderedDict[str, None] = OrderedDict()
 
 

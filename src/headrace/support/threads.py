@@ -1,4 +1,4 @@
-"""Blocking work in daemon threads: whoever gives up waiting for it is free at once, and so is the program at its end.
+"""Blocking work in daemon threads: a caller can stop waiting for it immediately, and the program can end.
 
 The event loop's own pool joins its threads when the program ends, so that one stalled read (a dead network mount, a
 pipe that nobody writes to) would keep the program alive.
@@ -87,7 +87,7 @@ async def in_thread(function: Callable[..., T], *args: Any, discard: Callable[[T
     """Run a blocking function in a daemon thread, in the caller's context; a cancelled caller does not wait for it.
 
     Args:
-        discard: gets the result where the caller was cancelled meanwhile, such as a file to be closed.
+        discard: gets the result if the caller was cancelled meanwhile, such as a file to be closed.
     """
     future = _threads.submit(contextvars.copy_context().run, function, *args)
     try:

@@ -85,8 +85,8 @@ class GrpcFail:
         status: its name, such as "UNAVAILABLE".
         details: the sentence that goes along.
         retry_after: the server's hint in seconds, or None.
-        unprocessed, broken, too_large: what happened, where it was not the server's own decision: the stream was
-            refused unseen, it was reset under way, or a message was over a limit.
+        unprocessed, broken, too_large: what happened, if it was not the server's own decision: the stream was
+            refused unseen, it was reset halfway, or a message was over a limit.
     """
 
     status: str
@@ -106,14 +106,14 @@ ModelFunction: TypeAlias = Callable[[ReceivedInput], Any]
 
 
 def is_one(answers: Answers) -> bool:
-    """Tell one answer from several."""
+    """Distinguish one answer from several."""
     if isinstance(answers, str | pb.Data | pb.Output | int | Fail | GrpcFail):
         return True
     return isinstance(answers, list | tuple) and all(isinstance(pair, tuple) for pair in answers)
 
 
 async def one_by_one(answers: Answers) -> AsyncGenerator[Answer, None]:
-    """Give answers one by one, whatever they came as; closing it closes a generator underneath."""
+    """Yield answers one by one, whatever they came as; closing it closes a generator underneath."""
     if is_one(answers):
         yield cast("Answer", answers)
     elif isinstance(answers, AsyncIterable):
@@ -184,7 +184,7 @@ def to_status(answer: int | Fail, request_id: str = "") -> status_pb2.Status:
 def to_response(
     answers: Sequence[Answer], input_ids: Sequence[str | None], request_id: str
 ) -> service_pb2.MultiOutputResponse:
-    """Build the response of a request: 10000; 10010 where some inputs failed; where all did, their code or 10020."""
+    """Build the response of a request: 10000; 10010 if some inputs failed; if all did, their code or 10020."""
     for answer in answers:
         if isinstance(answer, Fail) and answer.envelope_only:
             return service_pb2.MultiOutputResponse(status=to_status(answer, request_id))

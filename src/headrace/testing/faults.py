@@ -18,7 +18,7 @@ class ConnectionFaults:
 
     Attributes:
         latency: seconds that every piece is held back, in both directions.
-        jitter: at most so many seconds more, drawn anew for every piece; order is kept.
+        jitter: at most so many seconds more, drawn again for every piece; order is kept.
         bandwidth: bytes a second, in each direction of each connection.
         slice_bytes: bytes are passed on in pieces of at most this size.
         reset_at_message: the connection is reset where the nth gRPC message starts, counted from 1 over all calls of

@@ -22,7 +22,7 @@ def prediction_handlers(function: Callable[[Request], Responses | Awaitable[Resp
     """Make the handlers of all three prediction methods, for `MemoryServer(prediction_handlers(function))`.
 
     `function` is called once a request; all its responses are sent, in each of the methods. For full control over
-    the wire; `ModelDouble` is the shorter way where inputs and answers matter.
+    the wire; `ModelDouble` is the shorter way if inputs and answers matter.
     """
 
     async def handler(call: ServerCall) -> None:

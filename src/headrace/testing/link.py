@@ -128,7 +128,7 @@ class Link:
     """One connection from a client through the proxy to the server.
 
     Args:
-        faults: tells the faults that hold for this connection now.
+        faults: gives the faults that hold for this connection now.
         until: waits until a condition on the faults is true.
         traffic: called whenever bytes have passed.
     """
@@ -188,7 +188,7 @@ class Link:
             side.transport.abort()
 
     def drop(self) -> None:
-        """Close both sides now, without what is still under way."""
+        """Close both sides now, without what is still in flight."""
         for side in self._writers:
             side.transport.abort()
 

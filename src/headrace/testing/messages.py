@@ -50,7 +50,7 @@ class MessageScanner:
             stop_before: stop where this message starts (counted from 1), or the next one if it has started already.
 
         Returns:
-            How many bytes were looked at: less than `len(data)` only where `stop_before` struck.
+            How many bytes were looked at: less than `len(data)` only if `stop_before` struck.
         """
         at = 0
         while at < len(data) and self.readable:

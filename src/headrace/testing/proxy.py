@@ -30,7 +30,7 @@ class ProxyStats:
         open: connections that are open now.
         resets: connections that the proxy has reset.
         bytes_to_server: bytes passed on to the server; `bytes_to_client` the other way.
-        messages_to_server: gRPC messages passed on whole, where HTTP/2 is not encrypted; `messages_to_client` likewise.
+        messages_to_server: gRPC messages passed on whole, if HTTP/2 is not encrypted; `messages_to_client` likewise.
     """
 
     connections: int
@@ -192,7 +192,7 @@ class FaultProxy:
             await asyncio.gather(acceptor, return_exceptions=True)
 
     async def accept(self) -> None:
-        """Listen (again), on the same address as before; `max_connections` counts anew."""
+        """Listen (again), on the same address as before; `max_connections` counts from zero again."""
         if self._acceptor is not None and not self._acceptor.done():
             return
         if self._faults.max_connections == 0:
@@ -255,7 +255,7 @@ class FaultProxy:
         return self._script[number] if number < len(self._script) else self._faults
 
     def _ended(self, task: asyncio.Task[None], client: socket.socket) -> None:
-        client.close()  # where the task was cancelled before it began
+        client.close()  # if the task was cancelled before it began
         self._past = _added(self._past, _counts(self._links.pop(task)))
         if not task.cancelled() and (error := task.exception()) is not None:
             asyncio.get_running_loop().call_exception_handler(

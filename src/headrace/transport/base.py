@@ -1,10 +1,10 @@
 """The seam between calls and wire: bytes and metadata, nothing of protobuf, nothing of gRPC.
 
 A transport is a slot for one connection at a time, to one target. It makes the connection when it is asked to, and
-again after it was lost. Calls that run on a connection that the server has told to go away (GOAWAY) finish on it, while
+again after it was lost. Calls on a connection for which the server has sent GOAWAY finish on it, while
 the next `connect` makes another one. A transport belongs to the event loop in which it was first used.
 
-Errors tell what happened by their class and fields, whatever the wire says (`headrace.status.call_error` makes them):
+Errors say what happened by their class and fields, whatever the wire says (`headrace.status.call_error` makes them):
 
 - `ConnectFailed`: there was no connection, and nothing was sent.
 - `ConnectionLost`: the connection or the call broke; with `unprocessed` the server surely has not seen the call: it
@@ -47,7 +47,7 @@ OWN_HEADERS = frozenset(
 class Call(Protocol):
     """One RPC with a stream in at least one direction.
 
-    One writer and one reader, at the same time. A failure of the call is raised from `read` (and from `write`, where it
+    One writer and one reader, at the same time. A failure of the call is raised from `read` (and from `write`, if it
     is noticed); a `CancelledError` comes out only when the awaiting task was cancelled.
 
     To stop a call: set your own flag, `cancel()`, and wait for the reader, which ends by itself. A task that is
@@ -59,7 +59,7 @@ class Call(Protocol):
         """Send one message, given in parts; waits while the peer's flow-control window is full.
 
         Raises:
-            TransportError: the call has ended; `read` tells how.
+            TransportError: the call has ended; `read` raises how.
         """
 
     async def half_close(self) -> None:
@@ -87,7 +87,7 @@ class Transport(Protocol):
 
     Attributes:
         survives_fork: whether a forked process may go on using what it inherited of it, if only to `discard` it.
-            Where it is False, the transport itself takes care before a fork, and the child must not touch it.
+            If it is False, the transport itself takes care before a fork, and the child must not touch it.
         on_max_streams: called when `max_streams` has changed; whoever shares the calls out sets it.
     """
 

@@ -24,7 +24,7 @@ class Changes:
                 waiter.set_result(None)
 
     async def until(self, condition: Callable[[], object], timeout: float | None = None) -> None:
-        """Wait until `condition()` is true; it is asked at once and after every change.
+        """Wait until `condition()` is true; it is asked immediately and after every change.
 
         Raises:
             TimeoutError: it was not true within `timeout` seconds.

@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from headrace.events import Event
     from headrace.transport.base import Transport, TransportFactory
 
-#: What "auto" means; with "h2" a client goes on over gRPC where the lean transport and its server do not get along.
+#: What "auto" means; with "h2" a client goes on over gRPC if the lean transport and its server do not get along.
 AUTO: Literal["grpc", "h2"] = "grpc"
 
 
 def choose(transport: object, notify: Callable[[Event], object]) -> TransportFactory:
-    """Give what makes the transports of one client.
+    """Return what makes the transports of one client.
 
     Args:
         transport: the client's argument; with "auto" the environment variable HEADRACE_TRANSPORT counts.

@@ -34,7 +34,7 @@ class Retirable(Transport, Protocol):
     on_connection_end: Callable[[str], object] | None
 
     def retire(self) -> None:
-        """Take no more calls, and close when those that run have ended; calls that wait may go elsewhere at once."""
+        """Take no more calls, and close when those that run have ended; waiting calls may go elsewhere immediately."""
 
 
 class Fallback:
@@ -103,7 +103,7 @@ class FallbackTransport:
 
     @property
     def healthy(self) -> bool:
-        """Whether the connection is ready; not so where `connect` has to change the transport first."""
+        """Whether the connection is ready; not so if `connect` has to change the transport first."""
         return self._current.healthy and not (self._choice.changed and self._lean is not None)
 
     @property
@@ -152,7 +152,7 @@ class FallbackTransport:
             self._retired.discard()
 
     def follow(self) -> None:
-        """Change the transport, where the client has; a slot of another event loop does so when it connects."""
+        """Change the transport, if the client has; a slot of another event loop does so when it connects."""
         lean = self._lean
         if lean is not None and self._choice.changed and self._loop in (None, asyncio._get_running_loop()):
             self._lean, self._retired = None, lean

@@ -67,7 +67,7 @@ def web_app(client: Client, routes: Sequence[BaseRoute], settings: Settings | No
 
 
 def openai_and_studio(directory: Directory, *, openai: bool, studio: bool) -> list[BaseRoute]:
-    """Give the routes of OpenAI's API, of Studio, or of both."""
+    """Return the routes of OpenAI's API, of Studio, or of both."""
     from headrace.web.openai.routes import openai_routes
     from headrace.web.studio.routes import studio_routes
 

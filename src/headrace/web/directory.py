@@ -21,10 +21,10 @@ class Served:
     """A model and what is known of it.
 
     Attributes:
-        inputs: the types that it takes, () where the server does not say.
+        inputs: the types that it takes, () if the server does not say.
         outputs: what it answers with, () alike.
-        parameters: the inference parameters that it publishes, None where it publishes no methods.
-        methods: the names of its methods, () where it publishes none.
+        parameters: the inference parameters that it publishes, None if it publishes no methods.
+        methods: the names of its methods, () if it publishes none.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Served:
         return self.parameters is not None and parameter in self.parameters
 
     def must(self, input_type: str, output: str, route: str) -> None:
-        """Refuse a model that cannot do what a route is for, where the server says what it takes and gives.
+        """Refuse a model that cannot do what a route is for, if the server says what it takes and gives.
 
         Raises:
             Refusal: 400 with what it takes and gives.
@@ -88,7 +88,7 @@ class Directory:
         ]
 
     async def cards(self) -> list[dict[str, Any]]:
-        """Tell of each model what people choose by."""
+        """Describe each model by what people choose by."""
         cards = [self._card(info.id, info) for info in await self._infos()]
         for alias in self.aliases:
             try:
@@ -98,7 +98,7 @@ class Directory:
         return cards
 
     async def card(self, name: str) -> dict[str, Any]:
-        """Tell of one model how it is called: its parameters.
+        """Describe how one model is called: its parameters.
 
         Raises:
             Refusal: 404, there is no such model.
@@ -130,7 +130,7 @@ class Directory:
         }
 
     async def find(self, name: str) -> Served:
-        """Give the model of a name: an alias, an id, a short name, or a model's URL.
+        """Return the model of a name: an alias, an id, a short name, or a model's URL.
 
         Raises:
             Refusal: 404 when there is none, with the nearest name.

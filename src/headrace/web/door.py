@@ -44,7 +44,7 @@ class Bounds:
 
 
 def loopback_hosts(host: str) -> tuple[str, ...]:
-    """Give the names by which a server on a loopback address is called; () on any other, where all are right.
+    """Return the names by which a server on a loopback address is called; () on any other, if all are right.
 
     A web page whose name is made to point to this machine calls it by that name, and is refused.
     """
@@ -97,7 +97,7 @@ class Counted:
 
 
 def key_for(host: str, key: str | None, *, studio: bool, insecure: bool) -> str | None:
-    """Give the key that is asked for: one is made for a Studio that other machines can reach, unless that is meant."""
+    """Return the required key; a Studio that other machines can reach gets a new one, unless `insecure`."""
     if key is None and studio and not insecure and not loopback_hosts(host):
         return secrets.token_urlsafe(16)
     return key

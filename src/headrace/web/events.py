@@ -20,9 +20,9 @@ HEARTBEAT = 15.0  # seconds: proxies close connections that are silent for 30 to
 async def sse(
     stream: AsyncIterable[Any], *, encode: Encode | None = None, heartbeat: float | None = HEARTBEAT
 ) -> AsyncGenerator[str, None]:
-    """Give a stream's items as server-sent events, for a response of type `text/event-stream`.
+    """Yield a stream's items as server-sent events, for a response of type `text/event-stream`.
 
-    A piece is `data: {"text": ...}`, or the whole prediction where it holds something else. The last event is `done`
+    A piece is `data: {"text": ...}`, or the whole prediction if it holds something else. The last event is `done`
     with the tokens that it cost, or `error` with type, code and message. While nothing comes, a comment is sent as
     heartbeat. The next item is taken when the one before has been written. Closing the generator, as frameworks do when
     the browser leaves, ends the stream's call: the model stops.
@@ -56,7 +56,7 @@ BEAT = _Beat()
 
 
 async def beating(stream: AsyncIterable[T], heartbeat: float | None) -> AsyncGenerator[T | _Beat, None]:
-    """Give a stream's items, and `BEAT` whenever nothing came for so many seconds; closes the stream at its end."""
+    """Yield a stream's items, and `BEAT` whenever nothing came for so many seconds; closes the stream at its end."""
     async with contextlib.AsyncExitStack() as stack:
         if hasattr(stream, "__aexit__"):
             await stack.enter_async_context(stream)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Failures as OpenAI's API tells them: an HTTP status and `{"error": {message, type, param, code}}`."""
+"""Failures as OpenAI's API reports them: an HTTP status and `{"error": {message, type, param, code}}`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTEXT_EXCEEDED = 30105  # of the protocol: the text is longer than the model t
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How one sort of failure is told: the HTTP status, OpenAI's type, and its code or None."""
+    """How one sort of failure is reported: the HTTP status, OpenAI's type, and its code or None."""
 
     status: int
     type: str
@@ -88,7 +88,7 @@ _KINDS: tuple[tuple[type[Exception], Kind], ...] = (
 
 
 def refusal(error: Exception) -> Refusal:
-    """Turn whatever a call raised into the answer that tells it."""
+    """Turn whatever a call raised into the response that reports it."""
     if isinstance(error, Refusal):
         return error
     cause = error.__cause__

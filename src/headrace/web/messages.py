@@ -1,4 +1,4 @@
-"""What browsers are told of a stream: its items, its end, its failure, as values for JSON."""
+"""What browsers get of a stream: its items, its end, its failure, as values for JSON."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from headrace.results import Prediction
 
 
 def as_message(item: Any) -> Any:
-    """Tell an item: a piece of text as `{"text": ...}` (with its `metadata`, if any), any other prediction whole.
+    """Encode an item: a piece of text as `{"text": ...}` (with its `metadata`, if any), any other prediction whole.
 
-    Everything else is told as it is.
+    Everything else is sent as it is.
     """
     if not isinstance(item, Prediction):
         return item
@@ -28,7 +28,7 @@ def as_message(item: Any) -> Any:
 
 
 def failure_message(error: Exception) -> dict[str, Any]:
-    """Tell a failure; of one that is not headrace's own nothing but that there was one."""
+    """Encode a failure; of one that is not headrace's own, only that it happened."""
     if not isinstance(error, HeadraceError):
         return {"error": {"type": "ServerError", "code": None, "message": "the server failed"}}
     return {"error": {"type": type(error).__name__, "code": error.code, "message": error.message}}

@@ -92,7 +92,7 @@ async def listening(
 
 
 def lines_for(address: str, key: str | None, *, openai: bool, studio: bool) -> list[str]:
-    """Say where things are, a line each."""
+    """Return where things are, a line each."""
     lines = [f"OpenAI's API at {address}/v1"] if openai else []
     if studio:
         lines.append(f"Studio at {address}/{f'#token={key}' if key else ''}")

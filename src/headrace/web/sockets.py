@@ -122,7 +122,7 @@ async def _read(ws: Any, on_message: OnMessage | None) -> None:
 
 
 def _content(message: Any) -> str | bytes | None:
-    """Give what a message holds, None of one that says that the other side is gone."""
+    """Return what a message holds, None of one that says that the other side is gone."""
     if isinstance(message, dict):  # ASGI
         if message["type"] == "websocket.disconnect":
             return None

@@ -13,7 +13,7 @@ GRACE = 1.0  # at most so many seconds are given again to a loop that stood stil
 class Alarm:
     """Calls `ring` at the earliest time it was set to.
 
-    Where the loop has stood still meanwhile, what has arrived is read first: it rings as much later as it was late.
+    If the loop has stood still meanwhile, what has arrived is read first: it rings as much later as it was late.
     """
 
     __slots__ = ("_again", "_handle", "_ring", "_when")
@@ -30,7 +30,7 @@ class Alarm:
         return self._handle is not None
 
     def set(self, when: float) -> None:
-        """Ring at this time of `time.monotonic`, or earlier where it is set to that."""
+        """Ring at this time of `time.monotonic`, or earlier if it is set to that."""
         if self._handle is not None:
             if self._when <= when or self._again:
                 return

@@ -56,7 +56,7 @@ class DuplexWork(StreamWork):
 
     @property
     def reads_ahead(self) -> bool:
-        """Not where the pipe drops: what is prepared while another waits would be older when it is sent."""
+        """Not if the pipe drops: what is prepared while another waits would be older when it is sent."""
         return self.pipe.blocks
 
     async def room(self) -> int:

@@ -13,15 +13,15 @@ class Entry:
     Attributes:
         seq: order of leaving the pipe; answers are delivered in it when ordered.
         position: in the source.
-        name: the id that the user knows; that of `item` is another one where two are under way under the same.
+        name: the id that the user knows; that of `item` differs if two in flight have the same.
         size: bytes that it counts in the window.
         entered_at: when it entered the window.
         request: number of the request that it went with; -1: it is not on the wire.
         extended: it was given more time.
         resting: it waits before it is sent again.
-        company: inputs of its request, itself included.
+        company: number of inputs in its request, itself included.
         alone: it is to be sent by itself: a request with others was refused as a whole.
-        suspect: it is to be sent with nothing else under way: its answer may be too large.
+        suspect: it is to be sent with nothing else in flight: its answer may be too large.
     """
 
     # What few have is of the class until then: one is made of each input.

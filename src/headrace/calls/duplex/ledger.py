@@ -44,7 +44,7 @@ class Ledger:
     Args:
         ordered: deliver answers in the order of the inputs.
         window: entries that have entered, and may still be answered, or whose answer is not taken. One that timed out
-            keeps its place after that where a late answer may still come in its place.
+            keeps its place after that if a late answer may still come in its place.
     """
 
     ordered: bool
@@ -103,7 +103,7 @@ class Ledger:
 
     @property
     def suspects(self) -> list[Entry]:
-        """Entries that a message which was too large may be about: one of the first request where order tells."""
+        """Entries that a message which was too large may be about: one of the first request if order tells."""
         waiting = [entry for entry in self._wire if entry.answer is None]
         if self.matching is Matching.BY_ORDER:
             return [entry for entry in waiting if entry.request == waiting[0].request]
@@ -111,7 +111,7 @@ class Ledger:
 
     @property
     def probing(self) -> bool:
-        """Whether a suspect is under way, so that nothing else may be."""
+        """Whether a suspect is in flight, so that nothing else may be sent."""
         return bool(self._wire) and any(entry.suspect and entry.answer is None for entry in self._wire)
 
     def stream_broken(self, failure: BaseException, why: str) -> StreamBroken:
@@ -137,9 +137,9 @@ class Ledger:
         )
 
     def enter(self, position: int, item: Prepared, size: int, now: float, timeout: float) -> Entry:
-        """Take in an input that leaves the pipe; one whose id is under way already travels under one of ours.
+        """Take in an input that leaves the pipe; one whose id is in flight already travels under one of ours.
 
-        It counts in the window at once, whether that admits it or not.
+        It counts in the window immediately, whether that admits it or not.
         """
         self.window.take(size)
         name = item.id
@@ -172,7 +172,7 @@ class Ledger:
         heapq.heappush(self._deadlines, (entry.deadline, entry))
 
     def match_single(self, output: pb.Output) -> Entry | None:
-        """Find the input that a response with one good output answers, where nothing is odd about it; None: `match` it.
+        """Find the input that a response with one good output answers, if nothing is odd about it; None: `match` it.
 
         It leaves the wire but stays open until `settle`.
         """
@@ -330,7 +330,7 @@ class Ledger:
     def time_out(self, entry: Entry, error: HeadraceError) -> None:
         """Settle an entry with its timeout; its late answer will be discarded.
 
-        Where matching is by order, its place on the wire (and its slot) stays taken until that answer comes.
+        If matching is by order, its place on the wire (and its slot) stays taken until that answer comes.
         """
         on_wire = entry.request >= 0
         if on_wire and self.matching is Matching.BY_ID:

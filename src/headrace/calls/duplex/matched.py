@@ -54,7 +54,7 @@ class Duplex(DuplexWork):
         self._retries = Retries(session, self.ledger, self.tally, options.warm_up, self._settle, self._rested)
         self._recovery = Recovery(session, self.ledger, self._outbox, self._retries, self.tally, options, self._settle)
         self._waiting = False  # the pump waits for something to send, so that it can be woken
-        # Inputs enter the window as soon as it admits them, and not when they are sent: where the pipe drops none and
+        # Inputs enter the window as soon as it admits them, and not when they are sent: if the pipe drops none and
         # each is a request of its own, it makes no difference to wait.
         self._eager = self.pipe.lossless and options.batching.inputs == 1
         self._held_up = self._eager  # nor do they wait for a pump that cannot send: their time runs all the same
@@ -69,7 +69,7 @@ class Duplex(DuplexWork):
 
     @property
     def in_flight(self) -> tuple[int, int]:
-        """Inputs in flight, and the most at once."""
+        """Inputs in flight, and their peak."""
         return self.ledger.window.items, self.ledger.window.peak
 
     @property
@@ -92,7 +92,7 @@ class Duplex(DuplexWork):
         return entry.answer
 
     async def room(self) -> int:
-        """Wait until an input may be pulled; tell how many."""
+        """Wait until an input may be pulled; return how many."""
         if not self._eager:
             return await super().room()
         while (room := self._room()) < 1:
@@ -125,7 +125,7 @@ class Duplex(DuplexWork):
             self._settle(entry, pulled.error)
 
     async def finish(self) -> None:
-        """Let a stream whose inputs are all answered end by itself, then stop it; one with late answers at once."""
+        """Let a stream whose inputs are all answered end by itself, then stop it; one with late answers immediately."""
         if self._call is None or self.ledger.late:
             await self.stop()
             return
@@ -216,7 +216,7 @@ class Duplex(DuplexWork):
     # --- pump: pipe -> call
 
     async def _pump(self, call: Call, head: bytes) -> None:
-        """Write what is to be sent again, then what is new; ends when the call does (the reader tells how)."""
+        """Write what is to be sent again, then what is new; ends when the call does (the reader raises how)."""
         outbox, tally, write = self._outbox, self.tally, call.write
         try:
             while not self._stopped:
@@ -327,7 +327,7 @@ class Duplex(DuplexWork):
         self._retries.again(entries, failure, self._retries.new_attempts())
 
     def _failed(self, entry: Entry, error: ServerError) -> None:
-        """Send an input again later where its own failure allows it, else settle it."""
+        """Send an input again later if its own failure allows it, else settle it."""
         if entry.attempts is not None:
             entry.attempts = copy.copy(entry.attempts)  # it may have been shared with others
         self._retries.again([entry], error, self._retries.new_attempts() if entry.attempts is None else entry.attempts)
@@ -370,7 +370,7 @@ class Duplex(DuplexWork):
         self._arm()
 
     def _doing(self, entry: Entry) -> str:
-        """Tell what has kept an input from being sent, where that is known."""
+        """Return what has kept an input from being sent, if that is known."""
         refusal = self._recovery.refusal
         if entry.request < 0 and refusal is not None:
             return f"; the server's last answer was: {refusal.failure}"

@@ -42,8 +42,8 @@ class Recovery:
 
     Attributes:
         reached: there was a connection, so that what fails later is a break.
-        refusal: what the call's last response was, where it was a refusal.
-        last_failure: that of the last response, where it names no input.
+        refusal: what the call's last response was, if it was a refusal.
+        last_failure: that of the last response, if it names no input.
     """
 
     def __init__(
@@ -101,11 +101,11 @@ class Recovery:
     # --- after a call
 
     def early_end(self) -> ConnectionLost | None:
-        """Make the error of a call that the server has ended too early; None where it needed no further answer.
+        """Make the error of a call that the server has ended too early; None if it needed no further answer.
 
         Raises:
             StreamBroken: it was so twice after a failure that names no input. Such a failure is blamed on the input
-                whose turn it was; where the whole stream failed, that is wrong.
+                whose turn it was; if the whole stream failed, that is wrong.
         """
         ledger = self._ledger
         answered = not ledger.on_wire and self.refusal is None
@@ -126,7 +126,7 @@ class Recovery:
         )
 
     def next_call(self, failure: TransportError | ServerError) -> float:
-        """Prepare another call after one that failed; tell how many seconds to wait before it.
+        """Prepare another call after one that failed; return how many seconds to wait before it.
 
         Raises:
             HeadraceError: there is none; it is the error that ends the stream.
@@ -157,7 +157,7 @@ class Recovery:
         return self._ledger.received - self._received_before > self._refusals + unread
 
     def _after_refusal(self, refusal: Refusal) -> float:
-        """Wait before the next call where the server has refused this one: nobody's inputs are to blame."""
+        """Wait before the next call if the server has refused this one: nobody's inputs are to blame."""
         failure, again_at = refusal.failure, refusal.again_at
         if self._progress:
             if self._ledger.on_wire:
@@ -210,9 +210,9 @@ class Recovery:
             self._session.emit(events.Resumed(on_wire, self._tally.resumed, str(failure)))
 
     def _isolate(self, failure: TransportError | ServerError) -> bool:
-        """Where a message was too large: end its input with that, or find out which one it is.
+        """If a message was too large: end its input with that, or find out which one it is.
 
-        Which one it is, is known where it was alone, or where answers come in order; else each that may be it is sent
+        Which one it is, is known if it was alone, or if answers come in order; else each that may be it is sent
         by itself, with nothing else on its way.
         """
         suspects: Sequence[Entry] = ()
@@ -231,7 +231,7 @@ class Recovery:
         return True
 
     def _final(self, failure: TransportError | ServerError) -> HeadraceError:
-        """Make the error that ends the stream: the failure itself, where no input can have been worked on."""
+        """Make the error that ends the stream: the failure itself, if no input can have been worked on."""
         never_answered = self.refusal is not None and not self._tally.received
         if not self.reached or not self._tally.sent or fatal(failure) or never_answered:
             return failure

@@ -51,7 +51,7 @@ class Retries:
         return self._session.attempts(warm_up=self._warm_up, fresh=False)
 
     def again(self, entries: Sequence[Entry], error: ServerError, attempts: Attempts) -> float | None:
-        """Send inputs that failed together again later where their failure allows it, else settle them.
+        """Send inputs that failed together again later if their failure allows it, else settle them.
 
         One decision, and one event, for those that have always failed together.
 
@@ -59,7 +59,7 @@ class Retries:
             attempts: those of inputs that have not failed before.
 
         Returns:
-            When the last of them is sent again, None where none is.
+            When the last of them is sent again, None if none is.
         """
         self._session.failed(error)
         delays: dict[int, float | None] = {}

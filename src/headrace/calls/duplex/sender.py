@@ -39,7 +39,7 @@ class Outbox:
         self._since: float | None = None  # when what waits for others was first seen
 
     def sendable(self) -> bool:
-        """Drop what is too old; tell whether something could be sent now, company aside."""
+        """Drop what is too old; return whether something could be sent now, even alone."""
         self._pipe.purge()
         size = self._pipe.waiting
         return bool(self.queue) or (size is not None and self._window.fits(size))
@@ -61,7 +61,7 @@ class Outbox:
         return len(self.queue) - entered, rejected
 
     def take(self, head_bytes: int) -> tuple[list[Entry], Rejected]:
-        """Take the inputs of the next request; none where there is none, or where it is better to wait for more.
+        """Take the inputs of the next request; none if there is none, or if it is better to wait for more.
 
         Returns:
             The inputs of the request, and those that were found on the way and are not to be sent.
@@ -74,7 +74,7 @@ class Outbox:
         self._probing = False
         queue = self.queue
         if queue and self._batching.inputs == 1 and queue[0].answer is None and not queue[0].suspect:
-            entries.append(queue.popleft())  # as nearly all, where each is a request
+            entries.append(queue.popleft())  # as nearly all, if each is a request
             return entries, rejected
         space = BatchSpace(self._batching, head_bytes)
         if queue and self._take_queued(entries, space):
@@ -123,7 +123,7 @@ class Outbox:
             rejected.append((entry, pulled.error))
 
     def patience(self) -> float | None:
-        """Tell how many seconds what waits may still wait for others; None: until something else happens."""
+        """Return how many seconds what waits may still wait for others; None: until something else happens."""
         if self._since is None:
             return None
         return max(0.0, self._since + self._batching.wait - time.monotonic())

@@ -197,7 +197,7 @@ class FreeDuplex(DuplexWork):
         )
 
     def _final(self, cause: TransportError | ServerError) -> HeadraceError:
-        """Tell how the stream ended: as itself where nothing was answered or nothing could be, else as broken."""
+        """Return how the stream ended: as itself if nothing was answered or nothing could be, else as broken."""
         if not self.tally.received or fatal(cause):
             return cause
         error = StreamBroken(

@@ -25,7 +25,7 @@ from headrace.results import Prediction
 class InlineWaiter:
     """What one task waits for: no future, but it keeps asyncio's protocol for what a task may await.
 
-    The waiter of a future goes on a turn of the event loop after its result is set; here `open` lets it go on at once.
+    The waiter of a future goes on a turn of the event loop after its result is set; here `open` resumes it immediately.
     Source: `asyncio.isfuture`. `_asyncio_future_blocking` says that the task's `await` has yielded it; the task then
     asks for the loop, leaves its next step with `add_done_callback`, and gives that a future that tells how it went.
     """

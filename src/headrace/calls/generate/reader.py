@@ -172,7 +172,7 @@ class Reader:
             await asyncio.sleep(delay)
 
     async def _open(self, parts: Sequence[Buffer], phase: CallState) -> bool:
-        """Open the call and read up to the first answer; False where it ends without any."""
+        """Open the call and read up to the first answer; False if it ends without any."""
         session = self._session
         phase.doing = "waiting for its turn"
         connection = await session.acquire(call=phase)
@@ -217,7 +217,7 @@ class Reader:
             self._text_size -= len(self._texts.popleft())
 
     async def _read_rest(self, ahead: ReadAhead) -> Exception | None:
-        """Read to the end, and tell why it came where it is no good one; no task runs this, see `ReadAhead`."""
+        """Read to the end, and return the error if the stream failed; no task runs this, see `ReadAhead`."""
         opened = self._opened
         assert opened is not None
         read, take_in = opened.read, self._take_in
@@ -268,7 +268,7 @@ class Reader:
         self._timer = loop.call_later(pause, self._watch, idle, remaining - 1, now + pause)
 
     def _failure(self, error: Exception) -> Exception:
-        """Give the error that the user gets for a failure, and count it."""
+        """Return the error that the user gets for a failure, and count it."""
         if not isinstance(error, HeadraceError):
             return error
         self._session.counts.failures += not self._stopped

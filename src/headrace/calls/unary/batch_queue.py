@@ -1,6 +1,6 @@
 """Calls that may share requests: those that wait, and the requests in flight.
 
-A call on an idle queue goes at once; while requests are in flight calls gather, and go out together when one is done.
+A call on an idle queue goes at once; while requests are in flight calls are batched, and go out together when one is done.
 One future a call, one task a request.
 """
 
@@ -78,7 +78,7 @@ class _Request:
 
 
 class _WarmUpListener(events.Emitter):
-    """Passes events on, and tells of waiting for a deploying model, which counts in no call's timeout."""
+    """Passes events on, and notes waiting for a deploying model, which counts in no call's timeout."""
 
     __slots__ = ("_emit", "_warming")
 
@@ -98,7 +98,7 @@ class BatchQueue:
 
     Args:
         batching: what fits into a request.
-        max_in_flight: requests in flight at which calls start to gather.
+        max_in_flight: requests in flight at which calls start to be batched.
         on_idle: called when nothing waits and nothing is in flight.
 
     Attributes:
@@ -159,7 +159,7 @@ class BatchQueue:
     # --- the end of a call
 
     def _finish(self, call: QueuedCall, outcome: Prediction | Exception) -> None:
-        """End a call with its prediction or its error; nothing where it is over: the one place that does."""
+        """End a call with its prediction or its error; nothing if it is over: the one place that does."""
         waited = not call.answer.done()  # else its caller was cancelled, and leaves in its next step
         if not self._settle(call) or not waited:
             return
@@ -175,7 +175,7 @@ class BatchQueue:
         call.answer.set_exception(outcome)
 
     def _settle(self, call: QueuedCall) -> bool:
-        """Take a call out of the books; False where it was settled before."""
+        """Take a call out of the books; False if it was settled before."""
         if call.settled:
             return False
         call.settled = True
@@ -225,7 +225,7 @@ class BatchQueue:
                 self._finish(call, error)
 
     def _ended(self, request: _Request, task: asyncio.Task[None]) -> None:
-        """Send what has gathered meanwhile; give the queue up where nothing has."""
+        """Send the calls that have been queued meanwhile; drop the queue if there are none."""
         if request.remaining:  # it was cancelled before its first step
             for call in request.calls:
                 self._finish(call, ClosedError("the client was closed during the call"))
@@ -266,7 +266,7 @@ class BatchQueue:
         return batch
 
     async def _send_one(self, call: QueuedCall) -> None:
-        """Send a call that found no company as if there was no queue."""
+        """Send a call that is alone in its batch as if there was no queue."""
         deadline, call.deadline = call.deadline, Deadline.after(None)  # `predict_one` keeps its time from here on
         session = self._session
         session.counts.calls -= 1  # it is counted again
@@ -329,7 +329,7 @@ class BatchQueue:
             self._timer = self.loop.call_later(max(0.0, when - time.monotonic()), self._expire)
 
     def _expire(self) -> None:
-        """Fail the calls whose time is over; where the loop stood still, what had arrived comes first."""
+        """Fail the calls whose time is over; if the loop stood still, what had arrived comes first."""
         now, first = time.monotonic(), math.inf
         if now - self._timer_at > STILL and not self._looked_again:
             self._looked_again = True

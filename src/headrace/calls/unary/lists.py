@@ -93,7 +93,7 @@ async def predict_many(
         items: position -> input, loaded and checked, each with an id.
         deadline: for everything; what has no answer by then fails with `DeadlineExceeded`.
         deliver: gets each prediction as soon as it is final, others may still be tried again.
-        is_open: tells whether an input is still worth trying again.
+        is_open: says whether an input is still worth trying again.
         attempts_of: starts the attempts of an input, which are its own whatever happens to the others; None: as the
             session has them.
         packed: we grouped these unrelated inputs, which fit into one request: if it fails as a whole and one input may
@@ -289,7 +289,7 @@ def _parse(raw: bytes, number: int) -> Envelope:
 
 
 def _predictions(response: Envelope, group: _Group, *, packed: bool) -> list[Prediction]:
-    """Give each input its answer: by id where all outputs carry known ones, else by order.
+    """Match each input with its answer: by id if all outputs carry known ones, else by order.
 
     Those of a list keep the response, which is the list's; those of strangers (`packed`) have one of their own.
     """

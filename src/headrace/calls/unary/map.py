@@ -1,7 +1,7 @@
 """Any number of inputs through concurrent unary calls: workers take what was pulled, memory stays constant.
 
 One task pulls the user's source, as many inputs at a time as can be sent at once; as many as `concurrency` others send.
-A worker that is free takes what is there; while none is, inputs gather for the next one.
+A worker that is free takes what is there; while none is, inputs are batched for the next one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class MapWork(StreamWork):
     """The working parts of `Model.map`.
 
     At most `2 * concurrency` requests' worth of inputs are pulled and not taken: a slow one at the head does not stop
-    the others at once, and a slow consumer stops them all.
+    the others immediately, and a slow consumer stops them all.
     """
 
     kind = "map"
@@ -76,7 +76,7 @@ class MapWork(StreamWork):
         self._head: bytes | None = None
         self._pending: dict[int, int] = {}  # taken in and not answered: position -> bytes
         self._done: dict[int, tuple[Prediction, int]] = {}  # answered and not taken, by position, with their bytes
-        self._order: deque[tuple[Prediction, int]] = deque()  # the same where they are taken as they come
+        self._order: deque[tuple[Prediction, int]] = deque()  # the same if they are taken as they come
         self._next = 0
         self._ended = False
 
@@ -87,7 +87,7 @@ class MapWork(StreamWork):
 
     @property
     def in_flight(self) -> tuple[int, int]:
-        """Inputs pulled and not taken, and the most at once."""
+        """Inputs pulled and not taken, and their peak."""
         return self._window.items, self._window.peak
 
     def take(self) -> Prediction | None:
@@ -120,7 +120,7 @@ class MapWork(StreamWork):
         return False
 
     async def room(self) -> int:
-        """Wait until inputs are wanted; tell how many."""
+        """Wait until inputs are wanted; return how many."""
         while (count := self._demand()) < 1:
             await self._wanted.wait()
         return count

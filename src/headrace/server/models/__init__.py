@@ -5,7 +5,7 @@ import os
 # Before anything imports onnxruntime: versions that report home by default must not.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-#: Model id -> class, as the registry takes it. The first that takes a kind of input is that kind's default, where its
+#: Model id -> class, as the registry takes it. The first that takes a kind of input is that kind's default, if its
 #: weights are there or may be fetched by a first use.
 BUILT_IN = {
     "efficientnet-lite0": "headrace.server.models.classifier:Classifier",

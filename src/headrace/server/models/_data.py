@@ -9,7 +9,7 @@ _ROOT = Path(__file__).parents[2] / "data"
 
 
 def shipped(name: str) -> Path:
-    """Give the path of a shipped file, such as "models/yolov3-tiny.onnx"."""
+    """Return the path of a shipped file, such as "models/yolov3-tiny.onnx"."""
     return _ROOT / name
 
 

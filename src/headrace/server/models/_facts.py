@@ -1,4 +1,4 @@
-"""What several models see in one picture, gathered: its subject, the objects, the faces, the text."""
+"""What several models see in one picture, combined: its subject, the objects, the faces, the text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Facts:
         return {name: number for name, number in self.objects.items() if number > 1 or name not in same}
 
     def sentence(self) -> str:
-        """Say it in a sentence or two, as a fixed form that adds nothing."""
+        """Return the facts as a sentence or two of a fixed form that adds nothing."""
         things = listed([counted(name, number) for name, number in self.others.items()])
         if self.subject:
             sure = "" if self.probability >= _SURE else ", probably"
@@ -51,7 +51,7 @@ class Facts:
         return sentence
 
     def text(self) -> str:
-        """Give the text in the picture in one line, cut where it is long."""
+        """Return the text in the picture in one line, cut if it is long."""
         whole = " / ".join(self.lines)
         return whole if len(whole) <= _MAX_TEXT else f"{whole[:_MAX_TEXT].rstrip()}…"
 
@@ -90,7 +90,7 @@ def article(name: str) -> str:
 
 
 def counted(name: str, number: int) -> str:
-    """Say how many there are: "a cup", "two people"."""
+    """Return how many there are: "a cup", "two people"."""
     if number == 1:
         return article(name)
     return f"{in_words(number)} {plural(name)}"
@@ -102,7 +102,7 @@ def in_words(number: int) -> str:
 
 
 def plural(name: str) -> str:
-    """Give the plural of a name."""
+    """Return the plural of a name."""
     name = _SPOKEN.get(name, name)
     return _PLURALS.get(name) or (f"{name}es" if name.endswith(("s", "sh", "ch")) else f"{name}s")
 

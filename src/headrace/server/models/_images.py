@@ -34,7 +34,7 @@ def decode(data: bytes, side: int | None = None) -> Image:
     """Decode a picture: its first frame, turned as its EXIF says, transparency on white, mode RGB.
 
     Args:
-        data: a JPEG, PNG, TIFF, BMP, WEBP or GIF file; AVIF where Pillow can.
+        data: a JPEG, PNG, TIFF, BMP, WEBP or GIF file; AVIF if Pillow can.
         side: least length in pixels that the shorter side is needed in; a large JPEG is then decoded reduced,
             which is several times faster.
 
@@ -70,7 +70,7 @@ def decode(data: bytes, side: int | None = None) -> Image:
 
 
 def _unidentified(data: bytes) -> ModelError:
-    """Say what bytes are that are not a picture for Pillow."""
+    """Return what bytes are that are not a picture for Pillow."""
     format = media.format_of(data)
     if format is None or format.name in ("JPEG", "PNG", "TIFF", "BMP", "WebP", "GIF"):
         broken = "" if format is None else f"; they begin like {format.name}"
@@ -81,7 +81,7 @@ def _unidentified(data: bytes) -> ModelError:
 
 
 def smaller(image: Image, longest_side: int) -> Image:
-    """Make a picture smaller where one of its sides is longer than so many pixels."""
+    """Make a picture smaller if one of its sides is longer than so many pixels."""
     shrink = longest_side / max(image.size)
     if shrink >= 1:
         return image

@@ -75,7 +75,7 @@ class Llama:
         return self._run(self._server.handle_completions, {"prompt": prompt, **options}, cancelled)
 
     def likelihoods(self, prompt: str, words: Sequence[str], lead: str = " ") -> dict[str, float]:
-        """Say how likely each word is to come next after a text: logarithms, right up to a common constant.
+        """Return how likely each word is to come next after a text: logarithms, right up to a common constant.
 
         The words must not be empty; of a word of several tokens the first one counts. `lead` stands before each.
 
@@ -147,13 +147,13 @@ class Llama:
             finished.wait()  # so that a model's slot is free once its generator has ended
 
 
-#: The engines that all models share; their weights are fetched first where they are missing and may be.
+#: The engines that all models share; their weights are fetched first if they are missing and may be.
 smollm2 = Once(lambda: Llama(weights.need(SMOLLM2)))
 qwen = Once(lambda: Llama(weights.need(QWEN)))
 
 
 def best() -> tuple[str, Llama]:
-    """Give the name and the engine of the best language model that is in the cache, else of the small one."""
+    """Return the name and the engine of the best language model that is in the cache, else of the small one."""
     name = weights.choose(LLM)
     return name, (qwen if name == QWEN else smollm2)()
 

@@ -122,7 +122,7 @@ def _timed(container: Any, stream: Any) -> Iterator[tuple[int, float, float, Any
 
 
 def _in_the_middle(timed: Iterator[tuple[int, float, float, Any]], step_ms: int) -> Iterator[tuple[int, int, Any]]:
-    """Give the frame that is shown in the middle of each span of `step_ms`; a last, shorter span counts as a whole."""
+    """Yield the frame that is shown in the middle of each span of `step_ms`; a last, shorter span counts as a whole."""
     middle, span = step_ms / 2, 0
     frame: Any = None
     number, end = 0, 0.0
@@ -178,7 +178,7 @@ def _samples(container: Any) -> Iterator[NDArray[np.float32]]:
 
 
 def _video_stream(container: Any) -> Any:
-    """Choose the first video stream, its limits checked as far as the header tells."""
+    """Choose the first video stream, its limits checked as far as the header goes."""
     streams = shown.films(container)
     if not streams:
         sound = ": there is only sound in it" if container.streams.audio else ""

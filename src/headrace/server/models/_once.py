@@ -18,7 +18,7 @@ class Once(Generic[T]):
         self._instances: list[T] = []
 
     def __call__(self) -> T:
-        """Give it; the first caller makes it, others wait for that. A failure is tried again by the next caller."""
+        """Return it; the first caller makes it, others wait for that. A failure is tried again by the next caller."""
         with self._lock:
             if not self._instances:
                 self._instances.append(self._make())

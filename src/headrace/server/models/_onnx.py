@@ -30,17 +30,17 @@ class Network:
         self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def run(self, outputs: Sequence[str] | None, **inputs: Any) -> list[Any]:
-        """Give the named outputs (None: all) for inputs given by name, as arrays."""
+        """Return the named outputs (None: all) for inputs given by name, as arrays."""
         results: list[Any] = self._session.run(list(outputs) if outputs is not None else None, inputs)
         return results
 
 
 def few_threads() -> int:
-    """Say how many threads an engine may use whose threads spin while they wait: half of the processors."""
+    """Return how many threads an engine may use whose threads spin while they wait: half of the processors."""
     return max(1, threads() // 2)
 
 
 def threads() -> int:
-    """Say how many threads a model may use: the processors of this process, at most eight."""
+    """Return how many threads a model may use: the processors of this process, at most eight."""
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(8, usable or 1))

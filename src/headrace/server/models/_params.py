@@ -27,7 +27,7 @@ def _of_text(value: object) -> object:
 
 
 def words(item: Item) -> str:
-    """Give the item's text.
+    """Return the item's text.
 
     Raises:
         ModelError: 30104 when there is none or it is blank.

@@ -105,7 +105,7 @@ def _names(facts: Facts, asked: str) -> str:
 
 
 def _exactly(name: str, number: int) -> str:
-    """Say how many there are, one as a number: "one cat", "no cats"."""
+    """Return how many there are, one as a number: "one cat", "no cats"."""
     return f"{in_words(number)} {article(name).split(' ', 1)[1] if number == 1 else plural(name)}"
 
 
@@ -122,7 +122,7 @@ def _total(lines: Iterable[str]) -> str:
 
 
 def _classes(words: list[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Give the words that name a class of the detector, or a kind of them, with these classes."""
+    """Return the words that name a class of the detector, or a kind of them, with these classes."""
     known = frozenset(labels("coco"))
     classes: list[tuple[str, tuple[str, ...]]] = []
     for first, second in zip(words, [*words[1:], ""], strict=True):

@@ -28,7 +28,7 @@ _RELATION = re.compile(
 
 
 def tokens(text: str) -> list[str]:
-    """Give a sentence's words and commas; "two red dots" becomes "a red dot , a red dot". A bare plural means two.
+    """Return a sentence's words and commas; "two red dots" becomes "a red dot , a red dot". A bare plural means two.
 
     Raises:
         ModelError: 30104 when it asks for no shape or for more than four, or says of several where they are.
@@ -64,7 +64,7 @@ def tokens(text: str) -> list[str]:
 
 
 def _number(words: Sequence[str], otherwise: int) -> int:
-    """Give the last number among the words before a shape."""
+    """Return the last number among the words before a shape."""
     values = [value for word in words if (value := _value(word)) is not None]
     return values[-1] if values else otherwise
 

@@ -30,7 +30,7 @@ class Answerer:
     """Answer a question about a picture, from what other models see in it; none of them reads pictures as people do.
 
     How many, is there, what is it and what does it say are answered by rule, what no model here sees (colours, places,
-    actions) with "I cannot see that."; any other question by qwen2.5-coder-1.5b where that is in the cache, from the
+    actions) with "I cannot see that."; any other question by qwen2.5-coder-1.5b if that is in the cache, from the
     same facts, else in the same way. `data.metadata["answered_by"]` says which: "rules", or the language model's name.
 
     Inference parameters, of the language model: `temperature` (0), `max_tokens` (40), `top_k`, `top_p`, `seed`.
@@ -65,7 +65,7 @@ class Answerer:
         self._llama: Llama | None = qwen() if weights.at_hand([QWEN]) and installed(["xllamacpp"]) else None
 
     def predict(self, item: Item) -> Answer:
-        """Answer one question at once, with both token counts where the language model answers."""
+        """Answer one question in one piece, with both token counts if the language model answers."""
         author, pieces = self._answer(item)
         parts = list(pieces)
         last = parts[-1] if parts else Piece("")
@@ -86,7 +86,7 @@ class Answerer:
                 yield result
 
     def _answer(self, item: Item) -> tuple[str, Generator[Piece, None, None]]:
-        """Give who answers, and the pieces."""
+        """Return who answers, and the pieces."""
         question = words(item)[:_MAX_CHARACTERS]
         defaults = {"temperature": 0, "max_tokens": _MAX_TOKENS}
         options = sampling(Item(params={**defaults, **{k: v for k, v in item.params.items() if v is not None}}))
@@ -102,7 +102,7 @@ class Answerer:
 
 
 def _pieces(said: str) -> Generator[Piece, None, None]:
-    """Give a text in words, then the piece that ends it, as a language model does."""
+    """Yield a text in words, then the piece that ends it, as a language model does."""
     for position, word in enumerate(said.split(" ")):
         yield Piece(f" {word}" if position else word)
     yield Piece("")

@@ -47,17 +47,17 @@ class Namer:
         self.names = labels("imagenet")
 
     def probabilities(self, image: Image) -> NDArray[np.float32]:
-        """Give the probability of each class."""
+        """Return the probability of each class."""
         probabilities: NDArray[np.float32] = self._network.run(["probs"], image=prepare(image))[0][0]
         return probabilities
 
     def embedding(self, image: Image) -> NDArray[np.float32]:
-        """Give the 1280 numbers before the last layer."""
+        """Return the 1280 numbers before the last layer."""
         vector: NDArray[np.float32] = self._network.run(["embedding"], image=prepare(image))[0][0]
         return vector
 
     def name(self, image: Image) -> tuple[str, float]:
-        """Give the likeliest class and its probability."""
+        """Return the likeliest class and its probability."""
         values = self.probabilities(image)
         best = int(values.argmax())
         return self.names[best], float(values[best])

@@ -1,4 +1,4 @@
-"""Text generation, token by token: SmolLM2-135M-Instruct, and Qwen2.5-Coder-1.5B-Instruct where it is in the cache."""
+"""Text generation, token by token: SmolLM2-135M-Instruct, and Qwen2.5-Coder-1.5B-Instruct if it is in the cache."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class LanguageModel:
         return self._llama.address
 
     def predict(self, item: Item) -> Answer:
-        """Answer one text at once, with both token counts."""
+        """Answer one text in one piece, with both token counts."""
         pieces = list(ask(self._llama, item))
         last = pieces[-1] if pieces else Piece("")
         return model.text(

@@ -29,8 +29,8 @@ class SalientObject:
     """Cut a picture in two: its main object, and "background".
 
     The object's name is the detector's for its place or the classifier's for the picture, the surer of the two, or
-    "object" where both are unsure. Each is a region with its mask, a PNG of the picture's size (255 inside, 0
-    outside), its bounding box, and a concept whose value is its share of the picture. Where nothing stands out there is
+    "object" if both are unsure. Each is a region with its mask, a PNG of the picture's size (255 inside, 0
+    outside), its bounding box, and a concept whose value is its share of the picture. If nothing stands out there is
     only the background. `output_config`: `select_concepts`, `min_value` and `max_concepts`.
     """
 
@@ -68,7 +68,7 @@ class SalientObject:
         return cut(inside, self._name(image, inside), item.config)
 
     def _map(self, image: Image) -> NDArray[np.float32]:
-        """Say how much each place stands out, 0..1, scaled so that the most is 1; all 0 where nothing does."""
+        """Return how much each place stands out, 0..1, scaled so that the most is 1; all 0 if nothing does."""
         import numpy as np
         from PIL import Image
 
@@ -101,7 +101,7 @@ class SalientObject:
 
 
 def _overlap(one: Box, other: Box) -> float:
-    """Give the share of their union that two boxes have in common."""
+    """Return the share of their union that two boxes have in common."""
     height = min(one.bottom, other.bottom) - max(one.top, other.top)
     width = min(one.right, other.right) - max(one.left, other.left)
     shared = max(height, 0.0) * max(width, 0.0)

@@ -21,7 +21,7 @@ _PERSON_SCORE = 0.35
 
 
 class Segmenter:
-    """Cut a picture in two: "person" (where a face or a person is found in it, else "foreground") and "background".
+    """Cut a picture in two: "person" (if a face or a person is found in it, else "foreground") and "background".
 
     Each is a region with its mask, a PNG of the picture's size (255 inside, 0 outside), its bounding box, and a concept
     whose value is its share of the picture. `output_config`: `select_concepts`, `min_value` and `max_concepts`.
@@ -63,7 +63,7 @@ class Segmenter:
         return cut(inside, name, item.config)
 
     def _front(self, image: Image) -> NDArray[np.bool_]:
-        """Find what is in front: an array of the picture's size, or smaller where the picture is very large."""
+        """Find what is in front: an array of the picture's size, or smaller if the picture is very large."""
         import numpy as np
         from PIL import Image
 

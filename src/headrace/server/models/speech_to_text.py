@@ -61,7 +61,7 @@ class SpeechToText:
             yield _with(model.text(said.lstrip() if position == 0 else said), metadata)
 
     def _listen(self, item: Item) -> tuple[Generator[str, None, None], dict[str, Any]]:
-        """Give the segments as they are heard, and what is said beside the text."""
+        """Return the segments as they are heard, and what is said beside the text."""
         if item.audio is None:
             raise ModelError(30104, "the input holds no sound")
         options = {"temperature": number(item, "temperature", 0.0, 0.0, 1.0), **self._options(item)}
@@ -80,7 +80,7 @@ class MultilingualSpeechToText(SpeechToText):
     """Write down speech of many languages, or its translation into English; otherwise as whisper-tiny-en.
 
     Inference parameters: `temperature` (0..1, 0); `task`: "transcribe" (the default) or "translate"; `language`: of the
-    speech, such as "fr", where it is known (also in `output_config`). The language that was heard is
+    speech, such as "fr", if it is known (also in `output_config`). The language that was heard is
     `data.metadata["language"]`, with its probability as `"language_probability"`.
     """
 

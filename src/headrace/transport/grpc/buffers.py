@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from headrace.transport.base import Buffer
 
 MAX_KEPT_BYTES = 64 << 20  # bytes of all the memory that is kept between messages
-IDLE = 1.0  # seconds without a message after which it is let go of
+IDLE = 1.0  # seconds without a message after which it is freed
 
 
 class Joiner:

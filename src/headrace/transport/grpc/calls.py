@@ -40,7 +40,7 @@ class Owner(Protocol):
         """Make the error of a call from the status that it ended with."""
 
     def lost(self, error: BaseException) -> BaseException:
-        """Tell a real cancellation from a call that ended locally."""
+        """Distinguish a real cancellation from a call that ended locally."""
 
 
 class GrpcCall:
@@ -93,7 +93,7 @@ class GrpcCall:
         try:
             await self._call.done_writing()
         except aio.AioRpcError:
-            pass  # the call has ended; `read` tells how
+            pass  # the call has ended; `read` raises how
         except ENDED_LOCALLY as error:
             lost = self._transport.lost(error)
             if isinstance(lost, asyncio.CancelledError):
@@ -126,7 +126,7 @@ class GrpcCall:
             parts = None
             await self.half_close()
         except HeadraceError:
-            pass  # the call has ended, perhaps with an answer: reading tells
+            pass  # the call has ended, perhaps with an answer: reading shows it
 
     def cancel(self) -> None:
         """End the call now."""
@@ -140,7 +140,7 @@ class GrpcCall:
 class PublicCall:
     """One streaming call by gRPC's public API, as interceptors want it: messages out of one iterator, into another.
 
-    gRPC takes the next message when it has sent the one before; so one is under way, and one waits.
+    gRPC takes the next message when it has sent the one before; so one is in flight, and one waits.
     """
 
     def __init__(self, transport: Owner, multicallable: Any, only: Sequence[Buffer] | None, **arguments: Any) -> None:

@@ -30,7 +30,7 @@ def make_channel(target: Target, options: Transmission) -> aio.Channel:
 
 
 def channel_options(target: Target, options: Transmission) -> list[tuple[str, Any]]:
-    """Give the channel's settings."""
+    """Return the channel's settings."""
     connect_ms = _milliseconds(options.connect_timeout) + 100  # ours is over first, and has the better text
     settings: list[tuple[str, Any]] = [
         ("grpc.primary_user_agent", f"headrace-python/{__version__}"),

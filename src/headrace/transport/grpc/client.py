@@ -1,7 +1,7 @@
 """A slot for one HTTP/2 connection by grpc.aio.
 
 A unary call of gRPC holds the request twice (the bytes given, and the core's copy) until the answer is there; the
-message of a stream is let go of once it is sent. Large unary requests are therefore sent as streams of one message.
+message of a stream is freed once it is sent. Large unary requests are therefore sent as streams of one message.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ logging.getLogger("asyncio").addFilter(_PollerNoise())
 class GrpcTransport:
     """A slot for one HTTP/2 connection by grpc.aio, made on first use; a `Transport`.
 
-    Before a fork it drops its connection where no call uses it; see `headrace.transport.grpc.fork`.
+    Before a fork it drops its connection if no call uses it; see `headrace.transport.grpc.fork`.
     """
 
     survives_fork = False
@@ -63,7 +63,7 @@ class GrpcTransport:
         self._options = options
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: aio.Channel | None = None
-        self._core: Any = None  # the channel below grpc.aio's, where calls may go around that
+        self._core: Any = None  # the channel below grpc.aio's, if calls may go around that
         self._multicallables: dict[tuple[str, str], Any] = {}
         self._running: set[Any] = set()  # gRPC's calls that have not ended
         self._single: set[Any] = set()  # the core's unary ones
@@ -143,7 +143,7 @@ class GrpcTransport:
     async def _unary_large(
         self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None
     ) -> bytes:
-        """Make a unary call whose message is let go of once it is sent, not when it is answered."""
+        """Make a unary call whose message is freed once it is sent, not when it is answered."""
         call = self.open(method, metadata, timeout=timeout, first=parts)
         try:
             answer = await call.read()
@@ -233,7 +233,7 @@ class GrpcTransport:
         self._drop_channel()
 
     def drop_if_idle(self) -> bool:
-        """Before a fork: let go of the channel where no call uses it; False where it has to stay.
+        """Before a fork: close the channel if no call uses it; False if it has to stay.
 
         The next call makes another one. A loop that runs in another thread is not ours to touch.
         """
@@ -266,7 +266,7 @@ class GrpcTransport:
         )
 
     def lost(self, error: BaseException) -> BaseException:
-        """Tell a real cancellation from a call that ended locally."""
+        """Distinguish a real cancellation from a call that ended locally."""
         error.__traceback__ = None
         if isinstance(error, asyncio.CancelledError):
             task = asyncio.current_task()  # None: stepped by callbacks, where nobody can cancel
@@ -307,7 +307,7 @@ class GrpcTransport:
         return True
 
     async def _connect_failed(self, channel: aio.Channel, seconds: float) -> HeadraceError:
-        """Find out why connecting failed: gRPC tells a call, which fails at once in this state, and nobody else."""
+        """Find out why connecting failed: gRPC reports it only to a call, which fails immediately in this state."""
         details = ""
         core = core_of(channel)
         if core is not None:
@@ -327,7 +327,7 @@ class GrpcTransport:
         )
 
     def _unanswered(self, call: Any) -> HeadraceError:
-        """Tell why a call ended with success and nothing: older servers of gRPC's do so at the deadline."""
+        """Return why a call ended with success and nothing: older servers of gRPC's do so at the deadline."""
         remaining = call.time_remaining()
         if remaining is None or remaining > 0:
             return self._internal("no answer to a unary call")

@@ -1,7 +1,7 @@
 """gRPC's native core seen from outside: whether it runs in this process, which a fork does not survive.
 
-It has no function that tells. What does are its threads, where the system lists them, and its objects, which Python's
-collector knows. Where the last channel is gone, the core ends by itself, but not at once: newer ones do it in a thread.
+It has no function that says so. Its threads show it, if the system lists them, and its objects, which Python's
+collector knows. When the last channel is gone, the core ends by itself, but later: newer ones do it in a thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TASKS = "/proc/self/task"
 
 
 def runs() -> bool | None:
-    """Tell whether the core's threads are there; None where the system does not say."""
+    """Return whether the core's threads are there; None if the system does not say."""
     try:
         tasks = os.listdir(TASKS)
     except OSError:
@@ -27,12 +27,12 @@ def runs() -> bool | None:
 
 
 def is_held() -> bool:
-    """Tell whether a channel or server of gRPC's asyncio side exists, perhaps kept by no more than a traceback."""
+    """Return whether a channel or server of gRPC's asyncio side exists, perhaps kept by no more than a traceback."""
     return any(type(thing).__name__ in OBJECTS for thing in gc.get_objects())
 
 
 def settle(patience: float) -> bool:
-    """Wait until the core has ended after its last channel was let go of.
+    """Wait until the core has ended after its last channel was closed.
 
     Args:
         patience: seconds at most; other users of gRPC in the process may keep it alive.

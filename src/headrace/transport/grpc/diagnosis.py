@@ -1,4 +1,4 @@
-"""Why a connection cannot be made: a second look with Python's own TLS, for where gRPC's text does not say.
+"""Why a connection cannot be made: a second look with Python's own TLS, for when gRPC's text does not say.
 
 One short connection more, only after connecting has failed, and at most once until it succeeds.
 """
@@ -26,7 +26,7 @@ _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
 async def explain(target: Target, options: Transmission, details: str, seconds: float) -> str:
-    """Tell in one sentence what the server is instead of what was expected, and what to do; "" where it is not known.
+    """Return in one sentence what the server is instead of what was expected, and what to do; "" if it is not known.
 
     Args:
         details: what gRPC says of it.
@@ -96,7 +96,7 @@ async def _handshake(target: Target, context: ssl.SSLContext, name: str) -> str 
     try:
         tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
         if tls.selected_alpn_protocol() == "h2":
-            await reader.read(1)  # where our certificate is missing, TLS 1.3 says so only now
+            await reader.read(1)  # if our certificate is missing, TLS 1.3 says so only now
         return tls.selected_alpn_protocol()
     finally:
         writer.transport.abort()

@@ -1,4 +1,4 @@
-"""What gRPC's English says, as facts: the one place where its texts are read.
+"""What gRPC's English says, as facts: the one place if its texts are read.
 
 gRPC tells a status that a server sent and one that it made itself in the same fields, and has no field for why it made
 one. The texts are those of its C core from 1.62 on; a text that is not known here leaves what its status says.
@@ -23,7 +23,7 @@ _NEVER_SEEN = re.compile(r"(stream removed \()?goaway received|.*refused_stream|
 _BROKEN = re.compile(r"rst_stream|connection reset|socket closed|goaway|broken pipe|from core|stream removed")
 _TOO_LARGE = re.compile(r"larger than max|message too large|metadata size exceeds")
 _NO_GRPC = re.compile(r"bad grpc frame|invalid http2? header")
-#: A whole page in one frame: where that is quicker than gRPC's look at the headers, it hides the HTTP status.
+#: A whole page in one frame: if that is quicker than gRPC's look at the headers, it hides the HTTP status.
 _PAGE = re.compile(r"data frame with end_stream flag received")
 
 
@@ -35,8 +35,8 @@ def call_failed(
     Args:
         name: the status's name.
         trailing: metadata at the call's end.
-        no_grpc: whether an answer that is not a gRPC message means that the peer speaks none. It does not where gRPC
-            hides the HTTP status behind such an answer, and where the call was answered before.
+        no_grpc: whether an answer that is not a gRPC message means that the peer speaks none. It does not if gRPC
+            hides the HTTP status behind such an answer, and if the call was answered before.
     """
     text = details.lower()
     http = _HTTP.match(text)
@@ -59,6 +59,6 @@ def call_failed(
 
 
 def not_grpc(details: str) -> bool:
-    """Tell whether gRPC says that an answer was not a gRPC message."""
+    """Return whether gRPC says that an answer was not a gRPC message."""
     text = details.lower()
     return bool(_NO_GRPC.search(text) or _PAGE.search(text))

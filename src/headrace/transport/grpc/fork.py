@@ -2,7 +2,7 @@
 
 gRPC's core does not survive a fork: a child that inherits it hangs when it uses it, or brings its parent down, for both
 share what the core polls. So a core is not inherited: before a fork all idle connections are dropped, for the next call
-to make again, and the core ends with the last of them; a child makes its own. Where that cannot be,
+to make again, and the core ends with the last of them; a child makes its own. If that cannot be,
 the child's calls are refused.
 """
 
@@ -15,14 +15,14 @@ from headrace.errors import ClosedError
 from headrace.support import forks
 from headrace.transport.grpc import core
 
-SETTLE = 1.0  # seconds that a fork waits at most until the core has ended, where we used it
+SETTLE = 1.0  # seconds that a fork waits at most until the core has ended, if we used it
 
 
 class User(Protocol):
     """What has a channel."""
 
     def drop_if_idle(self) -> bool:
-        """Let go of the channel where no call uses it; False where it has to stay, and a fork would break it."""
+        """Let go of the channel if no call uses it; False if it has to stay, and a fork would break it."""
 
 
 _users: weakref.WeakSet[User] = weakref.WeakSet()

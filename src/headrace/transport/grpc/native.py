@@ -1,6 +1,6 @@
 """gRPC's own layer below its asyncio API, which costs a unary call half as much, and a message a third.
 
-It is not a public API, so it is looked for once, and the public API is used where it is not as expected. So it is for
+It is not a public API, so it is looked for once, and the public API is used if it is not as expected. So it is for
 a channel that somebody listens to: interceptors, as tracing tools add them, see only calls of the public API.
 """
 
@@ -22,13 +22,13 @@ _LISTENING = ("_unary_unary_interceptors", "_unary_stream_interceptors", "_strea
 
 
 def core_of(channel: aio.Channel) -> Any:
-    """Give the core's channel below an asyncio one; None where it is not what we know."""
+    """Return the core's channel below an asyncio one; None if it is not what we know."""
     core = getattr(channel, "_channel", None)
     return core if _CHANNEL is not None and type(core) is _CHANNEL else None
 
 
 def listened_to(channel: aio.Channel) -> bool:
-    """Tell whether somebody may want to see the channel's calls, or changes how they are made."""
+    """Return whether somebody may want to see the channel's calls, or changes how they are made."""
     if type(channel).__module__ != "grpc.aio._channel":
         return True
     return any(getattr(channel, name, None) for name in _LISTENING)

@@ -134,7 +134,7 @@ class ServerCall:
         Args:
             retry_after: the hint in seconds that goes along.
             unprocessed: as if the server had refused the stream without looking at it.
-            broken: as if the stream had been reset under way.
+            broken: as if the stream had been reset halfway.
             too_large: as if a message had been over a size limit.
             status_details: a serialized `google.rpc.Status` that goes along.
         """
@@ -192,7 +192,7 @@ class ServerCall:
         self._host.changes.notify()
 
     def abort(self, status_name: str, failure: Failure) -> None:
-        """End it from outside, at once: what is under way is lost, the handler is cancelled."""
+        """End it from outside, immediately: what is in flight is lost, the handler is cancelled."""
         self.to_client.break_off(failure)
         self.wire.undelivered.discard(self)
         if not self.status:

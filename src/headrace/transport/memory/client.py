@@ -28,7 +28,7 @@ class Server(Protocol):
         """Whether who connects is kept waiting."""
 
     def connect(self, target: str) -> Connection:
-        """Accept a connection; where the server does not accept, a dead one, whose calls fail."""
+        """Accept a connection; if the server does not accept, a dead one, whose calls fail."""
 
     def take(self, connection: Connection, method: str, metadata: Metadata, timeout: float | None) -> ServerCall:
         """Take a call on a connection: start it, queue it, or refuse it."""
@@ -185,7 +185,7 @@ class MemoryCall:
             )
 
     async def send(self, parts: Sequence[Buffer]) -> bool:
-        """Send one message; False when the call has ended: `read` tells how."""
+        """Send one message; False when the call has ended: `read` raises how."""
         return await self._call.to_server.put(b"".join(parts))
 
     async def half_close(self) -> None:

@@ -79,7 +79,7 @@ class Connection:
         return self._host.streams_per_connection
 
     def limit_changed(self) -> None:
-        """Tell the client of another limit, and start what may start now."""
+        """Tell the client about another limit, and start what may start now."""
         self._admit_queued()
         if self.on_limit is not None:
             self.on_limit()
@@ -108,7 +108,7 @@ class Connection:
         )
 
     def abort(self, status_name: str, failure: Failure) -> None:
-        """End all calls on it at once."""
+        """End all calls on it immediately."""
         for call in [*self.queued, *self.running, *self.undelivered]:
             call.abort(status_name, failure)
         self._host.changes.notify()

@@ -49,7 +49,7 @@ class MemoryServer:
         streams_per_connection: calls at once on a connection at most, or None.
         over_limit: what happens to a call above that limit: it waits in line, or it is refused unprocessed.
         message_bytes: largest message that the server takes, or None.
-        keep: remember calls and messages; turn it off where many thousands pass.
+        keep: remember calls and messages; turn it off if many thousands pass.
 
     Attributes:
         calls: every call that reached the server, in order (with `keep=False`: those that run).
@@ -221,7 +221,7 @@ class MemoryServer:
                 call.to_client.hold(stalled)
 
     def connect(self, target: str) -> Connection:
-        """Accept a connection; where the server does not accept, a dead one, whose calls fail."""
+        """Accept a connection; if the server does not accept, a dead one, whose calls fail."""
         if self._door != "open":
             dead = Connection(self, -1, target)
             dead.alive = False
@@ -289,7 +289,7 @@ class MemoryServer:
         return self._door == "silent"
 
     def call_ended(self, call: ServerCall) -> None:
-        """Forget a call, where nothing is kept."""
+        """Forget a call, if nothing is kept."""
         if not self.keep:
             with contextlib.suppress(ValueError):
                 self.calls.remove(call)

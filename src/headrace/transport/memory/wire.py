@@ -123,7 +123,7 @@ class StreamHalf:
         _wake(self._putter)
 
     def break_off(self, failure: Failure) -> None:
-        """End at once; lost is what is unread, but for what a reader was woken for. The first end counts."""
+        """End immediately; lost is what is unread, but for what a reader was woken for. The first end counts."""
         self.close()
         if self._ended and not self._messages:
             return

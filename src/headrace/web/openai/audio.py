@@ -76,7 +76,7 @@ async def speech(body: Speech, served: Served) -> Response:
 
 
 def recoded(sound: bytes, form: str) -> bytes:
-    """Code a sound anew, mono.
+    """Re-encode a sound, mono.
 
     Args:
         form: "mp3", "opus" (in Ogg), "aac" (ADTS), "flac", "wav", or "pcm" (16 bit, little-endian, 24 kHz).

@@ -114,6 +114,6 @@ def _failed(refusal: Refusal) -> str:
 
 
 def _frame(prefix: str, model: str) -> Callable[[str], dict[str, Any]]:
-    """Give what makes the fields that all objects of one answer share."""
+    """Return what makes the fields that all objects of one answer share."""
     shared = {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": model}
     return lambda kind: shared | {"object": kind, "system_fingerprint": None}

@@ -21,7 +21,7 @@ def as_input(messages: Sequence[Message], served: Served) -> tuple[Input, dict[s
     """Put a conversation the way the model takes it; gives the input and inference parameters.
 
     A model with the parameters `chat_history` and `system_prompt` gets the conversation in them, for its own chat
-    template to use. Any other gets it as text, a line for each message, where there is more than one.
+    template to use. Any other gets it as text, a line for each message, if there is more than one.
 
     Raises:
         Refusal: the last message cannot be answered, or holds a picture that the model does not take.
@@ -76,7 +76,7 @@ def _input(text: str, pictures: Sequence[str], served: Served) -> Input:
 
 
 def decoded(url: str) -> bytes:
-    """Give the bytes of a data URL.
+    """Return the bytes of a data URL.
 
     Raises:
         Refusal: 400, it is not in base64.

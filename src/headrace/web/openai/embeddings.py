@@ -16,7 +16,7 @@ from headrace.web.openai.requests import Embedding
 
 
 async def embeddings(body: Embedding, served: Served) -> Response:
-    """Give the vector of each text."""
+    """Return the vector of each text."""
     served.must("text", "embeddings", "/v1/embeddings")
     texts = [body.input] if isinstance(body.input, str) else body.input
     for index, text in enumerate(texts):

@@ -35,7 +35,7 @@ class Stops:
         return text[: len(text) - keep]
 
     def rest(self) -> str:
-        """Give what was held back, at the end of the text."""
+        """Return what was held back, at the end of the text."""
         rest, self._held = self._held, ""
         return rest
 
@@ -44,9 +44,9 @@ class Generation:
     """One answer being made.
 
     Attributes:
-        prompt_tokens, completion_tokens: as the model counts them; where it does not, or was stopped before it did, the
+        prompt_tokens, completion_tokens: as the model counts them; if it does not, or was stopped before it did, the
             prompt's are 0 and those of the answer are its pieces.
-        finish_reason: "stop", or "length" where as many tokens came as were asked for at most; set at the end.
+        finish_reason: "stop", or "length" if as many tokens came as were asked for at most; set at the end.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Generation:
         }
 
     async def pieces(self) -> AsyncGenerator[str, None]:
-        """Give the text piece by piece; closing it early stops the model. Pieces are never empty."""
+        """Yield the text piece by piece; closing it early stops the model. Pieces are never empty."""
         pieces = 0
         async with contextlib.aclosing(self._predictions()) as predictions:
             async for prediction in predictions:

@@ -19,7 +19,7 @@ from headrace.web.sending import DONE, Events, EventStream, event
 
 
 def passes(served: Served, fields: Mapping[str, Any]) -> bool:
-    """Tell whether a request can go through."""
+    """Return whether a request can go through."""
     return (PASS_THROUGH_STREAM if fields.get("stream") else PASS_THROUGH) in served.methods
 
 
@@ -47,7 +47,7 @@ async def _events(served: Served, message: str, named: bool) -> Events:
 
 
 def _refuse_failure(text: str) -> Mapping[str, Any]:
-    """Give the answer's fields; a failure that the model tells as an answer is refused as one.
+    """Return the answer's fields; a failure that the model gives as an answer is raised as one.
 
     Raises:
         Refusal: 502, it is no JSON object, or one of a failure.

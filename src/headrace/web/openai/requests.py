@@ -70,7 +70,7 @@ class _Sampling(_Body):
 
 
 class StreamOptions(BaseModel):
-    """How a stream is to be told."""
+    """How a stream is to be sent."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -328,5 +328,5 @@ def _invalid(error: ValidationError) -> Refusal:
 
 
 def _is_branch(step: object) -> bool:
-    """Tell pydantic's name of a branch of a union from a field's name."""
+    """Distinguish pydantic's name of a branch of a union from a field's name."""
     return (isinstance(step, str) and any(mark in step for mark in "[(-")) or step in ("str", "int")

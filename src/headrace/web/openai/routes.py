@@ -26,7 +26,7 @@ from headrace.web.sending import answered
 
 
 def openai_routes(directory: Directory) -> list[BaseRoute]:
-    """Give the routes in front of the models of a directory."""
+    """Return the routes in front of the models of a directory."""
     return [
         Route("/v1/models", _models(directory)),
         Route("/v1/models/{name:path}", _one_model(directory)),

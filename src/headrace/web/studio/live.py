@@ -51,7 +51,7 @@ class Latencies:
     values: deque[float]
 
     def percentiles(self) -> dict[str, float]:
-        """Give three of them, in seconds; 0 where there are none."""
+        """Return three of them, in seconds; 0 if there are none."""
         values = sorted(self.values)
         if len(values) < 2:
             return dict.fromkeys(("p50", "p95", "p99"), values[0] if values else 0.0)
@@ -76,7 +76,7 @@ class Show:
         return THROTTLED if self._chance.random() < self.settings.failures else item.text
 
     async def inputs(self) -> AsyncIterator[str]:
-        """Give made-up inputs at the rate that is set; each is the moment at which it was due."""
+        """Yield made-up inputs at the rate that is set; each is the moment at which it was due."""
         due = time.perf_counter()
         while True:
             due = max(
@@ -120,7 +120,7 @@ class Show:
             self._totals[name] = self._totals.get(name, 0) + value
 
     def counts(self) -> dict[str, Any]:
-        """Tell where the stream stands."""
+        """Return where the stream stands."""
         stream = self.stream
         now = _counts(stream) if stream is not None else {}
         totals = {name: self._totals.get(name, 0) + now.get(name, 0) for name in {*self._totals, *now}}

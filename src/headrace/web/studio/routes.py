@@ -33,7 +33,7 @@ _HEADERS = {
 
 
 def studio_routes(directory: Directory) -> list[BaseRoute]:
-    """Give the routes of Studio in front of the models of a directory."""
+    """Return the routes of Studio in front of the models of a directory."""
     return [
         Route("/", page),
         Route("/assets/{name}", asset),
@@ -47,12 +47,12 @@ def studio_routes(directory: Directory) -> list[BaseRoute]:
 
 
 async def page(_request: Request) -> Response:
-    """Give the page itself."""
+    """Return the page itself."""
     return _file("index.html", "no-cache")
 
 
 async def asset(request: Request) -> Response:
-    """Give one of the page's files; their names change with what is in them."""
+    """Return one of the page's files; their names change with what is in them."""
     return _file(f"assets/{request.path_params['name']}", "public, max-age=31536000, immutable")
 
 

@@ -1,6 +1,6 @@
 """One call of a model, over a WebSocket of its own: closing it stops the model.
 
-The first message is JSON: `model`, `params`, `kind` ("text", "image", "audio" or "video"), `text`, and `content` where
+The first message is JSON: `model`, `params`, `kind` ("text", "image", "audio" or "video"), `text`, and `content` if
 a binary message with the content follows. Answers are those of `headrace.web.websocket`.
 """
 
@@ -74,7 +74,7 @@ async def _one(served: Served, item: Input, params: Any) -> AsyncIterator[Any]:
 
 
 async def _frames(served: Served, content: bytes, params: Any) -> AsyncIterator[Any]:
-    """Give the frames of a video, each with its time, as a model of pictures sees them."""
+    """Yield the frames of a video, each with its time, as a model of pictures sees them."""
     from headrace.sources import video
 
     with tempfile.NamedTemporaryFile(prefix="headrace-studio-", suffix=".video") as file:
