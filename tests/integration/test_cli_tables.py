@@ -35,7 +35,7 @@ def test_failed_inputs_are_rows_and_older_files_are_safe(echo: Run, tmp_path: Pa
     assert failed.returncode == 1
     assert [row["error"] and row["error"]["type"] for row in rows(tmp_path / "out.parquet")] == [None, "InputError"]
     again = echo("stream", "good", "-o", "out.parquet")
-    assert (again.returncode, "out.parquet is there already; --force" in again.stderr) == (2, True)
+    assert (again.returncode, "out.parquet already exists; --force" in again.stderr) == (2, True)
     assert echo("predict", "good", "-o", "out.parquet", "--force").returncode == 0
     assert len(rows(tmp_path / "out.parquet")) == 1
 

@@ -19,7 +19,7 @@ def table_of(options: Options) -> Table | None:
     """Make the table that the options ask for, None where they ask for none.
 
     Raises:
-        click.UsageError: the file is there already.
+        click.UsageError: the file already exists.
         ConfigError: pyarrow isn't installed.
     """
     if options.table is not None:
@@ -33,7 +33,7 @@ class TableFile:
     """Writes a Parquet or Arrow file, and says where on stderr; nothing is there before it is complete.
 
     Raises:
-        click.UsageError: the file is there already.
+        click.UsageError: the file already exists.
         ConfigError: pyarrow isn't installed.
     """
 
@@ -42,7 +42,7 @@ class TableFile:
 
         assert options.table is not None
         if options.table.exists() and not options.force:
-            raise click.UsageError(f"{options.table} is there already; --force overwrites it")
+            raise click.UsageError(f"{options.table} already exists; --force overwrites it")
         self._writer = TableWriter(options.table)
         self._finished = False
 

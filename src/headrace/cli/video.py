@@ -149,7 +149,7 @@ class VideoRun:
         if frames.camera and options.output == "json":
             raise click.UsageError("a camera has no end, a JSON list has one: use -o jsonl")
         if frames.count > 1 and (self._out or options.save or frames.captions):
-            raise click.UsageError("annotated videos, pictures and captions are of one video: give one")
+            raise click.UsageError("annotated videos, pictures and captions need exactly one video")
         self._free(self._out, frames.captions, options.table)
         self._status = Status()
         self._pretty = render.on_terminal()

@@ -119,7 +119,7 @@ class MethodCall(AsyncContext, AsyncIteration):
         deadline = self._deadline()
         method = await self._find(deadline)
         if method.shape != "unary":
-            raise ConfigError(f"{method.name} gives a stream of answers: use `async for`: {method}")
+            raise ConfigError(f"{method.name} returns a stream of answers: use `async for`: {method}")
         return await self._answer_of(method, deadline)
 
     async def _answer_of(self, method: Method, deadline: Deadline) -> Any:

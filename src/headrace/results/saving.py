@@ -28,8 +28,8 @@ def save(prediction: Prediction, path: Path) -> Path:
         return _export(prediction, path, wanted)
     if len(prediction.outputs) > 1:
         raise ConfigError(
-            f"these are the answers of {len(prediction)} inputs: save each (p[i].save(...)), or all as .json, .csv or "
-            ".parquet"
+            f"this prediction holds the answers to {len(prediction)} inputs: save each (p[i].save(...)), or all "
+            "as .json, .csv or .parquet"
         )
     parts = list(_parts(prediction))
     chosen = _choose(wanted, [extension for extension, _ in parts])

@@ -1,6 +1,6 @@
 """Calls that may share requests: those that wait, and the requests in flight.
 
-A call on an idle queue goes at once; while requests are in flight calls are batched, and go out together when one is done.
+A call on an idle queue goes immediately; while requests are in flight calls are batched, and go when one is done.
 One future a call, one task a request.
 """
 
