@@ -20,7 +20,7 @@ from tests.support.rig import MODEL, SOCKET_WIRES, WIRES, Wire, read, rigged, ti
 pytestmark = pytest.mark.core
 
 Transport = Literal["grpc", "h2"]
-#: Older gRPC (1.62 to 1.72 at least) does not see some resets right behind an answer until it sends something.
+#: Older gRPC (up to 1.78 at least) does not see some resets right behind an answer until it sends something.
 PINGS = KeepAlive(1.0, 1.0)
 SMALL = 12
 TEXTS = [f"text {n}" for n in range(SMALL)]
@@ -114,7 +114,7 @@ async def test_a_free_stream_is_not_resumed(wire: Wire, number: int, tmp_path: P
     double = ModelDouble(lambda item: item.text)
     async with GrpcServer(double) as server, FaultProxy(server.address) as proxy:
         transport: Any = double if wire == "memory" else wire
-        async with Client(base_url=proxy.address, transport=transport) as client:
+        async with Client(base_url=proxy.address, transport=transport, keepalive=PINGS) as client:
             double.hold()
             double.release_next(number)
             async with client.model(**MODEL).stream_by_bytes(TEXTS, "text", matched=False) as stream:
@@ -144,7 +144,7 @@ async def test_a_token_stream_that_breaks_after_any_token_keeps_the_text(
     double = ModelDouble(model_function)
     async with GrpcServer(double) as server, FaultProxy(server.address) as proxy:
         transport: Any = double if wire == "memory" else wire
-        async with Client(base_url=proxy.address, transport=transport) as client:
+        async with Client(base_url=proxy.address, transport=transport, keepalive=PINGS) as client:
             async with client.model(**MODEL).generate_by_bytes("go", "text") as stream:
                 for token in TOKENS[:tokens]:
                     assert (await anext(stream)).text == token
