@@ -85,6 +85,48 @@ def nghttpx(folder: Path, upstream: int, *options: str, tls: bool = False, port:
 
 
 @contextlib.contextmanager
+def haproxy(
+    folder: Path,
+    upstream: int,
+    *,
+    settings: str = "",
+    defaults: str = "",
+    frontend: str = "",
+    tls: bool = False,
+    port: int = 0,
+) -> Iterator[Proxy]:
+    """Run haproxy, a master with one worker; the rest are lines of its configuration's sections."""
+    port = port or free_port()
+    secure = ""
+    if tls:
+        (folder / "both.pem").write_text((folder / "cert.pem").read_text() + (folder / "key.pem").read_text())
+        secure = f"ssl crt {folder}/both.pem alpn h2"
+    config = folder / f"haproxy-{port}.cfg"
+    config.write_text(f"""
+global
+    nbthread 2
+    hard-stop-after 5s
+    stats socket {folder}/haproxy-{port}.sock expose-fd listeners
+    {settings}
+defaults
+    mode http
+    timeout connect 1s
+    timeout client 60s
+    timeout server 60s
+    {defaults}
+frontend in
+    bind 127.0.0.1:{port} {secure or "proto h2"}
+    {frontend}
+    default_backend out
+backend out
+    server one 127.0.0.1:{upstream} proto h2
+""")
+    command: list[str | Path] = [install.program("haproxy"), "-W", "-db", "-f", config]
+    with running(command, port, log=folder / "haproxy.log") as process:
+        yield Proxy(process, port)
+
+
+@contextlib.contextmanager
 def envoy(
     folder: Path,
     upstream: int,

@@ -22,7 +22,7 @@ from headrace.transport.base import Transport
 from tests.interop.conftest import absent
 from tests.interop.install import Missing
 from tests.stacks.conftest import FACTORIES, TRANSPORTS
-from tests.stacks.proxies import Proxy, checked, envoy, nghttpx, nginx
+from tests.stacks.proxies import Proxy, checked, envoy, haproxy, nghttpx, nginx
 from tests.stacks.running import STACKS, free_port, running
 from tests.stacks.world import PATIENT, Start, TransportName, under_load, world
 from tests.support.rig import MODEL
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.conformance, pytest.mark.parametrize("transport", TRAN
 @pytest.fixture(autouse=True)
 def _there(request: pytest.FixtureRequest) -> None:
     """Skip where a test's proxy is not to be had."""
-    for name in ("envoy", "nginx", "nghttpx"):
+    for name in ("envoy", "haproxy", "nginx", "nghttpx"):
         if name in request.node.name:
             try:
                 checked(name)
@@ -41,7 +41,7 @@ def _there(request: pytest.FixtureRequest) -> None:
                 absent("stacks", str(reason))
 
 
-PLAIN: dict[str, Start] = {"nginx": nginx, "nghttpx": nghttpx, "envoy": envoy}
+PLAIN: dict[str, Start] = {"nginx": nginx, "nghttpx": nghttpx, "haproxy": haproxy, "envoy": envoy}
 
 
 @pytest.mark.parametrize("proxy", PLAIN)
@@ -71,6 +71,7 @@ ENDING: dict[str, Start] = {
     ),
     "nginx: 3 streams at once": lambda *at: nginx(*at, server="http2_max_concurrent_streams 3;"),
     "nghttpx: 3 streams at once": lambda *at: nghttpx(*at, "--frontend-http2-max-concurrent-streams=3"),
+    "haproxy: 3 streams at once": lambda *at: haproxy(*at, settings="tune.h2.max-concurrent-streams 3"),
 }
 
 
@@ -91,6 +92,7 @@ async def test_connections_that_end_gently_again_and_again(
 IDLE: dict[str, Start] = {
     "nginx": lambda *at: nginx(*at, server="keepalive_timeout 1s;"),
     "nghttpx": lambda *at: nghttpx(*at, "--frontend-http2-read-timeout=1s"),
+    "haproxy": lambda *at: haproxy(*at, defaults="timeout http-keep-alive 300ms"),
     "envoy": lambda *at: envoy(
         *at, manager={"common_http_protocol_options": {"idle_timeout": "0.3s"}, "drain_timeout": "0.1s"}
     ),
@@ -119,6 +121,17 @@ async def test_nginx_reloads(transport: TransportName, tmp_path: Path) -> None:
         async with under_load(here, gentle=True):
             for _ in range(4):
                 here.proxy.send(signal.SIGHUP)
+                await asyncio.sleep(0.5)
+        here.seen_once()
+        assert here.count(Disconnected) >= 2
+        assert here.client.stats.failures == 0
+
+
+async def test_haproxy_reloads(transport: TransportName, tmp_path: Path) -> None:
+    async with world(tmp_path, transport, haproxy) as here:
+        async with under_load(here, gentle=True):
+            for _ in range(4):
+                here.proxy.send(signal.SIGUSR2)
                 await asyncio.sleep(0.5)
         here.seen_once()
         assert here.count(Disconnected) >= 2
@@ -235,6 +248,7 @@ async def test_the_server_behind_the_proxy_is_killed_and_comes_back(
 RAW: dict[str, Start] = {
     "nginx": lambda *at: nginx(*at, server="large_client_header_buffers 4 32k;"),
     "nghttpx": nghttpx,
+    "haproxy": haproxy,
     "envoy": envoy,
 }
 
@@ -317,6 +331,16 @@ SAID: dict[str, tuple[Start, type[Exception], str]] = {
         errors.ConnectFailed,
         "302",
     ),
+    "haproxy: 429": (
+        lambda *at: haproxy(*at, frontend="http-request deny deny_status 429"),
+        errors.Throttled,
+        "429",
+    ),
+    "haproxy: 503": (
+        lambda *at: haproxy(*at, frontend="http-request deny deny_status 503"),
+        errors.ConnectionLost,
+        "503",
+    ),
     "envoy: 429": (
         lambda *at: envoy(*at, route={"direct_response": {"status": 429}}),
         errors.ConnectionLost,
@@ -345,6 +369,7 @@ SLOW: dict[str, Start] = {
     "nginx": lambda *at: nginx(*at, location="grpc_read_timeout 1s;"),
     "envoy": lambda *at: envoy(*at, route={"route": {"cluster": "upstream", "timeout": "0.5s"}}),
     "nghttpx": lambda *at: nghttpx(*at, "--backend-read-timeout=1s"),
+    "haproxy": lambda *at: haproxy(*at, defaults="timeout server 1s"),
 }
 
 
