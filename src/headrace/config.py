@@ -196,8 +196,9 @@ class TLS:
     """How the server is verified and, for mTLS, who we are; PEM as bytes or as a path.
 
     Attributes:
-        root_certificates: PEM of the authorities to trust; "system": those of the operating system (SSL_CERT_FILE
-            counts); None: those that ship with gRPC.
+        root_certificates: PEM of the authorities to trust; "system": those of SSL_CERT_FILE or SSL_CERT_DIR, else of
+            the operating system; None: those of GRPC_DEFAULT_SSL_ROOTS_FILE_PATH, else as "system", to which those
+            that ship with grpcio are added where neither variable is set.
         certificate: our certificate chain (PEM), with `key`.
         key: our private key (PEM), with `certificate`.
         server_name: name to expect in the server's certificate, if it differs from the host.

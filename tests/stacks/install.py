@@ -2,7 +2,8 @@
 
 `python -m tests.stacks.install` installs all of them ahead of the tests. Those of PyPI and npm go into the cache folder
 of `tests.interop.install`, and the tests put them there themselves otherwise. Programs of the system (nginx, nghttp2,
-haproxy, Ruby's gRPC, openssl) are installed with apt-get by that command alone, where it may; the tests take them or skip.
+haproxy, Ruby's gRPC, openssl) are installed with apt-get by that command alone, where it may; the tests take them or
+skip.
 """
 
 from __future__ import annotations

@@ -75,8 +75,7 @@ async def rigged(
             address = "127.0.0.1:0" if tcp else f"unix:{folder}/{next(_numbers)}"
             server = await stack.enter_async_context(GrpcServer(made, address, options=grpc_options))
             client_options.setdefault("base_url", server.address)
-            if wire == "h2":
-                client_options.setdefault("transport", "h2")
+            client_options.setdefault("transport", wire)
         else:
             client_options.setdefault("base_url", "http://127.0.0.1:1")
             client_options.setdefault("transport", made)

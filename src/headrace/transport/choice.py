@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from headrace.errors import ConfigError
 
@@ -13,15 +15,16 @@ if TYPE_CHECKING:
     from headrace.events import Event
     from headrace.transport.base import Transport, TransportFactory
 
-#: What "auto" means; with "h2" a client goes on over gRPC if the lean transport and its server do not get along.
-AUTO: Literal["grpc", "h2"] = "grpc"
+_log = logging.getLogger("headrace")
 
 
 def choose(transport: object, notify: Callable[[Event], object]) -> TransportFactory:
     """Return what makes the transports of one client.
 
     Args:
-        transport: the client's argument; with "auto" the environment variable HEADRACE_TRANSPORT counts.
+        transport: the client's argument; with "auto" the environment variable HEADRACE_TRANSPORT counts. Without it,
+            "auto" means the lean transport, and gRPC once that and the server do not get along, or where a tracing
+            tool has instrumented grpc.aio.
         notify: hears when the client goes over to another transport.
 
     Raises:
@@ -30,11 +33,14 @@ def choose(transport: object, notify: Callable[[Event], object]) -> TransportFac
     setting = "transport"
     if transport == "auto" and (named := os.environ.get("HEADRACE_TRANSPORT")):
         transport, setting = named, "HEADRACE_TRANSPORT"
-    if transport == "auto" and AUTO == "h2":
+    if transport == "auto" and is_instrumented():
+        _log.info("grpc.aio is instrumented: calls go over grpc, so that they are seen")
+        return make_grpc
+    if transport == "auto":
         from headrace.transport.fallback import Fallback
 
         return Fallback(make_h2, make_grpc, notify)
-    if transport in ("auto", "grpc"):
+    if transport == "grpc":
         return make_grpc
     if transport == "h2":
         return make_h2
@@ -47,6 +53,15 @@ def choose(transport: object, notify: Callable[[Event], object]) -> TransportFac
 def reaches_target(transport: object) -> bool:
     """Tell whether calls go to the target itself, and not to a test's double of it; a tape that records lets them."""
     return isinstance(transport, str) or getattr(transport, "recording", False) is True
+
+
+def is_instrumented() -> bool:
+    """Tell whether a tracing tool has put functions of its own in the place of grpc.aio's, to see calls."""
+    aio, original = sys.modules.get("grpc.aio"), sys.modules.get("grpc.aio._channel")
+    if aio is None or original is None:  # nobody has imported it
+        return False
+    names = ("insecure_channel", "secure_channel")
+    return any(getattr(aio, name) is not getattr(original, name, None) for name in names)
 
 
 def make_grpc(target: Target, options: Transmission) -> Transport:

@@ -17,7 +17,6 @@ from headrace.config import Target, Transmission
 from headrace.events import TransportChanged
 from headrace.model import Model
 from headrace.testing import ModelDouble
-from headrace.transport import choice
 from headrace.transport.choice import choose
 from tests.support.bridge import GrpcServer
 from tests.support.rig import MODEL
@@ -28,11 +27,10 @@ pytestmark = pytest.mark.core
 TEXTS = [f"text {n}" for n in range(60)]
 
 
-@pytest.fixture
-def flipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let "auto" mean the lean transport."""
+@pytest.fixture(autouse=True)
+def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let "auto" mean what it means by itself."""
     monkeypatch.delenv("HEADRACE_TRANSPORT", raising=False)
-    monkeypatch.setattr(choice, "AUTO", "h2")
 
 
 @pytest.mark.parametrize(
@@ -42,16 +40,16 @@ def flipped(monkeypatch: pytest.MonkeyPatch) -> None:
         ("h2", "grpc", "H2Transport"),
         ("auto", "h2", "H2Transport"),
         ("auto", "grpc", "GrpcTransport"),
-        ("auto", "", "GrpcTransport"),
-        ("auto", "auto", "GrpcTransport"),
-        ("auto", None, "GrpcTransport"),
+        ("auto", "", "FallbackTransport"),
+        ("auto", "auto", "FallbackTransport"),
+        ("auto", None, "FallbackTransport"),
         ("grpc", "h2", "GrpcTransport"),
+        ("grpc", None, "GrpcTransport"),
     ],
 )
 def test_which_transport_a_client_takes(
     argument: Any, variable: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("HEADRACE_TRANSPORT", raising=False)
     if variable is not None:
         monkeypatch.setenv("HEADRACE_TRANSPORT", variable)
     transport = choose(argument, print)(Target.parse("http://localhost:1"), Transmission())
@@ -66,27 +64,7 @@ def test_a_transport_that_does_not_exist_is_refused(monkeypatch: pytest.MonkeyPa
         Client(base_url="http://localhost:1", transport="h3")  # type: ignore[arg-type]
 
 
-# -- "auto" as the lean transport
-
-
-@pytest.mark.parametrize(
-    ("argument", "variable", "expected"),
-    [
-        ("auto", None, "FallbackTransport"),
-        ("auto", "auto", "FallbackTransport"),
-        ("auto", "grpc", "GrpcTransport"),
-        ("auto", "h2", "H2Transport"),
-        ("h2", None, "H2Transport"),
-        ("grpc", None, "GrpcTransport"),
-    ],
-)
-def test_what_auto_means_is_one_line(
-    flipped: None, argument: Any, variable: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if variable is not None:
-        monkeypatch.setenv("HEADRACE_TRANSPORT", variable)
-    transport = choose(argument, print)(Target.parse("http://localhost:1"), Transmission())
-    assert type(transport).__name__ == expected
+# -- how "auto" goes over to gRPC
 
 
 async def stream(model: Model) -> list[str]:
@@ -128,7 +106,7 @@ SHAPES: dict[str, Callable[[Model], Awaitable[list[str]]]] = {
     ],
 )
 async def test_two_violations_in_a_row_and_the_calls_go_on_over_grpc(
-    flipped: None, violation: str, shape: str, early: bool, caplog: pytest.LogCaptureFixture
+    violation: str, shape: str, early: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     events: list[Any] = []
     async with (
@@ -148,7 +126,7 @@ async def test_two_violations_in_a_row_and_the_calls_go_on_over_grpc(
         assert relay.lean == (0 if early else 2)
 
 
-async def test_tokens_go_on_over_grpc(flipped: None) -> None:
+async def test_tokens_go_on_over_grpc() -> None:
     events: list[Any] = []
     async with (
         GrpcServer(ModelDouble(lambda item: [f"{word} " for word in item.text.split(" ")])) as server,
@@ -165,7 +143,7 @@ async def test_tokens_go_on_over_grpc(flipped: None) -> None:
         assert [type(event) for event in events if isinstance(event, TransportChanged)] == [TransportChanged]
 
 
-async def test_a_connection_that_ends_in_peace_between_two_violations_is_forgiven(flipped: None) -> None:
+async def test_a_connection_that_ends_in_peace_between_two_violations_is_forgiven() -> None:
     events: list[Any] = []
     server = GrpcServer(ModelDouble(lambda item: item.text))
     async with (
@@ -183,7 +161,7 @@ async def test_a_connection_that_ends_in_peace_between_two_violations_is_forgive
         assert not [event for event in events if isinstance(event, TransportChanged)]
 
 
-async def test_all_connections_of_the_client_go_over_and_running_calls_end_where_they_are(flipped: None) -> None:
+async def test_all_connections_of_the_client_go_over_and_running_calls_end_where_they_are() -> None:
     """Of two connections one violates the protocol twice; a call on the other one is not disturbed."""
     events: list[Any] = []
     double = ModelDouble(lambda item: item.text)
@@ -233,20 +211,17 @@ async def test_who_names_a_transport_keeps_it(transport: Any) -> None:
 FIRST_CALL = """
 import asyncio, json, sys
 from headrace import Client
-from headrace.transport import choice
 
 async def main():
     async with Client(base_url=sys.argv[1]) as client:
         return (await client.model(user_id="u", app_id="a", model_id="m").predict_by_bytes("hello", "text")).text
 
-choice.AUTO = "h2"
 text = asyncio.run(main())
 print(json.dumps([text, sorted(name for name in sys.modules if name.split(".")[0] == "grpc")]))
 """
 
 
-async def test_a_first_call_by_auto_imports_no_grpc_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HEADRACE_TRANSPORT", raising=False)
+async def test_a_first_call_imports_no_grpc() -> None:
     async with GrpcServer(ModelDouble(lambda item: item.text)) as server:
         run = await asyncio.create_subprocess_exec(
             sys.executable, "-c", FIRST_CALL, server.address, stdout=subprocess.PIPE

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from grpc import aio
 from headrace._version import __version__
 from headrace.config import Pem, Target, Transmission
 from headrace.errors import ConfigError
+from headrace.transport.authorities import authorities
 
 
 def make_channel(target: Target, options: Transmission) -> aio.Channel:
@@ -57,10 +57,14 @@ def channel_options(target: Target, options: Transmission) -> list[tuple[str, An
     return settings
 
 
-def read_roots(options: Transmission) -> bytes | None:
-    """Read the certificates of the authorities to trust; None: those that ship with gRPC."""
-    roots = options.tls.root_certificates
-    return _system_roots() if roots == "system" else read_pem(roots, "root_certificates")
+def read_roots(options: Transmission) -> bytes:
+    """Read the certificates of the authorities to trust.
+
+    Raises:
+        ConfigError: one cannot be read.
+    """
+    sources = authorities(options.tls.root_certificates)
+    return b"\n".join(read_pem(source, "root_certificates") or b"" for source in sources)
 
 
 def read_pem(pem: Pem | None, name: str) -> bytes | None:
@@ -90,16 +94,3 @@ def _credentials(options: Transmission) -> grpc.ChannelCredentials:
         private_key=read_pem(options.tls.key, "key"),
         certificate_chain=read_pem(options.tls.certificate, "certificate"),
     )
-
-
-def _system_roots() -> bytes:
-    paths = ssl.get_default_verify_paths()
-    content = b""
-    if paths.cafile:
-        content = Path(paths.cafile).read_bytes()
-    elif paths.capath:
-        files = sorted(Path(paths.capath).glob("*"))
-        content = b"\n".join(file.read_bytes() for file in files if file.is_file())
-    if b"-----BEGIN" not in content:
-        raise ConfigError("TLS: the system's certificate authorities were not found; set SSL_CERT_FILE")
-    return content

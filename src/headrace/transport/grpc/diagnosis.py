@@ -57,10 +57,8 @@ async def _look_plain(target: Target) -> str:
 
 
 async def _look_encrypted(target: Target, options: Transmission) -> str:
-    roots = read_roots(options)
-    context = ssl.create_default_context(cadata=roots.decode("ascii", "ignore") if roots else None)
-    if roots is None and (shipped := _shipped_roots()):
-        context.load_verify_locations(cadata=shipped)
+    # Comments may hold other characters than ASCII, which `ssl` refuses.
+    context = ssl.create_default_context(cadata=read_roots(options).decode("ascii", "ignore"))
     context.set_alpn_protocols(["h2"])
     if options.tls.certificate is not None and isinstance(options.tls.certificate, str | os.PathLike):
         key = options.tls.key
@@ -100,15 +98,3 @@ async def _handshake(target: Target, context: ssl.SSLContext, name: str) -> str 
         return tls.selected_alpn_protocol()
     finally:
         writer.transport.abort()
-
-
-def _shipped_roots() -> str:
-    """Read the authorities that ship with gRPC; comments may hold other characters than ASCII, which `ssl` refuses."""
-    import grpc
-
-    try:
-        path = os.path.join(os.path.dirname(grpc.__file__), "_cython", "_credentials", "roots.pem")
-        with open(path, encoding="ascii", errors="ignore") as file:
-            return file.read()
-    except OSError:
-        return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import ipaddress
 import os
 from typing import cast
 from urllib.parse import unquote, urlsplit
@@ -22,7 +23,8 @@ class Proxy:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme != "http" or not parts.hostname:
             raise ConfigError(
-                "https_proxy, http_proxy: a proxy is written as http://host:port; no other kind is supported"
+                "grpc_proxy, https_proxy, http_proxy: a proxy is written as http://host:port, and no other kind is "
+                "supported; name the server in no_proxy to connect to it directly"
             )
         self.host = parts.hostname
         self.port = parts.port or 80
@@ -44,17 +46,48 @@ class Proxy:
 
 
 def proxy_of(target: Target) -> Proxy | None:
-    """Give the proxy that the environment names for a target (https_proxy, http_proxy, no_proxy), if any."""
+    """Give the proxy that the environment names for a target, if any, by the names and in the order of gRPC.
+
+    Raises:
+        ConfigError: it is named in a way that is not supported.
+    """
     if target.path or target.local:
         return None
-    if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return None
-    import urllib.request as proxies  # it imports what half of a client's start would be
-
-    url = proxies.getproxies_environment().get("https" if target.tls else "http")
-    if not url or proxies.proxy_bypass_environment(f"{target.host}:{target.port}"):  # type: ignore[attr-defined]
+    url = _variable("grpc_proxy") or _variable("https_proxy") or _variable("http_proxy")
+    if not url or is_exempt(target, _variable("no_grpc_proxy") or _variable("no_proxy")):
         return None
     return Proxy(url)
+
+
+def is_exempt(target: Target, exempt: str) -> bool:
+    """Tell whether a list as in no_proxy holds a target: names, with all below them, and networks; perhaps a port."""
+    for entry in exempt.lower().replace(",", " ").split():
+        name, colon, port = entry.rpartition(":")
+        if colon and port.isdigit() and (name.endswith("]") or ":" not in name):
+            if int(port) != target.port:
+                continue
+        else:
+            name = entry
+        name = name.removeprefix("*").lstrip(".")
+        host = target.host.lower()
+        if entry == "*" or (name and (host == name or host.endswith(f".{name}"))) or _is_within(host, name.strip("[]")):
+            return True
+    return False
+
+
+def _is_within(host: str, network: str) -> bool:
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
+    except ValueError:  # one of them is a name
+        return False
+
+
+def _variable(name: str) -> str:
+    """Read a variable of the environment in lower or upper case; a web server's HTTP_PROXY is a request's header."""
+    value = os.environ.get(name, "")
+    if not value and not (name == "http_proxy" and "REQUEST_METHOD" in os.environ):
+        value = os.environ.get(name.upper(), "")
+    return value.strip()
 
 
 class Tunnel(asyncio.Protocol):

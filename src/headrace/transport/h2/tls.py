@@ -3,43 +3,54 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import functools
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from headrace.config import TLS, Pem
 from headrace.errors import ConfigError
+from headrace.transport.authorities import authorities, stamps
 
 #: Suites that HTTP/2 does not forbid (RFC 9113 section 9.2.2), for TLS 1.2.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 def make_context(tls: TLS) -> ssl.SSLContext:
-    """Make the context; reads files.
+    """Make the context, or give one that was made of the same files; reads files.
 
     Raises:
         ConfigError: a certificate or key cannot be read.
     """
+    sources = tuple(authorities(tls.root_certificates))
+    if tls.certificate is None or tls.key is None:
+        return _shared(sources, stamps(sources))
+    context = _trusting(sources)
+    with _readable("certificate and key"), contextlib.ExitStack() as stack:
+        context.load_cert_chain(_file(tls.certificate, stack), _file(tls.key, stack))
+    return context
+
+
+@functools.lru_cache(maxsize=8)
+def _shared(sources: tuple[bytes | Path, ...], _: tuple[object, ...]) -> ssl.SSLContext:
+    """Give one context to many connections: reading the system's authorities takes 50 ms. It holds no secret."""
+    return _trusting(sources)
+
+
+def _trusting(sources: Iterable[bytes | Path]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["h2"])
     context.set_ciphers(_CIPHERS)
-    roots = tls.root_certificates
-    with _readable("root_certificates"):
-        if isinstance(roots, bytes):
-            context.load_verify_locations(cadata=roots.decode("ascii", "ignore"))
-        elif roots is not None and roots != "system":
-            context.load_verify_locations(cafile=os.fspath(roots))
+    for source in sources:
+        if isinstance(source, bytes):
+            with _readable("root_certificates"):
+                context.load_verify_locations(cadata=source.decode("ascii", "ignore"))
         else:
-            context.load_default_certs()
-            if roots is None and (shipped := _shipped_roots()) is not None:
-                context.load_verify_locations(cafile=shipped)
-    if tls.certificate is not None and tls.key is not None:
-        with _readable("certificate and key"), contextlib.ExitStack() as stack:
-            context.load_cert_chain(_file(tls.certificate, stack), _file(tls.key, stack))
+            with _readable(f"root_certificates from {source}"):
+                context.load_verify_locations(cafile=source)
     return context
 
 
@@ -59,12 +70,3 @@ def _file(pem: Pem, stack: contextlib.ExitStack) -> str:
     path = Path(folder) / "pem"
     path.write_bytes(pem)
     return str(path)
-
-
-def _shipped_roots() -> str | None:
-    """Find the authorities that ship with gRPC, without importing it."""
-    spec = importlib.util.find_spec("grpc")
-    if spec is None or spec.origin is None:
-        return None
-    path = Path(spec.origin).parent / "_cython" / "_credentials" / "roots.pem"
-    return str(path) if path.is_file() else None

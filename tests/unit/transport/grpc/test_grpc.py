@@ -364,7 +364,7 @@ async def reaches(transport: GrpcTransport) -> bool:
 
 
 async def test_a_server_is_trusted_by_its_authority_alone(
-    tls_address: str, connect: Connect, authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tls_address: str, connect: Connect, authority: trustme.CA, tmp_path: Path
 ) -> None:
     pem = authority.cert_pem.bytes()
     path = tmp_path / "ca.pem"
@@ -373,8 +373,6 @@ async def test_a_server_is_trusted_by_its_authority_alone(
         assert await reaches(connect(tls_address, tls=TLS(roots)))
     assert not await reaches(connect(tls_address))
     assert not await reaches(connect(tls_address, tls=TLS(trustme.CA().cert_pem.bytes())))
-    monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    assert await reaches(connect(tls_address, tls=TLS("system")))
 
 
 async def test_the_name_in_the_certificate_counts(tls_address: str, connect: Connect, authority: trustme.CA) -> None:
@@ -434,13 +432,6 @@ async def test_certificates_that_cannot_be_read_are_named(connect: Connect, tmp_
     with pytest.raises(errors.ConfigError, match="no PEM block") as caught:
         await connect("https://h", tls=TLS(tmp_path / "text")).connect(1)
     assert "CANARY" not in str(caught.value)
-
-
-def test_no_system_authorities_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "empty").write_bytes(b"")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "empty"))
-    with pytest.raises(errors.ConfigError, match="SSL_CERT_FILE"):
-        channel._system_roots()
 
 
 # -- settings

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from grpc import aio
 
+from headrace.config import Target, Transmission
 from headrace.testing import GrpcFail
+from headrace.transport.choice import choose
 from headrace.transport.grpc import client
 from tests.support.rig import rigged
 
@@ -148,7 +150,7 @@ async def main():
         {turn_on}
         aio.server = plain  # the client is what is looked at; our server has tests of its own
         for coalesce in (False, True):
-            async with Client(base_url=server.address, coalesce=coalesce, transport="grpc") as client:
+            async with Client(base_url=server.address, coalesce=coalesce) as client:
                 model = client.model(**MODEL)
                 await every_shape(model)
                 await restarted(server, model)
@@ -158,6 +160,22 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let "auto" mean what it means by itself."""
+    monkeypatch.delenv("HEADRACE_TRANSPORT", raising=False)
+
+
+def test_a_client_made_before_grpc_was_instrumented_or_by_name_stays_lean(monkeypatch: pytest.MonkeyPatch) -> None:
+    target = Target.parse("http://localhost:1")
+    made_before = choose("auto", print)
+    assert type(made_before(target, Transmission())).__name__ == "FallbackTransport"
+    monkeypatch.setattr(aio, "secure_channel", lambda *arguments: None)
+    assert type(choose("auto", print)(target, Transmission())).__name__ == "GrpcTransport"
+    assert type(made_before(target, Transmission())).__name__ == "FallbackTransport"
+    assert type(choose("h2", print)(target, Transmission())).__name__ == "H2Transport"
 
 
 @pytest.mark.parametrize("name", TRACERS)

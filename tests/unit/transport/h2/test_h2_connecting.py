@@ -20,6 +20,7 @@ import trustme
 
 from headrace import errors
 from headrace.config import TLS, Target, Transmission
+from headrace.transport.h2.proxy import proxy_of
 from headrace.transport.h2.transport import H2Transport
 from tests.support.frames import FrameServer
 
@@ -245,7 +246,7 @@ async def test_a_certificate_that_cannot_be_read_is_named() -> None:
 @pytest.fixture
 def proxied(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
+        if name.lower().endswith("_proxy") or name == "REQUEST_METHOD":
             monkeypatch.delenv(name)
 
     def use(url: str) -> None:
@@ -330,6 +331,59 @@ async def test_c_13_when_there_is_no_proxy(proxied: Callable[[str], None], monke
         with pytest.raises(errors.ConfigError, match="http://host:port"):
             await transport.connect(5)
 
+
+@pytest.mark.case("C-13")
+@pytest.mark.parametrize(
+    ("variables", "address", "used"),
+    [
+        ({}, "https://h", None),
+        ({"https_proxy": "b"}, "https://h", "b"),
+        ({"https_proxy": "b"}, "http://h", "b"),  # as over gRPC, whose names these are
+        ({"http_proxy": "c"}, "https://h", "c"),
+        ({"https_proxy": "b", "http_proxy": "c"}, "http://h", "b"),
+        ({"grpc_proxy": "a", "https_proxy": "b"}, "https://h", "a"),
+        ({"HTTPS_PROXY": "b"}, "https://h", "b"),
+        ({"HTTPS_PROXY": "b", "https_proxy": "d"}, "https://h", "d"),
+        ({"HTTP_PROXY": "c"}, "http://h", "c"),
+        ({"HTTP_PROXY": "c", "REQUEST_METHOD": "GET"}, "http://h", None),
+        ({"all_proxy": "c"}, "http://h", None),
+        ({"https_proxy": "b", "no_proxy": "h"}, "https://h", None),
+        ({"https_proxy": "b", "NO_PROXY": "x, h ,y"}, "https://h", None),
+        ({"https_proxy": "b", "no_proxy": "x h y"}, "https://h", None),
+        ({"https_proxy": "b", "no_proxy": "*"}, "https://h", None),
+        ({"https_proxy": "b", "no_proxy": ""}, "https://h", "b"),
+        ({"https_proxy": "b", "no_proxy": ","}, "https://h", "b"),
+        ({"https_proxy": "b", "no_proxy": "h", "no_grpc_proxy": "i"}, "https://h", "b"),
+        ({"https_proxy": "b", "no_grpc_proxy": "h"}, "https://h", None),
+        ({"https_proxy": "b", "no_proxy": "Example.com"}, "https://api.EXAMPLE.com", None),
+        ({"https_proxy": "b", "no_proxy": ".example.com"}, "https://api.example.com", None),
+        ({"https_proxy": "b", "no_proxy": "*.example.com"}, "https://api.example.com", None),
+        ({"https_proxy": "b", "no_proxy": "example.com"}, "https://badexample.com", "b"),
+        ({"https_proxy": "b", "no_proxy": "h:443"}, "https://h", None),
+        ({"https_proxy": "b", "no_proxy": "h:444"}, "https://h", "b"),
+        ({"https_proxy": "b", "no_proxy": "10.0.0.0/8"}, "https://10.1.2.3", None),
+        ({"https_proxy": "b", "no_proxy": "10.0.0.0/8"}, "https://11.1.2.3", "b"),
+        ({"https_proxy": "b", "no_proxy": "2001:db8::/32"}, "https://[2001:db8::1]", None),
+        ({"https_proxy": "b", "no_proxy": "2001:db8::1"}, "https://[2001:db8::1]", None),
+        ({"https_proxy": "b", "no_proxy": "[2001:db8::1]:443"}, "https://[2001:db8::1]", None),
+        ({"https_proxy": "b"}, "http://localhost", None),
+        ({"https_proxy": "b"}, "https://127.0.0.2", None),
+    ],
+)
+def test_which_proxy_is_used(
+    variables: dict[str, str],
+    address: str,
+    used: str | None,
+    proxied: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, f"http://{value}:1" if name.lower() in PROXY_NAMES else value)
+    proxy = proxy_of(Target.parse(address))
+    assert (proxy.host if proxy is not None else None) == used
+
+
+PROXY_NAMES = ("grpc_proxy", "https_proxy", "http_proxy", "all_proxy")
 
 SILENT_IN = {
     "TCP": ("http://127.0.0.1:{port}", None, "connecting to 127.0.0.1"),
