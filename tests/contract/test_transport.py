@@ -291,6 +291,25 @@ async def test_a_failure_is_read_after_the_messages_before_it(pair: Pair, name: 
         call.cancel()
 
 
+@pytest.mark.parametrize("size", [100, MiB])
+async def test_a_failure_is_the_servers_although_messages_are_on_their_way(pair: Pair, size: int) -> None:
+    """Whatever becomes of a message that is being written when the server ends the call."""
+
+    async def write(call: Call) -> None:
+        with contextlib.suppress(errors.TransportError, errors.ServerError):
+            await call.write([b"UNAUTHENTICATED"])
+            for _ in range(200):
+                await call.write([bytes(size)])
+
+    for _ in range(10):
+        call = pair.transport.open(FAIL, ())
+        writing = asyncio.create_task(write(call))
+        assert await call.read() == b"before"
+        with pytest.raises(errors.AuthError, match="on purpose"):
+            await call.read()
+        await writing
+
+
 async def test_half_closing_ends_one_direction_alone(pair: Pair) -> None:
     call = await opened(pair, LATE, b"a", b"b")
     await call.half_close()

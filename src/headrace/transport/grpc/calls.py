@@ -1,37 +1,27 @@
-"""Streaming calls over gRPC: `GrpcCall` by its core, `PublicCall` by its public API alone.
+"""A streaming call over grpc.aio, by its `read` and `write`.
 
-- A `CancelledError` out of grpc while nobody cancelled our task means that the call ended locally (channel closed, call
-  cancelled by us): it becomes a `ConnectionLost`, never a cancellation.
-- grpc.aio's `write` turns a message that could not be sent into the status INTERNAL of the whole call, over the true
-  one that is about to come, and hides answers that are there already. `GrpcCall` hands messages to the core instead.
+A `CancelledError` out of grpc while nobody cancelled our task means that the call ended locally (channel closed, call
+cancelled by us): it becomes a `ConnectionLost`, never a cancellation.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from grpc import aio
 
-from headrace.errors import ConnectionLost, HeadraceError
+from headrace.errors import HeadraceError
 
 if TYPE_CHECKING:
-    from headrace.target import Target
-    from headrace.transport.grpc.buffers import Joiner
     from headrace.types import Buffer
 
-SCARCE_BYTES = 1 << 20  # bytes of a message from which memory costs more than some more steps
 ENDED_LOCALLY = (asyncio.CancelledError, aio.UsageError, aio.InternalError, asyncio.InvalidStateError)
-
-_EOF = aio.EOF
 
 
 class Owner(Protocol):
     """What a call needs of its transport."""
-
-    target: Target
-    joiner: Joiner
 
     def ended(self, call: Any) -> None:
         """Note that a call of gRPC's has ended."""
@@ -44,26 +34,21 @@ class Owner(Protocol):
 
 
 class GrpcCall:
-    """One streaming call by gRPC's core; see `Call`.
+    """One streaming call; see `headrace.transport.base.Call`.
 
     Args:
         only: the one message of the call, sent when it is read first; None: `write` sends messages.
-        blind: gRPC was given the only message, and hides what a proxy answers to such a call.
     """
 
-    def __init__(
-        self, transport: Owner, call: Any, only: Sequence[Buffer] | None = None, *, blind: bool = False
-    ) -> None:
-        self._blind = blind
+    def __init__(self, transport: Owner, call: Any, only: Sequence[Buffer] | None = None) -> None:
         self._transport = transport
         self._call = call
         self._only = only
-        core = getattr(call, "_cython_call", None)
-        self._send: Any = getattr(core, "send_serialized_message", None) or getattr(call, "write", None)
-        # Under grpc.aio's `read`, which checks four things and crosses two coroutines more for each message.
-        self._receiver = getattr(core, "receive_serialized_message", None)
-        self._receive: Any = None  # the same, once the first message is there
+        # The one step around the public API. Where the server ends a call while a message is on its way, grpc.aio's
+        # `write` puts INTERNAL over the status that the server gave. The call below it just fails, and `read` tells.
+        self._send: Any = getattr(getattr(call, "_cython_call", None), "send_serialized_message", None) or call.write
         self._begun = False
+        self._answered = False
 
     @property
     def grpc_call(self) -> Any:
@@ -76,13 +61,7 @@ class GrpcCall:
             if not self._begun:
                 await self._call.wait_for_connection()
                 self._begun = True
-            size = sum(map(len, parts))
-            if size < SCARCE_BYTES or len(parts) == 1:
-                await self._send(joined(parts))
-                return
-            memory = self._transport.joiner.join(parts, size)
-            await self._send(memory.getvalue())
-            self._transport.joiner.keep(memory)
+            await self._send(joined(parts))
         except aio.AioRpcError as error:
             raise self._transport.failed(error) from None
         except ENDED_LOCALLY as error:
@@ -102,20 +81,20 @@ class GrpcCall:
     async def read(self) -> bytes | None:
         """Receive one message, None at the end."""
         try:
-            if self._receive is not None and (message := await self._receive()) is not _EOF:
-                return message  # type: ignore[no-any-return]  # a `cast` is a call
             if self._only is not None:
                 await self._send_only()
-            message = await self._call.read()  # waits for the call to begin, and tells how it ended
+            message = await self._call.read()
         except aio.AioRpcError as error:
             self._transport.ended(self._call)
-            raise self._transport.failed(error, no_grpc=self._receive is None and not self._blind) from None
+            raise self._transport.failed(error, no_grpc=not self._answered) from None
         except ENDED_LOCALLY as error:
             raise self._transport.lost(error) from None
-        self._receive = self._receiver
-        if message is _EOF:
+        except StopAsyncIteration:  # how older gRPC's calls with interceptors end
+            message = aio.EOF
+        if message is aio.EOF:
             self._transport.ended(self._call)
             return None
+        self._answered = True
         return cast("bytes", message)
 
     async def _send_only(self) -> None:
@@ -134,96 +113,6 @@ class GrpcCall:
             self._call.cancel()
             self._transport.ended(self._call)
             self._call, self._send, self._only = _ENDED, _ENDED.write, None
-            self._receive = self._receiver = None
-
-
-class PublicCall:
-    """One streaming call by gRPC's public API, as interceptors want it: messages out of one iterator, into another.
-
-    gRPC takes the next message when it has sent the one before; so one is in flight, and one waits.
-    """
-
-    def __init__(self, transport: Owner, multicallable: Any, only: Sequence[Buffer] | None, **arguments: Any) -> None:
-        self._transport = transport
-        self._loop = asyncio.get_running_loop()
-        self._message: bytes | None = None
-        self._half_closed = False
-        self._over = False
-        self._answered = False
-        self._blind = only is not None
-        self._changed: list[asyncio.Future[None]] = []
-        self._call = multicallable(self._messages() if only is None else joined(only), **arguments)
-        self._answers: AsyncIterator[bytes] = self._call.__aiter__()
-
-    @property
-    def grpc_call(self) -> Any:
-        """The call of gRPC's."""
-        return self._call
-
-    async def write(self, parts: Sequence[Buffer]) -> None:
-        """Send one message."""
-        while self._message is not None and not self._over:
-            await self._change()
-        if self._over:
-            raise self._transport.lost(asyncio.InvalidStateError("it has ended"))
-        self._message = joined(parts)
-        self._notify()
-
-    async def half_close(self) -> None:
-        """Say that no more messages come."""
-        self._half_closed = True
-        self._notify()
-
-    async def read(self) -> bytes | None:
-        """Receive one message, None at the end."""
-        try:
-            message = await self._answers.__anext__()
-            self._answered = True
-            return message
-        except StopAsyncIteration:
-            if self._over:  # a generator that was cancelled has no more to say
-                raise ConnectionLost(
-                    f"{self._transport.target}: the call was cancelled locally", target=str(self._transport.target)
-                ) from None
-            self._transport.ended(self._call)
-            return None
-        except aio.AioRpcError as error:
-            self._end()
-            raise self._transport.failed(error, no_grpc=not self._answered and not self._blind) from None
-        except ENDED_LOCALLY as error:
-            raise self._transport.lost(error) from None
-
-    def cancel(self) -> None:
-        """End the call now."""
-        if not self._over:
-            self._end()
-            self._call.cancel()
-
-    def _end(self) -> None:
-        self._over = True
-        self._transport.ended(self._call)
-        self._notify()
-
-    async def _messages(self) -> AsyncIterator[bytes]:
-        while True:
-            while self._message is None and not self._half_closed and not self._over:
-                await self._change()
-            if self._message is None or self._over:
-                return
-            message, self._message = self._message, None
-            self._notify()
-            yield message
-
-    async def _change(self) -> None:
-        future = self._loop.create_future()
-        self._changed.append(future)
-        await future
-
-    def _notify(self) -> None:
-        changed, self._changed = self._changed, []
-        for future in changed:
-            if not future.done():
-                future.set_result(None)
 
 
 class _Ended:

@@ -12,19 +12,16 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-import grpc
 from grpc import ChannelConnectivity as State
 from grpc import aio
 
 from headrace import status
 from headrace.errors import ClosedError, ConnectFailed, ConnectionLost, HeadraceError
 from headrace.transport.grpc import fork
-from headrace.transport.grpc.buffers import Joiner
-from headrace.transport.grpc.calls import SCARCE_BYTES, GrpcCall, PublicCall, joined
+from headrace.transport.grpc.calls import ENDED_LOCALLY, GrpcCall, joined
 from headrace.transport.grpc.channel import make_channel
 from headrace.transport.grpc.diagnosis import explain
-from headrace.transport.grpc.errors import call_failed, not_grpc
-from headrace.transport.grpc.native import NO_CONTEXT, core_of, listened_to
+from headrace.transport.grpc.errors import call_failed
 
 if TYPE_CHECKING:
     from headrace.config import Target, Transmission
@@ -33,8 +30,7 @@ if TYPE_CHECKING:
 
 FAR = 1e8  # seconds beyond which a deadline is none: gRPC takes very large ones for past
 
-_BY_US = "cancelled locally"
-_CODES = {code.value[0]: code.name for code in grpc.StatusCode}
+SCARCE_BYTES = 1 << 20  # bytes of a message from which memory costs more than some more steps
 
 
 class _PollerNoise(logging.Filter):
@@ -59,19 +55,15 @@ class GrpcTransport:
     def __init__(self, target: Target, options: Transmission) -> None:
         self.target = target
         self.on_max_streams: Callable[[], object] | None = None
-        self.joiner = Joiner()
         self._options = options
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: aio.Channel | None = None
-        self._core: Any = None  # the channel below grpc.aio's, if calls may go around that
         self._multicallables: dict[tuple[str, str], Any] = {}
         self._running: set[Any] = set()  # gRPC's calls that have not ended
-        self._single: set[Any] = set()  # the core's unary ones
         self._connecting = 0
         self._drained: asyncio.Future[None] | None = None
         self._closed = False
         self._explained = False  # since the last connection
-        self._sees_status = False  # calls are opened so that gRPC shows an HTTP status, which costs two waits
 
     @property
     def healthy(self) -> bool:
@@ -107,38 +99,26 @@ class GrpcTransport:
 
     async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
         """Make one unary call; see `Transport.unary`."""
-        if timeout is not None and timeout > FAR:
-            timeout = None
-        core = self._core
-        if core is None or self._closed:
-            core = self._open_core()
-        if core is None:
-            return await self._unary_public(method, parts, metadata, timeout)
         if sum(map(len, parts)) >= SCARCE_BYTES:
             return await self._unary_large(method, parts, metadata, timeout)
-        deadline = None if timeout is None else time.time() + timeout
+        multicallable = self._multicallable("unary_unary", method)
         call: Any = None
         try:
-            # Below the stubs, which cost a task, a copy of the metadata and four objects more for each call.
-            call = core.call(method.encode(), deadline, None, None)
-            self._single.add(call)
-            answer = await call.unary_unary(joined(parts), tuple(metadata), NO_CONTEXT)
-            if answer is not None and call.is_ok():
-                return cast("bytes", answer)
-            if call.is_locally_cancelled():
-                raise asyncio.CancelledError
-            raise self._unanswered(call) if call.is_ok() else self.failed(call._status)
-        except asyncio.CancelledError as error:
+            call = multicallable(joined(parts), metadata=tuple(metadata), timeout=_capped(timeout))
+            self._running.add(call)
+            answer = await call
+            if answer is None:
+                raise self._unanswered(call)
+            return cast("bytes", answer)
+        except aio.AioRpcError as error:
+            raise self.failed(error) from None
+        except ENDED_LOCALLY as error:
             if call is not None:
-                call.cancel(_BY_US)
-            raise self.lost(error) from None
-        except (aio.UsageError, aio.InternalError) as error:
+                call.cancel()
             raise self.lost(error) from None
         finally:
-            self._single.discard(call)
-            if self._drained is not None:
-                self.ended(call)
-            call = core = None  # an error's traceback keeps this frame, and may be kept for long
+            self.ended(call)
+            call = None  # an error's traceback keeps this frame, and may be kept for long
 
     async def _unary_large(
         self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None
@@ -155,26 +135,6 @@ class GrpcTransport:
         finally:
             call.cancel()
 
-    async def _unary_public(
-        self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None
-    ) -> bytes:
-        """Make a unary call that interceptors see."""
-        call: Any = None
-        try:
-            multicallable = self._multicallable("unary_unary", method)
-            call = multicallable(joined(parts), metadata=tuple(metadata), timeout=timeout)
-            self._running.add(call)
-            return cast("bytes", await call)
-        except aio.AioRpcError as error:
-            raise self.failed(error) from None
-        except (asyncio.CancelledError, aio.UsageError, aio.InternalError) as error:
-            if call is not None:
-                call.cancel()
-            raise self.lost(error) from None
-        finally:
-            self.ended(call)
-            call = None
-
     def open(
         self,
         method: str,
@@ -182,30 +142,19 @@ class GrpcTransport:
         *,
         timeout: float | None = None,
         first: Sequence[Buffer] | None = None,
-    ) -> GrpcCall | PublicCall:
-        """Open a call that streams; see `Transport.open`."""
-        if timeout is not None and timeout > FAR:
-            timeout = None
-        self._open_channel()
-        native = self._core is not None or self._open_core() is not None
-        # With its only message a call needs two waits less; but gRPC holds that message until the call ends.
-        at_once = first is not None and not (native and (self._sees_status or sum(map(len, first)) >= SCARCE_BYTES))
-        multicallable = self._multicallable("unary_stream" if at_once else "stream_stream", method)
+    ) -> GrpcCall:
+        """Open a call that streams; see `Transport.open`.
+
+        All of them stream both ways to gRPC: of a call that was given its only message, it keeps that message until the
+        end, and hides the HTTP status that a proxy may answer.
+        """
+        multicallable = self._multicallable("stream_stream", method)
         try:
-            call: Any
-            if not native:
-                public = PublicCall(self, multicallable, first, metadata=tuple(metadata), timeout=timeout)
-                self._running.add(public.grpc_call)
-                return public
-            if at_once:
-                call = multicallable(joined(first or ()), metadata=metadata, timeout=timeout)
-                first = None
-            else:
-                call = multicallable(metadata=metadata, timeout=timeout)
-            self._running.add(call)  # its own done callbacks would hold it in a cycle, and with it the core
-            return GrpcCall(self, call, first, blind=at_once)
+            call = multicallable(metadata=tuple(metadata), timeout=_capped(timeout))
         except (aio.UsageError, aio.InternalError) as error:
             raise self.lost(error) from None
+        self._running.add(call)  # its own done callbacks would hold it in a cycle, and with it the core
+        return GrpcCall(self, call, first)
 
     async def close(self, grace: float) -> None:
         """Close the connection; see `Transport.close`."""
@@ -215,16 +164,13 @@ class GrpcTransport:
             return
         # Not by gRPC's own grace, which looks for calls in the stack frames of tasks, and does not find them all.
         try:
-            if (self._running or self._single) and grace > 0:
+            if self._running and grace > 0:
                 self._drained = asyncio.get_running_loop().create_future()
                 await asyncio.wait([self._drained], timeout=grace)
         finally:
             for call in list(self._running):
                 call.cancel()
-            for call in list(self._single):
-                call.cancel(_BY_US)
             self._running.clear()  # who keeps the transport does not keep the core
-            self._single.clear()
             await channel.close(None)
 
     def discard(self) -> None:
@@ -241,24 +187,21 @@ class GrpcTransport:
             return True
         loop = self._loop
         ours = loop is None or loop is asyncio._get_running_loop() or not loop.is_running()
-        if self._running or self._single or self._connecting or not ours:
+        if self._running or self._connecting or not ours:
             return loop is not None and loop.is_closed() and self._dropped()
         return self._dropped()
 
     def ended(self, call: Any) -> None:
         """Note that a call of gRPC's has ended."""
         self._running.discard(call)
-        if self._drained is not None and not self._running | self._single and not self._drained.done():
+        if self._drained is not None and not self._running and not self._drained.done():
             self._drained.set_result(None)
 
-    def failed(self, ended: Any, *, no_grpc: bool = True) -> HeadraceError:
+    def failed(self, ended: aio.AioRpcError, *, no_grpc: bool = True) -> HeadraceError:
         """Make the error of a call from the status that it ended with."""
-        code = ended.code()
-        if isinstance(ended, BaseException):
-            ended.__traceback__ = None  # its frames hold the call, and with it the channel
-        self._sees_status = self._sees_status or not_grpc(ended.details() or "")
+        ended.__traceback__ = None  # its frames hold the call, and with it the channel
         return call_failed(
-            code.name if isinstance(code, grpc.StatusCode) else _CODES.get(code, "UNKNOWN"),
+            ended.code().name,
             ended.details() or "",
             target=str(self.target),
             trailing=ended.trailing_metadata(),
@@ -291,15 +234,8 @@ class GrpcTransport:
             self._channel = make_channel(self.target, self._options)
         return self._channel
 
-    def _open_core(self) -> Any:
-        channel = self._open_channel()
-        if not listened_to(channel):
-            self._core = core_of(channel)
-        return self._core
-
     def _drop_channel(self) -> None:
-        self.joiner.close()
-        self._channel = self._core = None
+        self._channel = None
         self._multicallables.clear()
 
     def _dropped(self) -> bool:
@@ -309,11 +245,12 @@ class GrpcTransport:
     async def _connect_failed(self, channel: aio.Channel, seconds: float) -> HeadraceError:
         """Find out why connecting failed: gRPC reports it only to a call, which fails immediately in this state."""
         details = ""
-        core = core_of(channel)
-        if core is not None:
-            call = core.call(b"/", time.time() + 1.0, None, None)
-            await call.unary_unary(b"", (), NO_CONTEXT)
-            details = call._status.details() or ""
+        try:
+            probe: Any = channel.unary_unary("/")
+            await probe(b"", timeout=1.0)
+        except aio.AioRpcError as error:
+            error.__traceback__ = None
+            details = error.details() or ""
         advice = ""
         if not self._explained:
             self._explained = True
@@ -335,3 +272,7 @@ class GrpcTransport:
 
     def _internal(self, details: str) -> HeadraceError:
         return status.call_error("INTERNAL", details, target=str(self.target))
+
+
+def _capped(timeout: float | None) -> float | None:
+    return None if timeout is None or timeout > FAR else timeout

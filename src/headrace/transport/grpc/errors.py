@@ -56,9 +56,3 @@ def call_failed(
         retry_after=status.retry_hint(trailing or ()),
         status_details=next((value for key, value in trailing or () if key == "grpc-status-details-bin"), None),
     )
-
-
-def not_grpc(details: str) -> bool:
-    """Return whether gRPC says that an answer was not a gRPC message."""
-    text = details.lower()
-    return bool(_NO_GRPC.search(text) or _PAGE.search(text))

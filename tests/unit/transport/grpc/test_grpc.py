@@ -19,7 +19,7 @@ from headrace import errors
 from headrace.config import TLS, KeepAlive, Transmission
 from headrace.target import Target
 from headrace.transport.base import Call, Transport
-from headrace.transport.grpc import calls, channel, diagnosis
+from headrace.transport.grpc import calls, channel, client, diagnosis
 from headrace.transport.grpc.client import GrpcTransport
 
 pytestmark = pytest.mark.core
@@ -308,7 +308,7 @@ async def test_closing_ends_what_runs_with_an_error_that_says_so(serve: Serve, c
     assert not transport.healthy
 
 
-@pytest.mark.parametrize("size", [1, calls.SCARCE_BYTES], ids=["small", "large"])
+@pytest.mark.parametrize("size", [1, client.SCARCE_BYTES], ids=["small", "large"])
 async def test_success_without_an_answer_is_an_error(size: int, serve: Serve, connect: Connect) -> None:
     transport = connect(await serve())
     with pytest.raises(errors.ServerError) as caught:

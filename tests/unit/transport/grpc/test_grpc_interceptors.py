@@ -15,7 +15,6 @@ from grpc import aio
 from headrace.config import Target, Transmission
 from headrace.testing import GrpcFail
 from headrace.transport.choice import choose
-from headrace.transport.grpc import client
 from tests.support.rig import rigged
 
 pytestmark = pytest.mark.core
@@ -34,24 +33,18 @@ class UnaryUnary(aio.UnaryUnaryClientInterceptor):
         return await continuation(details, request)
 
 
-class UnaryStream(aio.UnaryStreamClientInterceptor):
-    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
-        seen.append(method_of(details))
-        return await continuation(details, request)
-
-
 class StreamStream(aio.StreamStreamClientInterceptor):
     async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
         seen.append(method_of(details))
         return await continuation(details, requests)
 
 
-class Wrapping(aio.UnaryStreamClientInterceptor):
+class Wrapping(aio.StreamStreamClientInterceptor):
     """As tracing tools do: hands on an iterator of its own."""
 
-    async def intercept_unary_stream(self, continuation: Any, details: Any, request: Any) -> Any:
+    async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
         seen.append(method_of(details))
-        call = await continuation(details, request)
+        call = await continuation(details, requests)
 
         async def answers() -> Any:
             async for answer in call:
@@ -60,19 +53,15 @@ class Wrapping(aio.UnaryStreamClientInterceptor):
         return answers()
 
 
-@pytest.fixture(params=["all", "wrapping", "without the core"])
-def instrumented(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(params=[StreamStream, Wrapping])
+def instrumented(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     seen.clear()
-    if request.param == "without the core":
-        monkeypatch.setattr(client, "core_of", lambda channel: None)
-        return "without the core"
     plain = aio.insecure_channel
-    several = [UnaryUnary(), StreamStream(), UnaryStream() if request.param == "all" else Wrapping()]
-    monkeypatch.setattr(aio, "insecure_channel", lambda target, options: plain(target, options, interceptors=several))
-    return str(request.param)
+    both = [UnaryUnary(), request.param()]
+    monkeypatch.setattr(aio, "insecure_channel", lambda target, options: plain(target, options, interceptors=both))
 
 
-async def test_every_shape_works_and_is_seen(instrumented: str, tmp_path: Path) -> None:
+async def test_every_shape_works_and_is_seen(instrumented: None, tmp_path: Path) -> None:
     async with rigged(
         "grpc", tmp_path, lambda item: [item.text, "!"] if item.shape == "generate" else item.text
     ) as rig:
@@ -83,13 +72,12 @@ async def test_every_shape_works_and_is_seen(instrumented: str, tmp_path: Path) 
         assert await model.generate_by_bytes(b"token", "text").text() == "token!"
         async with model.stream_by_bytes([b"%d" % n for n in range(100)], "text") as stream:
             assert [prediction.text async for prediction in stream] == [str(n) for n in range(100)]
-        if instrumented != "without the core":
-            shapes = [method.rpartition("/")[2] for method in seen]
-            assert (shapes.count("PostModelOutputs"), shapes.count("GenerateModelOutputs")) == (21, 1)
-            assert shapes.count("StreamModelOutputs") == 1
+        shapes = [method.rpartition("/")[2] for method in seen]
+        assert (shapes.count("PostModelOutputs"), shapes.count("GenerateModelOutputs")) == (21, 1)
+        assert shapes.count("StreamModelOutputs") == 1
 
 
-async def test_failures_and_early_ends_are_the_same(instrumented: str, tmp_path: Path) -> None:
+async def test_failures_and_early_ends_are_the_same(instrumented: None, tmp_path: Path) -> None:
     def function(item: Any) -> Any:
         return GrpcFail("UNAUTHENTICATED", "no") if item.text == "bad" else [item.text] * 100
 
@@ -121,7 +109,6 @@ import asyncio, sys
 from grpc import aio
 from headrace import Client
 from headrace.testing import ModelDouble
-from headrace.transport.grpc.native import listened_to
 from tests.support.bridge import GrpcServer
 from tests.support.rig import MODEL
 from tests.support.shapes import SHAPES
@@ -156,7 +143,7 @@ async def main():
                 await restarted(server, model)
                 await every_shape(model)
                 connections = client._open_session().channels.connections
-                assert all(listened_to(connection.transport._channel) for connection in connections)
+                assert {type(connection.transport).__name__ for connection in connections} == {"GrpcTransport"}
 
 asyncio.run(main())
 """
