@@ -64,8 +64,9 @@ class Client(AsyncContext):
         keepalive: pings on connections with calls.
         coalesce: put concurrent `predict` calls of one input each into one request, if model, parameters, routing
             and metadata are the same: True, or `Coalesce(...)`. Each keeps its own answer, error and timeout.
-        transport: "grpc"; "h2" (the lean one, see docs/transports.md); "auto" (what HEADRACE_TRANSPORT names, else
-            "grpc"); or something that makes transports, such as the in-memory one of `headrace.testing`.
+        transport: "h2", the lean one; "grpc", grpc.aio; "auto", what HEADRACE_TRANSPORT names, else "h2", but "grpc"
+            where grpc.aio is instrumented and once the server and "h2" do not get along (see docs/transports.md); or
+            something that makes transports, such as the in-memory one of `headrace.testing`.
         on_event: called with each event of `headrace.events`, synchronously.
         allow_insecure_credentials: send a credential without TLS to another machine; refused otherwise.
 
