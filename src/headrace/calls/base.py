@@ -1,4 +1,4 @@
-"""What all streams of inputs are: a source that is fed in, predictions to take, and one way to begin and to end."""
+"""The base of all streams of inputs: a source to pull, predictions to take, one way to begin and to end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class StreamWork(ABC):
     """The working parts behind a stream that the user holds; they never refer to the stream object.
 
     Each input that was pulled ends as one prediction, one error or one counted drop. After `halt` nothing is settled
-    or counted any more, whoever still runs.
+    or counted any more, even by tasks that still run.
 
     Attributes:
         kind: what the user called, for `repr`.
@@ -104,11 +104,11 @@ class StreamWork(ABC):
 
     @abstractmethod
     def fed(self) -> None:
-        """Hear that inputs were taken in."""
+        """Called when inputs were taken in."""
 
     @abstractmethod
     def end(self) -> None:
-        """Hear that the source has ended."""
+        """Called when the source has ended."""
 
     # --- begin and end
 
@@ -121,7 +121,7 @@ class StreamWork(ABC):
         await self.stop()
 
     async def stop(self) -> None:
-        """End everything: idempotent, flag first; waits for the tasks at most `Timeouts.close`, then lets them be."""
+        """End everything: idempotent, flag first; waits for the tasks for at most `Timeouts.close`."""
         self.halt()
         await self._wait(self._session.timeouts.close)
         self._leave()
@@ -155,7 +155,7 @@ class StreamWork(ABC):
 
     @abstractmethod
     def _halted(self) -> None:
-        """End what is one's own: the calls, timers, pipes."""
+        """End the subclass's own parts: calls, timers, pipes."""
 
     def _add_task(self, work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(self._guard(work), name=name)
@@ -197,7 +197,7 @@ class StreamWork(ABC):
             await asyncio.wait(running, timeout=seconds)
 
     def _leave(self) -> None:
-        """Let what has not ended in time be: it is told to end once more, and nobody waits for it."""
+        """Cancel once more what has not ended in time, and stop waiting for it."""
         if self._detached or not self.running:
             return
         self._detached = True

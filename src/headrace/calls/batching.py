@@ -45,7 +45,7 @@ class BatchLimits:
 
 
 class BatchSpace:
-    """What is left of one request."""
+    """The remaining room of one request."""
 
     __slots__ = ("_bytes", "_first", "_inputs", "_videos")
 

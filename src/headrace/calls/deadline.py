@@ -1,4 +1,4 @@
-"""A timeout becomes a deadline once, at the door, and is passed down as a point in time."""
+"""A timeout becomes a deadline once, when a call starts, and is passed down as a point in time."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds left, at least 0; inf when there is no deadline."""
+        """Remaining seconds, at least 0; inf when there is no deadline."""
         return max(0.0, self.at - time.monotonic()) if self.at != math.inf else math.inf
 
     @property
     def or_none(self) -> float | None:
-        """Seconds left, or None when there is no deadline."""
+        """Remaining seconds, or None when there is no deadline."""
         return None if self.at == math.inf else self.remaining
 
     def extend(self, seconds: float) -> None:
-        """Move it away: waiting that has a budget of its own does not count."""
+        """Move the deadline: waiting with its own budget does not count."""
         self.at += seconds
 
 

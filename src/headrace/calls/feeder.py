@@ -1,6 +1,6 @@
-"""The feeder of a stream: pulls the user's source, makes inputs of its items, and closes it in the end.
+"""The feeder of a stream: pulls the user's source, makes inputs from its items, and closes it at the end.
 
-An input that has to be read or looked up is prepared in a task of its own. The feeder waits for it briefly, so that
+An input that has to be read or looked up is prepared in its own task. The feeder waits for it briefly, so that
 files are read one after another as long as that is quick; one that takes longer is set aside, and the feeder goes on.
 """
 
@@ -66,10 +66,10 @@ class Intake(Protocol):
         """Take an input in as soon as there is room."""
 
     def fed(self) -> None:
-        """Hear that inputs were taken in, and that more may take a while."""
+        """Called when inputs were taken in, and more may take a while."""
 
     def end(self) -> None:
-        """Hear that the source has ended."""
+        """Called when the source has ended."""
 
 
 class Feeder:
@@ -89,7 +89,7 @@ class Feeder:
         self.largest = 0  # bytes of the largest input so far; 0: nothing is known yet
 
     async def run(self) -> None:
-        """Pull until the source ends; not to be begun if it is stopped already.
+        """Pull until the source ends; must not start after it was stopped.
 
         Raises:
             BaseException: what the user's iterator raised, as it is.
@@ -181,7 +181,7 @@ class Feeder:
         await self._follow(pulled, before)
 
     async def _follow(self, pulled: Pulled, before: asyncio.Task[None] | None) -> None:
-        """Put an input in, after the one before it if that is still aside."""
+        """Put an input in, after its predecessor if that is still set aside."""
         if before is not None:
             await asyncio.wait([before])
         if not self.stopped:
@@ -200,7 +200,7 @@ class Feeder:
         return max(1, min(MAX_ASIDE, MAX_ASIDE_BYTES // self.largest)) if self.largest else MAX_ASIDE
 
     async def _wait_for_aside(self, number: int) -> None:
-        """Wait until at most so many inputs are aside."""
+        """Wait until at most so many inputs are set aside."""
         while len(self._aside) > number:
             await asyncio.wait(self._aside, return_when=asyncio.FIRST_COMPLETED)
             self._aside = {task for task in self._aside if not task.done()}

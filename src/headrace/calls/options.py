@@ -1,4 +1,4 @@
-"""The options of calls: what they are, and checking them before anything is sent."""
+"""The options of calls, and their checks before anything is sent."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class CallOptions(TypedDict, total=False):
 
 
 class ClientOptions(TypedDict, total=False):
-    """What a client of one's own takes; see `Client`."""
+    """The options of a client; see `Client`."""
 
     base_url: str | None
     pat: str | None
@@ -229,10 +229,10 @@ def check_names(options: Mapping[str, Any], known: frozenset[str]) -> None:
 
 
 def checked_flag(name: str, value: Any) -> bool:
-    """Check what is on or off.
+    """Check a boolean option.
 
     Raises:
-        ConfigError: it is no bool.
+        ConfigError: it is not a bool.
     """
     if not isinstance(value, bool):
         raise ConfigError(f"{name} must be True or False, not {value!r:.60}")
@@ -243,7 +243,7 @@ def checked_count(name: str, value: Any) -> int:
     """Check a number of things.
 
     Raises:
-        ConfigError: it is no whole number, or less than 1.
+        ConfigError: it is not a whole number, or less than 1.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{name} must be a whole number, at least 1, not {value!r:.60}")
@@ -254,7 +254,7 @@ def checked_seconds(name: str, value: Any) -> float | None:
     """Check a time in seconds; None: no limit.
 
     Raises:
-        ConfigError: it is no positive number.
+        ConfigError: it is not a positive number.
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise ConfigError(f"{name} must be positive seconds or None, not {value!r:.60}")
@@ -262,10 +262,10 @@ def checked_seconds(name: str, value: Any) -> float | None:
 
 
 def checked_overflow(value: Any) -> Overflow:
-    """Check what a full pipe does.
+    """Check the overflow policy.
 
     Raises:
-        ConfigError: it is none of `OVERFLOWS`.
+        ConfigError: it is not one of `OVERFLOWS`.
     """
     if value not in OVERFLOWS:
         raise ConfigError(f"overflow must be one of {', '.join(OVERFLOWS)}, not {value!r:.60}")
@@ -330,7 +330,7 @@ def duplex_options(options: StreamOptions, given: ResolvedOptions, limits: Limit
     """Make the settings of a duplex stream.
 
     Raises:
-        ConfigError: one of them cannot be.
+        ConfigError: one of them is invalid.
     """
     checked_flag("matched", options.get("matched", True))
     batching = checked_batching(options.get("batch"), options.get("batch_wait", 0.0), limits)

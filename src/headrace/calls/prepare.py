@@ -1,6 +1,6 @@
 """Preparing inputs: from whatever stands for one to what can be sent, immediately if that takes no I/O.
 
-Whatever is wrong with one input is that input's own error, whatever it is that fails; only what is wrong with the
+Any failure of one input becomes that input's own error; only a failure of the
 whole call (a refused credential, an unknown model) is raised as it is.
 """
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class LookUps(Protocol):
-    """What the server can be asked: the catalog."""
+    """The questions that the server answers: the catalog."""
 
     async def input_types(self, ref: ModelRef) -> tuple[InputType, ...]:
         """Look up the types that a model takes."""
@@ -93,7 +93,7 @@ class Preparer:
 
         Args:
             raw: what stands for the input.
-            deadline: None: it has the time of one input.
+            deadline: None: the time that one input may take.
 
         Raises (and awaiting it):
             InputError, SourceError, DeadlineExceeded: it cannot be sent.
@@ -116,7 +116,7 @@ class Preparer:
             InputError, SourceError: it cannot be sent.
             DeadlineExceeded: that took too long.
             ConfigError: its type cannot be detected, or something is not installed.
-            HeadraceError: what was looked up fails for the whole call.
+            HeadraceError: a look-up failed, which fails the whole call.
         """
         if not item.typed:
             item = item.with_type(await self._type(item, deadline))
@@ -133,10 +133,10 @@ class Preparer:
             raise _sourced(own_error(error, item.id), item) from error
 
     async def one_of_many(self, item: Input, deadline: Deadline | None = None) -> Prepared:
-        """As `later`, but that what is wrong with its type or with encoding it is its own error.
+        """As `later`, but a wrong type or a failed encoding is the input's own error.
 
         Args:
-            deadline: None: it has the time of one input.
+            deadline: None: the time that one input may take.
         """
         try:
             return await self.later(item, deadline or Deadline.after(self._timeout))
@@ -173,13 +173,13 @@ PATIENCE_SECONDS = 1.0  # that the inputs of a list wait for those that are stil
 async def predict_prepared(
     items: Mapping[int, Any], preparer: Preparer, send: Send, deadline: Deadline
 ) -> dict[int, Prediction]:
-    """Prepare the inputs of a list and send them together; one that takes its time holds the others up only briefly.
+    """Prepare the inputs of a list and send them together; a slow one delays the others only briefly.
 
     Returns:
-        A prediction for each position; those of what could not be sent or failed have their error.
+        A prediction for each position; inputs that failed or could not be sent have their error.
 
     Raises:
-        HeadraceError: what fails for the whole call.
+        HeadraceError: the whole call failed.
     """
     predictions: dict[int, Prediction] = {}
     ready: dict[int, Prepared] = {}
@@ -227,10 +227,10 @@ async def _send_late(position: int, task: asyncio.Task[Prepared], raw: object, s
 
 
 def joined(predictions: dict[int, Prediction]) -> Prediction:
-    """Make one prediction of those of a list.
+    """Combine the predictions of a list into one.
 
     Raises:
-        PartialFailure: some failed; it keeps the rest.
+        PartialFailure: some failed; it holds the others.
         HeadraceError: all failed: the first one's error.
     """
     errors = {position: p.error for position, p in sorted(predictions.items()) if p.error is not None}
@@ -242,7 +242,7 @@ def joined(predictions: dict[int, Prediction]) -> Prediction:
 
 
 def _first(errors: dict[int, HeadraceError], predictions: dict[int, Prediction]) -> HeadraceError:
-    """Take the first error out: one that its own frames hold would live on with them, and with the inputs."""
+    """Pop the first error: raised from a local variable, its traceback would keep itself and the inputs alive."""
     error = next(iter(errors.values()))
     errors.clear()
     predictions.clear()
@@ -257,11 +257,11 @@ def _failed(error: HeadraceError, raw: object, position: int) -> Prediction:
 
 
 def input_of(raw: object, input_type: str | None) -> Input:
-    """Make the input of a call that has one.
+    """Make the input of a call with one input.
 
     Raises:
-        ConfigError: it is of a kind that cannot be sent.
-        InputError: it cannot be encoded, or it raised something itself.
+        ConfigError: its type cannot be sent.
+        InputError: it cannot be encoded, or raised an exception.
     """
     try:
         return Input.of(raw, input_type)
@@ -291,7 +291,7 @@ def _sourced(error: HeadraceError, item: Input) -> HeadraceError:
 
 
 def _own_error_of(error: Exception, raw: object, item: Input | None) -> HeadraceError:
-    """Return the own error of an input that could not be made of `raw` (`item` is None then), or that was refused."""
+    """Return the error of an input that was refused, or could not be made from `raw` (`item` is None then)."""
     if item is None:
         if isinstance(error, OWN_ERRORS):
             return error
@@ -300,7 +300,7 @@ def _own_error_of(error: Exception, raw: object, item: Input | None) -> Headrace
 
 
 def own_error(error: Exception, id: str) -> InputError:
-    """Make the input's own error of whatever went wrong with it."""
+    """Make the input's own error from any exception."""
     text = str(error) if isinstance(error, HeadraceError | TypeError) else f"{type(error).__name__}: {error}"
     return InputError(f"{before(id)}{shortened(text, 500)}", input_id=id or None)
 

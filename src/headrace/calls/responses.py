@@ -1,4 +1,4 @@
-"""What a response's bytes say: good outputs, failed ones, or a failure of the whole request."""
+"""Parsing responses: good outputs, failed ones, or a failure of the whole request."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from headrace.v2 import status_pb2
 
 
 class Envelope(NamedTuple):
-    """A response taken apart.
+    """A parsed response.
 
     Attributes:
         raw: the bytes as received.
-        head: the envelope's status, as the protocol has it.
+        head: the envelope's status.
         answers: one per output: the output (that of a large response not decoded yet), or the error that its status
             tells.
         failure: the error of the whole request, if no output has its own; else None.
@@ -33,7 +33,7 @@ class Envelope(NamedTuple):
 
     @property
     def refusal(self) -> ServerError | None:
-        """The error of a request of which nothing succeeded, the first one if its outputs have their own."""
+        """The error of a request without any success; its first output's error if outputs have their own."""
         if self.failure is not None:
             return self.failure
         errors = [answer for answer in self.answers if isinstance(answer, ServerError)]
@@ -41,7 +41,7 @@ class Envelope(NamedTuple):
 
 
 def read(raw: bytes, inputs: int | None = None) -> Envelope:
-    """Take a response apart.
+    """Parse a response.
 
     Args:
         inputs: how many inputs it answers, if that is known.
@@ -69,7 +69,7 @@ def read(raw: bytes, inputs: int | None = None) -> Envelope:
 
 
 def _lazy(raw: bytes, inputs: int | None) -> tuple[status_pb2.Status, Sequence[Output]]:
-    """Decode a large response as far as it is looked at; its outputs are counted before an object is made of any."""
+    """Decode a large response lazily; its outputs are counted before any object is made."""
     limit = max(MAX_OUTPUTS, inputs or 0)
     try:
         return codec.lazy(raw, limit, inputs)
@@ -129,7 +129,7 @@ def prediction(input_id: str, raw: bytes) -> Prediction:
 
 
 class Pieces:
-    """Makes predictions of the messages of one token stream."""
+    """Makes predictions from the messages of one token stream."""
 
     __slots__ = ("_input_id", "_single_output")
 
@@ -138,7 +138,7 @@ class Pieces:
         self._single_output = codec.SingleOutputs().read
 
     def read(self, raw: bytes) -> Prediction | None:
-        """Make the prediction of one message; None for a marker.
+        """Make a prediction from one message; None for a marker.
 
         Raises:
             ServerError: the message reports a failure.

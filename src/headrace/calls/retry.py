@@ -1,4 +1,4 @@
-"""The one retry engine: from a failure and the attempts so far to a delay, or to giving up. No I/O, no sleeping.
+"""The retry engine: turns a failure and the attempts so far into a delay, or gives up. No I/O, no sleeping.
 
 Delays: exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", 2015).
 """

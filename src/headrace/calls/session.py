@@ -1,4 +1,4 @@
-"""What the calls of a client share: connections, policy, rate, budget, and who hears of it."""
+"""What the calls of a client share: connections, policy, rate, budget and events."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Session:
     def admit_nowait(self, now: float) -> Connection | None:
         """Admit a unary call that has nothing to wait for: no queue, no rate, no connecting; else None.
 
-        An admitted call counts among the calls at once and on its connection; `Connection.leave` gives both back.
+        An admitted call takes a slot of the concurrency limit and of its connection; `Connection.leave` returns both.
 
         Args:
             now: `time.monotonic`, which the caller has at hand.
@@ -75,7 +75,7 @@ class Session:
         return connection
 
     async def admit(self, timeout: float | None) -> Connection:
-        """Admit a unary call as `admit_nowait` does, after waiting for what it needs; a cancelled wait took nothing.
+        """Admit a unary call as `admit_nowait` does, but wait for the slots; a cancelled wait takes nothing.
 
         Raises:
             Waited: that took longer than `timeout` seconds.
@@ -129,7 +129,7 @@ class Session:
 
         Args:
             timeout: seconds that connections may be full or be made; waiting for the rate is not bounded.
-            call: what is to say what the stream waits for.
+            call: the state that records what the stream waits for.
 
         Raises:
             StreamsExhausted: every connection was full for so long.
@@ -170,7 +170,7 @@ class Session:
         return str(self.channels.target)
 
     def failed(self, error: HeadraceError) -> None:
-        """Note a failed attempt, also of a client that is closed: throttles lower the rate and the calls at once."""
+        """Note a failed attempt, also of a closed client: throttles lower the rate and the concurrency."""
         if kind_of(error) is Kind.THROTTLE:
             self.rate.throttled()
             if not self.channels.closed:

@@ -15,7 +15,7 @@ class Signal:
         self._waiter: asyncio.Future[None] | None = None
 
     def set(self) -> None:
-        """Wake the task, or let its next wait end immediately; as often as one likes, until it has gone on."""
+        """Wake the task, or let its next wait end immediately; repeated calls count once."""
         if not self._set:
             self._set = True
             if self._waiter is not None and not self._waiter.done():

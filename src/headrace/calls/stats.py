@@ -48,7 +48,7 @@ _COUNTED = [field.name for field in fields(Tally) if field.name != "drops"]
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What became of the inputs of a stream, whatever they are.
+    """What happened to the inputs of a stream.
 
     Attributes:
         sent: inputs written, those sent again counted again.
@@ -91,7 +91,7 @@ class StreamStats(Outcomes):
 
 @dataclass(frozen=True, slots=True)
 class ClientStats:
-    """A snapshot of a client: what happened since it was made, and what goes on now."""
+    """A snapshot of a client: its counts since it was made, and its present state."""
 
     calls: int
     attempts: int

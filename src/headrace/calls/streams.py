@@ -19,7 +19,7 @@ class PredictionStream(AsyncContext, AsyncIteration):
     """The predictions of a stream of inputs; nothing is pulled or sent before it is entered or read.
 
     `async with` (leaving it early ends the call on the server and closes the source) or plain `async for`. Reading
-    raises what the source raised, or the error that ended the stream, after all that can be delivered; if nobody
+    raises the source's exception, or the error that ended the stream, after all predictions; if nobody
     read it, leaving does.
 
     Raises (from reading):
@@ -114,7 +114,7 @@ class PredictionStream(AsyncContext, AsyncIteration):
         await self._work.stop()
 
     def _raise_untold(self) -> None:
-        """Raise what ended the stream, unless that was done: a reader that was cancelled meanwhile has not seen it."""
+        """Raise the error that ended the stream, unless it was raised: a cancelled reader has not seen it."""
         if self._work.failure is not None and not self._raised:
             self._raised = True
             raise self._work.failure

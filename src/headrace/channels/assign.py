@@ -1,4 +1,4 @@
-"""Which connection a call goes over: a pure choice from what is known of each."""
+"""Which connection a call uses: a pure choice from the state of each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DOUBT = 1.0  # seconds of connecting, or since a failed attempt, in which a call
 
 
 class Assignable(Protocol):
-    """What the choice looks at in a connection."""
+    """The state of a connection that the choice depends on."""
 
     calls: int  # running now
     limit: int  # calls that it takes at once
@@ -33,7 +33,7 @@ def assign(connections: Sequence[C], limit: int, now: float) -> C | Literal[_New
     """Choose the connection of the next call: a connected one, one to connect, `NEW`, or None if it has to wait.
 
     The least loaded connected one with room that is not quiet; else one to connect; else a new one if there are
-    fewer than `limit`; else a quiet one with room. One that is in doubt is chosen only if none is connected.
+    fewer than `limit`; else a quiet one with room. A doubtful one is chosen only if none is connected.
     """
     best = quiet = unconnected = doubtful = None
     connected = False

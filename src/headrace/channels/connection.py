@@ -1,4 +1,4 @@
-"""One connection: its calls, how many it takes at once, and what users hear of it."""
+"""One connection: its calls, its limit of concurrent calls, and its events."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Connection:
             self.pool.serve()
 
     def leave(self, succeeded: bool) -> None:
-        """A call has ended that was one of the pool's calls at once; only a success lets limits grow."""
+        """A call that held a slot of the pool has ended; only a success lets limits grow."""
         self.calls -= 1
         pool = self.pool
         if succeeded and self.limit < self.max_calls:
@@ -166,7 +166,7 @@ class Connection:
             self.lost()
 
     def _server_limit_changed(self) -> None:
-        """Take as many calls as the server allows now, and let those in that waited for it to allow more."""
+        """Adopt the server's present limit, and admit waiting calls if it grew."""
         self._reset_limit()
         self.pool.serve()
 

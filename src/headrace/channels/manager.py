@@ -32,8 +32,8 @@ class ChannelManager:
     """The connections to one target: a `LoopPool` for each event loop of this process, and who hears of them.
 
     Args:
-        limits: at most `limits.connections` in a loop, each with `limits.streams_per_connection` calls at once.
-        emit: hears of connections that are made and lost; more listeners come with `listen`.
+        limits: at most `limits.connections` per loop, each with `limits.streams_per_connection` concurrent calls.
+        emit: gets an event for each connection made or lost; `listen` adds more listeners.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class ChannelManager:
         return sum(len(pool.waiters) + pool.concurrency.waiting for pool in list(self._pools.values()))
 
     def listen(self, emit: events.Emitter) -> None:
-        """Let another emitter hear of connections, for as long as somebody holds it."""
+        """Send connection events to another emitter too, for as long as it is alive."""
         living = [reference for reference in self._listeners if reference() not in (None, emit)]
         self._listeners = (*living, weakref.ref(emit))
 
@@ -167,7 +167,7 @@ _inherited: list[Any] = []
 
 
 def _discard(connections: Sequence[Connection]) -> None:
-    """Let go of connections whose loop is closed or not ours."""
+    """Discard connections whose loop is closed or not ours."""
     for connection in connections:
         connection.transport.discard()
         connection.lost()

@@ -26,7 +26,7 @@ class LoopPool:
     Args:
         make: makes a connection of this pool.
         max_connections: how many there may be.
-        max_calls: unary calls at once, over all connections.
+        max_calls: concurrent unary calls, over all connections.
         connect_timeout: seconds of one attempt to connect.
     """
 
@@ -65,7 +65,7 @@ class LoopPool:
         return any(connection.ready for connection in self.connections)
 
     def find(self, now: float) -> Connection | None:
-        """Find a connected connection with room, to be entered immediately; whoever waits for one comes first."""
+        """Find a connected connection with room, to be used immediately; waiting calls come first."""
         while True:
             connection = assign(self.connections, self._max_connections, now)
             if connection is None or connection is NEW or not connection.ready:
@@ -133,7 +133,7 @@ class LoopPool:
         return bool(self.waiters) or self.connected
 
     def _drop(self, waiter: asyncio.Future[Connection]) -> None:
-        """Forget a call that stopped waiting; attempts to connect that nobody waits for end."""
+        """Forget a call that stopped waiting; cancel attempts to connect that nobody waits for."""
         if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
             waiter.result().release()
         elif waiter in self.waiters:
@@ -187,14 +187,14 @@ class LoopPool:
             self._watch = self.loop.call_later(WATCH, _look, weakref.ref(self))
 
     def stop(self) -> None:
-        """Look at the connections no more, and refuse the calls that wait."""
+        """Stop watching the connections, and refuse the waiting calls."""
         if self._watch is not None:
             self._watch.cancel()
         self.refuse(ClosedError("the client is closed"))
 
 
 def _look(reference: weakref.ref[LoopPool]) -> None:
-    """Look at a pool's connections every now and then; the timer keeps neither the pool nor a connection alive."""
+    """Check a pool's connections periodically; the timer keeps neither the pool nor a connection alive."""
     pool = reference()
     if pool is not None:
         pool._watch = None

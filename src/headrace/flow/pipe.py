@@ -39,10 +39,10 @@ class PipeStats:
 
 
 def checked_limit(items: int, overflow: Overflow, max_age: float | None) -> int:
-    """Check how a queue is set up; gives how many items it holds.
+    """Check the settings of a queue; return how many items it holds.
 
     Raises:
-        ConfigError: it cannot be so.
+        ConfigError: one of them is invalid.
     """
     if items < 1:
         raise ConfigError(f"a queue must hold at least 1 item, not {items}")
@@ -149,7 +149,7 @@ class Pipe(Generic[T]):
 
     @property
     def room(self) -> int:
-        """How many more items fit, as their number goes; at least 1 if none wait."""
+        """How many more items fit by their number; at least 1 if none wait."""
         return self._limit - len(self._queue) or int(not self._queue)
 
     async def send(self, item: T) -> None:
@@ -208,7 +208,7 @@ class Pipe(Generic[T]):
         return items[0] if items is not None else None
 
     def first(self) -> tuple[T, int, float] | None:
-        """Drop what is too old; give what `receive_nowait` takes next, its bytes, and when it came; None: nothing."""
+        """Drop expired items; return the next item of `receive_nowait`, its bytes and its arrival; None: nothing."""
         if self._max_age is not None:
             self.purge()
         return self._queue[0] if self._queue else None

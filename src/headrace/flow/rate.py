@@ -1,4 +1,4 @@
-"""How fast and how many: a rate of calls, a limit of calls at once, and a budget for retries; all pure but for waiting.
+"""Rate limit, concurrency limit and retry budget of a client; pure except for waiting.
 
 Source of the limit's rule: additive increase, multiplicative decrease (Chiu and Jain, 1989).
 """
@@ -80,7 +80,7 @@ class Rate:
         return 0.0
 
     def give_back(self, ticket: int) -> None:
-        """Say that the call will not start: those behind it move up, those before it don't."""
+        """Return the ticket of a call that will not start: calls behind it move up."""
         if ticket > self._due:
             self._given_back.add(ticket)
 

@@ -124,7 +124,7 @@ class ThreadQueue(Generic[T]):
             yield item
 
     def close(self) -> None:
-        """Take nothing more; what is inside is dropped with the cause "closed". Idempotent; any thread may call it."""
+        """Stop taking; queued items are dropped with the cause "closed". Idempotent; any thread may call it."""
         with self._changed:
             self._closed = True
             while self._queue:

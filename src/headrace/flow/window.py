@@ -35,7 +35,7 @@ class FlowWindow:
 
     @property
     def peak(self) -> int:
-        """How many inputs were in flight at once, at the peak."""
+        """The largest number of inputs in flight so far."""
         return self._peak
 
     @property
@@ -45,7 +45,7 @@ class FlowWindow:
 
     @property
     def room(self) -> float:
-        """How many more inputs would be admitted, as their number goes."""
+        """How many more inputs would be admitted by their number."""
         return self.max_items - self._items
 
     @property
@@ -92,7 +92,7 @@ class FlowWindow:
         self._wake()
 
     def close(self) -> None:
-        """Let everybody through: the stream ends."""
+        """Admit every waiter: the stream ends."""
         self._closed = True
         self._wake()
 

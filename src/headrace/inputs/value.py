@@ -220,7 +220,7 @@ class Input(OfficialNames):
         """Make an input of anything that stands for one; an `Input` is returned as it is.
 
         Raises:
-            ConfigError: it is of a kind that cannot be sent.
+            ConfigError: its type cannot be sent.
         """
         if type(value) in (str, bytes):  # as most are; the questions below cost more than all the rest
             return cls.from_bytes(value, input_type)

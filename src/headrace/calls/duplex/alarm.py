@@ -1,4 +1,4 @@
-"""What rings in time: at the earliest of many times, or when something has stood still for too long."""
+"""Timers: one that rings at the earliest of many times, and one that rings when something makes no progress."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GRACE = 1.0  # at most so many seconds are given again to a loop that stood stil
 class Alarm:
     """Calls `ring` at the earliest time it was set to.
 
-    If the loop has stood still meanwhile, what has arrived is read first: it rings as much later as it was late.
+    After the event loop was blocked, answers that arrived are read first: the alarm rings as much later as it is late.
     """
 
     __slots__ = ("_again", "_handle", "_ring", "_when")
@@ -60,13 +60,13 @@ LOOKS = 4  # in the time that something may stand still
 
 
 class Standstill:
-    """Looks now and then whether something has stood still for too long: cheaper than noting each step.
+    """Checks now and then whether something makes progress: cheaper than noting each step.
 
     Args:
         limit: seconds.
         counts: what changes with each step.
-        stands: whether a step is being waited for.
-        ring: called with the seconds that it has stood still, once.
+        stands: whether progress is expected now.
+        ring: called once, with the seconds without progress.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What both kinds of duplex streams are: a pipe of inputs, a driver that reads calls, a pump that writes them.
+"""The base of both duplex streams: a pipe of inputs, a driver that reads calls, a pump that writes them.
 
 The feeder fills the pipe, the pump writes from the pipe to the call, and the driver opens the call and reads it. None
 of them touches the user's stream object, so a forgotten stream is noticed.
@@ -56,7 +56,7 @@ class DuplexWork(StreamWork):
 
     @property
     def reads_ahead(self) -> bool:
-        """Not if the pipe drops: what is prepared while another waits would be older when it is sent."""
+        """False if the pipe drops: inputs prepared ahead would be older when they are sent."""
         return self.pipe.blocks
 
     async def room(self) -> int:
@@ -127,7 +127,7 @@ class DuplexWork(StreamWork):
             self.fail(error)
 
     def _connected(self, connection: Connection) -> None:
-        """Hear that there is a connection for the call."""
+        """Called when there is a connection for the call."""
 
     @abstractmethod
     async def _drive(self) -> None:
@@ -139,7 +139,7 @@ class DuplexWork(StreamWork):
 
     @abstractmethod
     async def _pump(self, call: Call, head: bytes) -> None:
-        """Write a call's inputs; end when the call does (its reader learns how)."""
+        """Write a call's inputs; end when the call does (its reader raises the failure)."""
 
 
 __all__ = ["LAST_MOMENT", "DuplexWork"]

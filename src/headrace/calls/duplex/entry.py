@@ -1,4 +1,4 @@
-"""One input of a matched duplex stream on its way: what the books say of it."""
+"""One input of a matched duplex stream: its entry in the ledger."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from headrace.results import Prediction
 
 
 class Entry:
-    """One input on its way.
+    """The state of one input between pipe and consumer.
 
     Attributes:
         seq: order of leaving the pipe; answers are delivered in it when ordered.

@@ -1,4 +1,4 @@
-"""The books of a matched duplex stream: which input awaits which answer. Pure; no I/O, no clock of its own.
+"""The ledger of a matched duplex stream: which input awaits which answer. Pure; no I/O and no clock.
 
 Every input that enters is in exactly one state until the consumer has taken its one answer:
 waiting to be sent -> on the wire -> (waiting to be sent again ->) answered -> taken.
@@ -84,12 +84,12 @@ class Ledger:
 
     @property
     def under_way(self) -> int:
-        """How many requests are sent and await an answer; what has timed out awaits none."""
+        """How many requests are sent and await an answer, not counting those that timed out."""
         return len(self._awaited)
 
     @property
     def on_wire(self) -> int:
-        """How many entries are sent and not answered, those that timed out meanwhile aside."""
+        """How many entries are sent and not answered, not counting those that timed out."""
         return sum(entry.answer is None for entry in self._wire)
 
     @property
@@ -98,12 +98,12 @@ class Ledger:
         return bool(self._late) or any(entry.answer is not None for entry in self._wire)
 
     def knows(self, input_id: str) -> bool:
-        """Whether an input with this id awaits its answer, or a late one of it may still come."""
+        """Whether an input with this id awaits its answer, or its late answer may still come."""
         return input_id in self._open or input_id in self._late
 
     @property
     def suspects(self) -> list[Entry]:
-        """Entries that a message which was too large may be about: one of the first request if order tells."""
+        """Entries that a too large message may belong to: those of the first request if answers come in order."""
         waiting = [entry for entry in self._wire if entry.answer is None]
         if self.matching is Matching.BY_ORDER:
             return [entry for entry in waiting if entry.request == waiting[0].request]
@@ -115,7 +115,7 @@ class Ledger:
         return bool(self._wire) and any(entry.suspect and entry.answer is None for entry in self._wire)
 
     def stream_broken(self, failure: BaseException, why: str) -> StreamBroken:
-        """Make the error of a stream that broke and is not opened again; `why` says what keeps it from that."""
+        """Make the error of a stream that broke and is not reopened; `why` gives the reason for that."""
         error = StreamBroken(
             f"the stream broke after {self.received} answers, {len(self._open)} inputs unanswered; {why}: {failure}",
             received=self.received,
@@ -125,7 +125,7 @@ class Ledger:
         return error
 
     def stalled(self, seconds: float) -> StreamBroken:
-        """Make the error of inputs that fill the window, or keep others waiting to be packed, and get no answer."""
+        """Make the error of inputs that fill the window, or block a batch, and get no answer."""
         unanswered = [entry.name for entry in self._open.values()]
         before = " any more" if self.received else ""
         return StreamBroken(
@@ -139,7 +139,7 @@ class Ledger:
     def enter(self, position: int, item: Prepared, size: int, now: float, timeout: float) -> Entry:
         """Take in an input that leaves the pipe; one whose id is in flight already travels under one of ours.
 
-        It counts in the window immediately, whether that admits it or not.
+        It counts in the window immediately, even if the window would not admit it.
         """
         self.window.take(size)
         name = item.id
@@ -172,7 +172,7 @@ class Ledger:
         heapq.heappush(self._deadlines, (entry.deadline, entry))
 
     def match_single(self, output: pb.Output) -> Entry | None:
-        """Find the input that a response with one good output answers, if nothing is odd about it; None: `match` it.
+        """Find the input of a response with one good output in the simple case; None: use `match`.
 
         It leaves the wire but stays open until `settle`.
         """
@@ -225,7 +225,7 @@ class Ledger:
         return with_ids
 
     def _decide(self, mode: Matching) -> None:
-        """Match in this way from the first good answer on."""
+        """Fix the way of matching at the first good answer."""
         self.matching = mode
         if mode is Matching.BY_ID:
             for entry in [e for e in self._wire if e.answer is not None]:
@@ -348,7 +348,7 @@ class Ledger:
         """Note that the call is gone: nothing is on the wire, no late answer can come.
 
         Returns:
-            The entries to send again, in order; those that rest come back by themselves.
+            The entries to send again, in order; resting ones return when their wait is over.
         """
         while self._wire:
             self._note_off_wire(self._wire.popleft())
@@ -367,7 +367,7 @@ class Ledger:
             self.window.free(entry.size)
 
     def _awaits_no_more(self, request: int) -> None:
-        """Note that one input less of a request awaits its answer."""
+        """Note that one more input of a request needs no answer any more."""
         remaining = self._awaited.pop(request, 0) - 1
         if remaining > 0:
             self._awaited[request] = remaining

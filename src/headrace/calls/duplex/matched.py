@@ -1,7 +1,7 @@
 """Matched duplex streams: inputs out, predictions in, both at once, over one RPC that is opened again when it breaks.
 
-Each input gets one answer. The books are in `ledger.py`, what is sent next in `sender.py`, when a call is opened again
-in `recovery.py`; here is what becomes of an answer, and what happens in time.
+Each input gets one answer. The ledger is in `ledger.py`, what is sent next in `sender.py`, when a call is opened again
+in `recovery.py`; this file handles answers and timeouts.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class Duplex(DuplexWork):
             await asyncio.sleep(delay)
 
     async def _call_once(self) -> TransportError | ServerError | None:
-        """Open a call, write and read it; give what went wrong with it."""
+        """Open a call, write and read it; return its failure."""
         self._recovery.begin_call()
         try:
             await self._one_call()
@@ -198,7 +198,7 @@ class Duplex(DuplexWork):
 
     @property
     def _enters_unsent(self) -> bool:
-        """Whether the time of what could be sent runs, however long it takes to open a call."""
+        """Whether timeouts of sendable inputs run while a call is being opened."""
         return self.pipe.blocks and not self.options.batching.wait
 
     def _connected(self, connection: Connection) -> None:
@@ -216,7 +216,7 @@ class Duplex(DuplexWork):
     # --- pump: pipe -> call
 
     async def _pump(self, call: Call, head: bytes) -> None:
-        """Write what is to be sent again, then what is new; ends when the call does (the reader raises how)."""
+        """Write inputs to send again, then new ones; ends when the call does (the reader raises the failure)."""
         outbox, tally, write = self._outbox, self.tally, call.write
         try:
             while not self._stopped:
@@ -250,7 +250,7 @@ class Duplex(DuplexWork):
         return self.pipe.ended and not self._outbox.queue and not len(self._retries)
 
     def _enter_waiting(self) -> None:
-        """Take what waits in the pipe into the window although the pump cannot: its time runs from now on."""
+        """Take inputs from the pipe into the window although the pump cannot send: their timeouts start now."""
         if self._stopped:
             return
         entered, rejected = self._outbox.enter_waiting()
@@ -264,7 +264,7 @@ class Duplex(DuplexWork):
     # --- answers
 
     def _answered(self, raw: bytes) -> bool:
-        """Take in a response; whether it has brought a prediction."""
+        """Process a response; return whether it brought a prediction."""
         single = codec.single_output(raw)
         if single is not None and (entry := self.ledger.match_single(single[1])) is not None:
             self._recovery.last_failure = self._recovery.refusal = None
@@ -313,7 +313,7 @@ class Duplex(DuplexWork):
         self._wakeup.set()
 
     def _refused(self, entries: list[Entry], failure: ServerError) -> None:
-        """Take in a failure of a whole request that names no input of it."""
+        """Process a failure of a whole request that names none of its inputs."""
         if len(entries) > 1 and is_splittable(failure):  # one of them may be to blame: each is sent by itself
             for entry in entries:
                 entry.alone = True

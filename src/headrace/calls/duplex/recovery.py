@@ -1,4 +1,4 @@
-"""What becomes of a matched stream when one of its calls has ended: another call, or the error that ends it."""
+"""What happens to a matched stream when one of its calls has ended: another call, or its final error."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSALS = frozenset({Kind.WARMING, Kind.THROTTLE, Kind.TRANSIENT})
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A failure that named no input: that of the inputs whose turn it was, or, if the call ends, of the call."""
+    """A failure that names no input: it belongs to the inputs whose turn it was, or to the call if that ends."""
 
     failure: ServerError
     entries: list[Entry]
@@ -41,7 +41,7 @@ class Recovery:
         settle: ends an input with its error.
 
     Attributes:
-        reached: there was a connection, so that what fails later is a break.
+        reached: there was a connection, so a later failure is a break.
         refusal: what the call's last response was, if it was a refusal.
         last_failure: that of the last response, if it names no input.
     """
@@ -81,7 +81,7 @@ class Recovery:
         self._opened_with = copy.copy(self._attempts)
 
     def refused(self, entries: list[Entry], failure: ServerError) -> None:
-        """Take in a refusal of a request that names no input of it: its inputs go again, or end with it."""
+        """Process a refusal of a request that names no input: its inputs are sent again, or fail with it."""
         # Before any other answer it counts as one of the attempts at opening a call, whoever is blamed.
         if self._progress_besides(1):
             attempts = self._retries.new_attempts()
@@ -95,7 +95,7 @@ class Recovery:
             self.refusal.entries.extend(entries)
 
     def call_refused(self) -> None:
-        """Take in a refusal that belongs to no request: the call ends with it."""
+        """Process a refusal that belongs to no request: it ends the call."""
         self._refusals += 1
 
     # --- after a call
@@ -104,7 +104,7 @@ class Recovery:
         """Make the error of a call that the server has ended too early; None if it needed no further answer.
 
         Raises:
-            StreamBroken: it was so twice after a failure that names no input. Such a failure is blamed on the input
+            StreamBroken: this happened twice after a failure that names no input. Such a failure is blamed on the input
                 whose turn it was; if the whole stream failed, that is wrong.
         """
         ledger = self._ledger
@@ -129,7 +129,7 @@ class Recovery:
         """Prepare another call after one that failed; return how many seconds to wait before it.
 
         Raises:
-            HeadraceError: there is none; it is the error that ends the stream.
+            HeadraceError: there is no other call; this error ends the stream.
         """
         if self._progress:
             self._attempts, self._down_since = self._session.attempts(warm_up=self._options.warm_up), None
@@ -153,7 +153,7 @@ class Recovery:
         return self._progress_besides(0)
 
     def _progress_besides(self, unread: int) -> bool:
-        """Whether it has, besides those that are being looked at."""
+        """Whether there were answers besides the ones being processed."""
         return self._ledger.received - self._received_before > self._refusals + unread
 
     def _after_refusal(self, refusal: Refusal) -> float:
@@ -188,10 +188,10 @@ class Recovery:
         return attempts.after(failure)
 
     def _resume(self, failure: TransportError | ServerError) -> None:
-        """Put what was sent and not answered in front, to be sent again.
+        """Queue sent and unanswered inputs first, to be sent again.
 
         Raises:
-            StreamBroken: that is off, or would not be safe.
+            StreamBroken: resume is off, or would not be safe.
         """
         ledger = self._ledger
         on_wire = ledger.on_wire
@@ -212,8 +212,8 @@ class Recovery:
     def _isolate(self, failure: TransportError | ServerError) -> bool:
         """If a message was too large: end its input with that, or find out which one it is.
 
-        Which one it is, is known if it was alone, or if answers come in order; else each that may be it is sent
-        by itself, with nothing else on its way.
+        The input is known if it was alone or if answers come in order; otherwise each candidate is sent
+        alone, with nothing else in flight.
         """
         suspects: Sequence[Entry] = ()
         if kind_of(failure) is Kind.TOO_LARGE and self._options.resume:
@@ -231,7 +231,7 @@ class Recovery:
         return True
 
     def _final(self, failure: TransportError | ServerError) -> HeadraceError:
-        """Make the error that ends the stream: the failure itself, if no input can have been worked on."""
+        """Make the error that ends the stream: the failure itself if no input can have been processed."""
         never_answered = self.refusal is not None and not self._tally.received
         if not self.reached or not self._tally.sent or fatal(failure) or never_answered:
             return failure

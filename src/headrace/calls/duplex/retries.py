@@ -47,19 +47,19 @@ class Retries:
         return len(self._resting)
 
     def new_attempts(self) -> Attempts:
-        """Begin the attempts of an input, or of opening a call for inputs that are counted already."""
+        """Begin the attempts of an input, or of reopening a call for inputs that are already counted."""
         return self._session.attempts(warm_up=self._warm_up, fresh=False)
 
     def again(self, entries: Sequence[Entry], error: ServerError, attempts: Attempts) -> float | None:
-        """Send inputs that failed together again later if their failure allows it, else settle them.
+        """Send inputs that failed together again later if their failure allows it; otherwise settle them.
 
-        One decision, and one event, for those that have always failed together.
+        One decision and one event for inputs that have always failed together.
 
         Args:
             attempts: those of inputs that have not failed before.
 
         Returns:
-            When the last of them is sent again, None if none is.
+            When the last of them is sent again; None if none is.
         """
         self._session.failed(error)
         delays: dict[int, float | None] = {}
@@ -79,7 +79,7 @@ class Retries:
         return None if latest is None else time.monotonic() + latest
 
     def extend(self, error: HeadraceError, delay: float, entries: Sequence[Entry]) -> None:
-        """Give inputs that wait for a deploying model the time that this takes, unless the user gave a timeout."""
+        """Extend the deadlines of inputs that wait for a deploying model, unless the user gave a timeout."""
         if kind_of(error) is Kind.WARMING and self._warm_up is None:
             for entry in entries:
                 self._ledger.extend(entry, delay)

@@ -1,4 +1,4 @@
-"""What a matched stream sends next: what goes again first, then what the pipe holds, packed within the window."""
+"""What a matched stream sends next: inputs to send again first, then those of the pipe, batched within the window."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Rejected: TypeAlias = list[tuple[Entry, HeadraceError]]
 
 
 class Outbox:
-    """Makes the requests of one stream: what it takes out of the pipe is in the books from then on.
+    """Builds the requests of one stream; inputs taken from the pipe enter the ledger.
 
     Args:
         timeout: seconds that an input may take from then on.
@@ -45,11 +45,11 @@ class Outbox:
         return bool(self.queue) or (size is not None and self._window.fits(size))
 
     def resend(self, entries: Iterable[Entry]) -> None:
-        """Send these before anything new: all that is not answered, in order."""
+        """Send these before anything new: all unanswered inputs, in order."""
         self.queue = deque(entries)
 
     def enter_waiting(self) -> tuple[int, Rejected]:
-        """Take what waits in the pipe into the window, as far as that admits it, to be sent later.
+        """Take inputs from the pipe into the window, as far as it admits them, to be sent later.
 
         Returns:
             How many inputs were taken in, and those that are not to be sent.
@@ -64,7 +64,7 @@ class Outbox:
         """Take the inputs of the next request; none if there is none, or if it is better to wait for more.
 
         Returns:
-            The inputs of the request, and those that were found on the way and are not to be sent.
+            The inputs of the request, and those that turned out not to be sendable.
         """
         entries: list[Entry] = []
         rejected: Rejected = []
@@ -92,7 +92,7 @@ class Outbox:
         return entries, rejected
 
     def _take_queued(self, entries: list[Entry], space: BatchSpace) -> bool:
-        """Take what is queued; whether the request is complete with that."""
+        """Take queued inputs; return whether that completes the request."""
         while self.queue:
             entry = self.queue[0]
             if entry.answer is None:  # it may have timed out while waiting
@@ -123,13 +123,13 @@ class Outbox:
             rejected.append((entry, pulled.error))
 
     def patience(self) -> float | None:
-        """Return how many seconds what waits may still wait for others; None: until something else happens."""
+        """Return how many seconds inputs may still wait for a batch; None: until something else happens."""
         if self._since is None:
             return None
         return max(0.0, self._since + self._batching.wait - time.monotonic())
 
     def _gathering(self) -> bool:
-        """Whether what waits in the pipe is better kept a while."""
+        """Whether inputs in the pipe should wait for a batch."""
         self.gathers = False
         batching, pipe = self._batching, self._pipe
         waiting = len(pipe)

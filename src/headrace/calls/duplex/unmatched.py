@@ -1,7 +1,7 @@
-"""Free duplex streams: any number of answers to any number of inputs, in the server's order.
+"""Unmatched duplex streams: any number of answers to any number of inputs, in the server's order.
 
-No matching, no window of items, no resume and no conservation claim: what the server sends is delivered as it comes.
-What waits for the consumer is bounded in bytes; the call's idle timeout bounds silence. Made again only before the
+No matching, no window of items, no resume, no accounting: what the server sends is delivered as it arrives.
+Answers that wait for the consumer are bounded in bytes; the idle timeout bounds silence. Reopened only before the
 first answer, with what was sent until then.
 """
 
@@ -34,7 +34,7 @@ from headrace.transport.base import Call
 
 
 class FreeDuplex(DuplexWork):
-    """The working parts of a free duplex stream."""
+    """The working parts of an unmatched duplex stream."""
 
     def __init__(
         self,
@@ -173,12 +173,12 @@ class FreeDuplex(DuplexWork):
             self.ready.set()
 
     def _start_idle_clock(self) -> None:
-        """Count from now how long the server says nothing."""
+        """Start to count how long the server is silent."""
         if self._idle is not None and not self._stopped:
             self._idle_timer = asyncio.get_running_loop().call_later(self._idle, self._idled)
 
     def _stop_idle_clock(self) -> None:
-        """Do not count while the consumer holds things up."""
+        """Do not count while the consumer is the bottleneck."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
@@ -189,7 +189,7 @@ class FreeDuplex(DuplexWork):
             self._call.cancel()
 
     def _idle_failure(self) -> DeadlineExceeded | None:
-        """Make the error of a call that we ended because the server said nothing for too long."""
+        """Make the error of a call that was ended because the server was silent for too long."""
         if not self._idle_over:
             return None
         return DeadlineExceeded(
@@ -197,7 +197,7 @@ class FreeDuplex(DuplexWork):
         )
 
     def _final(self, cause: TransportError | ServerError) -> HeadraceError:
-        """Return how the stream ended: as itself if nothing was answered or nothing could be, else as broken."""
+        """Return the stream's final error: the failure itself if nothing was answered, otherwise `StreamBroken`."""
         if not self.tally.received or fatal(cause):
             return cause
         error = StreamBroken(

@@ -1,4 +1,4 @@
-"""Reading ahead of a consumer without a task: messages are taken in where they arrive, and handed on in the same step.
+"""Reading ahead of a consumer without a task: messages are received and handed on in the same step.
 
 A reader task and a queue cost each message a task step, a future and a turn of the event loop more than the consumer
 awaiting the wire itself, all of it code that the waiting has pushed out of the processor's caches. Here the coroutine
@@ -23,7 +23,7 @@ from headrace.results import Prediction
 
 
 class InlineWaiter:
-    """What one task waits for: no future, but it keeps asyncio's protocol for what a task may await.
+    """An awaitable for one task: not a future, but it follows asyncio's protocol for awaitables of tasks.
 
     The waiter of a future goes on a turn of the event loop after its result is set; here `open` resumes it immediately.
     Source: `asyncio.isfuture`. `_asyncio_future_blocking` says that the task's `await` has yielded it; the task then
@@ -86,8 +86,8 @@ class ReadAhead:
         items: answers inside at which the coroutine waits.
         size_bytes: their bytes at which it waits.
 
-    The coroutine puts answers in, and awaits `room` when told to. The error that it returns (or raises), the consumer
-    gets after them; None: the end. It is never cancelled: whoever wants it to end, ends what it waits for.
+    The coroutine puts answers in, and awaits `room` when `put` says so. The consumer gets the error
+    that it returns (or raises) after them; None: the end. It is never cancelled: to end it, end what it waits for.
     `asyncio.current_task()` is None in it, so it cannot use `asyncio.timeout`.
 
     Attributes:
@@ -132,7 +132,7 @@ class ReadAhead:
         return self._bytes >= self._limit_bytes or len(self.ready) >= self._limit
 
     async def room(self) -> None:
-        """Wait until half of the answers are taken, or nobody takes them any more."""
+        """Wait until half of the answers are taken, or the consumer is gone."""
         # Not until there is any room: each waking costs a turn of the loop.
         while not self._closed and (2 * len(self.ready) > self._limit or 2 * self._bytes > self._limit_bytes):
             self._room = asyncio.get_running_loop().create_future()
@@ -169,7 +169,7 @@ class ReadAhead:
         return answer
 
     def close(self) -> None:
-        """Drop what is inside; what the coroutine waits for is ended elsewhere, but for room."""
+        """Drop the queued answers; the caller ends what the coroutine waits for, except room."""
         self._closed = True
         self.ready.clear()
         self._bytes = 0
@@ -186,7 +186,7 @@ class ReadAhead:
 
     @property
     def closed(self) -> bool:
-        """Whether nobody takes from it any more."""
+        """Whether the consumer is gone."""
         return self._closed
 
     def _make_room(self) -> None:

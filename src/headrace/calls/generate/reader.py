@@ -1,4 +1,4 @@
-"""What opens a token stream and reads it: a task up to the first answer, callbacks from then on.
+"""Opens a token stream and reads it: a task up to the first answer, callbacks from then on.
 
 Answers are read ahead up to a bound in bytes: beyond it nothing is read, and HTTP/2 flow control stops the server.
 Retried only before the first answer: sampling cannot be resumed.
@@ -251,8 +251,8 @@ class Reader:
     def _watch(self, idle: float, remaining: int, due: float | None = None) -> None:
         """Cancel the call when the server is idle for too long: never a timeout around a read itself.
 
-        Looked at a few times in that long: asking for the time at each message costs more than taking it in. A look
-        that comes late, because the loop stood still, is not the last one: what had arrived meanwhile is read first.
+        Checked a few times per timeout: reading the clock for each message costs more than the message. A check
+        that is late because the event loop was blocked is not the last one: messages that arrived are read first.
         """
         loop = asyncio.get_running_loop()
         now, pause = loop.time(), idle / IDLE_LOOKS

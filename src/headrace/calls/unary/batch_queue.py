@@ -55,7 +55,7 @@ class QueuedCall:
 
     @property
     def over(self) -> bool:
-        """Whether nobody waits: it has its answer or error, or its caller was cancelled, and may not know it yet."""
+        """Whether nobody waits: it has its answer or error, or its caller was cancelled."""
         return self.settled or self.answer.done()
 
 
@@ -134,7 +134,7 @@ class BatchQueue:
         self._looked_again = False
 
     def join(self, call: QueuedCall) -> None:
-        """Take in a call."""
+        """Queue a call."""
         self._waiting.append(call)
         self._waiting_bytes += call.size
         if call.deadline.at < self._timer_at:
@@ -146,12 +146,12 @@ class BatchQueue:
             self._starting = self.loop.call_later(batching.wait, self._launch) if batching.wait else self._launch()
 
     def leave(self, call: QueuedCall) -> None:
-        """Let a call go whose caller was cancelled: it is not sent any more, or its answer is thrown away."""
+        """Drop a call whose caller was cancelled: it is not sent any more, or its answer is discarded."""
         if self._settle(call):
             self._cancel_if_unwanted(call.request)
 
     def close(self) -> None:
-        """Fail what waits for its turn."""
+        """Fail the waiting calls."""
         while self._waiting:
             self._finish(self._waiting[0], ClosedError("the client is closed"))
         self._idle_if_empty()
@@ -159,7 +159,7 @@ class BatchQueue:
     # --- the end of a call
 
     def _finish(self, call: QueuedCall, outcome: Prediction | Exception) -> None:
-        """End a call with its prediction or its error; nothing if it is over: the one place that does."""
+        """End a call with its prediction or error, unless it is over; the only place that does."""
         waited = not call.answer.done()  # else its caller was cancelled, and leaves in its next step
         if not self._settle(call) or not waited:
             return
@@ -175,7 +175,7 @@ class BatchQueue:
         call.answer.set_exception(outcome)
 
     def _settle(self, call: QueuedCall) -> bool:
-        """Take a call out of the books; False if it was settled before."""
+        """Remove a call; False if it was settled before."""
         if call.settled:
             return False
         call.settled = True
@@ -193,7 +193,7 @@ class BatchQueue:
     # --- requests
 
     def _launch(self, calls: list[QueuedCall] | None = None) -> asyncio.Task[None]:
-        """Start a request with these calls, or with those that wait once its task begins: all of one turn go along."""
+        """Start a request with these calls, or with those waiting when its task begins: all of one loop turn."""
         request = _Request()
         if calls is not None:
             request.fill(calls)
@@ -329,7 +329,7 @@ class BatchQueue:
             self._timer = self.loop.call_later(max(0.0, when - time.monotonic()), self._expire)
 
     def _expire(self) -> None:
-        """Fail the calls whose time is over; if the loop stood still, what had arrived comes first."""
+        """Fail the calls whose deadline has passed; after a blocked loop, arrived answers are delivered first."""
         now, first = time.monotonic(), math.inf
         if now - self._timer_at > STILL and not self._looked_again:
             self._looked_again = True
@@ -350,7 +350,7 @@ class BatchQueue:
 
 
 def _extend(calls: list[QueuedCall], seconds: float) -> None:
-    """Move the deadlines of calls that left the waiting for a deploying model to the configured budget."""
+    """Extend the deadlines of calls without their own timeout while a model is deployed."""
     for call in calls:
         if call.warm_up is None:
             call.deadline.extend(seconds)

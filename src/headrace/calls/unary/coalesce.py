@@ -1,4 +1,4 @@
-"""Concurrent single calls of one kind in one request, without their noticing: micro-batching.
+"""Micro-batching: concurrent single calls of one kind share a request.
 
 What may go together shares a `BatchQueue`: one loop, one model with its parameters and routing (the request's
 template), the same metadata and options. Each call keeps its own answer, error, timeout and cancel.
@@ -24,7 +24,7 @@ SETTLING = 0.05  # seconds in which requests that were answered are done with; o
 
 
 class Coalescer:
-    """Sends single inputs, those of concurrent calls together; called as `predict_one` is."""
+    """Sends single inputs, batching those of concurrent calls; a drop-in for `predict_one`."""
 
     def __init__(self, settings: Coalesce, limits: Limits) -> None:
         self.settings = settings
@@ -84,7 +84,7 @@ class Coalescer:
     async def close(self, grace: float) -> None:
         """End the calls of the running loop, whose connections are closed already, within `grace` seconds.
 
-        What was answered is delivered; what waits, for a turn or to be sent again, fails with `ClosedError`.
+        Answers that arrived are delivered; calls that wait, also for another attempt, fail with `ClosedError`.
         """
         loop = asyncio.get_running_loop()
         queues = [queue for queue in list(self._queues.values()) if queue.loop is loop]
@@ -100,7 +100,7 @@ class Coalescer:
 
 
 def coalescer(coalesce: Coalesce | bool, limits: Limits) -> Coalescer | None:
-    """Make what a client's `coalesce` asks for, or None.
+    """Make the settings for a client's `coalesce`, or None.
 
     Raises:
         ConfigError: it is neither a bool nor a `Coalesce`.

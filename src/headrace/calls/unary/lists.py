@@ -1,6 +1,6 @@
 """Lists of inputs through unary calls: split within the limits, sent, and put together again in order.
 
-Of a mixed answer (10010) the good outputs are kept, and only those that failed in a way that passes are sent again.
+The good outputs of a mixed response (10010) are kept; only inputs with a transient failure are sent again.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ async def _send_again(
     is_open: Callable[[int], bool],
     attempts_of: Callable[[int], Attempts] | None,
 ) -> None:
-    """Send inputs again, each as often as its own failures allow; those that wait about as long go together."""
+    """Send inputs again, each as often as its own failures allow; those with similar delays go together."""
     session, deadline, deliver = work.session, work.deadline, work.deliver
     budget = _SharedBudget(session.budget)
     attempts: dict[int, Attempts] = {}
@@ -155,13 +155,13 @@ async def _send_again(
 
 
 def _next_due(due: Mapping[int, float], now: float) -> list[int]:
-    """Choose the inputs that go next: all that wait about as long as the first, not those that wait much longer."""
+    """Choose the inputs to send next: those whose delay is close to that of the first."""
     until = now + 2 * (min(due.values()) - now) + TOGETHER
     return [position for position, when in due.items() if when <= until]
 
 
 class _SharedBudget(Budget):
-    """The retry budget of inputs that go again in one request: one token for all of them."""
+    """The retry budget of inputs that are sent again in one request: one token for all of them."""
 
     __slots__ = ("_budget", "_granted")
 
@@ -250,7 +250,7 @@ class _Round:
                 deliver(position, prediction)
 
     async def _refused(self, group: _Group, error: HeadraceError) -> None:
-        """Deal with a request that failed as a whole, and was tried again already."""
+        """Handle a request that failed as a whole, after its retries."""
         if self.packed and len(group) > 1 and is_splittable(error):
             half = len(group) // 2
             await _together([group[:half], group[half:]], self._send)
@@ -291,7 +291,7 @@ def _parse(raw: bytes, number: int) -> Envelope:
 def _predictions(response: Envelope, group: _Group, *, packed: bool) -> list[Prediction]:
     """Match each input with its answer: by id if all outputs carry known ones, else by order.
 
-    Those of a list keep the response, which is the list's; those of strangers (`packed`) have one of their own.
+    Predictions of a list keep the list's response; those of unrelated inputs (`packed`) get their own.
     """
     raw, head, answers = response.raw, response.head, response.answers
     if len(group) == 1:
@@ -319,7 +319,7 @@ def _failed(error: ServerError, item: Prepared, position: int, raw: bytes) -> Pr
 
 
 def join(predictions: Sequence[Prediction]) -> Prediction:
-    """Put the good predictions of a list together as one; its status is that of a request of which all succeeded."""
+    """Combine the good predictions of a list into one, with the status of a fully successful request."""
     if len(predictions) == 1:
         return predictions[0]
     raws = list({id(prediction.raw): prediction.raw for prediction in predictions}.values())

@@ -1,6 +1,6 @@
 """Any number of inputs through concurrent unary calls: workers take what was pulled, memory stays constant.
 
-One task pulls the user's source, as many inputs at a time as can be sent at once; as many as `concurrency` others send.
+One task pulls the user's source, as many inputs at a time as can be sent together; up to `concurrency` others send.
 A worker that is free takes what is there; while none is, inputs are batched for the next one.
 """
 
@@ -126,7 +126,7 @@ class MapWork(StreamWork):
         return count
 
     def offer(self, pulled: Pulled) -> bool:
-        """Gather an input for the next request, unless those before it were larger than could be known."""
+        """Queue an input for the next request, unless earlier ones were larger than expected."""
         window = self._window
         if not window.fits(0):
             return False
@@ -143,12 +143,12 @@ class MapWork(StreamWork):
         return True
 
     async def put(self, pulled: Pulled) -> None:
-        """Gather an input for the next request as soon as there is room."""
+        """Queue an input for the next request as soon as there is room."""
         while not self.offer(pulled):
             await self._freed.wait()
 
     def fed(self) -> None:
-        """Wake or start as many workers as there are requests in what has gathered."""
+        """Wake or start one worker per queued request."""
         self._arrived.set()
         requests = -(-len(self._gathered) // self._batching.inputs)
         while self._due < requests:
