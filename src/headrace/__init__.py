@@ -5,7 +5,7 @@ The public names are imported when they are first used: the package itself costs
 
 from headrace._version import __version__
 
-TYPE_CHECKING = False  # checkers know the name; importing typing would be most of what this file costs
+TYPE_CHECKING = False  # checkers know the name; importing typing would cost most of this file's time
 if TYPE_CHECKING:
     from headrace.calls.generate.stream import TokenStream
     from headrace.calls.options import CallOptions, ClientOptions, FrameOptions, StreamOptions
@@ -159,5 +159,5 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of ours
         return value
 
     def __dir__() -> list[str]:
-        """List the names that are there and those that will be."""
+        """List the names, also those not imported yet."""
         return sorted({*globals(), *__all__})

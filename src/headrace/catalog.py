@@ -1,4 +1,4 @@
-"""What a server says of its models, asked once and remembered: types, typed methods, whose deployments are meant."""
+"""What a server says about its models, looked up once and cached: types, typed methods, deployments' users."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Message)
 
-_PAGE = 100  # models that are asked for at once
+_PAGE = 100  # models per page
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a server says of one of its models. Source: rpc ListModels, GetModelType.
+    """A server's description of one of its models. Source: rpc ListModels, GetModelType.
 
     Attributes:
         task: the title of its type.
@@ -65,13 +65,13 @@ class ModelInfo:
 
 
 class Catalog:
-    """Look-ups at one server, with what is known already.
+    """Cached look-ups at one server.
 
     Args:
         session: gives the session of its calls; it raises if the client cannot make any.
-        account: whose server and models are meant if nobody says.
+        account: the default server, user and app.
         timeout: seconds for each look-up; None: no limit.
-        other: shares what is known with this one.
+        other: a catalog whose cache this one shares.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Catalog:
             known = len(infos)
             for model in response.models:
                 infos.setdefault((model.user_id, model.app_id, model.id), _info(model, types.get(model.model_type_id)))
-            if len(response.models) < _PAGE or len(infos) == known:  # some give the same page again and again
+            if len(response.models) < _PAGE or len(infos) == known:  # some servers repeat the same page forever
                 break
         return [info for info in infos.values() if input_field is None or input_field in (info.input_fields or ())]
 
@@ -137,7 +137,7 @@ class Catalog:
         try:
             fields = (await self.info(ref)).input_fields
         except InvalidRequest as error:
-            if error.name != "UNIMPLEMENTED":  # which is what a bare model runner answers
+            if error.name != "UNIMPLEMENTED":  # the answer of a bare model runner
                 raise
         if fields is None:
             target = self._account.target
@@ -173,7 +173,7 @@ class Catalog:
         return tuple(Method.of(message) for message in response.model_version.method_signatures) or None
 
     async def template(self, ref: ModelRef, options: ResolvedOptions, deadline: Deadline) -> bytes:
-        """Encode the part of a request that goes before its inputs; whose deployment is meant may be looked up.
+        """Encode the part of a request that goes before its inputs; the deployment's user may be looked up.
 
         Raises:
             DeadlineExceeded: the look-up took too long.
@@ -185,7 +185,7 @@ class Catalog:
         return template(ref, options, routing)
 
     async def _own_user_id(self) -> str:
-        """Whose deployments are meant if nobody says: the environment's user, else the credential's."""
+        """The default user of deployments: the environment's, else the credential's."""
         if user_id := os.environ.get("CLARIFAI_USER_ID", ""):
             return user_id
         if not self._own_user:
@@ -239,7 +239,7 @@ def template(ref: ModelRef, options: ResolvedOptions, routing: Mapping[str, str]
 
 
 def _info(model: pb.Model, type_: pb.ModelType | None) -> ModelInfo:
-    """Make the record; what an embedded server says of the model itself is truer than what its type says."""
+    """Make the record; an embedded server's statements about the model override those about its type."""
     ref = ModelRef(model.user_id, model.app_id, model.id)
     inputs = _names(model, "input_fields") or (tuple(type_.input_fields) if type_ is not None else None)
     outputs = _names(model, "output_fields") or (tuple(type_.output_fields) if type_ is not None else None)

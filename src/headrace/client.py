@@ -59,7 +59,7 @@ class Client(AsyncContext):
         tls: all of TLS in one, with the name to expect in the server's certificate; instead of the four before.
         timeout: seconds for every call that gives none; None: no limit. See `Timeouts` for what it bounds.
         timeouts: all timeouts, if the defaults don't fit.
-        retry: what is tried again.
+        retry: which failures are retried, how often and how fast.
         limits: sizes, rates and connections.
         keepalive: pings on connections with calls.
         coalesce: put concurrent `predict` calls of one input each into one request, if model, parameters, routing
@@ -153,7 +153,7 @@ class Client(AsyncContext):
         coalesce: Coalesce | bool = False,
         on_event: OnEvent | None = None,
     ) -> Client:
-        """Make a client with an embedded server of its own: a child process on a private socket file.
+        """Make a client with its own embedded server: a child process on a private socket file.
 
         Use it with `async with`: entering starts the server, leaving ends it. It never sends a credential. Needs the
         `local` extra, or `server` with those of its parts `llm`, `speech` and `ocr` whose models are used.
@@ -327,7 +327,7 @@ class Client(AsyncContext):
     async def default_model(self, input_type: str) -> Model:
         """Name the model that the server has as the default for this type.
 
-        If it says of none: the first that takes this type and nothing else, else the first that takes it.
+        Without a default: the first that takes this type and nothing else, else the first that takes it.
 
         Raises:
             NotFound: it has none.
@@ -352,7 +352,7 @@ class Client(AsyncContext):
         return Catalog(self._open_session, self._account, seconds, other)
 
     def _open_session(self) -> Session:
-        """Return what calls share, if the client can make calls."""
+        """Return the session of the calls, if the client can make calls."""
         if self._local is not None and not self._local.started:
             if self._local.stopped:
                 raise ClosedError("the client is closed: its embedded server ended with the `async with` block")

@@ -62,17 +62,17 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What is tried again, how often and how fast.
+    """Which failures are retried, how often and how fast.
 
     Delays grow from `initial` by `multiplier` up to `cap` seconds, with full jitter: each is drawn uniformly from
     zero to that bound. A server's hint (`time_remaining`, retry-after) is a lower bound for the delay.
 
     Attributes:
         attempts: attempts of a call at most, the first included; 1 turns retries off.
-        ambiguous_attempts: attempts at most if the server's failure may well be final (10020, 21313, 99009, ...).
+        ambiguous_attempts: attempts at most if the failure is probably final (10020, 21313, 99009, ...).
         throttled_attempts: attempts at most of a call that is throttled.
         unprocessed: immediate re-sends at most of a call that the server surely never saw; not counted in `attempts`.
-        budget: retries that may be spent at once by all calls of a client; it refills by `budget_ratio` a call and
+        budget: retries that all calls of a client may spend in a burst; it refills by `budget_ratio` a call and
             `budget_per_second`. None: no budget.
         warm_up_cap: longest wait between two looks at a model that is deploying.
         hint_cap: longest wait that a server's hint can ask for.
@@ -109,18 +109,18 @@ INPUT_BYTES: Mapping[str, int] = FrozenDict(
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is refused, split or held back before anything is sent.
+    """Limits: what is refused, split or delayed before anything is sent.
 
     Attributes:
         requests_per_second: RPCs started a second: a number, None, or "auto" (15 for the hosted API, else None).
         inputs_per_request: longer lists are split and rejoined.
-        request_bytes: the largest request in bytes; what is larger is split.
+        request_bytes: the largest request in bytes; larger ones are split.
         response_bytes: the largest message in bytes that is received; a larger one is `PayloadTooLarge`.
         input_bytes: the largest input in bytes, by type ("image", "text", "audio", "video").
         image_pixels: the largest picture in pixels; checked if Pillow is installed.
         videos_per_request: videos in a request at most.
-        streams_per_connection: calls at once on a connection before another one is opened; servers commonly allow
-            100, and gRPC queues silently what is above.
+        streams_per_connection: concurrent calls on a connection before another one is opened; servers commonly allow
+            100, and gRPC queues the others silently.
         connections: connections of a client to its target at most.
         concurrency: unary calls of a client in flight at most; throttling lowers it for a while.
     """
@@ -230,7 +230,7 @@ class KeepAlive:
 
 @dataclass(frozen=True, slots=True)
 class Transmission:
-    """What a transport needs to know besides the target."""
+    """The settings that a transport needs besides the target."""
 
     tls: TLS = field(default_factory=TLS)
     keepalive: KeepAlive = field(default_factory=KeepAlive)
@@ -239,7 +239,7 @@ class Transmission:
 
 
 def check_classes(settings: Mapping[type, object]) -> None:
-    """Refuse a value in the place of one of these settings; None is always right.
+    """Check the class of a settings argument; None is always allowed.
 
     Raises:
         ConfigError: it is of another class.
@@ -250,7 +250,7 @@ def check_classes(settings: Mapping[type, object]) -> None:
 
 
 def _positive(settings: object) -> None:
-    """Refuse what is not a number where one belongs, and numbers that are negative, or zero if that can't work."""
+    """Check a number: finite, not negative, and not zero unless that is allowed."""
     for item in fields(settings):  # type: ignore[arg-type]
         allowed = str(item.type).split(" | ")
         value = getattr(settings, item.name)

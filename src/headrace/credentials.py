@@ -1,4 +1,4 @@
-"""Who we are: from arguments, else the environment, else the official tools' named contexts (read, never written)."""
+"""Credentials and defaults: from arguments, the environment, or the official tools' contexts (read, never written)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What arguments, environment and context give: where to, who, and the default user and app."""
+    """The result of arguments, environment and context: target, credential, default user and app."""
 
     target: Target
     credentials: Credentials
@@ -54,7 +54,7 @@ class Account:
         """Refuse to send a credential without TLS to another machine.
 
         Raises:
-            ConfigError: that is what would happen.
+            ConfigError: it would be sent that way.
         """
         if self.credentials and not (self.target.tls or self.target.local):
             raise ConfigError(
@@ -107,14 +107,14 @@ def resolve(
 def context_path() -> Path | None:
     """Where the official tools keep their contexts; None if there is no home folder."""
     folder = os.environ.get("XDG_CONFIG_HOME", "")
-    if os.path.isabs(folder):  # relative ones are to be ignored, and would be the current folder's
+    if os.path.isabs(folder):  # relative paths are ignored: they would mean the current folder
         return Path(folder, "clarifai", "config")
     home = os.path.expanduser("~")
     return Path(home, ".config", "clarifai", "config") if os.path.isabs(home) else None
 
 
 def _context(target: Target | None) -> dict[str, Any]:
-    """Read the current context; one that cannot be read does not keep anybody from this machine."""
+    """Read the current context; an unreadable one is ignored for servers on this machine."""
     try:
         return _current_context()
     except ConfigError:
@@ -144,7 +144,7 @@ def _current_context() -> dict[str, Any]:
         ) from None
     try:
         config = yaml.safe_load(text)
-    except Exception as error:  # besides its own errors: nested too deep, dates and numbers that are none
+    except Exception as error:  # besides its own errors: too deep nesting, invalid dates and numbers
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark is not None else ""
         raise ConfigError(f"the contexts in {path} are not valid YAML{line}") from None  # never show its content
@@ -161,12 +161,12 @@ def _current_context() -> dict[str, Any]:
 
 
 def _scalar(value: object) -> str:
-    """Return what is written in a YAML file as text; "" for lists and mappings, which may be endless."""
+    """Return a YAML scalar as text; "" for lists and mappings, which may be endless."""
     return str(value) if isinstance(value, str | int | float) else ""
 
 
 def _strip(value: object) -> str | None:
-    """White space around a credential is a copying slip, never part of it."""
+    """Strip white space around a credential: it comes from copying."""
     return str(value).strip() or None if value is not None else None
 
 

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Any"
 _MASK_OPACITY = 0.45
 _BACKGROUND = "background"
-_SAME_SHARE = 0.005  # how near a value is to the mask's share of the picture when it is one
-_CELLS = 32  # of the grid in which a mask's middle is looked for, each way
+_SAME_SHARE = 0.005  # tolerance within which a value counts as the mask's share of the picture
+_CELLS = 32  # cells of the grid in which a mask's middle is searched, per side
 
 
 class Boxed(Protocol):
-    """What is drawn: corners as fractions of the picture (0..1, rows downwards), a name and a score (0..1).
+    """A region to draw: corners as fractions of the picture (0..1, rows downwards), a name and a score (0..1).
 
     A `Region` also has a `mask`, an encoded picture or None, which is laid over the picture.
     """
@@ -83,7 +83,7 @@ def draw_boxes(picture: Image.Image, boxes: Iterable[Boxed]) -> Image.Image:
     picture". A region named "background" is left as it is if other regions have masks, too.
 
     Line width and letters follow the picture's size; a name always has the same colour. Boxes are drawn from the
-    least score to the greatest, so that the surest stands on top. Corners outside of the picture are cut off.
+    lowest score to the highest, so that the most certain is on top. Corners outside of the picture are cut off.
 
     Args:
         picture: any Pillow picture; it stays as it is.

@@ -47,11 +47,11 @@ class HeadraceError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence for people."""
+        """The message."""
         return str(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Survive copying and pickling (process pools) with all attributes and a cause that can come along."""
+        """Support copying and pickling (process pools) with all attributes, and the cause if it can be pickled."""
         cause = self.__cause__ if isinstance(self.__cause__, HeadraceError | OSError) else None
         return _remade, (type(self), self.args, self.__dict__.copy(), cause)
 
@@ -104,10 +104,10 @@ class TransportError(HeadraceError):
         attempt: how many attempts were made (1 for the first).
         status: the gRPC status name, such as "UNAVAILABLE", or "" if the failure is local.
         unprocessed: the server surely never saw the call, so sending it again is harmless.
-        permanent: trying again cannot help: what answered is not what was expected.
+        permanent: trying again cannot help: something other than the expected server answered.
         http_status: what a proxy answered instead of a gRPC status, such as 504, or None.
         retry_after: the server's hint in seconds, or None; a negative one asks not to try again.
-        details: the peer's own text, or the wire's, "" when none; longer than the message has room for.
+        details: the peer's or the transport's text, "" when none; may be longer than the message.
         status_details: what the server attached to the gRPC status (grpc-status-details-bin).
     """
 
@@ -146,7 +146,7 @@ class ConnectionLost(TransportError):
 
 
 class DeadlineExceeded(TransportError, TimeoutError):
-    """A timeout ran out; the message says which one."""
+    """A timeout has passed; the message says which one."""
 
 
 class ServerError(HeadraceError):
@@ -162,7 +162,7 @@ class ServerError(HeadraceError):
         attempt: how many attempts were made.
         retry_after: the server's hint in seconds (`time_remaining`, retry-after), or None; a negative one asks not to
             try again.
-        percent: how far the server is with making the model ready, or None if it does not say.
+        percent: progress of the model's warm-up, or None if the server does not say.
         status_details: what the server attached to the gRPC status (grpc-status-details-bin).
     """
 
@@ -195,11 +195,11 @@ class ServerError(HeadraceError):
 
 
 class AuthError(ServerError):
-    """The credential is missing, wrong or not enough."""
+    """The credential is missing, wrong or insufficient."""
 
 
 class PermissionDenied(ServerError):
-    """The credential is known but may not do this."""
+    """The credential is valid but lacks the permission."""
 
 
 class NotFound(ServerError):
@@ -219,7 +219,7 @@ class QuotaExceeded(ServerError):
 
 
 class Throttled(ServerError):
-    """Too many requests a second, still so after all retries."""
+    """Too many requests a second, even after all retries."""
 
 
 class ModelNotReady(ServerError):
@@ -284,8 +284,8 @@ E = TypeVar("E", bound=BaseException)
 
 
 def drop_traceback(error: E) -> E:
-    """Take the frames off an error that is kept as a value: they hold the input's bytes for as long as it lives."""
+    """Drop the traceback of an error that is kept as a value: its frames would keep the input's bytes in memory."""
     error.__traceback__ = None
     if error.__suppress_context__:
-        error.__context__ = None  # never shown, and with frames of its own
+        error.__context__ = None  # never shown, and it has its own traceback
     return error

@@ -1,6 +1,6 @@
-"""What happens inside, as plain facts: `Client(on_event=callable)` gets each of them synchronously.
+"""Events of a client: `Client(on_event=callable)` gets each of them synchronously.
 
-Meters and progress bars sit on these. An exception that the callable raises is logged, never propagated.
+Metrics and progress bars are built on them. An exception that the callable raises is logged, never propagated.
 The logger "headrace" has a line for a change of the transport (WARNING), for each retry and resume (INFO), and for each
 connection made or lost (DEBUG).
 """
@@ -125,7 +125,7 @@ Event = (
 OnEvent = Callable[[Event], object]
 
 
-#: What goes into the log, at which level and in which words; the fields of the event fill them.
+#: The log line of each event: level and format, which the fields of the event fill.
 _LINES: dict[type, tuple[int, str]] = {
     Connected: (logging.DEBUG, "connected to {target} (connection {connection}) in {seconds:.3f} s"),
     Disconnected: (logging.DEBUG, "disconnected from {target} (connection {connection})"),
@@ -152,7 +152,7 @@ def log(event: Event) -> None:
 
 
 class Emitter:
-    """Hands events to the log and to the user's callable; without either, emitting costs little."""
+    """Passes events to the log and to the user's callable; without either, emitting costs little."""
 
     __slots__ = ("__weakref__", "on_event")
 
@@ -164,7 +164,7 @@ class Emitter:
         self.deliver(event)
 
     def deliver(self, event: Event) -> None:
-        """Hand an event to the user's callable alone; what that raises is logged."""
+        """Pass an event to the user's callable only; its exceptions are logged."""
         if self.on_event is None:
             return
         try:

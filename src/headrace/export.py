@@ -70,7 +70,7 @@ def to_csv(predictions: Prediction | Iterable[Prediction], file: File) -> int:
     """Write a table of everything found, see above; arguments as for `to_json`.
 
     Returns:
-        How many rows were written, the header aside.
+        How many rows were written, without the header.
     """
     with _opened(file) as out:
         writer = CsvWriter(out)
@@ -108,7 +108,7 @@ class CsvWriter:
         return self.rows - before
 
     def _text(self, text: str) -> str:
-        """Escape what the file's encoding does not have, lone surrogates of file names among it."""
+        """Escape characters that the file's encoding lacks, such as lone surrogates of file names."""
         return text if text.isascii() else text.encode(self._encoding, "backslashreplace").decode(self._encoding)
 
 
@@ -124,7 +124,7 @@ def singles(predictions: Prediction | Iterable[Prediction]) -> Iterator[Predicti
 
 
 def rows(prediction: Prediction) -> Iterator[Row]:
-    """Yield what one prediction found, a row each, an empty one for nothing; columns that say nothing are left out."""
+    """Yield what one prediction found, a row each, an empty one for nothing; empty columns are left out."""
     empty = True
     for row in _content_rows(prediction):
         empty = False
@@ -170,7 +170,7 @@ def _regions(regions: Sequence[Region]) -> Iterator[Row]:
 
 
 def _number(value: float) -> str:
-    return format(value, ".7g")  # what a 32-bit float holds
+    return format(value, ".7g")  # digits of a 32-bit float
 
 
 def _json(value: object, out: IO[str], *, indent: int | None = None) -> str:
@@ -183,7 +183,7 @@ def _encoding(file: IO[str]) -> str:
 
 @contextlib.contextmanager
 def _opened(file: File) -> Iterator[IO[str]]:
-    """Open a path, whose file is there when all is written; leave an open file open."""
+    """Open a path, whose file appears when all is written; leave an open file open."""
     if isinstance(file, str | os.PathLike):
         with placed(file) as path, path.open("w", encoding="utf-8", newline="") as out:
             yield out

@@ -35,7 +35,7 @@ UNNAMED: Any = _Unnamed()
 
 
 class Forms(ABC):
-    """What `predict`, `generate` and `stream` are by the form of the inputs.
+    """`predict`, `generate` and `stream` for each form of inputs.
 
     The arguments may have the official package's names: `input_bytes`, `filepath`, `url_iterator`,
     `input_bytes_iterator`.
@@ -168,10 +168,10 @@ class Forms(ABC):
 
 
 def _either(value: T, official: T, name: str) -> T:
-    """Return an argument, under whichever of its names it came.
+    """Return an argument that has two names.
 
     Raises:
-        ConfigError: it came under neither, or under both.
+        ConfigError: neither name was given, or both.
     """
     if (value is UNNAMED) == (official is UNNAMED):
         many = "" if value is UNNAMED else " (not both)"

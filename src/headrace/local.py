@@ -25,7 +25,7 @@ USER_ID, APP_ID = "headrace", "local"  # where the built-in models live
 START_SECONDS = 30.0
 STOP_SECONDS = 3.0
 SOCKET = "server.sock"
-SOCKET_PATH_BYTES = 103  # that every system takes
+SOCKET_PATH_BYTES = 103  # the longest that every system accepts
 
 
 class LocalServer:
@@ -48,7 +48,7 @@ class LocalServer:
         self._arguments += list(serve)
         self._process: asyncio.subprocess.Process | None = None
         self._log: asyncio.Task[None] | None = None
-        self._process_id = os.getpid()  # ours: a child that is forked off must not end the server
+        self._process_id = os.getpid()  # only this process: a forked child must not end the server
         self._last_lines: collections.deque[str] = collections.deque(maxlen=20)
         self._stopped = False
 
@@ -82,14 +82,14 @@ class LocalServer:
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-P",  # nothing of the current folder is imported in place of a module
+                "-P",  # modules must not be imported from the current folder
                 "-m",
                 "headrace.server",
                 *self._arguments,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,  # an interrupt in the terminal is ours to handle
+                start_new_session=True,  # the client handles an interrupt in the terminal
             )
             self._log = asyncio.get_running_loop().create_task(self._read_log(emit), name="headrace-server-log")
             await self._wait_until_ready()
@@ -165,11 +165,11 @@ class LocalServer:
                 self._last_lines.append(text)
                 logger.warning(
                     "%s", text.removeprefix("headrace: ")
-                )  # it says nothing in ordinary times: a user's model has failed, or it has
+                )  # it is silent normally: a user's model has failed, or the server
 
 
 def _private_folder() -> Path:
-    """Choose a folder that is not there yet, where the path of a socket may have its bytes.
+    """Choose a new folder in which the path of a socket is short enough.
 
     Raises:
         ConfigError: no folder for temporary files can be written to.

@@ -133,13 +133,13 @@ class Model(Forms, AsyncContext):
                 the model has exactly one input field.
             options: those of every call, see `CallOptions`. `timeout` bounds everything together: reading, look-ups,
                 waiting for a turn, all attempts; 60 s by default (`Timeouts.total`). `user_id` is the user whose
-                deployment is meant, not the model's owner: that one is named where the model is.
+                deployment is meant; the model's owner is named with the model.
 
         Returns:
             The prediction; with a list, `len(p)` and `p[i]` are one per input.
 
         Raises:
-            PartialFailure: some inputs of several failed; it keeps the rest.
+            PartialFailure: some inputs of several failed; it holds the others.
             HeadraceError: all failed: the first one's error.
         """
         if not isinstance(inputs, _LISTS):
@@ -218,7 +218,7 @@ class Model(Forms, AsyncContext):
         from headrace.frames.opening import frame_stream
 
         call = cast("CallOptions", {name: value for name, value in options.items() if name in CALL_OPTIONS})
-        self._calls.resolve(call, "image")  # a wrong option is found now, not when the stream starts
+        self._calls.resolve(call, "image")  # check options now, not when the stream starts
         ordered = options.get("ordered", True)
 
         def stream(frames: Any, limit: int) -> PredictionStream:
@@ -304,7 +304,7 @@ class Model(Forms, AsyncContext):
             raise ConfigError(f"{name} needs an input, or the arguments of the model's own method {name}")
         return self.call(name, **arguments)
 
-    if not TYPE_CHECKING:  # checkers are to say what is not there
+    if not TYPE_CHECKING:  # so that type checkers report missing names
 
         def __getattr__(self, name: str) -> NoReturn:
             hint = f'; a method of the model itself is called with model.call("{name}", ...)'

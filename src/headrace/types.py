@@ -1,4 +1,4 @@
-"""The types that cross the seam between calls and wire."""
+"""The types shared by calls and transports."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import TypeAlias
 
 #: A part of a message.
 Buffer: TypeAlias = bytes | bytearray | memoryview
-#: Names and values that go along with a call, in order.
+#: Metadata of a call: names and values, in order.
 Metadata: TypeAlias = Sequence[tuple[str, str]]

@@ -35,7 +35,7 @@ class Client(Closing):
         tls: all of TLS in one, with the name to expect in the server's certificate; instead of the four before.
         timeout: seconds for every call that gives none; None: no limit. See `Timeouts` for what it bounds.
         timeouts: all timeouts, where the defaults don't fit.
-        retry: what is tried again.
+        retry: which failures are retried, how often and how fast.
         limits: sizes, rates and connections.
         keepalive: pings on connections with calls.
         coalesce: put concurrent `predict` calls of one input each into one request, where model, parameters, routing
@@ -125,7 +125,7 @@ class Client(Closing):
         coalesce: Coalesce | bool = False,
         on_event: OnEvent | None = None,
     ) -> Client:
-        """Make a client with an embedded server of its own: a child process on a private socket file.
+        """Make a client with its own embedded server: a child process on a private socket file.
 
         The server is started here, and ended by `close`, by leaving a `with` block, or with the program. It never
         gets a credential. Needs the `local` extra, or `server` with those of its parts `llm`, `speech` and `ocr`

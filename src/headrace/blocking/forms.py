@@ -19,7 +19,7 @@ from headrace.results import Prediction
 
 
 class Forms(Wrapper):
-    """What `predict`, `generate` and `stream` are by the form of the inputs.
+    """`predict`, `generate` and `stream` for each form of inputs.
 
     The arguments may have the official package's names: `input_bytes`, `filepath`, `url_iterator`,
     `input_bytes_iterator`.

@@ -134,13 +134,13 @@ class Model(Forms, Closing):
                 the model has exactly one input field.
             options: those of every call, see `CallOptions`. `timeout` bounds everything together: reading, look-ups,
                 waiting for a turn, all attempts; 60 s by default (`Timeouts.total`). `user_id` is the user whose
-                deployment is meant, not the model's owner: that one is named where the model is.
+                deployment is meant; the model's owner is named with the model.
 
         Returns:
             The prediction; with a list, `len(p)` and `p[i]` are one per input.
 
         Raises:
-            PartialFailure: some inputs of several failed; it keeps the rest.
+            PartialFailure: some inputs of several failed; it holds the others.
             HeadraceError: all failed: the first one's error.
         """
         return run(self._wrapped.predict, inputs, input_type, **options)

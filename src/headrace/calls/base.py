@@ -41,7 +41,7 @@ class StreamWork(ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._feeding: asyncio.Task[None] | None = None
         self._stopped = False
-        self._detached = False  # what still runs is left to itself
+        self._detached = False  # tasks that still run are not waited for
 
     @property
     def started(self) -> bool:
@@ -168,7 +168,7 @@ class StreamWork(ABC):
             if not self._stopped:
                 await self._feeder.run()
         except BaseException as error:
-            self._failed_task(error)  # before closing the source, which may take its time
+            self._failed_task(error)  # before closing the source, which may take long
         finally:
             await self._feeder.close()
 

@@ -14,7 +14,7 @@ from headrace.inputs.prepared import Prepared
 from headrace.status import Kind, fatal, kind_of
 
 MAX_IN_FLIGHT = 4  # in-flight requests at which inputs start to be batched
-AUTO_BYTES = MiB  # a request's bytes from which its own cost is nothing next to theirs; servers commonly take 4 MiB
+AUTO_BYTES = MiB  # bytes from which a request's fixed cost no longer matters; servers commonly accept 4 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class BatchSpace:
 
     def take(self, item: Prepared, size: int) -> bool:
         """Take an input of `size` payload bytes in if it fits; the first one always does."""
-        cost = size + 15 + 4 * len(item.id) + 12 * len(item.input.fields)  # the most that its envelope can take
+        cost = size + 15 + 4 * len(item.id) + 12 * len(item.input.fields)  # the largest size of its envelope
         videos = 0
         for field in item.input.fields:
             if field.type == "video":

@@ -113,11 +113,11 @@ class Feeder:
                     return
                 count, largest = len(items), self.largest
                 tally.pulled += count
-                if self.stopped:  # the iterator has not minded that the pulling was cancelled
+                if self.stopped:  # the iterator swallowed the cancellation
                     tally.drop("closed", count)
                     return
                 await self._take_in(items)
-                room = room - count if self.largest == largest else 0  # it was reckoned with that size
+                room = room - count if self.largest == largest else 0  # it was counted with that size
         finally:
             self.pulling = False
             for task in self._aside:
@@ -139,7 +139,7 @@ class Feeder:
                         intake.fed()  # for those before it: this one may take a while
                     await self._prepare_apart(position, item, prepared)
                     if self.stopped:
-                        return  # what is in hand was counted then
+                        return  # items already pulled were counted then
                     position += 1
                     continue
                 size = prepared.size_bytes
@@ -210,7 +210,7 @@ class Feeder:
         try:
             await self._source.close()
         except BaseException:
-            pass  # the user's iterator failed while closing, or was left to itself; the stream is over either way
+            pass  # the user's iterator failed or hung while closing; the stream is over either way
         finally:
             waiting = self._source.held
             self._tally.pulled += waiting

@@ -41,4 +41,4 @@ async def hedged(attempt: Callable[[], Awaitable[T]], after: float, session: Ses
         await asyncio.wait(tasks)
         for task in tasks:
             if not task.cancelled():
-                task.exception()  # seen: a loser's failure is nobody's
+                task.exception()  # retrieved: nobody needs the failure of the loser

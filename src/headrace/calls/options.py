@@ -218,7 +218,7 @@ def check_names(options: Mapping[str, Any], known: frozenset[str]) -> None:
     unknown = sorted(set(options) - known)
     if not unknown:
         return
-    import difflib  # most programs name their options right
+    import difflib  # fast path: all names are known
 
     hints = ""
     if near := [match for name in unknown for match in difflib.get_close_matches(name, sorted(known), 1, 0.75)]:

@@ -51,7 +51,7 @@ class Preparer:
     """Prepares the inputs of one call.
 
     Args:
-        make: makes an input of an item.
+        make: makes an input from an item.
         input_type: of those that don't know theirs; None: looked up.
         timeout: seconds that preparing one of many may take; None: no limit.
         ids: gives those without id theirs.

@@ -64,7 +64,7 @@ def read(raw: bytes, inputs: int | None = None) -> Envelope:
     if kind is Kind.MARKER:
         return Envelope(raw, head, (), marker=True)
     if answers and all(isinstance(answer, ServerError) for answer in answers):
-        return Envelope(raw, head, answers)  # every output tells its own failure
+        return Envelope(raw, head, answers)  # every output has its own failure
     return Envelope(raw, head, (), failure_of(head, head.req_id))
 
 
@@ -83,7 +83,7 @@ def miscounted(outputs: int | str, inputs: int | None, request_id: str = "") -> 
     return PredictionFailed(f"the server answered with {outputs} outputs to {to}", request_id=request_id)
 
 
-MAX_OUTPUTS = 1024  # of one response, if no more inputs were sent: one input may have several
+MAX_OUTPUTS = 1024  # of one response to fewer inputs: one input may have several
 SUCCESS = status_pb2.SUCCESS
 _UNTROUBLED = (0, SUCCESS)  # of an output: it has no status of its own, or a good one
 _GOOD = (Kind.OK, Kind.MIXED)
@@ -148,7 +148,7 @@ class Pieces:
             head, output = single
             answer = Prediction(raw, (output,), head, self._input_id)
             data = output.data
-            answer._text = data.text.raw or data.string_value  # asked for at once, and by the user
+            answer._text = data.text.raw or data.string_value  # set now, because the user asks for it anyway
             return answer
         answer = prediction(self._input_id, raw)
         if answer._outputs:

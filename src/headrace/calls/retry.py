@@ -20,7 +20,7 @@ RETRIED = frozenset(
     {Kind.WARMING, Kind.THROTTLE, Kind.TRANSIENT, Kind.AMBIGUOUS, Kind.CONNECT, Kind.CONNECTION, Kind.UNPROCESSED}
 )
 
-MAX_EXPONENT = 64  # by then every cap is reached; much more would not fit a float
+MAX_EXPONENT = 64  # every cap is reached by then; much larger values overflow a float
 MAX_PROGRESS = 1000  # times that progress restarts the warm-up budget: a server may report progress forever
 
 
@@ -50,7 +50,7 @@ class Attempts:
     _polls: int = field(default=0)
     _warming_since: float | None = field(default=None)
     _percent: int = field(default=0)  # how far the model was at the last look
-    _progress: int = field(default=0)  # how often it was farther
+    _progress: int = field(default=0)  # how often it had advanced
 
     def after(self, error: HeadraceError) -> float | None:
         """Return how many seconds to wait before the next attempt, or None to give up. Emits the event."""

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from headrace.flow.rate import Concurrency
     from headrace.transport.base import Transport
 
-MAX_CAUTION = 64  # how much longer than at first a limit is kept before one more call is tried
+MAX_CAUTION = 64  # maximum factor of the calls for which a limit is kept before it grows by one
 
 
 class Owner(Protocol):
-    """What a connection needs of its pool."""
+    """What a connection needs from its pool."""
 
     waiters: deque[asyncio.Future[Connection]]
     concurrency: Concurrency
@@ -75,7 +75,7 @@ class Connection:
         self.connecting: asyncio.Task[None] | None = None
         self.connecting_since: float | None = None
         self.failed_at = -math.inf
-        self.max_calls = max_calls  # at once, that we and the server allow
+        self.max_calls = max_calls  # concurrent calls that we and the server allow
         self._our_limit = max_calls
         self._target = target
         self._on_event = on_event
@@ -120,7 +120,7 @@ class Connection:
         if not isinstance(error, TransportError) or not error.unprocessed or isinstance(error, ConnectFailed):
             return
         if not self.transport.healthy:
-            self.lost()  # refused because the connection is ending: that says nothing of the next one
+            self.lost()  # refused because the connection is ending: that says nothing about the next one
             return
         limit = max(1, min(self.limit, self.calls - 1))
         if self._trying:

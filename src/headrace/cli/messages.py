@@ -10,7 +10,7 @@ from headrace.errors import HeadraceError, InputError, PartialFailure, ServerErr
 _CODE = re.compile(r" \([A-Z][A-Z0-9_]+ \d{5}\)")
 _REQUEST = re.compile(r" \[request [^\]\s]+\]")
 _WRONG_TYPE = 30101
-_SAYS_ALL = (21200, 21350)  # no such model, not to be had: what the server says is all there is to do
+_SAYS_ALL = (21200, 21350)  # no such model, or it cannot be loaded: the server's text says what to do
 
 _all_local = False
 

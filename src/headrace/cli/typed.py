@@ -129,7 +129,7 @@ def _piped() -> list[Part]:
         return []
     try:
         return [from_user.from_stdin(None)]
-    except click.UsageError:  # it is empty: the missing argument is what to tell
+    except click.UsageError:  # it is empty: report the missing argument
         return []
 
 

@@ -131,7 +131,7 @@ class VideoRun:
         self._frames = frames
         self._settings = settings
         self._stop_at_first = stop_at_first
-        if frames.track and importlib.util.find_spec("scipy") is None:  # else found when frames are under way
+        if frames.track and importlib.util.find_spec("scipy") is None:  # else noticed only when frames are in flight
             raise click.UsageError(f"--track needs scipy: {install('track')}")
         self._out = self._drawing()
         self._ref, rest = model_and_inputs(options, words, other_inputs=True)

@@ -1,4 +1,4 @@
-"""Requests: values -> bytes, by hand if a payload must not be copied.
+"""Requests: values -> bytes, encoded by hand where a payload must not be copied.
 
 A request is a template (model, parameters, routing), encoded once and cached, followed by its inputs: protobuf joins
 concatenated messages. Inputs are written as parts, so that a large payload is never copied on the way.
@@ -45,7 +45,7 @@ def template(
     output_config: Mapping[str, Any] | None,
     routing: Mapping[str, str] | None,
 ) -> bytes:
-    """Encode all of a request but its inputs; cached by value.
+    """Encode a request without its inputs; cached by value.
 
     Raises:
         ConfigError: a parameter is not JSON, or the output config has an unknown field or a wrong type.
@@ -76,7 +76,7 @@ def _template(
         user_app_id=pb.UserAppIDSet(user_id=user_id, app_id=app_id), model_id=model_id, version_id=version_id
     )
     if params or output_config or routing:
-        import json  # most first calls have none of these, and do not wait for it
+        import json  # imported late: most first calls need none of it
     if params or output_config:
         info = request.model.model_version.output_info
         if version_id:
@@ -115,7 +115,7 @@ MAX_WHOLE = 2**53  # numbers in parameters travel as doubles
 
 
 def refuse_inexact(value: object) -> None:
-    """Check that the whole numbers in a JSON value arrive as they are.
+    """Check that the whole numbers in a JSON value arrive unchanged.
 
     Raises:
         ValueError: one is over 2**53.
@@ -175,7 +175,7 @@ def encode_input(input_id: str, fields: Sequence[tuple[str, str, Buffer]]) -> li
 
 
 def before_payload(input_id: str, type_: str, size: int) -> bytes:
-    """Encode what goes before a payload of `size` bytes that is an input's only part; see `encode_input`."""
+    """Encode the bytes before a payload of `size` bytes that is an input's only part; see `encode_input`."""
     identity = input_id.encode()
     before, between = _around(type_, "bytes", len(identity), size)
     return before + identity + between
@@ -183,7 +183,7 @@ def before_payload(input_id: str, type_: str, size: int) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _around(type_: str, form: str, id_length: int, length: int) -> tuple[bytes, bytes]:
-    """Encode what goes before the id of an input, and what between that and the payload that is its only part.
+    """Encode the bytes before an input's id, and those between the id and its only payload.
 
     Cached: most inputs of a program are of a few lengths.
     """
@@ -214,7 +214,7 @@ def _length(part: Buffer) -> int:
 
 
 def _merged(parts: list[Buffer]) -> list[Buffer]:
-    """Join what is small; what is large stays as it is."""
+    """Join small parts; large ones stay as they are."""
     if all(_length(part) < SEPARATE_BYTES for part in parts):
         return [b"".join(parts)]
     return [part for part in parts if _length(part)]

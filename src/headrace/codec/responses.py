@@ -1,4 +1,4 @@
-"""Responses: bytes -> messages, the large ones only as far as they are looked at. Nothing of them is trusted."""
+"""Responses: bytes -> messages; large ones are decoded lazily. Nothing in them is trusted."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from headrace.v2 import status_pb2
 
 M = TypeVar("M", bound=Message)
 
-LAZY_BYTES = 32 * 1024  # bytes from which a response is decoded when it is looked at, not before
+LAZY_BYTES = 32 * 1024  # bytes from which a response is decoded lazily
 MAX_FIELDS = 10_000  # of one answer to a look-up, on its outermost level
 _OTHER_FIELDS = 1024  # of a response beside its outputs, and of an output: some ten are known
 
@@ -37,7 +37,7 @@ def decode(raw: bytes) -> rpc.MultiOutputResponse:
 
 
 def single_output(raw: bytes) -> tuple[status_pb2.Status, pb.Output] | None:
-    """Return the status and the output of a response that is small and good and has one, as nearly all are; else None.
+    """Return status and output of a small, good response with one output (the usual case); otherwise None.
 
     Raises:
         PredictionFailed: the bytes are not a response.
@@ -55,16 +55,16 @@ def single_output(raw: bytes) -> tuple[status_pb2.Status, pb.Output] | None:
 
 
 class SingleOutputs:
-    """As `single_output`, for the messages of one stream: a status that they all begin with is decoded once."""
+    """As `single_output`, for the messages of one stream: their common status is decoded once."""
 
     __slots__ = ("_head", "_start")
 
     def __init__(self) -> None:
-        self._start = b"\0"  # the status and the key of the output, as the last message began; this is none
+        self._start = b"\0"  # status and output key of the last message; no message begins like this
         self._head = status_pb2.Status()
 
     def read(self, raw: bytes) -> tuple[status_pb2.Status, pb.Output] | None:
-        """Return the status and the output of a response that is small and good and has one; else None.
+        """Return status and output of a small, good response with one output; otherwise None.
 
         Raises:
             PredictionFailed: the bytes are not a response.
@@ -86,7 +86,7 @@ class SingleOutputs:
 
 
 def _holds_one_field(raw: bytes, at: int) -> bool:
-    """Whether a short length stands there, and what it counts is all that follows."""
+    """Whether the length at this place is short and covers the whole remainder."""
     return at < len(raw) and raw[at] < 0x80 and at + 1 + raw[at] == len(raw)
 
 
@@ -110,7 +110,7 @@ def _undecodable(raw: bytes, error: Exception) -> PredictionFailed:
 
 
 class LazyOutput:
-    """An output that is still bytes: its status and its input's id are known, the rest is decoded when asked for."""
+    """An output that is still bytes: its status and its input's id are known, the rest is decoded on demand."""
 
     __slots__ = ("_message", "input_id", "status", "wire")
 
@@ -133,15 +133,15 @@ class LazyOutput:
 
 
 class TooManyOutputs(Exception):
-    """A response has more outputs, or other fields beside them, than it may have; they are not counted to the end."""
+    """A response has more outputs, or other fields, than allowed; they are not counted to the end."""
 
 
 def lazy(
     raw: bytes, max_outputs: int, inputs: int | None = None
 ) -> tuple[status_pb2.Status, Sequence[LazyOutput | pb.Output]]:
-    """Take a large response apart: its status and its outputs, decoded now only if many and small.
+    """Split a large response into status and outputs; many small outputs are decoded now, others later.
 
-    The outputs are counted first: a few bytes of each become hundreds of an object's.
+    The outputs are counted first, because a few bytes become an object of hundreds.
 
     Args:
         inputs: how many inputs it answers, if that is known.
@@ -168,7 +168,7 @@ def lazy(
             return response.status, response.outputs
         if inputs == 1 and len(outputs) > 1:  # they are one prediction's, which decodes them together
             check_messages(raw, rpc.MultiOutputResponse)
-        if len(outputs) > 1:  # each is kept by itself, and must not keep the others
+        if len(outputs) > 1:  # copied: one that is kept must not keep the others in memory
             outputs = [memoryview(bytes(output)) for output in outputs]
         return head, [_lazy(output) for output in outputs]
     except (DecodeError, UnicodeDecodeError) as error:
@@ -190,7 +190,7 @@ def _lazy(wire: memoryview) -> LazyOutput:
 
 
 def output_in(wire: bytes) -> pb.Output | LazyOutput:
-    """Read an output's bytes: a large one is decoded when it is looked at.
+    """Read an output's bytes; a large one is decoded lazily.
 
     Raises:
         PredictionFailed: they are not an output.
@@ -211,7 +211,7 @@ def outputs_in(raw: bytes) -> Sequence[pb.Output | LazyOutput]:
 
 
 def count_outputs(raw: bytes) -> int | None:
-    """Count the outputs of a response without decoding them; None if that takes decoding, or it is none."""
+    """Count the outputs of a response without decoding them; None if that is impossible, or it is not a response."""
     try:
         return sum(key == _OUTPUTS_KEY for key, _ in fields_of(memoryview(raw)))
     except DecodeError:
@@ -219,7 +219,7 @@ def count_outputs(raw: bytes) -> int | None:
 
 
 def response_of(status: status_pb2.Status, outputs: Iterable[bytes]) -> bytes:
-    """Write a response of a status and outputs that are bytes already."""
+    """Encode a response from a status and encoded outputs."""
     parts = [(_STATUS_KEY, status.SerializeToString()), *((_OUTPUTS_KEY, output) for output in outputs)]
     return b"".join(bytes((key,)) + varint(len(part)) + part for key, part in parts)
 
@@ -264,9 +264,9 @@ def vectors_in(wire: memoryview) -> list[memoryview[float]] | None:
 
 
 def vector_of(embedding: pb.Embedding) -> memoryview[float]:
-    """Return an embedding's 32-bit floats as one piece of memory, without making a Python float of each.
+    """Return an embedding's 32-bit floats as one buffer, without making Python floats.
 
-    A packed field is its numbers as they lie in memory (little-endian); it comes first in the message.
+    A packed field holds the numbers in memory layout (little-endian); it comes first in the message.
     """
     payload = 4 * len(embedding.vector)
     start = 1 + len(varint(payload)) if payload else 0

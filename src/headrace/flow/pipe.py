@@ -239,7 +239,7 @@ class Pipe(Generic[T]):
 
     def _fits(self, size: int) -> bool:
         if self._sender_closed or self._receiver_closed:
-            return True  # no use in waiting; the check after says so
+            return True  # pointless to wait; the following check raises
         if not self._queue:
             return True
         return len(self._queue) < self._limit and self._bytes + size <= self._limit_bytes

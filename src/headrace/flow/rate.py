@@ -29,9 +29,9 @@ class Rate:
     LOOK_AGAIN = 0.25  # seconds after which a waiting call looks whether the rate has changed
     EPISODE = 0.5  # seconds in which throttles count as one
     SLOWEST = 1.0  # calls a second
-    FIRST = 10.0  # at least so many if there was no rate before, whatever few calls were made: a guess to start from
+    FIRST = 10.0  # lowest first rate after a throttle, even after few calls: a guess to start from
     FAST, SLOW = 2.0, 1.02  # growth a second
-    UNLIMITED = 10_000.0  # calls a second that are as good as any number
+    UNLIMITED = 10_000.0  # calls a second that count as unlimited
 
     def __init__(self, per_second: float | None, clock: Clock = time.monotonic) -> None:
         self._max = per_second
@@ -115,7 +115,7 @@ class Rate:
                 self._due += 1
             following += 1
         if self._due >= self._issued:
-            self._due = self._issued  # nobody waits: unused time is not saved up, and nothing is known of the limit
+            self._due = self._issued  # nobody waits: unused time is not saved, and says nothing about the limit
         elif self._now != self._max and now - self._cut >= self.EPISODE:
             self._grow(seconds)
 

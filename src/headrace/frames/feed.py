@@ -1,6 +1,6 @@
-"""What a stream of frames pulls from: something that can wait without taking, and counts what it drops.
+"""The feeds of frame streams: they can wait without taking a frame, and count dropped frames.
 
-A frame is taken when there is room for it in flight, not before: what waits can still be replaced by something newer,
+A frame is taken when there is room for it in flight, not before: a waiting frame can still be replaced by a newer one,
 and is not encoded yet.
 """
 
@@ -69,7 +69,7 @@ class Feed(Protocol):
 
 
 class VideoFeed:
-    """Videos and cameras, one or several merged: they keep the books themselves."""
+    """Videos and cameras, one or several merged; they count their drops themselves."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class VideoFeed:
     ) -> None:
         self._source = source
         self._videos = [source] if isinstance(source, VideoSource) else _videos(source)
-        self._others = 0  # inputs that no video counts: of other sources, and the ends of failed ones
+        self._others = 0  # inputs that no video counts: those of other sources, and the ends of failed ones
         for video in self._videos:
             video.set_policy(overflow, max_age)
             if on_drop is not None:
@@ -205,7 +205,7 @@ class PlainFeed:
         try:
             while True:
                 await pipe.send(await self._pull())
-                await asyncio.sleep(0)  # an iterator that never waits would let nobody else run
+                await asyncio.sleep(0)  # yield to the loop: this iterator may never wait
         except (StopAsyncIteration, ClosedError):
             if not self._closed:
                 pipe.close_sender()
@@ -231,7 +231,7 @@ class PlainFeed:
             await asyncio.wait(tasks)
         if self._pulling is not None and not self._pulling.cancelled() and self._pulling.exception() is None:
             self._dropped(self._pulling.result(), "closed")
-        # The user's iterator may fail while it closes, or hang: it is over in any case.
+        # The user's iterator may fail or hang while it closes: it is over in any case.
         with contextlib.suppress(Exception, TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._source.close()

@@ -1,4 +1,4 @@
-"""A frame together with what the model says of it."""
+"""A frame together with its prediction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FramePrediction:
-    """A frame and what the model says of it.
+    """A frame and its prediction.
 
     Attributes:
         frame: what was sent: a `FrameInput` (`.picture()`, `.jpeg`, `.size`), or the item of the user's iterator.
@@ -31,8 +31,8 @@ class FramePrediction:
         index: the frame's number in its source; gaps are frames that were dropped.
         time: its presentation time in seconds.
         source: name of the source, "" for plain iterators.
-        latency: seconds from its leaving the source to the taking of this.
-        age: seconds from its capture to the taking of this.
+        latency: seconds from leaving the source until this object was taken.
+        age: seconds from its capture until this object was taken.
         captured: when it was captured (decoded, or pulled from an iterator), on the clock of `time.monotonic()`.
         tracked: the regions with their objects' ids, if `track` was asked for, else None.
     """
@@ -73,7 +73,7 @@ class FramePrediction:
             classes, masks: as for `Prediction.to_supervision`.
 
         Raises:
-            ConfigError: as there; or the frame is no picture, so that its size has to be given.
+            ConfigError: as there; or the frame is not a picture, so that its size must be given.
             HeadraceError: the frame's error.
         """
         from headrace.integrations.supervision import detections

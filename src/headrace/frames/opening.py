@@ -1,4 +1,4 @@
-"""Making a stream of frames: its options are checked, and the calls that go underneath are given."""
+"""Making a stream of frames: checking its options, and supplying the calls underneath."""
 
 from __future__ import annotations
 

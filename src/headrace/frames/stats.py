@@ -12,11 +12,11 @@ from headrace.calls.stats import Outcomes
 class FrameStats(Outcomes):
     """A snapshot: `sent`, `errors`, `dropped`, `drops`, `in_flight`, `resumed` (see `StreamStats`), and these.
 
-    While frames are on their way `frames` is more than the sum of what became of them by those that are `queued` or in
-    flight; in the end `frames == predictions + errors + dropped`.
+    While frames are queued or in flight, `frames` exceeds the sum of predictions, errors and drops by them;
+    at the end `frames == predictions + errors + dropped`.
 
     Attributes:
-        frames: frames that the source had (those that sampling leaves out are none).
+        frames: frames of the source (not counting those that sampling leaves out).
         predictions: answers that arrived.
         queued: frames that wait to be sent.
         window: frames that may be in flight now.
@@ -44,7 +44,7 @@ class FrameStats(Outcomes):
 
 
 class FrameRate:
-    """Frames a second over the last seconds, from a running count that is looked at now and then."""
+    """Frames a second over the last seconds, from samples of a running count."""
 
     __slots__ = ("_samples", "_spacing", "_span")
 
@@ -54,7 +54,7 @@ class FrameRate:
         self._samples: deque[tuple[float, int]] = deque()
 
     def look(self, now: float, count: int) -> float:
-        """Note the count and give the rate; 0 before some time has passed."""
+        """Note the count and return the rate; 0 before some time has passed."""
         samples = self._samples
         if not samples or now - samples[-1][0] >= self._spacing:
             samples.append((now, count))

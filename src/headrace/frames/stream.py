@@ -1,7 +1,7 @@
-"""`Model.stream_frames`: each frame with its prediction, as many at once as a window admits.
+"""`Model.stream_frames`: each frame with its prediction, as many in flight as a window admits.
 
-Everything that holds frames back is in one place, the gate: a frame leaves its source when there is room in flight,
-so that what goes out is the newest there is. The stream underneath never waits with a frame in hand.
+Backpressure is applied in one place, the gate: a frame leaves its source when there is room in flight,
+so the newest frame is sent. The stream underneath never holds a frame while it waits.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Flight:
 class _WindowedSource(Source[Any]):
     """The feed behind the gate, as a source for the calls underneath.
 
-    A failed source ends it like an end: frames in flight are answered before the failure is raised.
+    A failed source ends it normally: frames in flight are answered before the failure is raised.
     """
 
     def __init__(self, feed: Feed, window: FlowWindow, again: list[QueuedFrame]) -> None:
@@ -130,7 +130,7 @@ class FrameStream(AsyncContext, AsyncIteration):
         self._trackers: dict[str, Tracker] = {}  # of each source
         self._source: _WindowedSource | None = None
         self._calls: PredictionStream | None = None
-        self._before = Counter[str]()  # counts of calls that were given up
+        self._before = Counter[str]()  # counts of calls that were abandoned for another mode
         self._delivered = self._bad = 0  # frames given to the consumer; those that failed
         self._loop: asyncio.AbstractEventLoop | None = None
         self._item_raised = False
@@ -245,7 +245,7 @@ class FrameStream(AsyncContext, AsyncIteration):
         return answer
 
     def _stalled(self) -> bool:
-        """Whether the window is full of frames that nobody has answered: some servers wait for the last input."""
+        """Whether the window is full of unanswered frames: some servers wait for the last input."""
         flights = self._source.flights.values() if self._source is not None else ()
         oldest = next(iter(flights), None)
         limit = self._first_answer
@@ -262,7 +262,7 @@ class FrameStream(AsyncContext, AsyncIteration):
         )
 
     async def _switch(self) -> None:
-        """Go on with unary calls; what was in flight is sent again, first."""
+        """Continue with unary calls; frames in flight are sent again, first."""
         assert self._calls is not None
         assert self._source is not None
         calls, source = self._calls, self._source
@@ -272,7 +272,7 @@ class FrameStream(AsyncContext, AsyncIteration):
         except HeadraceError:
             pass  # it is why we are here
         stats = calls.stats
-        # What was answered but not given to the consumer is sent again: only what was given counts.
+        # Frames whose answers were not delivered are sent again: only delivered ones count.
         self._before.update(
             sent=stats.sent, resumed=stats.resumed, received=self._delivered - self._bad, errors=self._bad
         )
@@ -356,7 +356,7 @@ _leaving: set[asyncio.Task[None]] = set()  # a loop holds its tasks weakly
 
 
 def _leave(calls: PredictionStream, feed: Feed) -> None:
-    """Close what a forgotten stream worked with; neither holds the stream."""
+    """Close the parts of a forgotten stream; they do not refer to the stream."""
     task = asyncio.get_running_loop().create_task(_close(calls, feed), name="headrace-leave")
     _leaving.add(task)
     task.add_done_callback(_leaving.discard)

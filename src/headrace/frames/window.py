@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-FIRST_HOLD, MAX_HOLD = 10.0, 60.0  # seconds before a size that was too much is tried again
+FIRST_HOLD, MAX_HOLD = 10.0, 60.0  # seconds before a size that was too large is tried again
 
 
 @dataclass(slots=True)
 class AdaptiveWindow:
-    """Grows while the window is what holds frames back, and shrinks when an answer took too long.
+    """Grows while the window is the bottleneck, and shrinks when an answer took too long.
 
     It begins with one frame in flight and doubles until the first answer over the target, then takes a quarter away
-    and grows by one a round (as many answers as the window holds). A size that was too much is tried again after
+    and grows by one a round (as many answers as the window holds). A size that was too large is tried again after
     10 s, then 20, 40 and 60: each trial costs an answer or two over the target.
 
     Args:
@@ -26,15 +26,15 @@ class AdaptiveWindow:
     _round: int = 0  # answers since the last change
     _skip: int = 0  # answers to frames that left before the last change
     _doubling: bool = True
-    _ceiling: int = 0  # a size that was too much, 0: none known
+    _ceiling: int = 0  # a size that was too large, 0: none known
     _hold: float = field(default=FIRST_HOLD)
     _try_at: float = 0.0
 
     def observe(self, latency: float, now: float, full: bool) -> int:
-        """Take in one answer and give the window.
+        """Note one answer and return the window.
 
         Args:
-            full: whether as many frames were in flight as the window admits; growing is no use else.
+            full: whether the window was full; growing is useless otherwise.
         """
         if self._skip:
             self._skip -= 1

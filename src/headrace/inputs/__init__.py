@@ -1,4 +1,4 @@
-"""What goes into a model: `Input` and what stands for one. The modules beside it check, read and encode inputs."""
+"""`Input` and the values that stand for one. The other modules check, read and encode inputs."""
 
 from headrace.inputs.value import (
     INPUT_TYPES,

@@ -1,4 +1,4 @@
-"""The local checks of inputs against the limits: what a server would refuse is not sent."""
+"""Local checks of inputs against the limits, so that inputs that a server would refuse are not sent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def prepare_now(item: Input, ids: Iterator[str], limits: Limits) -> Prepared | N
         if small and limits.request_bytes >= size <= limits.input_bytes.get(type_, 0):
             if type_ == "text" and not (type(payload) is bytes and payload.isascii()):
                 check_text(item.with_id(id), payload)
-            return Prepared(item, id, size)  # as most are: nothing else could be wrong with it
+            return Prepared(item, id, size)  # the usual case: nothing else could be wrong
     if not item.typed or not is_ready(item) or pillow_wanted(item):
         return None
     if not item.id:
@@ -79,7 +79,7 @@ def check(item: Input, limits: Limits) -> None:
 
 
 def check_text(item: Input, payload: Buffer) -> None:
-    """Check that a text's bytes are one: a server takes no request that holds anything else.
+    """Check that a text's bytes are UTF-8: a server refuses the whole request otherwise.
 
     Raises:
         InputError: they are not UTF-8.
@@ -106,11 +106,11 @@ def pillow_wanted(item: Input) -> bool:
 
 
 def _pillows(data: Buffer) -> bool:
-    """Whether a picture's size can be read only with Pillow: of a format that we know, but don't read."""
+    """Whether a picture's size can be read only with Pillow: a known format whose header is not parsed here."""
     return len(data) >= _SMALL_IMAGE and media.extension(data[:64]) in ("bmp", "tif", "webp", "avif")
 
 
-_SMALL_IMAGE = 4096  # bytes below which a picture's pixels aren't worth looking at
+_SMALL_IMAGE = 4096  # smaller pictures cannot be over the limit
 
 
 def _pixels(data: Buffer) -> int:
@@ -134,7 +134,7 @@ def _pixels(data: Buffer) -> int:
                 return image.width * image.height
     except Image.DecompressionBombError:
         return sys.maxsize
-    except Exception:  # an unreadable picture is the server's to refuse
+    except Exception:  # the server refuses unreadable pictures
         return 0
 
 

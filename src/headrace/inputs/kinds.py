@@ -18,7 +18,7 @@ async def type_for(item: Input, types: Sequence[InputType], model: str) -> Input
     """Choose the type of an input for a model that takes these types.
 
     Raises:
-        ConfigError: the input does not show which it is, or is of another.
+        ConfigError: the type cannot be detected, or the model does not take it.
         InputError: it is a file that cannot be read.
     """
     field = next(field for field in item.fields if not field.type)

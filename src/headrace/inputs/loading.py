@@ -1,4 +1,4 @@
-"""Making inputs ready: files are read and pictures encoded in daemon threads, then all is checked."""
+"""Preparing inputs: files are read and pictures encoded in daemon threads, then all is checked."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _alone(item: Input) -> bool:
 
 
 async def _read(field: Field, item: Input, limits: Limits, head: bytes | None) -> tuple[Buffer, bytes | None]:
-    """Read a file: its bytes, and the whole request if that could be made of it."""
+    """Read a file: its bytes, and the whole request if it could be built around them."""
     name = shortened(str(field.payload)) if field.form == "path" else "the file"
     limit = limits.input_bytes.get(field.type, limits.request_bytes)
 
@@ -96,7 +96,7 @@ async def _read(field: Field, item: Input, limits: Limits, head: bytes | None) -
         raise InputError(f"{_before(item, name)}{name} has {had}", input_id=item.id or None) from None
     except HeadraceError:
         raise  # of an input that had failed before
-    except Exception as error:  # whatever a file of the user's own may raise
+    except Exception as error:  # a file object of the user may raise anything
         reason = getattr(error, "strerror", None) or shortened(str(error)) or type(error).__name__
         raise InputError(f"{_before(item, name)}cannot read {name}: {reason}", input_id=item.id or None) from error
     if not isinstance(buffer, reading.FileBuffer):
@@ -107,12 +107,12 @@ async def _read(field: Field, item: Input, limits: Limits, head: bytes | None) -
 
 
 def _before(item: Input, name: str) -> str:
-    """Return what stands before a sentence about an input's file: nothing if both have one name."""
+    """Return the prefix of a message about an input's file: empty if both have one name."""
     return "" if name_of(item) in (item.source, name) else f"{name_of(item)}: "
 
 
 def _checked(data: Any, item: Input) -> Buffer:
-    """Check what a file of the user's own gave."""
+    """Check what a file object of the user returned."""
     if isinstance(data, str):
         data = utf8(data)
     if not isinstance(data, bytes | bytearray | memoryview):

@@ -1,4 +1,4 @@
-"""The builders of inputs under the names that the official package has for them."""
+"""The builders of inputs under the official package's names."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _TYPES = ("image", "video", "audio", "text")
 
 
 class Hints(type):
-    """Says what to use in place of builders of the official package that there are not."""
+    """Names the replacement of the official package's builders that headrace lacks."""
 
-    if not TYPE_CHECKING:  # checkers are to say what is not there
+    if not TYPE_CHECKING:  # so that type checkers report missing names
 
         def __getattr__(cls, name: str) -> NoReturn:
             hint = next((hint for start, hint in _INSTEAD if name.startswith(start)), "")
@@ -35,7 +35,7 @@ _INSTEAD = (
 
 
 class OfficialNames(metaclass=Hints):
-    """`Input.get_input_from_url(...)` and its family; each makes what `Input`'s own builder of the same kind makes.
+    """`Input.get_input_from_url(...)` and its family; each makes what `Input`'s builder of the same kind makes.
 
     As there, the first argument is the input's id; `None` or "" leaves it to the client. Arguments that describe an
     input in a data set (concepts, metadata, geo points, ...) are refused: a prediction has no use for them.
@@ -65,7 +65,7 @@ class OfficialNames(metaclass=Hints):
         audio_file: str | None = None,
         text_file: str | None = None,
     ) -> Self:
-        """Make an input of a file, read when it is sent."""
+        """Make an input from a file, read when it is sent."""
         by_type = {"image": image_file, "video": video_file, "audio": audio_file, "text": text_file}
         return cast("Self", _one(cls, input_id, "filepath", by_type))
 
@@ -78,13 +78,13 @@ class OfficialNames(metaclass=Hints):
         audio_bytes: bytes | None = None,
         text_bytes: bytes | None = None,
     ) -> Self:
-        """Make an input of bytes."""
+        """Make an input from bytes."""
         by_type = {"image": image_bytes, "video": video_bytes, "audio": audio_bytes, "text": text_bytes}
         return cast("Self", _one(cls, input_id, "bytes", by_type))
 
     @classmethod
     def get_text_input(cls, input_id: str | None = None, raw_text: str = "") -> Self:
-        """Make an input of text."""
+        """Make an input from text."""
         return cast("Self", cast("Any", cls).from_text(raw_text, input_id or None))
 
     @classmethod
@@ -122,7 +122,7 @@ class OfficialNames(metaclass=Hints):
 
     @classmethod
     def get_image_inputs_from_folder(cls, folder_path: str | os.PathLike[str]) -> list[Self]:
-        """Make an input of each picture in a folder, by name; its id is the name without extension.
+        """Make an input from each picture in a folder, by name; its id is the name without extension.
 
         Raises:
             InputError: the folder cannot be read.
@@ -131,7 +131,7 @@ class OfficialNames(metaclass=Hints):
 
     @classmethod
     def get_text_inputs_from_folder(cls, folder_path: str | os.PathLike[str]) -> list[Self]:
-        """Make an input of each text file in a folder, as `get_image_inputs_from_folder` does."""
+        """Make an input from each text file in a folder, as `get_image_inputs_from_folder` does."""
         return _folder(cls, folder_path, "text")
 
 

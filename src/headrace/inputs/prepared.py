@@ -8,7 +8,7 @@ from headrace.types import Buffer
 
 
 class Prepared:
-    """What the calls send and keep in their books.
+    """What calls send, and keep until the answer.
 
     Attributes:
         id: the id under which it travels.
@@ -36,7 +36,7 @@ class Prepared:
         return Prepared(self.input, id, self.size_bytes)
 
     def emptied(self) -> Prepared:
-        """Make what is left of an input that is not sent any more: its id."""
+        """Return the same input without its payloads, for one that is not sent again."""
         return Prepared(_NOTHING, self.id)
 
     def encode(self) -> list[Buffer]:
@@ -46,7 +46,7 @@ class Prepared:
         return codec.encode_input(self.id, self.input.fields)
 
     def request(self, head: bytes) -> list[Buffer]:
-        """Encode a request of it alone, in parts: the template, then the input."""
+        """Encode a request with this input alone, in parts: the template, then the input."""
         item = self.input
         if item.raw is None:
             return [head, *codec.encode_input(self.id, item.fields)]

@@ -1,7 +1,7 @@
-"""Reading a file once, to where it is sent from: behind the bytes that go before it in the message.
+"""Reading a file once, directly into the message: behind the bytes that precede it there.
 
-gRPC takes a message as one piece of memory, so that a file which is read by itself has to be copied behind its head. It
-is read rather than mapped: the pages of a mapped file count as the process's memory all the same, and one that is
+gRPC takes a message as one buffer, so a file that is read separately has to be copied behind its head. It
+is read, not mapped: the pages of a mapped file count as the process's memory as well, and one that is
 truncated while it is sent kills the process (SIGBUS).
 """
 
@@ -16,15 +16,15 @@ from typing import Any
 
 from headrace.support.threads import in_thread
 
-PIECE = 1 << 20  # bytes that are read at a time if nobody knows how many come
-_NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # opening a named pipe would wait for somebody who writes to it
+PIECE = 1 << 20  # bytes per read if the size is unknown
+_NO_WAITING = getattr(os, "O_NONBLOCK", 0)  # opening a named pipe would wait for a writer
 
 #: Gives the bytes that go before a file of so many bytes.
 Head = Callable[[int], bytes]
 
 
 class TooLarge(Exception):
-    """A file has more bytes than allowed: so many, or None if it was not read to its end."""
+    """A file has more bytes than allowed; `size` is None if it was not read to its end."""
 
     def __init__(self, size: int | None) -> None:
         super().__init__(size)
@@ -32,7 +32,7 @@ class TooLarge(Exception):
 
 
 def file_size(file: Any) -> int | None:
-    """Count the bytes that are left in an open binary file; None if it is not a file of the system. Blocking.
+    """Count the remaining bytes of an open binary file; None if it is not a file of the system. Blocking.
 
     Raises:
         OSError, ValueError: it is closed.
@@ -52,7 +52,7 @@ def plain_size(status: os.stat_result) -> int:
 class FileBuffer:
     """Memory for a message that ends with a file's bytes.
 
-    To be made in the thread that lets go of it: what a thread allocates, its allocator keeps for that thread.
+    Make it in the thread that frees it: allocators keep freed memory for the thread that allocated it.
 
     Args:
         head: the bytes that go before.
@@ -68,14 +68,14 @@ class FileBuffer:
     def __init__(self, head: bytes, size: int) -> None:
         self._memory: io.BytesIO | None = None
         if size:
-            self._memory = io.BytesIO(bytes(len(head) + size))  # a BytesIO fills its object of bytes where it is
+            self._memory = io.BytesIO(bytes(len(head) + size))  # a BytesIO writes into its bytes object in place
             self._memory.write(head)
         self._start = len(head)
         self.payload: bytes | memoryview = b""
         self.message: bytes | None = None
 
     def read(self, file: Any, limit: int | None = None) -> None:
-        """Read an open file from where it is to its end. Blocking.
+        """Read an open file from its position to its end. Blocking.
 
         Raises:
             TooLarge: it has more than `limit` bytes.
@@ -113,9 +113,9 @@ def _rest(file: Any, pieces: list[bytes | memoryview], limit: int | None) -> byt
 
 
 async def read_path(path: os.PathLike[str], limit: int, head: Head) -> FileBuffer:
-    """Read a file of the system; who is cancelled does not wait for a slow disk.
+    """Read a file of the system; a cancelled caller does not wait for a slow disk.
 
-    A named pipe is read to its end, from when somebody writes to it.
+    A named pipe is read to its end, once somebody writes to it.
 
     Raises:
         TooLarge: it has more than `limit` bytes.
@@ -140,7 +140,7 @@ async def read_path(path: os.PathLike[str], limit: int, head: Head) -> FileBuffe
 
 
 async def read_open(file: Any, head: Head) -> Any:
-    """Read an open binary file from where it is: a `FileBuffer`, or whatever the `read` of something else gives.
+    """Read an open binary file from its position: a `FileBuffer`, or what another object's `read` returns.
 
     Raises:
         Exception: what the file raises.
@@ -175,7 +175,7 @@ def _read_and_close(buffer: FileBuffer, file: io.FileIO, limit: int) -> None:
 
 
 async def _read_pipe(file: io.FileIO, limit: int) -> bytes:
-    """Read a named pipe whenever the loop says that it has something: no thread has to wait for its writer."""
+    """Read a named pipe when the event loop reports data, so that no thread waits for its writer."""
     loop, pieces, total = asyncio.get_running_loop(), list[bytes](), 0
     while total <= limit:
         await _readable(loop, file.fileno())
@@ -205,7 +205,7 @@ async def _readable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
 
 
 class View(io.RawIOBase):
-    """A file over memory that is not copied, for those who look at its first bytes."""
+    """A file over memory that is not copied, for readers of its first bytes."""
 
     def __init__(self, memory: bytes | bytearray | memoryview) -> None:
         self._memory = memoryview(memory)

@@ -26,7 +26,7 @@ class Readable(Protocol):
 
 
 class ArrayLike(Protocol):
-    """An array of numpy's, or one that shows itself as such."""
+    """A numpy array, or an object with its array interface."""
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
@@ -34,7 +34,7 @@ class ArrayLike(Protocol):
 
 
 class PictureLike(Protocol):
-    """A picture of Pillow's."""
+    """A Pillow picture."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -70,7 +70,7 @@ class Field(NamedTuple):
         return Field, (self.type, self.form, payload)
 
     def same(self, other: Field) -> bool:
-        """Whether two fields are equal; open files and pictures in memory are where they are the very same."""
+        """Whether two fields are equal; open files and pictures in memory only equal themselves."""
         if self.type != other.type or self.form != other.form:
             return False
         return self.payload is other.payload or (self.form not in ("file", "picture") and self.payload == other.payload)
@@ -129,7 +129,7 @@ class Input(OfficialNames):
 
     @classmethod
     def from_bytes(cls, data: InputLike, input_type: str | None = None, id: str | None = None) -> Input:
-        """Make an input of bytes.
+        """Make an input from bytes.
 
         Args:
             data: bytes, bytearray or memoryview of an encoded file; str (text); an open binary file; a PIL image or a
@@ -139,7 +139,7 @@ class Input(OfficialNames):
         Raises:
             ConfigError: an unknown type, or data of a kind that cannot be sent.
         """
-        if id is None and type(data) is str and input_type in ("text", None):  # as most are, in fewer steps
+        if id is None and type(data) is str and input_type in ("text", None):  # fast path for the usual case
             text = object.__new__(cls)
             text.id, text.fields, text.raw, text.source = "", (Field("text", "bytes", utf8(data)),), None, ""
             return text
@@ -147,7 +147,7 @@ class Input(OfficialNames):
 
     @classmethod
     def from_text(cls, text: str, id: str | None = None) -> Input:
-        """Make an input of text.
+        """Make an input from text.
 
         Raises:
             ConfigError: it is not a str.
@@ -168,7 +168,7 @@ class Input(OfficialNames):
 
     @classmethod
     def from_filepath(cls, path: str | os.PathLike[str], input_type: str | None = None, id: str | None = None) -> Input:
-        """Make an input of a file, read when it is sent (in a worker thread)."""
+        """Make an input from a file, read when it is sent (in a worker thread)."""
         path = Path(path)
         return cls([Field(checked_type(input_type), "path", path)], id, source=str(path))
 
@@ -217,12 +217,12 @@ class Input(OfficialNames):
 
     @classmethod
     def of(cls, value: Any, input_type: str | None = None) -> Input:
-        """Make an input of anything that stands for one; an `Input` is returned as it is.
+        """Make an input from anything that stands for one; an `Input` is returned as it is.
 
         Raises:
             ConfigError: its type cannot be sent.
         """
-        if type(value) in (str, bytes):  # as most are; the questions below cost more than all the rest
+        if type(value) in (str, bytes):  # the usual case; the checks below cost more than the rest
             return cls.from_bytes(value, input_type)
         if isinstance(value, cls):
             return value.with_type(input_type) if input_type else value

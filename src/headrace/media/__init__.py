@@ -1,4 +1,4 @@
-"""Encoded pictures, sounds and films: what kind they are, and decoding pictures with a cap on their pixels."""
+"""Encoded pictures, sounds and films: their formats, and decoding pictures within a limit of pixels."""
 
 from headrace.media.decoding import decode, decode_mask, require, size
 from headrace.media.formats import (

@@ -1,4 +1,4 @@
-"""Pictures of strangers, decoded if Pillow is installed (extra `images`), with a sentence if it is not."""
+"""Decoding untrusted pictures with Pillow (extra `images`), and a clear error if it is not installed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
     Raises:
         ConfigError: Pillow isn't installed.
-        BadPicture: not such a picture, a broken one, or one of more than `max_pixels` (found before it is decoded).
+        BadPicture: not such a picture, damaged, or of more than `max_pixels` (found before it is decoded).
     """
     require("PIL.Image", "pictures")
     return pictures.decode(data, max_pixels)

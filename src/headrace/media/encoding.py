@@ -1,4 +1,4 @@
-"""Pillow pictures and arrays as encoded pictures: what a model sees is the same as of a file of them.
+"""Encoding Pillow pictures and arrays, so that a model sees the same as in a file of them.
 
 Pillow and numpy (extra `images`) are imported when something is encoded.
 """
@@ -47,7 +47,7 @@ def _encoded(picture: Any, convert: Callable[[Image], Image], format: str, **opt
         convert(image_of(picture)).save(buffer, format, **options)
     except InputError:
         raise
-    except Exception as error:  # a file that Pillow reads only now raises anything
+    except Exception as error:  # Pillow reads the file only now, and may raise anything
         raise InputError(f"the picture cannot be encoded: {error}") from error
     return buffer.getvalue()
 

@@ -1,4 +1,4 @@
-"""Encoded pictures from strangers: opened in named formats only, under a cap of pixels, shown as viewers show them.
+"""Untrusted pictures: opened in named formats only, with a limit of pixels, shown as viewers show them.
 
 Pillow (extra `images`) must be installed; `headrace.media` has the functions that say so if it is not.
 """
@@ -36,8 +36,8 @@ class BadPicture(ValueError):
 def formats() -> tuple[str, ...]:
     """Return the formats that pictures may have.
 
-    Pillow guesses among all that it knows otherwise, and some of those start programs (PostScript) or have decoders
-    that hardly anybody looks at.
+    Otherwise Pillow tries all its formats, and some of them start programs (PostScript) or have decoders
+    that are hardly reviewed.
     """
     known = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")  # what Pillow has ready comes first
     try:
@@ -80,7 +80,7 @@ def decode(data: bytes, max_pixels: int = MAX_PIXELS) -> Image.Image:
         raise
     except Image.DecompressionBombError:
         raise BadPicture(f"the picture has more than {max_pixels:,} pixels") from None
-    except Exception as error:  # decoders raise anything when a file is broken
+    except Exception as error:  # decoders may raise anything on damaged files
         raise BadPicture("the bytes are not a picture that can be decoded") from error
 
 
@@ -88,7 +88,7 @@ def load(data: bytes, check: Callable[[Image.Image], None]) -> Image.Image:
     """Open and decode a picture; a PNG whose texts or colour profile are larger than Pillow takes, without them.
 
     Args:
-        check: looks at the picture before its pixels are decoded; what it raises is raised.
+        check: called with the picture before its pixels are decoded; its exceptions are passed on.
 
     Raises:
         Exception: whatever Pillow raises at bytes that are not a picture, or a broken one.

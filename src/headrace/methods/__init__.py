@@ -1,1 +1,1 @@
-"""A model's own methods, with typed arguments: what it says of them, and how they are called."""
+"""A model's own methods with typed arguments: their signatures, and calling them."""

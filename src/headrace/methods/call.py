@@ -17,11 +17,11 @@ from headrace.support.misuse import AsyncContext, AsyncIteration
 from headrace.v2 import resources_pb2 as pb
 
 OPTIONS = frozenset({"timeout", "metadata"})  # of the call itself, if the method has no argument of that name
-UNSUPPORTED_FORMAT = 30101  # what models without signatures answer to the question for them
+UNSUPPORTED_FORMAT = 30101  # the answers of models without signatures
 
 
 class Pieces(Protocol):
-    """What the streams of predictions have in common."""
+    """The common interface of the streams of predictions."""
 
     async def __anext__(self) -> Prediction:
         """Return the next one."""
@@ -97,7 +97,7 @@ class MethodCall(AsyncContext, AsyncIteration):
             self._busy = False
 
     async def either(self) -> Any:
-        """Give the answer of a method that gives one; of a method that gives a stream, itself, to be read.
+        """Return the answer of a method with one answer; for a method with a stream, the call itself, to be read.
 
         Raises:
             ConfigError: no such method, or wrong arguments; the message has the signature.
@@ -147,7 +147,7 @@ class MethodCall(AsyncContext, AsyncIteration):
     def _deadline(self) -> Deadline:
         seconds = self._kwargs.get("timeout")
         usable = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
-        return Deadline.after(seconds if usable else None)  # what is wrong with it is said when the call is made
+        return Deadline.after(seconds if usable else None)  # problems are reported when the call is made
 
     async def _find(self, deadline: Deadline) -> Method:
         async with within(deadline, "looking up the methods of the model"):

@@ -1,4 +1,4 @@
-"""Methods with typed arguments: what a model says it takes and gives, and values <-> the protocol's `Data`.
+"""Methods with typed arguments: their signatures, and values <-> the protocol's `Data`.
 
 A typed call carries its arguments as `data.parts` (a part's id is the argument's name) and the method's name in
 `data.metadata._method_name`; its answer is the part "return". Source: MethodSignature, ModelTypeField, Data.
@@ -113,7 +113,7 @@ class Method:
 
     @classmethod
     def of(cls, message: pb.MethodSignature) -> Method:
-        """Make it of the protocol's message.
+        """Make it from the protocol's message.
 
         Raises:
             PredictionFailed: a method type that isn't known.
@@ -130,7 +130,7 @@ class Method:
         )
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return every argument its name, and check that all are known and none is missing.
+        """Bind every argument to its name, and check that all are known and none is missing.
 
         Raises:
             ConfigError: wrong arguments; the message has the signature.
@@ -151,7 +151,7 @@ class Method:
         return bound
 
     def encode(self, bound: Mapping[str, Any]) -> pb.Data:
-        """Encode arguments, the streamed one (if any) aside when it isn't in `bound`.
+        """Encode arguments, without the streamed one if it is not in `bound`.
 
         Raises:
             ConfigError: a value that doesn't fit its type; the message has the signature.
@@ -166,7 +166,9 @@ class Method:
                 encode_value(part.data, parameter.field, bound[parameter.name])
             except PredictionFailed:  # the signature itself is wrong
                 raise
-            except Exception as error:  # whatever a value of the user's raises, such as one that only looks like a list
+            except (
+                Exception
+            ) as error:  # a value of the user may raise anything, such as one that only looks like a list
                 raise ConfigError(f"{self.name}: argument {parameter.name}: {error}: {self}") from None
         return data
 
@@ -189,10 +191,10 @@ class Method:
 
 
 def from_json(text: str) -> tuple[Method, ...]:
-    """Make methods of the JSON that a model answers to `_GET_SIGNATURES`: name -> MethodSignature.
+    """Make methods from the JSON with which a model answers `_GET_SIGNATURES`: name -> MethodSignature.
 
     Raises:
-        PredictionFailed: it is no such JSON.
+        PredictionFailed: it is not such JSON.
     """
     try:
         signatures = json.loads(text)
@@ -301,7 +303,7 @@ def _item_type(field: pb.ModelTypeField) -> pb.ModelTypeField:
 
 
 def type_name(field: pb.ModelTypeField) -> str:
-    """Return a field's type as text, the iterator aside."""
+    """Return a field's type as text, without the iterator."""
     inner = [type_name(argument) for argument in field.type_args]
     if field.type == pb.ModelTypeField.LIST:
         return f"list[{', '.join(inner)}]"

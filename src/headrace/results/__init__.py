@@ -1,4 +1,4 @@
-"""What comes out of a model: `Prediction` and its typed views."""
+"""The results of a model: `Prediction` and its typed views."""
 
 from headrace.results.prediction import Output, Prediction
 from headrace.results.views import (

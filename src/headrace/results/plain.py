@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-#: Numbers that say something when they are 0, which the protocol leaves out: message -> fields.
+#: Numbers that mean something when they are 0, which the protocol omits: message -> fields.
 _ZEROS = {
     "BoundingBox": ("top_row", "left_col", "bottom_row", "right_col"),
     "Concept": ("value",),

@@ -48,9 +48,9 @@ Output: TypeAlias = pb.Output | codec.LazyOutput
 class Prediction:
     """One answer of a model, or the answers of a batch: `len(p)`, `p[i]` and iteration give one per input.
 
-    The short views (`text`, `concepts`, ...) are those of one input: those of a batch are read from `p[i]`. If the
-    input failed, `error` is set and reading data raises it; `bool(p)` is True if it went well, whatever `len(p)`.
-    Predictions pickle and copy, and are equal if all that the model said is.
+    The short views (`text`, `concepts`, ...) belong to one input: read those of a batch from `p[i]`. If the
+    input failed, `error` is set and reading data raises it; `bool(p)` is True if it succeeded, whatever `len(p)`.
+    Predictions can be pickled and copied, and are equal if the model's answers are.
 
     Attributes:
         input_id: the input's id; "" for a batch.
@@ -59,7 +59,7 @@ class Prediction:
         error: None, or why the input failed.
     """
 
-    # What few have: most are pieces of a token stream, made as fast as they come.
+    # Class attributes as defaults: most predictions are pieces of a token stream, which must be cheap to make.
     error: HeadraceError | None = None
     source: str = ""
     _input_ids: Sequence[str] = ()
@@ -75,7 +75,7 @@ class Prediction:
         error: HeadraceError | None = None,
         input_ids: Sequence[str] = (),
     ) -> None:
-        """Make one of a response.
+        """Make one from a response.
 
         Args:
             raw: the response as received; None if its outputs are those of several inputs.
@@ -210,7 +210,7 @@ class Prediction:
 
     @property
     def status(self) -> Status:
-        """How the server says it went: of one input its output's own status, of several that of the whole response."""
+        """The status: for one input that of its output, for several that of the whole response."""
         if len(self._outputs) == 1 and (own := self._outputs[0].status).code:
             head = self._status
             request_id = head.req_id if isinstance(head, status_pb2.Status) else head.request_id if head else ""
@@ -419,7 +419,7 @@ def _restored(
     position: int,
     rest: dict[str, Any],
 ) -> Prediction:
-    """Make a prediction of what `__reduce__` gave: its outputs' bytes, or those of the response."""
+    """Unpickle a prediction: from its outputs' bytes, or those of the response."""
     outputs = codec.outputs_in(raw or b"") if wires is None else [codec.output_in(wire) for wire in wires]
     prediction = cls(raw, outputs, status=status, input_id=input_id, position=position)
     prediction.__dict__.update({name: value for name, value in rest.items() if value})

@@ -1,4 +1,4 @@
-"""`Prediction.save`: which part of an answer goes into a file, and in what form."""
+"""`Prediction.save`: which part of an answer is written to a file, and in which format."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def save(prediction: Prediction, path: Path) -> Path:
 
 
 def _parts(prediction: Prediction) -> Iterator[tuple[str, bytes]]:
-    """Yield what a file can hold, the most telling first: its extension and its bytes."""
+    """Yield the parts that a file can hold, the most important first: extension and bytes."""
     for medium in (prediction.image, prediction.audio):
         if medium:
             yield media.extension(medium), medium

@@ -1,4 +1,4 @@
-"""How a prediction shows itself in a prompt and in a notebook: what it says, in a few words; it never raises."""
+"""How a prediction is shown at a prompt and in a notebook, in a few words; this never raises."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the server says it went."""
+    """The server's status of an output or response."""
 
     code: int
     description: str = ""

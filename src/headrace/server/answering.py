@@ -18,7 +18,7 @@ from headrace.server.model import Answer, Item, ModelError, text
 from headrace.server.registry import Registry
 from headrace.v2 import resources_pb2, service_pb2
 
-MIN_AT_ONCE = 8  # inputs of a batch under way at least: while one is in the model, URLs of others are fetched
+MIN_AT_ONCE = 8  # minimum inputs of a batch in flight: while one is in the model, URLs of others are fetched
 
 _NOTHING = resources_pb2.Data(text=resources_pb2.Text())
 _NOTHING_TYPED = resources_pb2.Data(parts=[resources_pb2.Part(id="return", data=resources_pb2.Data())])

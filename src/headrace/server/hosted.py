@@ -35,10 +35,12 @@ from headrace.server.slots import MAX_WAITING, TIMEOUT, Slots, Watch
 from headrace.server.threads import ToThread, in_thread
 
 log = logging.getLogger(__name__)
-#: What the caller is told as well: a server that belongs to its one client does without these lines.
+#: Log of failures that callers are told about too; a server of one client does without these lines.
 refusals = logging.getLogger("headrace.server.refusals")
 
-FAILURE_SECONDS = 15.0  # that a failed fetch is told to those who were told to wait: more than they wait between looks
+FAILURE_SECONDS = (
+    15.0  # that a failed fetch is reported to callers who were asked to wait: more than they wait between looks
+)
 READ_AHEAD = 16  # answers that a generator in a thread may be ahead of the connection
 _CONTAINED = Contained()
 _END: Any = object()

@@ -18,7 +18,7 @@ from headrace.server.listen import ListenError
 
 log = logging.getLogger(__name__)
 
-TRY_SECONDS = 5.0  # for which the address is tried to be had again
+TRY_SECONDS = 5.0  # during which binding the address again is tried
 PAUSE = 0.02  # seconds between two tries, and before each new server
 _LOOP = "_server_main_loop"
 

@@ -107,7 +107,7 @@ def _continue(client: httpx.Client, url: str, part: Path, done: int, total: int,
     headers = {"accept-encoding": "identity", **({"range": f"bytes={done}-"} if done else {})}
     with client.stream("GET", url, headers=headers) as response:
         response.raise_for_status()
-        if response.status_code != 206:  # it begins anew
+        if response.status_code != 206:  # it begins again
             done = 0
         reported = 0.0
         with part.open("ab" if done else "wb", buffering=0) as file:

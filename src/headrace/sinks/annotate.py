@@ -1,4 +1,4 @@
-"""A frame as a picture, with what the model says of it drawn on it."""
+"""A frame as a picture, with its prediction drawn on it."""
 
 from __future__ import annotations
 

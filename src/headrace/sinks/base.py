@@ -1,4 +1,4 @@
-"""What all sinks are: written frame by frame, in worker threads, one piece of work after the other."""
+"""The base of all sinks: written frame by frame, in worker threads, one job after the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Sink(AsyncContext):
     """Takes frames with their predictions; `async with`, or `aclose()` in the end, completes the file.
 
-    The methods that do the work are blocking and never run at once: a cancelled write is finished before the next.
+    The methods that do the work block, and never run concurrently: a cancelled write is finished before the next.
     """
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ def record(frame: FramePrediction) -> dict[str, Any]:
 
 
 class JsonlSink(Sink):
-    """Writes a JSON object a line and frame, each immediately: what is there is complete at any time.
+    """Writes a JSON object a line and frame, each immediately: the file is complete at any time.
 
     Args:
         path: the file; an existing one is replaced.

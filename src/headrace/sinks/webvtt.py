@@ -1,4 +1,4 @@
-"""Captions of a video, as WebVTT (W3C): what the model says, while it says the same."""
+"""Captions of a video as WebVTT (W3C): one for each run of equal answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LAST_SECONDS = 2.0  # how long the last caption stands
 
 
 def words(frame: FramePrediction) -> str:
-    """Return what a prediction says: its text, else the names of what is seen, else the best concept, else nothing."""
+    """Return a prediction's caption: its text, else the names of its regions, else the best concept, else ""."""
     if frame.error is not None:
         return ""
     if frame.text:

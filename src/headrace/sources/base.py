@@ -1,4 +1,4 @@
-"""What all sources of inputs are: async iterators that can be closed, and restarted if they are finite."""
+"""The base of all sources of inputs: async iterators that can be closed, and restarted if they are finite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from headrace.sources import iterables
 from headrace.sources.items import SourceInput, failed, ids, placed
 from headrace.support.misuse import AsyncContext, AsyncIteration
 
-CLOSE_SECONDS = 2.0  # that closing waits for what does not end by itself
+CLOSE_SECONDS = 2.0  # how long closing waits for tasks that do not end by themselves
 
 
 class InputSource(AsyncContext, AsyncIteration, AsyncIterator[SourceInput]):
@@ -35,7 +35,7 @@ class InputSource(AsyncContext, AsyncIteration, AsyncIterator[SourceInput]):
         raise NotImplementedError
 
     async def aclose(self) -> None:
-        """Let go of what is open; idempotent. Reading a closed source ends immediately."""
+        """Release what is open; idempotent. Reading a closed source ends immediately."""
         raise NotImplementedError
 
     async def restart(self) -> Self:
@@ -47,23 +47,23 @@ class InputSource(AsyncContext, AsyncIteration, AsyncIterator[SourceInput]):
         raise NotImplementedError
 
     def limit_each(self, seconds: float | None) -> None:
-        """Bound the time that making one input may take, if the source makes them; a call's timeout does it."""
+        """Bound the time that making one input may take, if the source makes them; a call's timeout sets it."""
 
 
-#: Makes what is iterated over, anew each time.
+#: Makes a new iterable each time.
 Begin = Callable[[], Iterable[Any] | AsyncIterable[Any]]
-#: Makes an input of one item; it may do I/O.
+#: Makes an input from one item; it may do I/O.
 Make = Callable[[Any], Awaitable[Input]]
 
 
 class ItemSource(InputSource):
-    """A source that makes an input of each item of an iterable, several at once and in order.
+    """A source that makes an input from each item of an iterable, several concurrently and in order.
 
     Args:
         begin: gives the items; a plain iterator is pulled in a thread.
-        make: makes an input of one; whatever it raises becomes this input's own error.
+        make: makes an input from one; an exception becomes this input's own error.
         prefetch: how many inputs may be made ahead; 0: none, each is made when it is asked for.
-        input_type: what failed inputs count as.
+        input_type: the type of failed inputs.
         again: whether `begin` may be called again.
     """
 
@@ -166,7 +166,7 @@ class ItemSource(InputSource):
             error = own
             if isinstance(error, SourceError):
                 error.position = position
-        except Exception as other:  # whatever is wrong with one item ends nothing but that
+        except Exception as other:  # a failure of one item ends only that item
             name = f"item {position} of {self.name}"
             if isinstance(other, TimeoutError) and scope.expired():
                 error = DeadlineExceeded(f"{name}: reading it took longer than {self._seconds:g} s")
@@ -180,7 +180,7 @@ class ItemSource(InputSource):
         return self.name
 
     def _named(self, raw: Any) -> str:
-        """Return where an item that could not be had comes from; it may be of any kind."""
+        """Return where a failed item comes from; it may be of any kind."""
         try:
             return self._origin(raw)
         except Exception:
@@ -202,7 +202,7 @@ class ItemSource(InputSource):
         if tasks:
             await asyncio.wait(tasks)
         if self._items is not None:
-            # The user's iterator may fail while it closes, or hang: it is over in any case.
+            # The user's iterator may fail or hang while it closes: it is over in any case.
             with contextlib.suppress(Exception, TimeoutError):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await self._items.close()

@@ -29,7 +29,7 @@ def camera(
 
     Args:
         fps: frames a second at most, or `sample_ms` between two; neither: every frame.
-        keyframes: only frames that stand for themselves.
+        keyframes: only key frames.
         resize: longest side, or (width, height).
         quality: of the JPEGs, 1 to 100.
         overflow: what happens when the reader is slow: "latest" (default), "drop_oldest" or "drop_newest".

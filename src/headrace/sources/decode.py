@@ -28,11 +28,11 @@ from headrace.support.extras import install
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "srt", "udp", "rtp")
 SCHEMES = ("http", "https", *LIVE_SCHEMES)
 TIMELESS = ("mpjpeg", "mjpeg", "h264", "hevc", "m4v")  # FFmpeg's names of formats without times
-BACK_SECONDS = (Fraction(0), Fraction(5), Fraction(30))  # before the start, where seeking is tried
-LONGEST_SECONDS = 10_000_000  # that a header is believed
+BACK_SECONDS = (Fraction(0), Fraction(5), Fraction(30))  # how far before the start seeking is tried
+LONGEST_SECONDS = 10_000_000  # maximum that a header's value is trusted with
 ROUNDING_SECONDS = Fraction(1, 1000)  # by which a container may round times; coarser ticks are whole frames
 _INVALID_DATA = 0x41444E49  # FFmpeg's AVERROR_INVALIDDATA ("INDA")
-TRUNCATED_SECONDS = Fraction(1, 2)  # a file that ends so much before its own header's word ends in the middle
+TRUNCATED_SECONDS = Fraction(1, 2)  # a file that ends so much earlier than its header says is truncated
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Wanted:
     Attributes:
         step: seconds between two; None: every frame.
         start: seconds since the beginning; `end` likewise, None: to the end.
-        keyframes: only frames that stand for themselves; nothing else is even decoded.
+        keyframes: only key frames; nothing else is decoded.
     """
 
     step: Fraction | None = None
@@ -106,7 +106,7 @@ class Wanted:
 class Sampler:
     """Chooses frames by their presentation times: the first one at or after each multiple of the step from the start.
 
-    If frames are farther apart than the step, each stands once.
+    If frames are farther apart than the step, each counts once.
     """
 
     wanted: Wanted
@@ -172,7 +172,7 @@ class Opened:
             if self._wanted.keyframes:
                 self._stream.codec_context.skip_frame = "NONKEY"
             self._stream.codec_context.thread_count = 1
-            # If the format has no times FFmpeg makes some up, for 25 frames a second.
+            # If the format has no times, FFmpeg invents them, for 25 frames a second.
             self._timeless = self._live and self._container.format.name in TIMELESS
             self._origin = None if self._timeless else self._beginning()
         except BaseException:
@@ -191,7 +191,7 @@ class Opened:
                 if back < start and (frames := self._from(start - back)) is not None:
                     yield from frames
                     return
-            self._container.close()  # it cannot be sought in: from its beginning, with what was read forgotten
+            self._container.close()  # it is not seekable: start from its beginning, and forget what was read
             self.broken = 0
             self._open()
         yield from self._decoded()
@@ -245,7 +245,7 @@ class Opened:
     def _pictures(self, packet: Any) -> Iterator[Any]:
         try:
             yield from shown.pictures(packet)
-        except shown.BrokenPacket:  # one packet: what follows may be fine
+        except shown.BrokenPacket:  # one packet: the following ones may be fine
             self.broken += 1
 
     def close(self) -> None:
@@ -272,7 +272,7 @@ class Opened:
         return start * Fraction(self._stream.time_base) if start is not None else None
 
     def _check_end(self, last: Fraction | None, end: Fraction) -> None:
-        """Find out whether a file has ended before its time.
+        """Check whether a file is truncated.
 
         Raises:
             SourceError: it has.
@@ -336,7 +336,7 @@ def _open(location: Location, live: bool) -> Any:
 
 
 def _look(location: Location) -> None:
-    """Say plainly what FFmpeg says badly.
+    """Raise a clear error for a file that FFmpeg would describe badly.
 
     Raises:
         SourceError: no such file or device, a folder, no bytes.

@@ -1,4 +1,4 @@
-"""The thread that decodes one video: opens it, opens it again if it is live, and hands over what is wanted."""
+"""The thread that decodes one video: opens it, reopens it if it is live, and hands over the wanted frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from headrace.flow.thread_queue import ThreadQueue
 from headrace.sources.base import CLOSE_SECONDS
 from headrace.sources.decode import Decoded, Location, Opened, Sampler, Wanted
 
-FIRST_DELAY, MAX_DELAY = 0.1, 5.0  # seconds before a lost camera is looked for again
+FIRST_DELAY, MAX_DELAY = 0.1, 5.0  # seconds before a lost camera is opened again
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Decoder:
             self.reconnects += 1
 
     def _once(self, sampler: Sampler) -> None:
-        """Open it and hand over what is wanted, to its end."""
+        """Open it and hand over the wanted frames, to its end."""
         opened = Opened(self._location, self._wanted, live=not self._finite)
         broken = self.broken
         try:

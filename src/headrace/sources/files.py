@@ -44,7 +44,7 @@ def from_paths(
 class _FileSource(ItemSource):
     """A source whose items are paths, which name its inputs.
 
-    A call gets them unread: it reads several at a time, and one that stalls holds up none of the others.
+    A call gets them unread: it reads several at a time, and one that stalls does not delay the others.
     """
 
     def __init__(

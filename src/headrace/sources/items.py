@@ -1,4 +1,4 @@
-"""What sources yield: an `Input` that knows where and when it came from, and one that has failed already."""
+"""The items of sources: an `Input` with its origin and time, and one that has failed already."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeAlias
 from headrace.errors import DeadlineExceeded, InputError, SourceError
 from headrace.inputs import Field, Input
 
-#: What an input may fail with before it is sent.
+#: The errors with which an input may fail before it is sent.
 OwnError: TypeAlias = InputError | SourceError | DeadlineExceeded
 OWN_ERRORS = (InputError, SourceError, DeadlineExceeded)
 
@@ -20,7 +20,7 @@ class SourceInput(Input):
     """An input of a source.
 
     Attributes:
-        position: its number in its source, counted from 0; what was dropped is counted too.
+        position: its number in its source, counted from 0, dropped items included.
         timestamp: when it was made, in seconds since the epoch.
         source: what it came from, such as a file's name or a camera's address without its credentials.
         error: why there is no such input, or None. It is raised when the input is sent, as this input's own error.
@@ -46,13 +46,13 @@ class SourceInput(Input):
 
 
 def placed(item: Input, position: int, source: str, new_id: Callable[[int], str]) -> SourceInput:
-    """Make an input one of a source; one without id gets one."""
+    """Make a source's input from an input; one without id gets one."""
     id, source = item.id or new_id(position), item.source or source
     return SourceInput(item.fields, id, raw=item.raw, position=position, source=source)
 
 
 def failed(error: OwnError, position: int, source: str, id: str, input_type: str = "") -> SourceInput:
-    """Make the input of an item that could not be had: sending it raises its error, which ends nothing else."""
+    """Make the input for a failed item: sending it raises its error, which ends nothing else."""
     return SourceInput(
         [Field(input_type or "text", "file", _Failing(error))],
         id or None,
@@ -63,7 +63,7 @@ def failed(error: OwnError, position: int, source: str, id: str, input_type: str
 
 
 class _Failing:
-    """Stands where a file would be, and cannot be read."""
+    """Stands for a file that cannot be read."""
 
     def __init__(self, error: OwnError) -> None:
         self._error = error

@@ -1,6 +1,6 @@
-"""Anything that yields, as one kind of thing: an async iterator that can be closed.
+"""One interface for everything that yields: an async iterator that can be closed.
 
-A plain iterator may block, so it is pulled in a thread of its own: never on the event loop, and never in the loop's
+A plain iterator may block, so it is pulled in its own thread: never on the event loop, and never in the loop's
 shared pool, where one that hangs would hold up the program's end. Lists and tuples are in memory and cannot block.
 """
 
@@ -33,7 +33,7 @@ class Source(Generic[T]):
         raise NotImplementedError
 
     async def some(self, limit: int) -> list[T]:
-        """Return the next item and those after it that are there already, at most so many.
+        """Return the next item and those after it that are already available, at most so many.
 
         Raises: as `next` does.
         """
@@ -41,7 +41,7 @@ class Source(Generic[T]):
 
     @property
     def held(self) -> int:
-        """Items that were taken from the user's iterator and not given to anybody."""
+        """Items that were taken from the user's iterator and not delivered."""
         return 0
 
     async def close(self) -> None:
@@ -49,18 +49,18 @@ class Source(Generic[T]):
 
 
 async def pull(source: Source[T]) -> T:
-    """Return a source's next item, for a task of ours.
+    """Return a source's next item, for an internal task.
 
     Raises:
         StopAsyncIteration: there is none.
-        SourceError: the user's iterator was cancelled from within; nobody has cancelled us.
+        SourceError: the user's iterator raised CancelledError although nobody cancelled it.
         Exception: whatever the user's iterator raised.
     """
     return (await pull_some(source, 1))[0]
 
 
 def _true_end(error: BaseException) -> BaseException:
-    """Return what a plain iterator raised: a StopAsyncIteration is not an end of it, and would look like one."""
+    """Return a plain iterator's exception; a StopAsyncIteration is wrapped, as it would look like the end."""
     if not isinstance(error, StopAsyncIteration):
         return error
     raised = RuntimeError("the iterator of inputs raised StopAsyncIteration")
@@ -69,7 +69,7 @@ def _true_end(error: BaseException) -> BaseException:
 
 
 async def pull_some(source: Source[T], limit: int) -> list[T]:
-    """Return a source's next item, for a task of ours, and those after it that are there already, at most so many.
+    """Return a source's next items, for an internal task: one, and those already available, at most so many.
 
     Raises: as `pull` does.
     """
@@ -120,17 +120,17 @@ ITERATOR_CLOSE_SECONDS = 1.0  # closing waits at most so long for an iterator th
 
 
 class _Arrivals:
-    """What a thread pulled, one item after another, for one event loop.
+    """The items that a thread pulled, for one event loop.
 
-    It has no lock, unlike a `ThreadQueue`, which costs a quick iterator one to five microseconds an item: the thread
-    only appends, the loop only takes from the front, and what is wanted bounds it.
+    It has no lock, unlike a `ThreadQueue`, whose lock costs one to five microseconds an item: the thread
+    only appends, the loop only takes from the front, and the demand bounds it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.items: deque[tuple[object, BaseException | None]] = deque()  # with what the iterator raised
         self.waiter: asyncio.Future[None] | None = None
-        self.waking = False  # a wake-up is on its way: one is enough for all that is here
+        self.waking = False  # a wake-up is scheduled: one is enough for all items
         self.closed = False
 
     def put(self, item: object, error: BaseException | None) -> None:
@@ -152,7 +152,7 @@ class _Arrivals:
             self.waiter.set_result(None)
 
     def take(self, limit: int) -> list[tuple[object, BaseException | None]]:
-        """Take the oldest, in the loop; a failure or the end comes by itself."""
+        """Take the oldest, in the loop; a failure or the end is raised."""
         self.waking = False  # before looking: what arrives after this wakes again
         taken: list[tuple[object, BaseException | None]] = []
         while self.items and len(taken) < limit:
@@ -164,15 +164,15 @@ class _Arrivals:
 
 
 class _Threaded(Source[T]):
-    """Pulls a plain iterator in a daemon thread: as many items as were asked for, and no more.
+    """Pulls a plain iterator in a daemon thread: as many items as were requested, and no more.
 
-    What it has given is there immediately, however slow it is; and a quick one is not waited for item by item.
+    An item of a slow iterator is available immediately; those of a quick one are taken together.
     """
 
     def __init__(self, iterable: Iterable[T]) -> None:
         self._iterable = iterable
         self._requests: queue.SimpleQueue[int | None] = queue.SimpleQueue()  # so many items more; None: the end
-        self._asked = 0  # items asked for and not given to anybody
+        self._asked = 0  # items requested and not delivered
         self._arrivals: _Arrivals | None = None
         self._thread: threading.Thread | None = None
         self._closed: asyncio.Future[None] | None = None
@@ -202,7 +202,7 @@ class _Threaded(Source[T]):
                 raise StopAsyncIteration
         item, error = taken[0]
         if error is not None or item is _END:
-            self._asked = 0  # what was asked for besides will not come
+            self._asked = 0  # the remaining requested items will not come
             raise error or StopAsyncIteration
         self._asked -= len(taken)
         return [cast("T", item) for item, _ in taken]
@@ -210,7 +210,7 @@ class _Threaded(Source[T]):
     def _start(self) -> tuple[_Arrivals, threading.Thread]:
         if self._arrivals is None or self._thread is None:
             self._arrivals = _Arrivals(asyncio.get_running_loop())
-            context = contextvars.copy_context()  # the iterator sees what its caller has set, as in a plain loop
+            context = contextvars.copy_context()  # the iterator sees its caller's context variables, as in a plain loop
             arguments = (_serve, self._requests, self._iterable, self._arrivals)
             self._thread = threading.Thread(target=context.run, args=arguments, name="headrace-source", daemon=True)
             self._thread.start()
@@ -221,7 +221,7 @@ class _Threaded(Source[T]):
             return
         closed = self._closed = asyncio.get_running_loop().create_future()
         if self._thread is None and not isinstance(self._iterable, Iterator):
-            return  # nothing was begun
+            return  # nothing was started
         arrivals, thread = self._start()
         arrivals.closed = True
 
@@ -234,18 +234,18 @@ class _Threaded(Source[T]):
             arrivals.call_in_loop(settle)
 
         self._requests.put(None)
-        # A thread stuck in the user's code can't be joined here; a second one waits, and neither holds the exit.
+        # A thread stuck in the user's code can't be joined here; a second one waits, and neither delays the exit.
         threading.Thread(target=join, name="headrace-source-close", daemon=True).start()
         await asyncio.wait([closed], timeout=ITERATOR_CLOSE_SECONDS)
 
     def __del__(self) -> None:
         if self._arrivals is not None:
             self._arrivals.closed = True
-        self._requests.put(None)  # a source that nobody closed lets its thread go all the same
+        self._requests.put(None)  # a source that was never closed still ends its thread
 
 
 def _serve(requests: queue.SimpleQueue[int | None], iterable: Iterable[Any], arrivals: _Arrivals) -> None:
-    """Pull from a plain iterator as often as asked to, then close it; the thread's work. It never holds the source."""
+    """Pull from a plain iterator on demand, then close it; runs in the thread. It never refers to the source."""
     iterator: Iterator[Any] | None = None
     while (count := requests.get()) is not None:
         try:

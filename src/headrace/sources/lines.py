@@ -18,10 +18,10 @@ from headrace.sources.files import AnyPath
 #: What a cell holds: a text, a URL that the server fetches, or the path of a file.
 CellKind: TypeAlias = Literal["text", "url", "path"]
 
-LINE_BYTES = 20 << 20  # a longer line is refused: that is not a text that a server takes
+LINE_BYTES = 20 << 20  # longer lines are refused: servers do not take such texts
 _CHUNK_BYTES = 1 << 16
 _MARK = b"\xef\xbb\xbf"  # of UTF-8, at the start of a file
-_LOOK_SECONDS = 0.1  # how often a reader of a silent stream looks whether it was closed
+_LOOK_SECONDS = 0.1  # how often a reader of a silent stream checks whether it was closed
 
 
 def from_lines(
@@ -54,7 +54,7 @@ def from_csv(
     delimiter: str = ",",
     prefetch: int = 0,
 ) -> ItemSource:
-    """Make a source of a CSV file's column; the first row has the names. A row without a value is its own error.
+    """Make a source of a CSV file's column; the first row has the names. A row without a value is an input's own error.
 
     Raises:
         ConfigError: the delimiter is not one character.
@@ -86,7 +86,7 @@ def from_jsonl(
     encoding: str = "utf-8",
     prefetch: int = 0,
 ) -> ItemSource:
-    """Make a source of one key of a file with a JSON object a line; a line that is none is its own error.
+    """Make a source of one key of a file with a JSON object per line; a malformed line is that input's own error.
 
     Raises (when read):
         SourceError: the file cannot be read.
@@ -172,7 +172,7 @@ def _input(value: str, kind: CellKind, id: str | None, place: str) -> Input:
 
 
 class LineSplitter:
-    """Cuts bytes into lines as they come; a byte order mark at the very start is not part of the first one."""
+    """Splits bytes into lines as they arrive; a byte order mark at the very start is skipped."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []  # of the line that has not ended
@@ -190,7 +190,7 @@ class LineSplitter:
         return lines
 
     def end(self) -> list[bytes | None]:
-        """Return the last line, if it has no end."""
+        """Return the last line, if it has no line end."""
         return [self._take()] if self._size else []
 
     def _add(self, piece: bytes) -> None:
@@ -216,7 +216,7 @@ def _opened(path: AnyPath) -> BinaryIO:
 
 
 def _file(path: AnyPath) -> Iterator[str | InputError]:
-    """Yield a list file's lines that are not blank; what cannot be decoded is left to the line that has it."""
+    """Yield the lines of a list file that are not blank; undecodable bytes spoil only their own line."""
     splitter = LineSplitter()
     number = 0
     with _opened(path) as file:
@@ -268,8 +268,8 @@ def _texts(path: AnyPath, encoding: str) -> Iterator[str]:
 def csv_rows(lines: Iterator[str], delimiter: str = ",") -> Iterator[tuple[list[str], int]]:
     """Yield the rows of a CSV file with the number of their last line; [] for a blank line.
 
-    As the standard library's `csv.reader` reads them, whose limit for a cell (131,072 characters) is the whole
-    process's, and which cannot go on behind a longer one. Source: RFC 4180.
+    It reads like the standard library's `csv.reader`, whose limit for a cell (131,072 characters) belongs to the whole
+    process, and which cannot continue after a longer cell. Source: RFC 4180.
     """
     number = 0
     for line in lines:
@@ -311,7 +311,7 @@ def _quoted(line: str, at: int, lines: Iterator[str]) -> tuple[str, str, int, in
 
 
 class _Open:
-    """Whether somebody still reads."""
+    """Whether there is still a reader."""
 
     closed = False
 
@@ -327,7 +327,7 @@ class _Stdin(ItemSource):
 
 
 def _descriptor(descriptor: int, open_: _Open) -> Iterator[str | InputError]:
-    """Read lines from a bare descriptor, so that no lock of `sys.stdin` holds up the end of the program."""
+    """Read lines from a bare descriptor, so that no lock of `sys.stdin` delays the end of the program."""
     splitter = LineSplitter()
     while not open_.closed:
         if not _readable(descriptor):

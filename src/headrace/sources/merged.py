@@ -1,4 +1,4 @@
-"""Several sources as one: in the order in which they have something, each in its turn."""
+"""Several sources as one: items in the order in which they become available, each source in its turn."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Merged(InputSource):
     def _clear(self) -> None:
         self._iterators = [aiter(source) for source in self.sources]
         self._tasks: dict[int, asyncio.Task[Any]] = {}  # source -> waiting for it
-        self._turns = list(range(len(self.sources)))  # the one at the head has waited longest
+        self._turns = list(range(len(self.sources)))  # the first one has waited longest
         self._failures = 0
         self._position = 0
         self._reading = self._closed = False
@@ -79,7 +79,7 @@ class Merged(InputSource):
             await self._wait()
 
     async def _wait(self) -> int | None:
-        """Wait for any source; give the one whose turn it is among those that have something."""
+        """Wait for any source; return the one whose turn it is among those that are ready."""
         for number in self._turns:
             if number not in self._tasks:
                 iterator = self._iterators[number]
@@ -111,7 +111,7 @@ class Merged(InputSource):
             return raw
         try:
             return placed(Input.of(raw), position, self.name, self._new_id)
-        except Exception as error:  # a bad item of one source ends none of them
+        except Exception as error:  # a bad item ends no source
             text = str(error) if isinstance(error, HeadraceError) else f"{type(error).__name__}: {error}"
             bad = InputError(f"item {position} of {self.name}: {shortened(text, 500)}")
             return failed(bad, position, self.name, self._new_id(position))
@@ -152,7 +152,7 @@ class Merged(InputSource):
 
 
 def merge(*sources: AsyncIterable[Any], on_error: Literal["yield", "raise"] = "yield") -> Merged:
-    """Make one source of several; inputs come as they are there, each source in its turn, with their own positions.
+    """Merge several sources into one; inputs come as they are available, each source in its turn, with their positions.
 
     Args:
         sources: sources, or async iterators of what stands for an input.

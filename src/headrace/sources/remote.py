@@ -22,7 +22,7 @@ def index_is_out_of_reach(address: str, timeout: float) -> bool:
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return answer.status == 200 and _media_before_index(answer.read(HEAD_BYTES))
-    except (OSError, ValueError):  # it cannot be reached, or is not an address: not for that reason, then
+    except (OSError, ValueError):  # unreachable, or not an address: another reason
         return False
 
 

@@ -1,6 +1,6 @@
-"""What a player shows of a decoded frame: upright, not mirrored, in its shape; which streams are only cover pictures.
+"""Showing a decoded frame as a player does: upright, not mirrored, in its shape, without cover pictures.
 
-The client's sources and the embedded server both decode by it, so that a model sees the same of a film either way.
+The client's sources and the embedded server both use it, so that a model sees the same either way.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_ODD_ASPECT = 8  # pixels that are so many times as wide as high are a broken header
+_ODD_ASPECT = 8  # a higher ratio means a damaged header
 
 
 def aspect_of(stream: Any) -> Fraction:
-    """Return how much wider than high a pixel of a video stream is shown; 1 if the file does not say."""
+    """Return the pixel aspect ratio of a video stream; 1 if the file does not say."""
     aspect = Fraction(stream.sample_aspect_ratio or 1)
     return aspect if Fraction(1, _ODD_ASPECT) <= aspect <= _ODD_ASPECT else Fraction(1)
 
@@ -82,7 +82,7 @@ def pictures(packet: Any) -> Iterator[Any]:
     """Decode a packet.
 
     Raises:
-        BrokenPacket: it is damaged; what follows may be fine.
+        BrokenPacket: it is damaged; the following ones may be fine.
     """
     import av
 

@@ -54,7 +54,7 @@ def from_urls(
 
 
 class _Downloads(ItemSource):
-    """Downloads, over one pool of connections that closing closes."""
+    """Downloads over one connection pool, which `aclose` closes."""
 
     def __init__(
         self,

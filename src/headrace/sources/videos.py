@@ -1,4 +1,4 @@
-"""Videos as sources of frames: decoded in a thread of their own, dropped before they are encoded, never piled up."""
+"""Videos as sources of frames: decoded in their own thread, dropped before they are encoded, never piled up."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class VideoSource(InputSource):
     """Frames of a video file, a stream or a camera; made by `video(...)` and `camera(...)`, opened when read.
 
     A file waits for its reader (`block`); what is live never does: by default only the newest frame is kept. A frame
-    becomes a JPEG when it is asked for, in a worker thread; dropped ones never do.
+    is encoded as JPEG when it is requested, in a worker thread; dropped ones never are.
 
     Raises (when read):
         SourceError: it cannot be opened, holds no frame, or breaks; the position is the number of frames before it.
@@ -183,7 +183,7 @@ class VideoSource(InputSource):
         self._max_age = max_age if max_age is not None else self._max_age
 
     def on_drop(self, callback: DropCallback) -> None:
-        """Call back for every drop, in the event loop; once it is read, only for what closing it drops."""
+        """Set a callback for every drop, in the event loop; after reading has begun, only for drops at closing."""
         self._on_drop = callback
 
     async def ready(self) -> None:
@@ -204,7 +204,7 @@ class VideoSource(InputSource):
             # A reader that is cancelled here finds the same frame next time; two threads must never share a frame.
             await asyncio.wait([self._encoding])
             encoding, self._encoding = self._encoding, None
-            if encoding is None:  # closed meanwhile, which has counted it
+            if encoding is None:  # closed meanwhile, and counted there
                 raise StopAsyncIteration
             frame = encoding.result()
             self._delivered += 1
@@ -279,11 +279,11 @@ class VideoSource(InputSource):
 
 
 def _on_loop(on_drop: DropCallback, new_id: Callable[[int], str]) -> Callable[[Raw, str], None]:
-    """Carry drops to the loop; it holds neither the source nor its thread."""
+    """Report drops to the loop; refers to neither the source nor its thread."""
     loop = asyncio.get_running_loop()
 
     def tell(raw: Raw, cause: str) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended: nobody wants to know
+        with contextlib.suppress(RuntimeError):  # the loop has ended
             loop.call_soon_threadsafe(on_drop, new_id(raw.index), raw.index, cause)
 
     return tell
@@ -312,7 +312,7 @@ def video(
         fps: frames a second of the video's time, or `sample_ms` between two; neither: every frame. The first frame
             at or after each such time is taken, by presentation times.
         start: seconds to begin at; `end` to stop before.
-        keyframes: only frames that stand for themselves: quick, and as many as the file happens to have.
+        keyframes: only key frames: quick, and as many as the file happens to have.
         resize: longest side, or (width, height).
         quality: of the JPEGs, 1 to 100.
         paced: give frames at their times, as a camera would.
@@ -359,7 +359,7 @@ def _wanted(fps: float | None, sample_ms: float | None, start: float, end: float
 
 
 def _exact(number: float) -> Fraction:
-    """Return what a decimal number means: 0.1 is a tenth, 29.97 is 2997 hundredths."""
+    """Return the exact fraction that a decimal number means: 0.1 is a tenth, 29.97 is 2997 hundredths."""
     return Fraction(str(number))
 
 

@@ -1,4 +1,4 @@
-"""What is done around a fork, in an order that does not depend on which module was imported first."""
+"""Hooks around a fork, in an order that does not depend on which module was imported first."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def register(
     """Call functions before and after each fork of this process, in the thread that forks.
 
     Args:
-        outermost: before the fork it comes before all others, and after the fork after all others.
+        outermost: run before all others before the fork, and after all others after it.
     """
     _registered.insert(0 if outermost else len(_registered), _Hooks(before, after_in_parent, after_in_child))
 

@@ -1,4 +1,4 @@
-"""Values that are handed out: a dict that cannot be changed, and counts in a few words."""
+"""Values for users: a dict that cannot be changed, and counts in a few words."""
 
 from __future__ import annotations
 

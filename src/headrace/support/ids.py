@@ -1,4 +1,4 @@
-"""How messages name an input: by the id that its user gave it; ids that headrace made say nothing to anybody."""
+"""How messages name an input: by its user's id; ids that headrace made would mean nothing to a reader."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from headrace.support.texts import shortened
 
-#: Ids of inputs that had none: of the client, of a source, of what is sent again, of what could not be made an input.
+#: Generated ids: of the client, of a source, of inputs sent again, of items that could not become inputs.
 _MADE = re.compile(r"h[0-9a-f]{8}-[0-9a-f]+|[0-9a-f]{6}-\d+-\d+|again-[0-9a-f]{24}|item-\d+").fullmatch
 
 
@@ -16,5 +16,5 @@ def named(id: str | None) -> str:
 
 
 def before(id: str | None) -> str:
-    """Return what stands before a sentence about an input: "input mine: ", or nothing if its user gave it no id."""
+    """Return the prefix of a message about an input: "input mine: ", or "" if its user gave it no id."""
     return f"{named(id)}: " if id and not _MADE(id) else ""

@@ -1,4 +1,4 @@
-"""JSON as we write it: it parses, is exact, and can be encoded, whatever is in it and whatever reads it."""
+"""Writing JSON that always parses, is exact, and can be encoded."""
 
 from __future__ import annotations
 

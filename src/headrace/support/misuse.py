@@ -1,4 +1,4 @@
-"""`async with` and `async for`: closing in the end, and a sentence for whoever leaves the `async` out."""
+"""`async with` and `async for`: closing at the end, and a clear error if `async` is missing."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 class AsyncIteration:
-    """Of what can be read by `async for` only."""
+    """Base of classes that are read by `async for` only."""
 
     __slots__ = ()
 
-    if not TYPE_CHECKING:  # type checkers say it themselves, as long as these are not here
+    if not TYPE_CHECKING:  # hidden from type checkers, which then report the mistake themselves
 
         def __iter__(self) -> NoReturn:
             raise ConfigError(f"{type(self).__name__} is read by `async for`, not `for`")
 
 
 class AsyncContext:
-    """Of what `async with` enters and closes, and nothing else enters."""
+    """Base of classes that only `async with` enters and closes."""
 
     __slots__ = ()
 

@@ -14,7 +14,7 @@ MAX_FIELDS = 200_000  # within one output: as 30,000 regions or 200,000 concepts
 
 
 class TooManyFields(DecodeError):
-    """A message holds more fields than it may hold; they are not counted to the end."""
+    """A message holds more fields than allowed; they are not counted to the end."""
 
 
 def fields_of(wire: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -56,9 +56,9 @@ def read_varint(wire: bytes | memoryview, at: int) -> tuple[int, int]:
 
 
 def check_messages(raw: bytes, cls: type[Message], limit: int = MAX_FIELDS) -> None:
-    """Refuse bytes that would become a great number of objects: each takes two bytes, and a hundred in memory.
+    """Refuse bytes that would become too many objects: two bytes become an object of a hundred.
 
-    Fields are counted wherever their number could be any: a message in which nothing repeats is one field.
+    Fields are counted where they may repeat: a message without repetition counts as one field.
 
     Raises:
         TooManyFields: they hold more than `limit`, within each other or side by side.
@@ -73,7 +73,7 @@ def check_messages(raw: bytes, cls: type[Message], limit: int = MAX_FIELDS) -> N
 
 
 def _count(raw: bytes, shape: _Shape, limit: int) -> None:
-    """Walk over the fields, in one loop without calls: it holds up the event loop."""
+    """Walk over the fields, in one loop without function calls, because it blocks the event loop."""
     at, end, count = 0, len(raw), 0
     around: list[tuple[int, _Shape]] = []  # the messages that this one lies in
     while True:
@@ -98,7 +98,7 @@ def _count(raw: bytes, shape: _Shape, limit: int) -> None:
                 at += 1
             elif wire_type in (1, 5):
                 at += 8 if wire_type == 1 else 4
-            else:  # the parser passes over groups, however long they are
+            else:  # the parser skips groups of any length
                 raise DecodeError("it has a group, which the protocol does not use")
         if at > end:
             raise DecodeError("it ends in the middle of a field")
@@ -108,10 +108,10 @@ def _count(raw: bytes, shape: _Shape, limit: int) -> None:
 
 
 class _Shape:
-    """What of a message may repeat.
+    """Which parts of a message may repeat.
 
     Attributes:
-        inner: by key, the messages in it in which something may repeat.
+        inner: by key, the submessages in which something may repeat.
         keys: finds the first bytes of keys of messages that may repeat, in it or in one of `inner`; a message without
             any of them need not be walked over.
     """

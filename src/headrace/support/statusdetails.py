@@ -1,4 +1,4 @@
-"""What a server attaches to a gRPC status: `google.rpc.Status` in the trailer grpc-status-details-bin.
+"""The details that a server attaches to a gRPC status: `google.rpc.Status` in the trailer grpc-status-details-bin.
 
 Source: google/rpc/status.proto and google/rpc/error_details.proto of googleapis.
 """

@@ -1,4 +1,4 @@
-"""Texts that a server sent, made fit to be shown: without credentials, and not longer than somebody reads."""
+"""Making texts of a server safe to show: without credentials, and not too long."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ SHOWN = 2000  # characters of an error's message
 KEPT_CHARACTERS = 64_000  # characters of a server's text that an attribute of an error holds
 MASK = "***"
 
-_REMEMBERED = 256  # credentials of a process that are masked; the ones used last
+_REMEMBERED = 256  # how many credentials of a process are masked, the most recent ones
 _SHORTEST = 4
 _WORD_ONLY = 6  # characters below which a credential is masked only if it stands as a word
 _secrets: OrderedDict[str, None] = OrderedDict()
 
 
 def keep_secret(credential: str) -> None:
-    """Mask a credential in every text of a server from now on; one of under four characters is none."""
+    """Mask a credential in every later text of a server; shorter than four characters is ignored."""
     if len(credential) >= _SHORTEST:
         _secrets.pop(credential, None)
         _secrets[credential] = None
@@ -25,7 +25,7 @@ def keep_secret(credential: str) -> None:
 
 
 def received(text: str) -> str:
-    """Take in a text from a server: credentials are masked, and what nobody reads is cut off."""
+    """Clean a text from a server: mask credentials, and cut it to a readable length."""
     if len(text) > KEPT_CHARACTERS:
         longest = max(map(len, _secrets), default=0)
         text = masked(text[: KEPT_CHARACTERS + longest])  # a credential across the cut is masked whole

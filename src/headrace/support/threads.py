@@ -20,23 +20,23 @@ from weakref import WeakKeyDictionary
 T = TypeVar("T")
 
 IDLE_SECONDS = 0.1  # a thread that has had nothing to do for so long ends
-SLOTS = 32  # files that are open, and pictures that are encoded, at once in a loop
+SLOTS = 32  # concurrent file reads and picture encodings of a loop
 
 _Job = tuple["Future[Any]", Callable[..., Any], tuple[Any, ...]]
 
 
 class DaemonThreads:
-    """Threads that come when there is work and go when there is none; they never hold up the interpreter's end."""
+    """Threads that start when there is work and end when there is none; they never delay the interpreter's exit."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        self._idle = 0  # threads that wait for a job and have none on its way
+        self._idle = 0  # idle threads without a queued job
 
     def submit(self, function: Callable[..., T], *args: Any) -> Future[T]:
-        """Run a function in a thread that is free, else in a new one."""
+        """Run a function in an idle thread, or in a new one."""
         future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # once it is here it is done: what it opens has to be closed
+        future.set_running_or_notify_cancel()  # a submitted job always runs: what it opens must be closed
         with self._lock:
             self._jobs.put((future, function, args))
             if self._idle:
@@ -64,7 +64,7 @@ class DaemonThreads:
             return self._jobs.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             pass
-        with self._lock:  # a job that came in this moment counts on this thread
+        with self._lock:  # a job submitted at this moment relies on this thread
             if not self._jobs.empty():
                 return self._jobs.get_nowait()
             self._idle -= 1
@@ -76,7 +76,7 @@ _threads = DaemonThreads()
 
 def _after_fork() -> None:
     global _threads
-    _threads = DaemonThreads()  # none of the parent's threads is here
+    _threads = DaemonThreads()  # no thread of the parent exists here
 
 
 if hasattr(os, "register_at_fork"):
@@ -108,7 +108,7 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 
 @asynccontextmanager
 async def slot() -> AsyncIterator[None]:
-    """Wait for one of the loop's places for open files and pictures that are encoded."""
+    """Wait for one of the loop's slots for reading files and encoding pictures."""
     loop = asyncio.get_running_loop()
     semaphore = _slots.get(loop)
     if semaphore is None:

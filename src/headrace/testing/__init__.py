@@ -1,4 +1,4 @@
-"""What helps to test code that uses headrace, without a network and without an account; see docs/testing.md."""
+"""Tools to test code that uses headrace, without a network and without an account; see docs/testing.md."""
 
 from headrace.testing.answers import Answer, Fail, GrpcFail, ReceivedInput
 from headrace.testing.double import ModelDouble

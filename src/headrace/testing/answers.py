@@ -1,4 +1,4 @@
-"""What a model double is asked and may answer, and how that looks on the wire."""
+"""The inputs and answers of a model double, and their form on the wire."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Shape: TypeAlias = Literal["predict", "generate", "stream"]
 
 @dataclass(frozen=True)
 class ReceivedInput:
-    """One input as the model double got it.
+    """One input as the model double received it.
 
     Attributes:
         id: the input's id, "" when the client gave none.
@@ -99,9 +99,9 @@ class GrpcFail:
 
 #: One answer: text, concepts as (name, value) pairs, the protocol's messages, or a failure (an int is `Fail(code)`).
 Answer: TypeAlias = str | Sequence[tuple[str, float]] | pb.Data | pb.Output | int | Fail | GrpcFail
-#: What a model function gives back: an answer, or for `generate` several (pieces of text, mostly).
+#: What a model function returns: an answer, or for `generate` several (usually pieces of text).
 Answers: TypeAlias = Answer | Iterable[Answer] | AsyncIterable[Answer]
-#: Gives back `Answers`, or an awaitable of them; `Any`, so that a lambda with a mixed list needs no annotation.
+#: Returns `Answers`, or an awaitable of them; `Any`, so that a lambda with a mixed list needs no annotation.
 ModelFunction: TypeAlias = Callable[[ReceivedInput], Any]
 
 
@@ -113,7 +113,7 @@ def is_one(answers: Answers) -> bool:
 
 
 async def one_by_one(answers: Answers) -> AsyncGenerator[Answer, None]:
-    """Yield answers one by one, whatever they came as; closing it closes a generator underneath."""
+    """Yield answers one by one from any form; closing it closes a generator underneath."""
     if is_one(answers):
         yield cast("Answer", answers)
     elif isinstance(answers, AsyncIterable):
@@ -131,10 +131,10 @@ async def one_by_one(answers: Answers) -> AsyncGenerator[Answer, None]:
 
 
 def joined(several: Sequence[Answer]) -> Answer:
-    """Make one answer of several: the first failure if there is one, else pieces of text joined.
+    """Make one answer from several: the first failure if there is one, else the joined pieces of text.
 
     Raises:
-        TypeError: there are several, and they are neither.
+        TypeError: there are several of other kinds.
     """
     failure = next((answer for answer in several if isinstance(answer, int | Fail | GrpcFail)), None)
     if failure is not None:

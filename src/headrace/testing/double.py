@@ -49,7 +49,7 @@ class ModelDouble:
         flaky = ModelDouble(lambda item: 11005 if item.attempt == 1 else "fine")    # throttled the first time
         tokens = ModelDouble(lambda item: ["one ", "two ", GrpcFail("UNAVAILABLE")])
 
-    The function gets a `ReceivedInput` and gives back text, (name, value) pairs for concepts, a `Data` or `Output`
+    The function gets a `ReceivedInput` and returns text, (name, value) pairs for concepts, a `Data` or `Output`
     message, a failure (`Fail`, `GrpcFail`, or a status code), or several of these for `generate`. It may be async,
     and a generator of either kind. What it raises ends the call as gRPC UNKNOWN and is in `server.errors`.
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a connection, as plain settings: they are what `FaultProxy` and a fault script take."""
+"""The faults of a connection as plain settings, for `FaultProxy` and fault scripts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Direction: TypeAlias = Literal["to_server", "to_client"]
 
 @dataclass(frozen=True, slots=True)
 class ConnectionFaults:
-    """What happens to the bytes of a connection. Without arguments: nothing.
+    """The faults of a connection. Without arguments: none.
 
     Attributes:
         latency: seconds that every piece is held back, in both directions.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("headrace.testing")
 
 _CHUNK_BYTES = 1 << 16
-_LINE_CHUNKS = 64  # what may wait for its time: with 64 KiB chunks 4 MiB, then reading stops
+_LINE_CHUNKS = 64  # maximum delayed chunks: 4 MiB in chunks of 64 KiB, then reading stops
 _TICKS_PER_SECOND = 50  # a limited bandwidth is spent in pieces of this share of a second
 
 
@@ -64,7 +64,7 @@ class Flow:
     async def write(self, writer: asyncio.StreamWriter) -> None:
         """Pass bytes on when their time has come."""
         clock = asyncio.get_running_loop().time
-        writer.transport.set_write_buffer_limits(high=0)  # what `drain` has waited for is in the socket
+        writer.transport.set_write_buffer_limits(high=0)  # after `drain` the bytes are in the socket
         while True:
             due, data = await self._line.get()
             if (wait := due - clock()) > 0:

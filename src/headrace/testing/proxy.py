@@ -1,4 +1,4 @@
-"""A proxy that spoils connections on purpose, to see how a client stands it."""
+"""A proxy that injects connection faults, to test how a client handles them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ProxyStats:
-    """What a proxy has seen so far, over all its connections.
+    """A snapshot of a proxy's counts, over all its connections.
 
     Attributes:
         connections: connections accepted.
@@ -62,7 +62,7 @@ def _added(one: Counts, other: Counts) -> Counts:
 
 
 class FaultProxy:
-    """Stands between a client and a server, on TCP or on a socket file, and spoils what passes.
+    """Stands between a client and a server, on TCP or on a socket file, and injects faults.
 
     ::
 

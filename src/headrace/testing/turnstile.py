@@ -1,4 +1,4 @@
-"""Holding things back until a test lets them go: time in tests without sleeping."""
+"""Holding things back until a test releases them: timing in tests without sleeping."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Turnstile:
 
     @property
     def waiting(self) -> list[str]:
-        """Names of those who wait, in the order in which they came."""
+        """The names of the waiters, in the order in which they came."""
         return [name for name, future in self._waiting if not future.done()]
 
     def hold(self) -> None:

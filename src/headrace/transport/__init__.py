@@ -1,1 +1,1 @@
-"""Connections: what carries bytes and metadata. Only `grpc` imports grpc; `h2` speaks HTTP/2 by itself."""
+"""Transports: connections that carry bytes and metadata. Only `grpc` imports grpc; `h2` speaks HTTP/2 itself."""

@@ -1,6 +1,6 @@
-"""The seam between calls and wire: bytes and metadata, nothing of protobuf, nothing of gRPC.
+"""The interface between calls and transports: bytes and metadata; neither protobuf nor gRPC.
 
-A transport is a slot for one connection at a time, to one target. It makes the connection when it is asked to, and
+A transport is a slot for one connection at a time, to one target. It connects on request, and
 again after it was lost. Calls on a connection for which the server has sent GOAWAY finish on it, while
 the next `connect` makes another one. A transport belongs to the event loop in which it was first used.
 
@@ -27,7 +27,7 @@ from headrace.types import Buffer, Metadata
 __all__ = ["OWN_HEADERS", "Buffer", "Call", "Metadata", "Transport", "TransportFactory"]
 
 
-#: Headers that gRPC and HTTP write themselves, or forbid: no metadata.
+#: Headers that gRPC and HTTP write themselves, or forbid: not usable as metadata.
 OWN_HEADERS = frozenset(
     {
         "connection",
@@ -51,7 +51,7 @@ class Call(Protocol):
     is noticed); a `CancelledError` comes out only when the awaiting task was cancelled.
 
     To stop a call: set your own flag, `cancel()`, and wait for the reader, which ends by itself. A task that is
-    cancelled while it reads or writes does no harm but to this call: it has to be cancelled as well then, for a message
+    cancelled while it reads or writes affects only this call: cancel the call as well then, because a message
     may have been lost with the task.
     """
 
@@ -88,7 +88,7 @@ class Transport(Protocol):
     Attributes:
         survives_fork: whether a forked process may go on using what it inherited of it, if only to `discard` it.
             If it is False, the transport itself takes care before a fork, and the child must not touch it.
-        on_max_streams: called when `max_streams` has changed; whoever shares the calls out sets it.
+        on_max_streams: called when `max_streams` has changed; set by the owner of the transport.
     """
 
     survives_fork: bool
@@ -100,7 +100,7 @@ class Transport(Protocol):
 
     @property
     def max_streams(self) -> int | None:
-        """Calls that the server allows at once on the connection; None: not known, or without a limit."""
+        """Concurrent calls that the server allows on the connection; None: not known, or no limit."""
 
     async def connect(self, timeout: float) -> None:
         """Connect unless connected, within `timeout` seconds; it is `healthy` when this returns.
@@ -138,14 +138,14 @@ class Transport(Protocol):
             first: the only message, given in parts, of a call that streams answers alone: the call is half-closed.
 
         Raises:
-            ClosedError: it is closed. Whatever else is wrong, `read` tells.
+            ClosedError: it is closed. Other failures are raised by `read`.
         """
 
     async def close(self, grace: float) -> None:
         """Close the connection; calls that still run after `grace` seconds are cancelled. Idempotent."""
 
     def discard(self) -> None:
-        """Let go of everything without I/O and without an event loop: the one it belongs to is closed. Idempotent."""
+        """Release everything without I/O and without an event loop: its own loop is closed. Idempotent."""
 
 
 class TransportFactory(Protocol):

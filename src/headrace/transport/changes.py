@@ -1,4 +1,4 @@
-"""Waiting until something is true, without polling and without sleeping: for what tests and fakes look at."""
+"""Waiting until a condition is true, without polling and without sleeping; for tests and fakes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Changes:
-    """Wakes those who wait for a condition whenever the things that it looks at have changed."""
+    """Wakes tasks that wait for a condition whenever its state may have changed."""
 
     __slots__ = ("_waiters",)
 

@@ -19,13 +19,13 @@ _log = logging.getLogger("headrace")
 
 
 def choose(transport: object, notify: Callable[[Event], object]) -> TransportFactory:
-    """Return what makes the transports of one client.
+    """Return the factory of one client's transports.
 
     Args:
         transport: the client's argument; with "auto" the environment variable HEADRACE_TRANSPORT counts. Without it,
             "auto" means the lean transport, and gRPC once that and the server do not get along, or where a tracing
             tool has instrumented grpc.aio.
-        notify: hears when the client goes over to another transport.
+        notify: gets an event when the client changes to another transport.
 
     Raises:
         ConfigError: there is no such transport.

@@ -1,4 +1,4 @@
-"""A lean transport first, and gRPC's once the lean one and a server have shown that they do not get along.
+"""The lean transport first, and gRPC's once the lean one and the server have proved incompatible.
 
 Two connections of a client in a row that ended by a violation of the protocol, whoever saw it, are the sign. To the
 calls they are broken connections like any other, so nothing is lost: what may go again goes over gRPC. Calls that run
@@ -28,7 +28,7 @@ class Retirable(Transport, Protocol):
     """A transport that says how its connections end.
 
     Attributes:
-        on_connection_end: called with what violated the protocol as a connection ended, or "".
+        on_connection_end: called when a connection has ended, with the violation of the protocol, or "".
     """
 
     on_connection_end: Callable[[str], object] | None
@@ -38,12 +38,12 @@ class Retirable(Transport, Protocol):
 
 
 class Fallback:
-    """Makes the transports of one client, and remembers which of the two it is at.
+    """Makes the transports of one client, and remembers which of the two it uses.
 
     Args:
         first: makes the transports that are used at first.
         second: makes those that replace them.
-        notify: hears of the change.
+        notify: gets an event for the change.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Fallback:
 
 
 class FallbackTransport:
-    """A slot whose calls go over a lean transport, and over the other one once the client has changed to it."""
+    """A slot whose calls use the lean transport, and the other one once the client has changed to it."""
 
     def __init__(self, choice: Fallback, target: Target, options: Transmission) -> None:
         self._choice = choice
@@ -108,7 +108,7 @@ class FallbackTransport:
 
     @property
     def max_streams(self) -> int | None:
-        """Calls that the server allows at once."""
+        """Concurrent calls that the server allows."""
         return self._current.max_streams
 
     async def connect(self, timeout: float) -> None:
@@ -146,7 +146,7 @@ class FallbackTransport:
         await asyncio.gather(*(transport.close(grace) for transport in both))
 
     def discard(self) -> None:
-        """Let go of everything without I/O; see `Transport.discard`."""
+        """Release everything without I/O; see `Transport.discard`."""
         self._current.discard()
         if self._retired is not None:
             self._retired.discard()

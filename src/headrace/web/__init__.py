@@ -1,4 +1,4 @@
-"""Models over HTTP: helpers for web applications, and a server that speaks OpenAI's API.
+"""Models over HTTP: helpers for web applications, and a server with OpenAI's API.
 
 `sse` and `websocket` hand a stream on to a browser: pieces as they come, no faster than they are read, and the model
 stops when the browser leaves. `lifespan` opens and closes a client with the application. They work with Starlette,

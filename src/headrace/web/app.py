@@ -1,4 +1,4 @@
-"""An application: routes, and what stands before them."""
+"""An application: routes, and the checks before them."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from headrace.web.sending import CallerLeft
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the application is to be.
+    """The settings of the application.
 
     Attributes:
-        api_key: the only key accepted; None: anybody is let in.
+        api_key: the only key accepted; None: no key is needed.
         origins: of web pages that may call it; (): none, "*": all.
         hosts: the names by which it may be called; (): any.
     """
@@ -91,7 +91,7 @@ def _refused(_request: Request, error: Exception) -> Response:
 
 
 def _left(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=CALLER_LEFT)  # which nobody reads
+    return Response(status_code=CALLER_LEFT)  # whose body is never read
 
 
 def _not_found(request: Request, error: HTTPException) -> Response:

@@ -1,4 +1,4 @@
-"""Which models there are, by the names that callers use, and what each can do."""
+"""The models by the names that callers use, and what each can do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PASS_THROUGH, PASS_THROUGH_STREAM = "openai_transport", "openai_stream_transport
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model and what is known of it.
+    """A model and its known properties.
 
     Attributes:
         inputs: the types that it takes, () if the server does not say.
@@ -36,7 +36,7 @@ class Served:
 
     @property
     def streams(self) -> bool:
-        """Whether it can answer piece by piece, as far as one knows."""
+        """Whether it can answer piece by piece, as far as is known."""
         return not self.methods or "generate" in self.methods
 
     def takes(self, parameter: str) -> bool:
@@ -65,7 +65,7 @@ class Directory:
 
     Args:
         client: of the server that has them.
-        aliases: names of their own for some of them: alias -> model URL or id.
+        aliases: names for some of them: alias -> model URL or id.
         listed: the server's other models go by their ids, and are listed.
         base_url: where others find the server; None: it is ours alone.
     """
@@ -93,7 +93,7 @@ class Directory:
         for alias in self.aliases:
             try:
                 cards.append(self._card(alias, await (await self._model(alias)).info()))
-            except errors.HeadraceError:  # it is chosen all the same: its first call says what is wrong
+            except errors.HeadraceError:  # it stays selectable: its first call reports the problem
                 cards.append({"id": alias, "title": alias, "inputs": [], "outputs": [], "task": "other"})
         return cards
 

@@ -1,4 +1,4 @@
-"""What stands before every route: request ids and counts, the key, and bounds on what is read."""
+"""The checks before every route: request ids and counts, the key, and bounds on bodies."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from starlette.websockets import WebSocketClose
 from headrace.web.failures import Refusal
 from headrace.web.metrics import Metrics
 
-CALLER_LEFT = 499  # the status under which answers are counted that nobody waited for
+CALLER_LEFT = 499  # the status that counts responses whose caller had left
 
 logger = logging.getLogger("headrace.web")
 
 _OPEN = ("/healthz", "/")  # without the key, as are the files of the page
 _POLICY_VIOLATION = 1008
 _DRAIN_SECONDS = 5.0
-_DRAINED = 4  # times the limit are read and thrown away, so that whoever sends too much can read the answer
+_DRAINED = 4  # times the limit are read and discarded, so that a client that sends too much can read the response
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What a caller may make the server read and keep.
+    """Bounds of what a caller may make the server read and keep.
 
     Attributes:
         body_bytes: of one request.
@@ -44,9 +44,9 @@ class Bounds:
 
 
 def loopback_hosts(host: str) -> tuple[str, ...]:
-    """Return the names by which a server on a loopback address is called; () on any other, if all are right.
+    """Return the allowed host names of a server on a loopback address; () on any other address, where all are.
 
-    A web page whose name is made to point to this machine calls it by that name, and is refused.
+    A web page whose name was made to point to this machine uses that name, and is refused.
     """
     try:
         local = ipaddress.ip_address(host.strip("[]")).is_loopback
@@ -56,7 +56,7 @@ def loopback_hosts(host: str) -> tuple[str, ...]:
 
 
 class Counted:
-    """Give each request an id, count it, and answer what nobody foresaw."""
+    """Give each request an id, count it, and answer unexpected exceptions."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -104,7 +104,7 @@ def key_for(host: str, key: str | None, *, studio: bool, insecure: bool) -> str 
 
 
 class Keyed:
-    """Let in only who has the key: in the header, or as `token` in the query, as pages need it for a WebSocket."""
+    """Admit only requests with the key: in the header, or as `token` in the query, as pages need it for a WebSocket."""
 
     def __init__(self, app: ASGIApp, key: str) -> None:
         self._app = app
@@ -190,7 +190,7 @@ class Bounded:
 
 
 async def _drain(receive: Receive, limit: int) -> None:
-    """Read what still comes, within bounds: who sends does not read the answer before it has sent."""
+    """Read the rest of the body, within bounds: clients read the response only after they have sent all."""
     try:
         async with asyncio.timeout(_DRAIN_SECONDS):
             while limit > 0:

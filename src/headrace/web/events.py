@@ -12,7 +12,7 @@ from headrace.web.messages import End, as_message, failure_message
 
 T = TypeVar("T")
 
-#: Makes what is sent of one item: a value for JSON.
+#: Converts one item to a value for JSON.
 Encode: TypeAlias = Callable[[Any], Any]
 HEARTBEAT = 15.0  # seconds: proxies close connections that are silent for 30 to 60
 
@@ -49,7 +49,7 @@ async def sse(
 
 
 class _Beat:
-    """Stands for "nothing came"."""
+    """A sentinel: nothing came."""
 
 
 BEAT = _Beat()

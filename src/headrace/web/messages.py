@@ -1,4 +1,4 @@
-"""What browsers get of a stream: its items, its end, its failure, as values for JSON."""
+"""A stream's items, end and failure as JSON values for browsers."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ class End:
 
     @property
     def message(self) -> dict[str, Any]:
-        """What the last event says."""
+        """The content of the last event."""
         return {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens}

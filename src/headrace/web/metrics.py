@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus."""
+"""The server's metrics, for Prometheus."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Metrics:
 
 
 class _Upstream:
-    """What the client counts of its calls to the V2 server, read when it is asked for."""
+    """The client's counts of its calls to the V2 server, read on demand."""
 
     def __init__(self, client: Client) -> None:
         self._client = client

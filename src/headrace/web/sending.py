@@ -1,4 +1,4 @@
-"""How answers leave: as JSON, or as server-sent events, for as long as the caller is there."""
+"""Sending responses: as JSON or as server-sent events, until the caller leaves."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _HEADERS = {"cache-control": "no-cache", "x-accel-buffering": "no"}  # no proxy 
 
 
 class CallerLeft(Exception):
-    """Whoever sent the request has closed the connection."""
+    """The caller has closed the connection."""
 
 
 async def while_there(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Do something for as long as the caller is there.
+    """Run work until the caller leaves.
 
     Raises:
         CallerLeft: the connection was closed; the work was cancelled.
@@ -55,7 +55,7 @@ async def answered(request: Request, work: Coroutine[Any, Any, Response]) -> Res
 
 
 class EventStream(Response):
-    """Server-sent events. The status is sent with the first event: what fails before it gets a status of its own.
+    """Server-sent events. The status is sent with the first event: an earlier failure gets its own status.
 
     Args:
         events: closed when they end, fail, or the caller leaves.

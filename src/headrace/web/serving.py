@@ -12,7 +12,7 @@ from typing import Any
 import uvicorn
 
 _GRACE_SECONDS = 1
-_IDLE_SECONDS = 75  # that a connection without a request is kept after an answer
+_IDLE_SECONDS = 75  # seconds that an idle connection is kept
 _BACKLOG = 256
 _MESSAGE_BYTES = 64 << 20  # of a WebSocket
 
@@ -22,7 +22,7 @@ class ListenError(Exception):
 
 
 class _Server(uvicorn.Server):
-    """One that leaves signals to whoever runs the loop, and says when it listens."""
+    """A server that leaves signals to the loop's owner, and reports when it listens."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -53,18 +53,18 @@ async def websocket(
             task.cancel()
         await asyncio.gather(sending, reading, return_exceptions=True)
     try:
-        await browser.write(sending.result())  # nobody reads any more: an answer to this message is not lost
+        await browser.write(sending.result())  # nobody reads any more
     except _Left:
         return False
     return True
 
 
 class _Left(Exception):
-    """Nobody is at the other end."""
+    """The other side is gone."""
 
 
 class _Browser:
-    """Who is at the other end."""
+    """The other side of the socket."""
 
     def __init__(self, ws: Any) -> None:
         self._send = ws.send_text if hasattr(ws, "send_text") else ws.send_str
@@ -77,7 +77,7 @@ class _Browser:
         """
         try:
             await self._send(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
-        except (ConnectionError, RuntimeError) as error:  # as frameworks say it
+        except (ConnectionError, RuntimeError) as error:  # how frameworks report it
             raise _Left from error
 
 
@@ -110,7 +110,7 @@ async def _read(ws: Any, on_message: OnMessage | None) -> None:
     while True:
         try:
             message = await ws.receive()
-        except RuntimeError:  # read after it was closed
+        except RuntimeError:  # a read after the close
             return
         content = _content(message)
         if content is None:
@@ -122,7 +122,7 @@ async def _read(ws: Any, on_message: OnMessage | None) -> None:
 
 
 def _content(message: Any) -> str | bytes | None:
-    """Return what a message holds, None of one that says that the other side is gone."""
+    """Return a message's content; None if the other side is gone."""
     if isinstance(message, dict):  # ASGI
         if message["type"] == "websocket.disconnect":
             return None

@@ -6,8 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-STILL = 0.05  # seconds that a timer may be late before the loop counts as having stood still
-GRACE = 1.0  # at most so many seconds are given again to a loop that stood still
+STILL = 0.05  # seconds that a timer may be late before the event loop counts as blocked
+GRACE = 1.0  # maximum seconds that are given back after the loop was blocked
 
 
 class Alarm:

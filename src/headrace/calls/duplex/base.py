@@ -63,7 +63,7 @@ class DuplexWork(StreamWork):
         """Wait until the pipe has room; a pipe that drops gets one item at a time, so that what it drops is old."""
         pipe, largest = self.pipe, self._feeder.largest
         if not pipe.blocks:
-            await asyncio.sleep(0)  # a source that never waits would fill a pipe that never makes it wait
+            await asyncio.sleep(0)  # yield to the loop: neither this source nor this pipe ever waits
         await pipe.ready()
         if not pipe.blocks or not largest:
             return 1

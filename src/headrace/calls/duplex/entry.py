@@ -24,7 +24,7 @@ class Entry:
         suspect: it is to be sent with nothing else in flight: its answer may be too large.
     """
 
-    # What few have is of the class until then: one is made of each input.
+    # Class attributes as defaults: an entry is made for each input, and few need other values.
     request: int = -1
     answer: Prediction | None = None
     attempts: Attempts | None = None

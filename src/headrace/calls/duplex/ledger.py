@@ -216,7 +216,7 @@ class Ledger:
             return with_ids
         failed = all(isinstance(answer, ServerError) for answer in response.answers)
         if self.matching is Matching.OPEN:
-            if not failed:  # who refuses may be another one than who answers, such as a gateway while a model starts
+            if not failed:  # a refusal may come from somebody else, such as a gateway while a model starts
                 self._decide(mode)
         elif not (failed and with_ids):
             raise Mismatch(

@@ -37,7 +37,7 @@ from headrace.status import fatal, kind_of
 from headrace.support.ids import named
 from headrace.transport.base import Buffer, Call
 
-MAX_UNSENT = 64  # inputs that have entered the window and wait to be sent, at which no more are pulled for it
+MAX_UNSENT = 64  # unsent inputs in the window at which no more are pulled
 
 
 class Duplex(DuplexWork):
@@ -57,7 +57,7 @@ class Duplex(DuplexWork):
         # Inputs enter the window as soon as it admits them, and not when they are sent: if the pipe drops none and
         # each is a request of its own, it makes no difference to wait.
         self._eager = self.pipe.lossless and options.batching.inputs == 1
-        self._held_up = self._eager  # nor do they wait for a pump that cannot send: their time runs all the same
+        self._held_up = self._eager  # nor do they wait for a pump that cannot send: their timeouts run anyway
         self._vacancy = Signal()  # for the feeder: inputs may enter the window
         self._max_unsent = max(MAX_UNSENT, options.prefetch)
         self._standstill: Standstill | None = None
@@ -179,7 +179,7 @@ class Duplex(DuplexWork):
             await self._one_call()
             return self._recovery.early_end()
         except StreamsExhausted as error:
-            return None if self._enters_unsent else error  # each input has a time of its own, which may be later
+            return None if self._enters_unsent else error  # each input has its own deadline, which may be later
         except (TransportError, ServerError) as error:
             return error
 
@@ -208,7 +208,7 @@ class Duplex(DuplexWork):
         read, answered = call.read, self._answered
         while (raw := await read()) is not None:
             if self._stopped:
-                return  # what has arrived in the same moment is counted as what became of it at the end
+                return  # answers that arrived in the same moment are settled at the end
             connection.answered()
             if answered(raw):
                 connection.succeeded()
@@ -286,7 +286,7 @@ class Duplex(DuplexWork):
             failure = error.__cause__ if isinstance(error.__cause__, ServerError) else refusal
             if failure is not None and error.__cause__ is failure and kind_of(failure) in RETRIED:
                 self._recovery.call_refused()
-                raise failure from None  # a failure of nobody in particular: the whole call is made again
+                raise failure from None  # a failure without an input: the whole call is made again
             why = f"answers cannot be matched to inputs ({error})" if failure else "answers cannot be matched to inputs"
             raise self.ledger.stream_broken(failure or error, why) from (failure or error)
         self._recovery.last_failure = response.failure

@@ -20,7 +20,7 @@ from headrace.errors import ConnectionLost, HeadraceError, ServerError, Transpor
 from headrace.status import Kind, fatal, kind_of
 from headrace.support.ids import before
 
-#: What a server refuses a whole call with, before it has worked on any input.
+#: Failures with which a server refuses a whole call before it works on any input.
 REFUSALS = frozenset({Kind.WARMING, Kind.THROTTLE, Kind.TRANSIENT})
 
 
@@ -82,7 +82,7 @@ class Recovery:
 
     def refused(self, entries: list[Entry], failure: ServerError) -> None:
         """Process a refusal of a request that names no input: its inputs are sent again, or fail with it."""
-        # Before any other answer it counts as one of the attempts at opening a call, whoever is blamed.
+        # Before any other answer it counts as an attempt to open a call, whichever input is blamed.
         if self._progress_besides(1):
             attempts = self._retries.new_attempts()
         else:
@@ -181,7 +181,7 @@ class Recovery:
         """How long to wait before opening the call again, or None to give up."""
         kind, attempts = kind_of(failure), self._attempts
         if kind is Kind.CONNECTION and self._progress:
-            return 0.02 * attempts.unit()  # one break of a working stream is no server in trouble
+            return 0.02 * attempts.unit()  # a single break does not mean that the server is in trouble
         if kind is Kind.CONNECT and self.reached:  # an outage: quick, cheap looks until it has lasted too long
             outage = self._session.timeouts.outage
             return None if outage is not None and down > outage else 0.05 + 0.1 * attempts.unit()

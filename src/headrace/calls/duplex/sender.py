@@ -26,9 +26,9 @@ class Outbox:
     """
 
     def __init__(self, pipe: Pipe[Pulled], ledger: Ledger, batching: BatchLimits, timeout: float) -> None:
-        self.queue: deque[Entry] = deque()  # in the books and to be sent, before what waits in the pipe
+        self.queue: deque[Entry] = deque()  # in the ledger and to be sent, before those in the pipe
         self.fresh = 0  # inputs of the last request that were never sent before
-        self.gathers = False  # what waits gathers until a request is answered
+        self.gathers = False  # inputs wait until a request is answered
         self._pipe = pipe
         self._ledger = ledger
         self._window = ledger.window
@@ -98,7 +98,7 @@ class Outbox:
             if entry.answer is None:  # it may have timed out while waiting
                 if entry.suspect:
                     if not entries and not self._ledger.on_wire:
-                        self._probing = True  # by itself, with nothing else under way
+                        self._probing = True  # by itself, with nothing else in flight
                         entries.append(self.queue.popleft())
                     return True
                 if entries and (entry.alone or not space.take(entry.item, entry.size)):
@@ -136,7 +136,7 @@ class Outbox:
         if batching.inputs == 1 or not waiting:
             return False
         if self._window.room < self._half <= self._ledger.untaken:
-            return True  # the consumer is the bottleneck: no request for every answer that it takes
+            return True  # the consumer is the bottleneck: do not send one request per answer taken
         if pipe.complete or not pipe.room or waiting >= batching.inputs or pipe.bytes >= batching.bytes:
             return False
         if self._ledger.under_way >= MAX_IN_FLIGHT:

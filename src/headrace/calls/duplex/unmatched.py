@@ -50,7 +50,7 @@ class FreeDuplex(DuplexWork):
         self._answers: Pipe[Prediction] = Pipe(
             1 << 16, size_bytes=options.window.bytes, size=lambda prediction: len(prediction.raw)
         )
-        self._sent: list[Prepared] = []  # until the first answer: what another call has to begin with
+        self._sent: list[Prepared] = []  # until the first answer: the inputs that another call must begin with
         self._sent_bytes = 0
         self._bad: Prediction | None = None  # an input that could not be sent, before its error is delivered
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -125,7 +125,7 @@ class FreeDuplex(DuplexWork):
     async def _pump(self, call: Call, head: bytes) -> None:
         """Write what another call had before, then what the pipe gives."""
         try:
-            for item in tuple(self._sent):  # the first answer empties the list, which is no end of what is due here
+            for item in tuple(self._sent):  # the first answer empties the list, so work on a copy
                 await call.write(item.request(head))
             while not self._stopped:
                 if self._bad is not None:

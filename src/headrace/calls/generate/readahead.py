@@ -38,7 +38,7 @@ class InlineWaiter:
         self._opened.set_result(None)
         self._go_on: Callable[[asyncio.Future[None]], object] | None = None  # the next step of the task that waits
         self._context = contextvars.Context()
-        self.get_loop = self._opened.get_loop  # a method of its own would be a step more
+        self.get_loop = self._opened.get_loop  # a separate method would cost another call
 
     def __await__(self) -> Generator[InlineWaiter, None, None]:
         self._asyncio_future_blocking = True
@@ -182,7 +182,7 @@ class ReadAhead:
         if not self.over:
             if self._ended is None:
                 self._ended = asyncio.get_running_loop().create_future()
-            await asyncio.wait([self._ended])  # which leaves it alone when one of several who wait is cancelled
+            await asyncio.wait([self._ended])  # which survives the cancellation of one of several waiters
 
     @property
     def closed(self) -> bool:

@@ -117,7 +117,7 @@ class Reader:
             self._close()
             ahead.end(ClosedError("the stream is closed"))
             raise
-        except Exception as error:  # one that is not ours is a defect, or of the user's `prepare`: never swallowed
+        except Exception as error:  # any other exception is a bug, or the user's `prepare`: never swallowed
             self._close()
             ahead.end(self._failure(error))
             return
@@ -232,7 +232,7 @@ class Reader:
                     break
                 self._heard = True
                 take_in(raw)
-        except asyncio.CancelledError:  # nobody can cancel this: the call has ended on this side
+        except asyncio.CancelledError:  # nobody can cancel this: the call was ended locally
             return self._failure(ConnectionLost("the call was cancelled locally"))
         except Exception as error:
             return self._failure(self._idle_error() if self._idle_over else error)

@@ -28,7 +28,7 @@ from headrace.support.ids import named
 from headrace.transport.base import Metadata
 
 GRACE = 1.0  # seconds that a request may take longer than its calls, so that each call's own timeout error comes first
-STILL = 0.05  # seconds that a timer may be late; if it is later, the loop stood still, and answers may have arrived
+STILL = 0.05  # seconds that a timer may be late; beyond that the loop was blocked, and answers may have arrived
 SECOND_LOOK = 0.02  # seconds that these get to be delivered
 
 
@@ -128,7 +128,9 @@ class BatchQueue:
         self._waiting: deque[QueuedCall] = deque()
         self._waiting_bytes = 0
         self._requests: set[_Request] = set()
-        self._starting: asyncio.TimerHandle | asyncio.Task[None] | None = None  # what will take those that wait
+        self._starting: asyncio.TimerHandle | asyncio.Task[None] | None = (
+            None  # the task that will send the waiting calls
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._looked_again = False
@@ -160,7 +162,7 @@ class BatchQueue:
 
     def _finish(self, call: QueuedCall, outcome: Prediction | Exception) -> None:
         """End a call with its prediction or error, unless it is over; the only place that does."""
-        waited = not call.answer.done()  # else its caller was cancelled, and leaves in its next step
+        waited = not call.answer.done()  # otherwise its caller was cancelled, and leaves in its next step
         if not self._settle(call) or not waited:
             return
         if isinstance(outcome, Prediction):
@@ -267,7 +269,10 @@ class BatchQueue:
 
     async def _send_one(self, call: QueuedCall) -> None:
         """Send a call that is alone in its batch as if there was no queue."""
-        deadline, call.deadline = call.deadline, Deadline.after(None)  # `predict_one` keeps its time from here on
+        deadline, call.deadline = (
+            call.deadline,
+            Deadline.after(None),
+        )  # `predict_one` enforces the deadline from here on
         session = self._session
         session.counts.calls -= 1  # it is counted again
         try:

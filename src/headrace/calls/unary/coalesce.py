@@ -20,7 +20,7 @@ from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
 from headrace.transport.base import Metadata
 
-SETTLING = 0.05  # seconds in which requests that were answered are done with; others wait to be sent again
+SETTLING = 0.05  # seconds in which answered requests finish; others wait to be sent again
 
 
 class Coalescer:

@@ -209,7 +209,7 @@ class _Round:
         groups = split(list(items.values()), self.limits, map(codec.size_of, self.encoded.values()), room)
         ready = [[positioned[index] for index in group] for group in groups]
         if ready:
-            await self._send(ready[0])  # the first goes alone: what it is refused for, the others would be too
+            await self._send(ready[0])  # the first goes alone: a refusal of the whole call would hit the others too
         if len(ready) > 1:
             errors = [error for position, _ in ready[0] if (error := self.results[position].error) is not None]
             if len(errors) == len(ready[0]) and fatal(errors[0]):

@@ -71,7 +71,7 @@ class MapWork(StreamWork):
         self._workers = 0
         self._idle: deque[asyncio.Future[None]] = deque()  # the workers that found nothing to send
         self._due = 0  # workers that were started or woken and have not looked yet
-        self._sending = 0  # requests under way
+        self._sending = 0  # requests in flight
         self._gathered: deque[Pulled] = deque()  # pulled and not sent
         self._head: bytes | None = None
         self._pending: dict[int, int] = {}  # taken in and not answered: position -> bytes

@@ -37,7 +37,7 @@ class Host(Protocol):
 
 
 class Owner(Protocol):
-    """What a call needs of its transport."""
+    """What a call needs from its transport."""
 
     def over(self, call: PlayerCall) -> None:
         """Forget a call that has ended."""

@@ -180,7 +180,7 @@ class RecordingTransport:
 
     @property
     def max_streams(self) -> int | None:
-        """Calls that the server allows at once; see `Transport.max_streams`."""
+        """Concurrent calls that the server allows; see `Transport.max_streams`."""
         return self._inner.max_streams
 
     async def connect(self, timeout: float) -> None:
@@ -230,7 +230,7 @@ class RecordingTransport:
             self._closed()
 
     def discard(self) -> None:
-        """Let go of everything without I/O; see `Transport.discard`."""
+        """Release everything without I/O; see `Transport.discard`."""
         self._inner.discard()
         self._closed()
 

@@ -21,7 +21,7 @@ ENDED_LOCALLY = (asyncio.CancelledError, aio.UsageError, aio.InternalError, asyn
 
 
 class Owner(Protocol):
-    """What a call needs of its transport."""
+    """What a call needs from its transport."""
 
     def ended(self, call: Any) -> None:
         """Note that a call of gRPC's has ended."""
@@ -56,7 +56,7 @@ class GrpcCall:
         return self._call
 
     async def write(self, parts: Sequence[Buffer]) -> None:
-        """Send one message; what it was that ended the call, `read` tells."""
+        """Send one message; if the call has ended, `read` raises the reason."""
         try:
             if not self._begun:
                 await self._call.wait_for_connection()
@@ -116,7 +116,7 @@ class GrpcCall:
 
 
 class _Ended:
-    """Stands in for gRPC's call once it was cancelled: that one would say the same, but holds the channel."""
+    """Replaces gRPC's call once it was cancelled: it behaves the same, but does not hold the channel."""
 
     async def read(self) -> bytes:
         raise aio.UsageError("it was cancelled")

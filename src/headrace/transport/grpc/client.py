@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from headrace.types import Buffer, Metadata
 
 
-FAR = 1e8  # seconds beyond which a deadline is none: gRPC takes very large ones for past
+FAR = 1e8  # longest deadline in seconds: gRPC takes much larger ones for past
 
-SCARCE_BYTES = 1 << 20  # bytes of a message from which memory costs more than some more steps
+SCARCE_BYTES = 1 << 20  # bytes from which saving memory is worth some more steps
 
 
 class _PollerNoise(logging.Filter):
-    """Keeps a line from asyncio's log that older gRPC causes: of several loops, one finds another's wake-up gone."""
+    """Filters a line of asyncio's log that older gRPC causes with several loops: a wake-up was already consumed."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
@@ -153,7 +153,7 @@ class GrpcTransport:
             call = multicallable(metadata=tuple(metadata), timeout=_capped(timeout))
         except (aio.UsageError, aio.InternalError) as error:
             raise self.lost(error) from None
-        self._running.add(call)  # its own done callbacks would hold it in a cycle, and with it the core
+        self._running.add(call)  # its done callbacks would keep it, and with it the core, in a cycle
         return GrpcCall(self, call, first)
 
     async def close(self, grace: float) -> None:
@@ -170,11 +170,11 @@ class GrpcTransport:
         finally:
             for call in list(self._running):
                 call.cancel()
-            self._running.clear()  # who keeps the transport does not keep the core
+            self._running.clear()  # a reference to the transport must not keep the core alive
             await channel.close(None)
 
     def discard(self) -> None:
-        """Let go of the channel without closing it: its loop is closed, or somebody closes it after this."""
+        """Drop the channel without closing it: its loop is closed, or the caller closes it."""
         self._closed = True
         self._drop_channel()
 
@@ -199,7 +199,7 @@ class GrpcTransport:
 
     def failed(self, ended: aio.AioRpcError, *, no_grpc: bool = True) -> HeadraceError:
         """Make the error of a call from the status that it ended with."""
-        ended.__traceback__ = None  # its frames hold the call, and with it the channel
+        ended.__traceback__ = None  # its traceback holds the call, and with it the channel
         return call_failed(
             ended.code().name,
             ended.details() or "",
@@ -264,7 +264,7 @@ class GrpcTransport:
         )
 
     def _unanswered(self, call: Any) -> HeadraceError:
-        """Return why a call ended with success and nothing: older servers of gRPC's do so at the deadline."""
+        """Return why a call ended with OK and no message: older gRPC servers do so at the deadline."""
         remaining = call.time_remaining()
         if remaining is None or remaining > 0:
             return self._internal("no answer to a unary call")

@@ -11,7 +11,7 @@ import os
 import time
 
 PAUSE = 0.001  # seconds between two looks
-QUICK_END = 0.05  # seconds in which a core that nothing holds has ended, but on a busy machine
+QUICK_END = 0.05  # seconds in which an unused core ends, except on a busy machine
 THREADS = ("event_engine", "grpc_", "lifeguard", "timer_manager", "default-executo", "resolver-execut")
 OBJECTS = ("AioChannel", "AioServer")
 TASKS = "/proc/self/task"
@@ -27,7 +27,7 @@ def runs() -> bool | None:
 
 
 def is_held() -> bool:
-    """Return whether a channel or server of gRPC's asyncio side exists, perhaps kept by no more than a traceback."""
+    """Return whether a channel or server of grpc.aio exists, even if only a traceback keeps it."""
     return any(type(thing).__name__ in OBJECTS for thing in gc.get_objects())
 
 
@@ -38,7 +38,7 @@ def settle(patience: float) -> bool:
         patience: seconds at most; other users of gRPC in the process may keep it alive.
 
     Returns:
-        False when something of asyncio's holds it, so that it does not end.
+        False when an object of grpc.aio holds it, so that it does not end.
     """
     end = time.monotonic() + patience
     if _ended(min(patience, QUICK_END)):

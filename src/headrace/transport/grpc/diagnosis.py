@@ -26,11 +26,11 @@ _PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
 async def explain(target: Target, options: Transmission, details: str, seconds: float) -> str:
-    """Return in one sentence what the server is instead of what was expected, and what to do; "" if it is not known.
+    """Return a sentence with what the server is and what to do; "" if that is not known.
 
     Args:
-        details: what gRPC says of it.
-        seconds: that are left.
+        details: gRPC's text.
+        seconds: the remaining time.
     """
     if "http1.x server" in details.lower():
         return "the server speaks HTTP/1.1 there: this is not a gRPC port; check base_url="
@@ -42,7 +42,7 @@ async def explain(target: Target, options: Transmission, details: str, seconds: 
     try:
         async with asyncio.timeout(max(0.0, min(LOOK, seconds))):
             return await (_look_encrypted(target, options) if target.tls else _look_plain(target))
-    except (OSError, ConfigError):  # a TimeoutError is one: nothing answers, or nothing can be learnt
+    except (OSError, ConfigError):  # includes TimeoutError: no answer, so nothing is known
         return ""
 
 

@@ -1,7 +1,7 @@
-"""What gRPC's English says, as facts: the one place if its texts are read.
+"""Reading gRPC's English texts as facts; they are read nowhere else.
 
-gRPC tells a status that a server sent and one that it made itself in the same fields, and has no field for why it made
-one. The texts are those of its C core from 1.62 on; a text that is not known here leaves what its status says.
+gRPC reports a server's status and its own status in the same fields, and has no field for the reason of its
+own. The texts are those of its C core from 1.62 on; with an unknown text only the status counts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NEVER_SEEN = re.compile(r"(stream removed \()?goaway received|.*refused_stream|
 _BROKEN = re.compile(r"rst_stream|connection reset|socket closed|goaway|broken pipe|from core|stream removed")
 _TOO_LARGE = re.compile(r"larger than max|message too large|metadata size exceeds")
 _NO_GRPC = re.compile(r"bad grpc frame|invalid http2? header")
-#: A whole page in one frame: if that is quicker than gRPC's look at the headers, it hides the HTTP status.
+#: A whole page in one frame: if it arrives before gRPC has read the headers, it hides the HTTP status.
 _PAGE = re.compile(r"data frame with end_stream flag received")
 
 

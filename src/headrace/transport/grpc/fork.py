@@ -1,4 +1,4 @@
-"""What becomes of connections when the process forks.
+"""What happens to connections when the process forks.
 
 gRPC's core does not survive a fork: a child that inherits it hangs when it uses it, or brings its parent down, for both
 share what the core polls. So a core is not inherited: before a fork all idle connections are dropped, for the next call
@@ -19,10 +19,10 @@ SETTLE = 1.0  # seconds that a fork waits at most until the core has ended, if w
 
 
 class User(Protocol):
-    """What has a channel."""
+    """An owner of a channel."""
 
     def drop_if_idle(self) -> bool:
-        """Let go of the channel if no call uses it; False if it has to stay, and a fork would break it."""
+        """Drop the channel if no call uses it; False if it has to stay, and a fork would break it."""
 
 
 _users: weakref.WeakSet[User] = weakref.WeakSet()
@@ -49,7 +49,7 @@ def use_core(user: User) -> None:
 
 def _before() -> None:
     global _used, _busy
-    ended = [user.drop_if_idle() for user in list(_users)]  # every one, also after one that is busy
+    ended = [user.drop_if_idle() for user in list(_users)]  # all of them, even after a busy one
     _busy = not all(ended)
     if not _busy:
         if _used:

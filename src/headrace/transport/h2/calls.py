@@ -22,7 +22,7 @@ from headrace.types import Buffer, Metadata
 
 
 class Slot(Protocol):
-    """What a call needs of its transport."""
+    """What a call needs from its transport."""
 
     target: str
     message_bytes: int
@@ -32,7 +32,7 @@ class Slot(Protocol):
 
 
 class Wire(Protocol):
-    """What a call needs of its connection."""
+    """What a call needs from its connection."""
 
     paused: bool
     credit_bytes: int

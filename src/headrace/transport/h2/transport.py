@@ -29,7 +29,7 @@ class H2Transport:
 
     Attributes:
         target: the server's name in messages.
-        on_connection_end: called with what violated the protocol as a connection ended, or "".
+        on_connection_end: called when a connection has ended, with the violation of the protocol, or "".
         message_bytes: largest message to receive.
     """
 
@@ -66,7 +66,7 @@ class H2Transport:
 
     @property
     def max_streams(self) -> int | None:
-        """Calls that the server allows at once."""
+        """Concurrent calls that the server allows."""
         return self._connection.max_streams if self._connection is not None else None
 
     async def connect(self, timeout: float) -> None:
@@ -129,7 +129,7 @@ class H2Transport:
             self._deadlines.clear()
 
     def discard(self) -> None:
-        """Let go of everything without I/O; see `Transport.discard`."""
+        """Release everything without I/O; see `Transport.discard`."""
         self._closed = True
         inherited = os.getpid() != self._process
         connections = self._connections()

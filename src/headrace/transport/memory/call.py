@@ -20,7 +20,7 @@ Handler: TypeAlias = Callable[["ServerCall"], Awaitable[None]]
 
 
 class CallHost(Protocol):
-    """What a call needs of its server."""
+    """What a call needs from its server."""
 
     window_bytes: int
     message_bytes: int | None
@@ -30,7 +30,7 @@ class CallHost(Protocol):
 
 
 class CallOwner(Protocol):
-    """What a call needs of its connection."""
+    """What a call needs from its connection."""
 
     number: int
     target: str
@@ -166,7 +166,7 @@ class ServerCall:
         elif (error := task.exception()) is None:
             self._finish("OK")
         elif not self.cancelled and not (isinstance(error, CallFailed) and self.status):
-            # A handler that trips over a client that has gone has not failed; this one has.
+            # A handler that fails because its client has gone has not failed itself; this one has.
             self.error = error
             self._host.errors.append(error)
             self._finish("UNKNOWN", f"the handler raised {type(error).__name__}: {error}")

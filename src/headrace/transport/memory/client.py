@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Server(Protocol):
-    """What a client needs of a server in memory."""
+    """What a client needs from a server in memory."""
 
     changes: Changes
 
     @property
     def silent_now(self) -> bool:
-        """Whether who connects is kept waiting."""
+        """Whether connecting clients are kept waiting."""
 
     def connect(self, target: str) -> Connection:
         """Accept a connection; if the server does not accept, a dead one, whose calls fail."""
@@ -63,7 +63,7 @@ class MemoryTransport:
 
     @property
     def max_streams(self) -> int | None:
-        """Calls that the server allows at once; see `Transport.max_streams`."""
+        """Concurrent calls that the server allows; see `Transport.max_streams`."""
         return self._connection.max_streams if self._connection is not None else None
 
     async def connect(self, timeout: float) -> None:
@@ -129,7 +129,7 @@ class MemoryTransport:
         self._server.changes.notify()
 
     def discard(self) -> None:
-        """Let go of everything; see `Transport.discard`."""
+        """Release everything; see `Transport.discard`."""
         self._closed = True
         for connection in [*self._past, *([self._connection] if self._connection is not None else [])]:
             connection.close()

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Host(CallHost, Protocol):
-    """What a connection needs of its server."""
+    """What a connection needs from its server."""
 
     @property
     def streams_per_connection(self) -> int | None:
-        """Calls at once on a connection, at most."""
+        """Maximum concurrent calls on a connection."""
 
     def serve(self, call: ServerCall) -> None:
         """Start the handler of a call that has its place."""
@@ -75,7 +75,7 @@ class Connection:
 
     @property
     def max_streams(self) -> int | None:
-        """Calls that the server allows at once."""
+        """Concurrent calls that the server allows."""
         return self._host.streams_per_connection
 
     def limit_changed(self) -> None:

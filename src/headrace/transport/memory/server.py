@@ -40,20 +40,20 @@ class MemoryServer:
 
         server = MemoryServer({"/example.Service/Shout": shout})
 
-    Its wire is true where it hurts: flow control in bytes, a limit of streams a connection, connections that break,
+    It behaves like a real wire: flow control in bytes, a limit of streams per connection, connections that break,
     answers that are lost with them. It belongs to one event loop.
 
     Args:
         handlers: full method path -> handler; a path without one is answered with UNIMPLEMENTED.
         window_bytes: in each direction of each call, a write waits while more would be unread.
-        streams_per_connection: calls at once on a connection at most, or None.
+        streams_per_connection: maximum concurrent calls on a connection, or None.
         over_limit: what happens to a call above that limit: it waits in line, or it is refused unprocessed.
         message_bytes: largest message that the server takes, or None.
         keep: remember calls and messages; turn it off if many thousands pass.
 
     Attributes:
         calls: every call that reached the server, in order (with `keep=False`: those that run).
-        errors: what handlers raised: a test that expects none can look here.
+        errors: exceptions of handlers; a test can assert that there are none.
         connects: connections accepted so far.
         refused_streams: calls refused because of the limit or a GOAWAY.
     """
@@ -104,7 +104,7 @@ class MemoryServer:
 
     @property
     def streams_per_connection(self) -> int | None:
-        """Calls at once on a connection at most, or None; clients learn of a change."""
+        """Maximum concurrent calls on a connection, or None; clients learn of a change."""
         return self._streams_per_connection
 
     @streams_per_connection.setter
@@ -171,12 +171,12 @@ class MemoryServer:
         self._break_after = _BreakAfter(messages, direction)
 
     def kill(self) -> None:
-        """Be gone, as a killed process: connections break, new ones are refused."""
+        """Behave as a killed process: connections break, new ones are refused."""
         self.refuse()
         self.break_connections()
 
     def restart(self) -> None:
-        """Be back after `kill`; what was scripted and remembered stays."""
+        """Come back after `kill`; scripted faults and remembered calls stay."""
         self.accept()
 
     def go_away(self) -> None:
@@ -285,7 +285,7 @@ class MemoryServer:
 
     @property
     def silent_now(self) -> bool:
-        """Whether who connects is kept waiting."""
+        """Whether connecting clients are kept waiting."""
         return self._door == "silent"
 
     def call_ended(self, call: ServerCall) -> None:

@@ -106,7 +106,7 @@ class StreamHalf:
         _wake(self._putter)
 
     def hold(self, paused: bool) -> None:
-        """Keep what comes from the reader, or let it pass again."""
+        """Hold messages back from the reader, or let them pass again."""
         self._paused = paused
         _wake(self._getter)
 
@@ -118,12 +118,12 @@ class StreamHalf:
             _wake(self._getter)
 
     def close(self) -> None:
-        """Say that nobody reads any more."""
+        """Note that nobody reads any more."""
         self._closed = True
         _wake(self._putter)
 
     def break_off(self, failure: Failure) -> None:
-        """End immediately; lost is what is unread, but for what a reader was woken for. The first end counts."""
+        """End immediately; unread messages are lost, except one that a reader was woken for. The first end counts."""
         self.close()
         if self._ended and not self._messages:
             return

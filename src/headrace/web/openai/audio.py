@@ -30,7 +30,7 @@ _PCM_RATE, _OPUS_RATE = 24_000, 48_000  # samples a second
 
 
 async def transcription(body: Transcription, sound: bytes, served: Served) -> Response:
-    """Write down a sound."""
+    """Transcribe a sound."""
     served.must("audio", "text", "/v1/audio/transcriptions")
     params: dict[str, Any] = {} if body.temperature is None else {"temperature": body.temperature}
     if body.language and served.takes("language"):

@@ -39,7 +39,7 @@ async def chat(body: Chat, served: Served) -> Response:
 
 
 async def completion(body: Completion, served: Served) -> Response:
-    """Go on with a text, or with each of several."""
+    """Continue a text, or each of several."""
     served.must("text", "text", "/v1/completions")
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
     generations = [
@@ -114,6 +114,6 @@ def _failed(refusal: Refusal) -> str:
 
 
 def _frame(prefix: str, model: str) -> Callable[[str], dict[str, Any]]:
-    """Return what makes the fields that all objects of one answer share."""
+    """Return a factory of the fields that all objects of one answer share."""
     shared = {"id": f"{prefix}-{secrets.token_hex(12)}", "created": int(time.time()), "model": model}
     return lambda kind: shared | {"object": kind, "system_fingerprint": None}

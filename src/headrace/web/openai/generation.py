@@ -1,4 +1,4 @@
-"""An answer of text as it is made: pieces, cut at stop texts, and in the end what they cost and why they ended."""
+"""A text being generated: pieces, cut at stop texts, then its token usage and the reason of its end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Stops:
         self.met = False
 
     def add(self, piece: str) -> str:
-        """Take the next piece; gives what is surely before any stop text."""
+        """Take the next piece; return the text that is certainly before any stop text."""
         if not self._stops:
             return piece
         text = self._held + piece

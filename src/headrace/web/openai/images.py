@@ -16,7 +16,7 @@ from headrace.web.openai.requests import Picture
 
 
 async def pictures(body: Picture, served: Served) -> Response:
-    """Make pictures of a text; they are in the answer, as nothing here keeps files."""
+    """Make pictures from a text; they are in the response, because no files are kept."""
     served.must("text", "image", "/v1/images/generations")
     params: dict[str, Any] = {}
     if body.size and body.size != "auto":

@@ -24,7 +24,7 @@ def passes(served: Served, fields: Mapping[str, Any]) -> bool:
 
 
 async def through(served: Served, endpoint: str, fields: Mapping[str, Any]) -> Response:
-    """Hand a request to the model, and its answer back."""
+    """Pass a request to the model, and return its answer."""
     message = json.dumps({**fields, "openai_endpoint": endpoint}, ensure_ascii=False)
     if fields.get("stream"):
         named = endpoint == "/responses"
@@ -50,7 +50,7 @@ def _refuse_failure(text: str) -> Mapping[str, Any]:
     """Return the answer's fields; a failure that the model gives as an answer is raised as one.
 
     Raises:
-        Refusal: 502, it is no JSON object, or one of a failure.
+        Refusal: 502, it is not a JSON object, or it is a failure.
     """
     try:
         fields = json.loads(text)
@@ -63,7 +63,7 @@ def _refuse_failure(text: str) -> Mapping[str, Any]:
     error = fields.get("error")
     if isinstance(error, dict) and "choices" not in fields and "output" not in fields:
         raise Refusal(502, str(error.get("message", error))[:1000], type="server_error", code="model_error")
-    if "code" in fields and "description" in fields and "choices" not in fields:  # how the official runner tells it
+    if "code" in fields and "description" in fields and "choices" not in fields:  # how the official runner reports it
         reason = ": ".join(str(fields[name]) for name in ("description", "details") if fields.get(name))
         raise Refusal(502, reason[:1000], type="server_error", code="model_error")
     return fields

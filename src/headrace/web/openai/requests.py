@@ -1,4 +1,4 @@
-"""What OpenAI's clients send, as far as models behind the V2 protocol can honour it.
+"""Requests of OpenAI's clients, as far as models behind the V2 protocol can serve them.
 
 Three sorts of fields: those that are used; those that change nothing here and are ignored, as OpenAI's API does with
 many; and those that ask for what these models cannot do, which are refused by name rather than dropped.
@@ -29,7 +29,7 @@ class _Body(BaseModel):
     unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
 
     model: str = Field(min_length=1)
-    # Told for statistics, storage or scheduling at OpenAI; they change no answer.
+    # Meant for statistics, storage or scheduling at OpenAI; they change no answer.
     user: str | None = None
     metadata: dict[str, Any] | None = None
     store: bool | None = None

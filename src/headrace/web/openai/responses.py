@@ -44,11 +44,11 @@ class _ResponseState:
         self._created = int(time.time())
 
     def started(self) -> dict[str, Any]:
-        """Nothing is there yet."""
+        """The state before any text."""
         return self._object("in_progress", [], None, None)
 
     def ended(self, text: str) -> dict[str, Any]:
-        """All of the text is there, or as much as was asked for."""
+        """The state when the text is complete, or as long as requested."""
         cut = self._generation.finish_reason == "length"
         usage = self._generation.usage
         cost = {
@@ -112,7 +112,7 @@ async def _events(generation: Generation, state: _ResponseState) -> Events:
     place = {"item_id": state.item_id, "output_index": 0, "content_index": 0}
     text = ""
     async with contextlib.aclosing(generation.pieces()) as pieces:
-        first = await anext(pieces, "")  # what fails until here has a status of its own
+        first = await anext(pieces, "")  # a failure before this point has its own status
         yield say("response.created", response=state.started())
         yield say("response.in_progress", response=state.started())
         yield say("response.output_item.added", output_index=0, item=state.message(None, "in_progress"))

@@ -68,7 +68,7 @@ async def _fields(request: Request) -> dict[str, Any]:
     """
     body = await request.body()
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if kind and not kind.endswith("json"):  # the types that any web page may send are not among them
+    if kind and not kind.endswith("json"):  # excludes the types that any web page may send
         raise Refusal(415, f"The body must be application/json, not {kind[:100]}.", code="unsupported_media_type")
     try:
         fields = json.loads(body)
