@@ -30,6 +30,8 @@ NOT_RUN = {
 WEIGHTS = {
     "README.md": ("smollm2-135m-instruct",),
     "docs/cli.md": ("smollm2-135m-instruct", "mtcnn", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
+    "docs/integrations/langchain.md": ("smollm2-135m-instruct", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
+    "docs/integrations/llama-index.md": ("smollm2-135m-instruct", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
     "docs/openai.md": ("smollm2-135m-instruct",),
     "docs/results.md": ("mtcnn", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
 }
@@ -129,14 +131,14 @@ def test_what_is_installed_can_be() -> None:
     for page in [*PAGES, *sorted((ROOT / "examples").glob("*.py"))]:
         for what in re.findall(r"pip install ('[^']*'|[\w.\[\]-]+)", page.read_text(encoding="utf-8")):
             what = what.strip("'")
-            extras = re.fullmatch(r"\.(?:\[([\w,]+)\])?", what)
+            extras = re.fullmatch(r"\.(?:\[([\w,-]+)\])?", what)
             assert extras or what in OTHERS, f"{page.name}: pip install {what}"
             if extras and extras[1]:
                 assert set(extras[1].split(",")) <= set(EXTRAS), f"{page.name}: {what}"
 
 
 def test_every_extra_stands_in_the_readme() -> None:
-    rows = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
+    rows = set(re.findall(r"^\| `([\w-]+)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE))
     assert rows == set(EXTRAS) - {"dev", "bench", "docs"}  # for work on headrace itself
 
 

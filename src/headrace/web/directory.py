@@ -9,39 +9,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headrace import Client, ModelInfo, errors
+from headrace.chat.abilities import Abilities, abilities_of
 from headrace.model import Model
 from headrace.web.failures import Refusal
 
 MAX_KEPT = 1000  # names whose models are remembered
-PASS_THROUGH, PASS_THROUGH_STREAM = "openai_transport", "openai_stream_transport"
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A model and its known properties.
-
-    Attributes:
-        inputs: the types that it takes, () if the server does not say.
-        outputs: what it answers with, () alike.
-        parameters: the inference parameters that it publishes, None if it publishes no methods.
-        methods: the names of its methods, () if it publishes none.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served(Abilities):
+    """A model, the name that callers use, and what it can do."""
 
     name: str
     model: Model
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    parameters: frozenset[str] | None
-    methods: frozenset[str]
-
-    @property
-    def streams(self) -> bool:
-        """Whether it can answer piece by piece, as far as is known."""
-        return not self.methods or "generate" in self.methods
-
-    def takes(self, parameter: str) -> bool:
-        """Whether it publishes an inference parameter of that name."""
-        return self.parameters is not None and parameter in self.parameters
 
     def must(self, input_type: str, output: str, route: str) -> None:
         """Refuse a model that cannot do what a route is for, if the server says what it takes and gives.
@@ -49,7 +29,7 @@ class Served:
         Raises:
             Refusal: 400 with what it takes and gives.
         """
-        if (self.inputs and input_type not in self.inputs) or (self.outputs and output not in self.outputs):
+        if not (self.accepts(input_type) and self.gives(output)):
             takes, gives = ", ".join(self.inputs) or "nothing known", ", ".join(self.outputs) or "nothing known"
             raise Refusal(
                 400,
@@ -166,15 +146,12 @@ class Directory:
         return await self.client.models() if self.listed else []
 
     async def _look_up(self, name: str, model: Model) -> Served:
-        methods = await model.methods()
-        inputs: tuple[str, ...] = ()
-        outputs: tuple[str, ...] = ()
-        try:
-            info = await model.info()
-            inputs, outputs = info.input_fields or (), info.output_fields or ()
-        except errors.InvalidRequest as error:  # a bare model runner knows of no models
-            if error.name != "UNIMPLEMENTED":
-                raise
-        parameters = frozenset(p.name for m in methods if m.name in ("predict", "generate") for p in m.parameters)
-        names = frozenset(method.name for method in methods)
-        return Served(name, model, inputs, outputs, parameters if methods else None, names)
+        known = await abilities_of(model)
+        return Served(
+            name=name,
+            model=model,
+            inputs=known.inputs,
+            outputs=known.outputs,
+            parameters=known.parameters,
+            methods=known.methods,
+        )

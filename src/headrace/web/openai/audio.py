@@ -9,11 +9,11 @@ from typing import Any
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from headrace.chat.generation import Generation
 from headrace.inputs import Input
 from headrace.support.extras import install
 from headrace.web.directory import Served
 from headrace.web.failures import Refusal
-from headrace.web.openai.generation import Generation
 from headrace.web.openai.requests import Speech, Transcription
 from headrace.web.sending import Events, EventStream, event
 
@@ -37,7 +37,8 @@ async def transcription(body: Transcription, sound: bytes, served: Served) -> Re
         params["language"] = body.language
     item = Input.from_bytes(sound, "audio")
     if body.stream:
-        return EventStream(_heard(Generation(served, item, params)), lambda refused: event(refused.body, "error"))
+        generation = Generation(served.model, served, item, params)
+        return EventStream(_heard(generation), lambda refused: event(refused.body, "error"))
     prediction = await served.model.predict(item, inference_params=params)
     if body.response_format == "text":
         return PlainTextResponse(prediction.text)

@@ -11,11 +11,11 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from headrace.chat.generation import Generation
 from headrace.inputs import Input
 from headrace.web.directory import Served
 from headrace.web.failures import Refusal
 from headrace.web.openai.conversation import as_input
-from headrace.web.openai.generation import Generation
 from headrace.web.openai.requests import Chat, Completion
 from headrace.web.sending import DONE, Events, EventStream, event
 
@@ -27,7 +27,7 @@ async def chat(body: Chat, served: Served) -> Response:
     served.must("text", "text", "/v1/chat/completions")
     item, params = as_input(body.messages, served)
     params |= body.params(body.max_completion_tokens or body.max_tokens)
-    generation = Generation(served, item, params, body.stops, streamed=bool(body.stream))
+    generation = Generation(served.model, served, item, params, body.stops, streamed=bool(body.stream))
     frame = _frame("chatcmpl", body.model)
     if body.stream:
         usage = bool(body.stream_options and body.stream_options.include_usage)
@@ -44,7 +44,12 @@ async def completion(body: Completion, served: Served) -> Response:
     prompts = [body.prompt] if isinstance(body.prompt, str) else body.prompt
     generations = [
         Generation(
-            served, Input.from_text(prompt), body.params(body.max_tokens), body.stops, streamed=bool(body.stream)
+            served.model,
+            served,
+            Input.from_text(prompt),
+            body.params(body.max_tokens),
+            body.stops,
+            streamed=bool(body.stream),
         )
         for prompt in prompts
     ]

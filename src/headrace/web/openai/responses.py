@@ -12,10 +12,10 @@ from typing import Any
 from starlette.responses import JSONResponse
 from starlette.responses import Response as HttpResponse
 
+from headrace.chat.generation import Generation
 from headrace.web.directory import Served
 from headrace.web.failures import Refusal
 from headrace.web.openai.conversation import as_input
-from headrace.web.openai.generation import Generation
 from headrace.web.openai.requests import Response
 from headrace.web.sending import Events, EventStream, event
 
@@ -26,7 +26,7 @@ async def response(body: Response, served: Served) -> HttpResponse:
     item, params = as_input(body.messages, served)
     sampling = {"temperature": body.temperature, "top_p": body.top_p, "max_tokens": body.max_output_tokens}
     params |= {name: value for name, value in sampling.items() if value is not None}
-    generation = Generation(served, item, params, streamed=bool(body.stream))
+    generation = Generation(served.model, served, item, params, streamed=bool(body.stream))
     state = _ResponseState(body, generation)
     if body.stream:
         return EventStream(_events(generation, state), _failed)

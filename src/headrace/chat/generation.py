@@ -4,62 +4,55 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from headrace.chat.abilities import Abilities
+from headrace.chat.stops import Stops
 from headrace.inputs import Input
 from headrace.results import Prediction
-from headrace.web.directory import Served
 
-
-class Stops:
-    """Cuts a text that comes in pieces at the first of some stop texts, which may lie across pieces."""
-
-    def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = tuple(stops)
-        self._held = ""
-        self.met = False
-
-    def add(self, piece: str) -> str:
-        """Take the next piece; return the text that is certainly before any stop text."""
-        if not self._stops:
-            return piece
-        text = self._held + piece
-        places = [place for stop in self._stops if (place := text.find(stop)) >= 0]
-        if places:
-            self.met, self._held = True, ""
-            return text[: min(places)]
-        keep = max(
-            (size for stop in self._stops for size in range(1, len(stop)) if text.endswith(stop[:size])), default=0
-        )
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
-
-    def rest(self) -> str:
-        """Return what was held back, at the end of the text."""
-        rest, self._held = self._held, ""
-        return rest
+if TYPE_CHECKING:
+    from headrace.model import Model
 
 
 class Generation:
-    """One answer being made.
+    """One answer being made by a model that takes an input and inference parameters.
+
+    Args:
+        item: what is sent.
+        params: the inference parameters.
+        stops: texts at which the answer ends.
+        streamed: ask for pieces, if the model gives some.
+        timeout: seconds for the call, or None for the client's own.
 
     Attributes:
         prompt_tokens, completion_tokens: as the model counts them; if it does not, or was stopped before it did, the
             prompt's are 0 and those of the answer are its pieces.
+        counted: whether the model counted them.
         finish_reason: "stop", or "length" if as many tokens came as were asked for at most; set at the end.
     """
 
     def __init__(
-        self, served: Served, item: Input, params: Mapping[str, Any], stops: Sequence[str] = (), streamed: bool = True
+        self,
+        model: Model,
+        abilities: Abilities,
+        item: Input,
+        params: Mapping[str, Any],
+        stops: Sequence[str] = (),
+        *,
+        streamed: bool = True,
+        timeout: float | None = None,
     ) -> None:
-        self._served = served
+        self._model = model
         self._item = item
         self._params = dict(params)
-        if stops and served.takes("stop"):  # so that the model ends by itself, and counts
+        if stops and abilities.takes("stop"):  # so that the model ends by itself, and counts
             self._params["stop"] = list(stops)
         self._stops = Stops(stops)
-        self._streamed = streamed and served.streams
+        self._streamed = streamed and abilities.streams
+        self._timeout = timeout
         self.prompt_tokens = self.completion_tokens = 0
+        self.counted = False
         self.finish_reason = "stop"
 
     @property
@@ -84,6 +77,7 @@ class Generation:
                     yield text
                 if self._stops.met:
                     break
+        self.counted = self.prompt_tokens + self.completion_tokens > 0
         self.completion_tokens = self.completion_tokens or pieces
         if rest := self._stops.rest():
             yield rest
@@ -97,10 +91,15 @@ class Generation:
             return "".join([piece async for piece in pieces])
 
     async def _predictions(self) -> AsyncGenerator[Prediction, None]:
-        model = self._served.model
+        options: dict[str, Any] = {"inference_params": self._params}
+        if self._timeout is not None:
+            options["timeout"] = self._timeout
         if not self._streamed:
-            yield await model.predict(self._item, inference_params=self._params)
+            yield await self._model.predict(self._item, **options)
             return
-        async with model.generate(self._item, inference_params=self._params) as stream:
+        async with self._model.generate(self._item, **options) as stream:
             async for prediction in stream:
                 yield prediction
+
+
+__all__ = ["Generation"]
