@@ -214,6 +214,7 @@ HEAVY = (
     "pyarrow",
     "pandas",
     "supervision",
+    "mcp",
     "onnxruntime",
     "xllamacpp",
     "grpc_health",

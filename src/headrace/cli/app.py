@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "models": ("headrace.cli.models", "models", "List models, show one, fetch weights ahead of time."),
     "serve": ("headrace.cli.serve", "serve", "Run the embedded server."),
     "proxy": ("headrace.cli.proxy", "proxy", "Give OpenAI's HTTP API to the models of a server."),
+    "mcp": ("headrace.cli.mcp", "mcp", "Offer models as tools to assistants and editors (MCP)."),
     "studio": ("headrace.cli.studio", "studio", "Serve a page to try models on."),
     "demo": ("headrace.cli.demo", "demo", "See all three call shapes at work on this machine."),
     "samples": ("headrace.cli.samples", "samples", "Copy sample photos, sounds, videos and texts to a folder."),

@@ -26,7 +26,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 _KEY = "HEADRACE_API_KEY"
 
 
-class _Alias(KeyValue):
+class Alias(KeyValue):
     """`ALIAS=URL`, or a model's URL or id alone."""
 
     name = "[ALIAS=]MODEL"
@@ -57,7 +57,7 @@ def _option(*names: str, section: str, **attributes: Any) -> Callable[[F], F]:
 
 
 _OPTIONS = (
-    _option("--model", "aliases", section="Models", multiple=True, type=_Alias(), help="A model, and its name here."),
+    _option("--model", "aliases", section="Models", multiple=True, type=Alias(), help="A model, and its name here."),
     _option(
         "--http_port",
         section="Where it listens",

@@ -14,14 +14,13 @@ from headrace.cli import part as from_user
 from headrace.cli import render, words
 from headrace.cli.options import Typed
 from headrace.errors import ConfigError, ServerError
-from headrace.inputs import Input
-from headrace.results import Prediction
+from headrace.methods import plain
 from headrace.v2 import resources_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from headrace import Model
+    from headrace import Input, Model, Prediction
     from headrace.cli.gather import Gathered
     from headrace.cli.options import Options
     from headrace.cli.part import Part
@@ -42,16 +41,7 @@ class TypedCall:
 
     def answer(self, prediction: Prediction) -> Prediction:
         """Return the answer without the wrapping of a typed call, so that it looks like any other."""
-        if prediction.error is not None or len(self.method.returns) != 1:
-            return prediction
-        outputs = [_unwrapped(output, self.method.returns[0].name) for output in prediction.outputs]
-        return Prediction(
-            prediction.raw,
-            outputs,
-            status=prediction.status,
-            input_id=prediction.input_id,
-            position=prediction.position,
-        )
+        return plain.answer(self.method, prediction)
 
     def show(self, prediction: Prediction, *, pretty: bool) -> str:
         """Write the answer for people or pipes: as any other if it is of their kinds, else its value as JSON."""
@@ -60,7 +50,7 @@ class TypedCall:
             value = self.method.decode(prediction.data)
             if isinstance(value, list) and value and all(isinstance(item, float) for item in value):
                 return render.vector(value)
-            return "" if value == "" else render.as_json(_plain(value), indent=None)
+            return "" if value == "" else render.as_json(plain.jsonable(value), indent=None)
         return render.show(answer, pretty=pretty)
 
 
@@ -120,7 +110,7 @@ async def find(model: Model, gathered: Gathered, name: str, params: Mapping[str,
         if parameter.name in bound:
             values[parameter.name], given = _value(parameter, bound[parameter.name])
             parts += [given] if given is not None and given not in parts else []
-    return TypedCall(method, Input((), raw=pb.Input(data=method.encode(values)).SerializeToString()), tuple(parts))
+    return TypedCall(method, plain.request(method, values), tuple(parts))
 
 
 def _piped() -> list[Part]:
@@ -176,26 +166,3 @@ def _content(part: Part, *, as_text: bool) -> str | bytes:
 
 def _is_text(parameter: Parameter) -> bool:
     return parameter.field.type in _TEXTS
-
-
-def _unwrapped(output: pb.Output, name: str) -> pb.Output:
-    data = next((part.data for part in output.data.parts if part.id == name), None)
-    if data is None:
-        return output  # it stands inline
-    copy = pb.Output()
-    copy.CopyFrom(output)
-    copy.data.CopyFrom(data)
-    return copy
-
-
-def _plain(value: Any) -> Any:
-    """Make JSON of a decoded value."""
-    if isinstance(value, bytes):
-        return f"{len(value)} bytes"
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    return value

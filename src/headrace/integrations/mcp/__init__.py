@@ -1,0 +1,15 @@
+"""Models as tools of an MCP server (extra `mcp`): for assistants, editors and agents.
+
+`headrace mcp` runs it; `mcp_server(models)` makes it, for a transport of your own.
+"""
+
+from headrace.support.extras import install
+
+try:
+    import mcp as _mcp  # noqa: F401
+except ImportError as error:
+    raise ImportError(f"headrace.integrations.mcp needs {error.name}: {install('mcp')}", name=error.name) from None
+
+from headrace.integrations.mcp.server import mcp_server
+
+__all__ = ["mcp_server"]
