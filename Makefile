@@ -7,6 +7,8 @@ check:  ## lint, format and types
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(PYTHON) -m pyright
+	$(PYTHON) -m pyright --verifytypes headrace --ignoreexternal
 
 test:  ## the README's test command
 	$(PYTHON) -m pytest -n 4

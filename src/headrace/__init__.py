@@ -7,6 +7,11 @@ from headrace._version import __version__
 
 TYPE_CHECKING = False  # checkers know the name; importing typing would cost most of this file's time
 if TYPE_CHECKING:
+    from headrace import blocking as blocking
+    from headrace import errors as errors
+    from headrace import events as events
+    from headrace import sources as sources
+    from headrace import status as status
     from headrace.calls.generate.stream import TokenStream
     from headrace.calls.options import CallOptions, ClientOptions, FrameOptions, StreamOptions
     from headrace.calls.stats import ClientStats
@@ -135,12 +140,8 @@ _NAMES = {
     "target": "Target",
 }
 _MODULE = {name: module for module, names in _NAMES.items() for name in names.split()}
-_MODULES = {module.partition(".")[0] for module in _NAMES} | {
-    "blocking",
-    "events",
-    "sources",
-    "status",
-}  # `headrace.errors`, without its import
+#: Modules that need no import of their own, as in `headrace.errors`.
+_MODULES = {"blocking", "errors", "events", "sources", "status"} | {module.partition(".")[0] for module in _NAMES}
 
 if not TYPE_CHECKING:  # type checkers would take any name for one of ours
     del TYPE_CHECKING

@@ -99,8 +99,8 @@ class Client(AsyncContext):
         check_classes({Timeouts: timeouts, RetryPolicy: retry, Limits: limits, KeepAlive: keepalive, TLS: tls})
         if not isinstance(timeout, Unset):
             checked_timeout(timeout)
-        self.timeouts = timeouts or Timeouts()
-        self.limits = limits or Limits()
+        self.timeouts: Timeouts = timeouts or Timeouts()
+        self.limits: Limits = limits or Limits()
         self._local = _local
         self._shared = False
         self._timeout: float | Unset | None = timeout

@@ -248,9 +248,9 @@ class PartialFailure(HeadraceError):
             f"{len(errors)} of {len(errors) + len(predictions)} inputs failed, the first at position {first[0]}: "
             f"{first[1]} (all of them are in .predictions and .errors)"
         )
-        self.code = first[1].code
-        self.predictions = dict(predictions)
-        self.errors = dict(errors)
+        self.code: int | None = first[1].code
+        self.predictions: dict[int, Any] = dict(predictions)
+        self.errors: dict[int, HeadraceError] = dict(errors)
 
 
 class StreamBroken(HeadraceError):
@@ -266,7 +266,7 @@ class StreamBroken(HeadraceError):
         super().__init__(message)
         self.text = text
         self.received = received
-        self.unanswered = tuple(unanswered)
+        self.unanswered: tuple[str, ...] = tuple(unanswered)
 
 
 def _remade(

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-logger = logging.getLogger("headrace")
+logger: logging.Logger = logging.getLogger("headrace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class Emitter:
     __slots__ = ("__weakref__", "on_event")
 
     def __init__(self, on_event: OnEvent | None = None) -> None:
-        self.on_event = on_event
+        self.on_event: OnEvent | None = on_event
 
     def __call__(self, event: Event) -> None:
         log(event)

@@ -87,7 +87,7 @@ class CsvWriter:
     """
 
     def __init__(self, file: IO[str]) -> None:
-        self.rows = 0
+        self.rows: int = 0
         self._encoding = _encoding(file)
         self._writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
         self._writer.writeheader()

@@ -19,7 +19,7 @@ from headrace.events import Emitter, ServerLog
 from headrace.support.extras import install
 from headrace.target import Target
 
-logger = logging.getLogger("headrace.server")
+logger: logging.Logger = logging.getLogger("headrace.server")
 
 USER_ID, APP_ID = "headrace", "local"  # where the built-in models live
 START_SECONDS = 30.0
@@ -34,11 +34,12 @@ class LocalServer:
     It ends when its standard input does, so it never outlives this process.
     """
 
-    user_id, app_id = USER_ID, APP_ID
+    user_id: str = USER_ID
+    app_id: str = APP_ID
 
     def __init__(self, models: Sequence[str] | None, serve: Sequence[str]) -> None:
         self._folder = _private_folder()
-        self.target = Target.of_socket(self._folder / SOCKET)
+        self.target: Target = Target.of_socket(self._folder / SOCKET)
         self._arguments = ["--unix", self.target.path, "--watch-stdin"]
         for name, value in (("models", models), ("serve", serve)):
             if isinstance(value, str):

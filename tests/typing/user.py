@@ -1,4 +1,4 @@
-"""What users write, and what they write wrongly: checked by `mypy --strict` with everything else, never run."""
+"""What users write, and what they write wrongly: checked by mypy and pyright, never run."""
 
 from __future__ import annotations
 

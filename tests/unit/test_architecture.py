@@ -336,7 +336,11 @@ def test_type_checkers_see_the_modules_that_the_names_are_imported_from() -> Non
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     )
     imported = {a.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for a in node.names}
-    assert imported == {name: f"headrace.{module}" for name, module in headrace._MODULE.items()}
+    modules = {name for name, module in imported.items() if module == "headrace"}
+    assert {n: m for n, m in imported.items() if n not in modules} == {
+        name: f"headrace.{module}" for name, module in headrace._MODULE.items()
+    }
+    assert modules == headrace._MODULES - {module.partition(".")[0] for module in headrace._NAMES} | {"errors"}
 
 
 def test_the_package_imports_nothing_of_its_own_before_a_name_is_used() -> None:

@@ -46,7 +46,7 @@ class Call(Generic[T]):
         self._result: Any = None
         self._error: BaseException | None = None
         self._thread = thread.current()
-        self.interrupted = False
+        self.interrupted: bool = False
 
     def result(self) -> T:
         """Make the call and wait for it.

@@ -34,14 +34,15 @@ class Client(Closing):
         certificate: our certificate chain for mTLS (PEM bytes or path), with `key`.
         tls: all of TLS in one, with the name to expect in the server's certificate; instead of the four before.
         timeout: seconds for every call that gives none; None: no limit. See `Timeouts` for what it bounds.
-        timeouts: all timeouts, where the defaults don't fit.
+        timeouts: all timeouts, if the defaults don't fit.
         retry: which failures are retried, how often and how fast.
         limits: sizes, rates and connections.
         keepalive: pings on connections with calls.
-        coalesce: put concurrent `predict` calls of one input each into one request, where model, parameters, routing
+        coalesce: put concurrent `predict` calls of one input each into one request, if model, parameters, routing
             and metadata are the same: True, or `Coalesce(...)`. Each keeps its own answer, error and timeout.
-        transport: "grpc"; "h2" (the lean one, see docs/transports.md); "auto" (what HEADRACE_TRANSPORT names, else
-            "grpc"); or something that makes transports, such as the in-memory one of `headrace.testing`.
+        transport: "h2", the lean one; "grpc", grpc.aio; "auto", what HEADRACE_TRANSPORT names, else "h2", but "grpc"
+            where grpc.aio is instrumented and once the server and "h2" do not get along (see docs/transports.md); or
+            something that makes transports, such as the in-memory one of `headrace.testing`.
         on_event: called with each event of `headrace.events`, in headrace's own thread: make no calls there.
         allow_insecure_credentials: send a credential without TLS to another machine; refused otherwise.
 
@@ -125,7 +126,7 @@ class Client(Closing):
         coalesce: Coalesce | bool = False,
         on_event: OnEvent | None = None,
     ) -> Client:
-        """Make a client with its own embedded server: a child process on a private socket file.
+        """Make a client with an embedded server of its own: a child process on a private socket file.
 
         The server is started here, and ended by `close`, by leaving a `with` block, or with the program. It never
         gets a credential. Needs the `local` extra, or `server` with those of its parts `llm`, `speech` and `ocr`
@@ -241,7 +242,7 @@ class Client(Closing):
     def default_model(self, input_type: str) -> Model:
         """Name the model that the server has as the default for this type.
 
-        Where it says of none: the first that takes this type and nothing else, else the first that takes it.
+        Without a default: the first that takes this type and nothing else, else the first that takes it.
 
         Raises:
             NotFound: it has none.

@@ -111,7 +111,7 @@ class Model(Forms, Closing):
         return self._client
 
     def close(self) -> None:
-        """Close the client that the model owns; nothing where it uses another's. Idempotent."""
+        """Close the client that the model owns; nothing if it uses another's. Idempotent."""
         if self._owned:
             self._client.close()
 
@@ -222,7 +222,7 @@ class Model(Forms, Closing):
             on_error: "raise" the first error, or "yield" predictions with `.error`.
             batch: pack what the source has ready into a call, up to so many inputs; "auto": up to
                 `Limits.inputs_per_request` and 1 MiB; None: one a call. A free call takes what is there, however
-                little; while all are under way, inputs gather for the next one.
+                little; while all are in flight, inputs are batched for the next one.
             batch_wait: seconds that an input waits for others to share its call, though one is free.
         """
         return PredictionStream._open(
@@ -241,7 +241,7 @@ class Model(Forms, Closing):
     def methods(self) -> tuple[Method, ...]:
         """List the methods that the model publishes, with types and docs; remembered by the client.
 
-        Empty where it publishes none: use `predict`, `generate` and `stream`. Source: rpc GetModelVersion; a server
+        Empty if it publishes none: use `predict`, `generate` and `stream`. Source: rpc GetModelVersion; a server
         that doesn't know asks the model itself.
         """
         return run(self._wrapped.methods)

@@ -55,7 +55,7 @@ class PredictionStream(Stream[Prediction]):
     """The predictions of a stream of inputs; nothing is pulled or sent before it is entered or read.
 
     `with` (leaving it early ends the call on the server and closes the source) or plain `for`. Reading
-    raises what the source raised, or the error that ended the stream, after all that can be delivered; where nobody
+    raises the source's exception, or the error that ended the stream, after all predictions; if nobody
     read it, leaving does.
 
     Raises (from reading):

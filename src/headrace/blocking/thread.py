@@ -42,8 +42,8 @@ class LoopThread:
     """
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self.ending = False
+        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
+        self.ending: bool = False
         self._lock = threading.RLock()  # a finalizer may interrupt a thread that has it
         self._holding = False
         self._held = threading.Event()  # the loop stands still for a fork
@@ -147,7 +147,7 @@ _users = 0  # clients that are open
 _clients: weakref.WeakSet[Closable] = weakref.WeakSet()  # to be closed with the program
 _inherited: list[LoopThread] = []  # of the parents of this process: kept, and never touched
 _exiting = False
-generation = 0  # how many forks lie between the first process and this one
+generation: int = 0  # how many forks lie between the first process and this one
 
 
 def current() -> LoopThread:

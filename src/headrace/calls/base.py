@@ -15,7 +15,7 @@ from headrace.errors import HeadraceError, StreamBroken
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
 
-logger = logging.getLogger("headrace")
+logger: logging.Logger = logging.getLogger("headrace")
 
 LAST_MOMENT = 0.05  # seconds for tasks that were cancelled only when the time to end was over
 
@@ -33,9 +33,9 @@ class StreamWork(ABC):
     kind = "stream"
 
     def __init__(self, session: Session, source: Source[object], convert: Convert) -> None:
-        self.tally = Tally()
+        self.tally: Tally = Tally()
         self.failure: BaseException | None = None
-        self.ready = Signal()  # for the consumer
+        self.ready: Signal = Signal()  # for the consumer
         self._session = session
         self._feeder = Feeder(source, convert, self.tally, self, self._add_task)
         self._tasks: set[asyncio.Task[None]] = set()

@@ -14,7 +14,7 @@ from headrace.inputs.prepared import Prepared
 from headrace.status import Kind, fatal, kind_of
 
 MAX_IN_FLIGHT = 4  # in-flight requests at which inputs start to be batched
-AUTO_BYTES = MiB  # bytes from which a request's fixed cost no longer matters; servers commonly accept 4 MiB
+AUTO_BYTES: int = MiB  # bytes from which a request's fixed cost no longer matters; servers commonly accept 4 MiB
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ class Deadline:
     __slots__ = ("at", "seconds")
 
     def __init__(self, at: float, seconds: float) -> None:
-        self.at = at
-        self.seconds = seconds
+        self.at: float = at
+        self.seconds: float = seconds
 
     @classmethod
     def after(cls, seconds: float | None, since: float | None = None) -> Deadline:

@@ -84,9 +84,9 @@ class Feeder:
         self._aside: set[asyncio.Task[None]] = set()  # each prepares an input and puts it in
         self._last: asyncio.Task[None] | None = None  # of these
         self._putting = asyncio.Lock()  # of those that wait for room, one at a time
-        self.pulling = False  # it may be cancelled; before and after that, it is not: it closes the source
+        self.pulling: bool = False  # it may be cancelled; before and after that, it is not: it closes the source
         self.stopped = False
-        self.largest = 0  # bytes of the largest input so far; 0: nothing is known yet
+        self.largest: int = 0  # bytes of the largest input so far; 0: nothing is known yet
 
     async def run(self) -> None:
         """Pull until the source ends; must not start after it was stopped.

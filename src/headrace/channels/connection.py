@@ -66,20 +66,20 @@ class Connection:
         target: str,
         on_event: Callable[[events.Event], None],
     ) -> None:
-        self.pool = pool
-        self.index = index
-        self.transport = transport
-        self.calls = 0
-        self.ready = False
-        self.last_answer = time.monotonic()
+        self.pool: Owner = pool
+        self.index: int = index
+        self.transport: Transport = transport
+        self.calls: int = 0
+        self.ready: bool = False
+        self.last_answer: float = time.monotonic()
         self.connecting: asyncio.Task[None] | None = None
         self.connecting_since: float | None = None
-        self.failed_at = -math.inf
-        self.max_calls = max_calls  # concurrent calls that we and the server allow
+        self.failed_at: float = -math.inf
+        self.max_calls: int = max_calls  # concurrent calls that we and the server allow
         self._our_limit = max_calls
         self._target = target
         self._on_event = on_event
-        self.limit = max_calls
+        self.limit: int = max_calls
         self._admitted = 0  # calls since the limit last changed
         self._caution = 1
         self._trying = False  # the limit has grown since a stream was refused

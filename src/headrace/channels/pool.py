@@ -50,10 +50,10 @@ class LoopPool:
         max_calls: int,
         connect_timeout: float,
     ) -> None:
-        self.loop = loop
+        self.loop: asyncio.AbstractEventLoop = loop
         self.connections: list[Connection] = []
         self.waiters: deque[asyncio.Future[Connection]] = deque()
-        self.concurrency = Concurrency(max_calls)
+        self.concurrency: Concurrency = Concurrency(max_calls)
         self._make = make
         self._max_connections = max_connections
         self._connect_timeout = connect_timeout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,7 +36,7 @@ class Lazy(click.Group):
 
     def __init__(self, names: Mapping[str, str], **attributes: object) -> None:
         super().__init__(**attributes)  # type: ignore[arg-type]
-        self.names = dict(names)
+        self.names: dict[str, str] = dict(names)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of the table."""
@@ -68,7 +68,11 @@ def dashes(token: str) -> str:
     return token.replace("_", "-")
 
 
-SETTINGS = {"help_option_names": ["-h", "--help"], "token_normalize_func": dashes, "max_content_width": 100}
+SETTINGS: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "token_normalize_func": dashes,
+    "max_content_width": 100,
+}
 MODEL = _group({name: COMMANDS[name][2] for name in UNDER_MODEL}, "model", "Call a model.")
 APP = _group(
     {name: line for name, (_, _, line) in COMMANDS.items()},

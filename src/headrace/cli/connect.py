@@ -29,7 +29,7 @@ class Watcher:
     """Turns events into a status line on a terminal, and into a line every 10 seconds elsewhere."""
 
     def __init__(self, status: Status | None = None) -> None:
-        self.status = status or Status()
+        self.status: Status = status or Status()
         self._begun: dict[str, tuple[float, int]] = {}  # weight -> when its first bytes were seen, how many
         self._said_at: dict[str, float] = {}
         self._counts_bytes = False

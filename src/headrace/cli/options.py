@@ -170,7 +170,7 @@ class OutputForm(_ParamType):
 
     def __init__(self, *forms: str) -> None:
         self._forms = click.Choice(forms)
-        self.name = f"{'|'.join(forms)}|FILE.parquet"
+        self.name: str = f"{'|'.join(forms)}|FILE.parquet"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Take the name of a form, or of a table's file."""

@@ -79,7 +79,7 @@ class Printer:
     """
 
     def __init__(self, form: str, saver: Saver, parts: tuple[Part, ...], table: render.Table | None = None) -> None:
-        self.saved = True
+        self.saved: bool = True
         self._form = form
         self._saver = saver
         self._parts = parts

@@ -115,9 +115,9 @@ class LazyOutput:
     __slots__ = ("_message", "input_id", "status", "wire")
 
     def __init__(self, wire: memoryview, status: status_pb2.Status, input_id: str) -> None:
-        self.wire = wire
-        self.status = status
-        self.input_id = input_id
+        self.wire: memoryview = wire
+        self.status: status_pb2.Status = status
+        self.input_id: str = input_id
         self._message: pb.Output | None = None
 
     @property

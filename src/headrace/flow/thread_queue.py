@@ -47,7 +47,7 @@ class ThreadQueue(Generic[T]):
         self._waiters: list[asyncio.Future[None]] = []
         self._ended = self._closed = False
         self._failure: BaseException | None = None
-        self.put_count = 0
+        self.put_count: int = 0
         self.drops: dict[str, int] = {}
 
     def __len__(self) -> int:

@@ -150,7 +150,7 @@ class PlainFeed:
         self._pulling: asyncio.Task[QueuedFrame] | None = None
         self._closed = False
         self._on_drop = on_drop
-        self.frames = 0
+        self.frames: int = 0
         self.drops: dict[str, int] = {}
         if (overflow or "block") != "block":
             self._pipe = Pipe(WAITING, overflow=overflow or "block", max_age=max_age, on_drop=self._dropped)

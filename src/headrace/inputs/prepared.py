@@ -19,9 +19,9 @@ class Prepared:
     __slots__ = ("id", "input", "size_bytes")
 
     def __init__(self, input: Input, id: str, size_bytes: int | None = None) -> None:
-        self.input = input
-        self.id = id
-        self.size_bytes = input.size_bytes if size_bytes is None else size_bytes
+        self.input: Input = input
+        self.id: str = id
+        self.size_bytes: int = input.size_bytes if size_bytes is None else size_bytes
 
     def __repr__(self) -> str:
         return f"<Prepared {self.id}: {self.input!r}>"

@@ -107,10 +107,10 @@ class Input(OfficialNames):
     def __init__(
         self, fields: Sequence[Field], id: str | None = None, *, raw: bytes | None = None, source: str = ""
     ) -> None:
-        self.id = _checked_id(id)
-        self.fields = tuple(fields)
-        self.raw = raw
-        self.source = source
+        self.id: str = _checked_id(id)
+        self.fields: tuple[Field, ...] = tuple(fields)
+        self.raw: bytes | None = raw
+        self.source: str = source
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Input):

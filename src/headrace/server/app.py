@@ -38,7 +38,7 @@ from headrace.server.service import Arrivals, Service, Strangers
 from headrace.server.servicer import Predictions
 from headrace.server.wire import SERVICE
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 GRACE = 0.4  # seconds that running calls get at a stop
 CLOSE = 0.4  # seconds that models get to close

@@ -7,6 +7,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict, deque
+from typing import Any
 
 from headrace.server.pixels import trim
 
@@ -24,8 +25,8 @@ class Arrival:
 
     def __init__(self) -> None:
         task = asyncio.current_task()
-        self.task = weakref.ref(task) if task is not None else None
-        self.since = time.monotonic()
+        self.task: weakref.ref[asyncio.Task[Any]] | None = weakref.ref(task) if task is not None else None
+        self.since: float = time.monotonic()
 
 
 class Budget:

@@ -84,8 +84,8 @@ class Admission:
         self._pat = None if pat is None else pat.encode("utf-8", "surrogateescape")
         self._faults = faults
         self._max_calls = max_calls
-        self.running = 0
-        self.bytes = Budget(max_request_bytes)
+        self.running: int = 0
+        self.bytes: Budget = Budget(max_request_bytes)
 
     def stranger(self, metadata: Iterable[tuple[Any, Any]] | None) -> ModelError | None:
         """Return why a call with these metadata is not let in at all; None if its credential is right."""

@@ -29,7 +29,7 @@ class Fault(ModelError):
     ) -> None:
         super().__init__(code, description)
         self.time_remaining = time_remaining
-        self.metadata = tuple((metadata or {}).items())
+        self.metadata: tuple[tuple[str, str], ...] = tuple((metadata or {}).items())
 
 
 class Abort(Exception):
@@ -96,7 +96,7 @@ class Faults:
 
     def __init__(self, script: Script, clock: Callable[[], float] = time.monotonic) -> None:
         self.script = script
-        self.rules = [_Counted(rule) for rule in script.rules]
+        self.rules: list[_Counted] = [_Counted(rule) for rule in script.rules]
         self.clock = clock
         self._warming_since: float | None = None
         self._tokens = float(script.throttle.burst) if script.throttle else 0.0
@@ -142,8 +142,8 @@ class CallFaults:
         self._inputs = 0
         self._answers = 0
         settings = faults.script.server
-        self.echo_input_ids = settings.echo_input_ids
-        self.answers_after_last_input = settings.answers_after_last_input
+        self.echo_input_ids: bool = settings.echo_input_ids
+        self.answers_after_last_input: bool = settings.answers_after_last_input
 
     async def before_reading(self) -> None:
         """A stream is open and nothing is read from it."""

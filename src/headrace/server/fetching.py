@@ -18,8 +18,8 @@ class Fetching:
     """One run of fetching; made on the event loop, reported to from the thread that fetches."""
 
     def __init__(self) -> None:
-        self.began = asyncio.Event()
-        self.running = False
+        self.began: asyncio.Event = asyncio.Event()
+        self.running: bool = False
         self._loop = asyncio.get_running_loop()
         self._name = ""
         self._done = self._total = self._first = 0

@@ -34,9 +34,9 @@ from headrace.server.signatures import Shape
 from headrace.server.slots import MAX_WAITING, TIMEOUT, Slots, Watch
 from headrace.server.threads import ToThread, in_thread
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 #: Log of failures that callers are told about too; a server of one client does without these lines.
-refusals = logging.getLogger("headrace.server.refusals")
+refusals: logging.Logger = logging.getLogger("headrace.server.refusals")
 
 FAILURE_SECONDS = (
     15.0  # that a failed fetch is reported to callers who were asked to wait: more than they wait between looks
@@ -52,8 +52,8 @@ class Deploying(ModelError):
     def __init__(self, model_id: str, done: int, total: int, remaining: float) -> None:
         share = f"{done / 1e6:.0f} of {total / 1e6:.0f} MB of its weights fetched"
         super().__init__(DEPLOYING, f"model {model_id} is warming up: {share}")
-        self.percent = 100 * done // total if total else 0
-        self.time_remaining = math.ceil(remaining)
+        self.percent: int = 100 * done // total if total else 0
+        self.time_remaining: int = math.ceil(remaining)
 
 
 class Hosted:
@@ -61,12 +61,12 @@ class Hosted:
 
     def __init__(self, cls: type, card: Card, methods: Mapping[str, Method], prepare: Prepare) -> None:
         self.card = card
-        self.described = "card" in vars(cls)  # by its author, not by default
-        self.built_in = cls.__module__.startswith("headrace.server.models.")
+        self.described: bool = "card" in vars(cls)  # by its author, not by default
+        self.built_in: bool = cls.__module__.startswith("headrace.server.models.")
         self.methods = methods
-        self.concurrency = max(1, int(getattr(cls, "concurrency", 1)))
-        self.ordered = bool(getattr(cls, "ordered", True))
-        self.parameters = parameters_of(cls)
+        self.concurrency: int = max(1, int(getattr(cls, "concurrency", 1)))
+        self.ordered: bool = bool(getattr(cls, "ordered", True))
+        self.parameters: frozenset[str] | None = parameters_of(cls)
         self._make = cls
         self._prepare = prepare
         self._instance: Any = None
@@ -74,11 +74,11 @@ class Hosted:
         self._fetching: Fetching
         self._failed_fetch: tuple[float, ModelError] | None = None  # when, and why
         self._slots = Slots(card.id, self.concurrency, _timeout(cls))
-        self.batch = max(1, int(getattr(cls, "batch", 16))) if hasattr(cls, "predict_many") else 1
+        self.batch: int = max(1, int(getattr(cls, "batch", 16))) if hasattr(cls, "predict_many") else 1
         self._batcher = (
             Batcher(self._predict_many, self.batch, self.concurrency, MAX_WAITING) if self.batch > 1 else None
         )
-        self.tracebacks = Tracebacks()
+        self.tracebacks: Tracebacks = Tracebacks()
 
     @property
     def id(self) -> str:

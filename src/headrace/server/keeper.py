@@ -16,7 +16,7 @@ import grpc.aio
 
 from headrace.server.listen import ListenError
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 TRY_SECONDS = 5.0  # during which binding the address again is tried
 PAUSE = 0.02  # seconds between two tries, and before each new server
@@ -40,7 +40,7 @@ class Keeper:
         self._server: grpc.aio.Server | None = None
         self._ended: list[grpc.aio.Server] = []  # their last calls run
         self._watching: asyncio.Task[None] | None = None
-        self.address = ""
+        self.address: str = ""
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def start(self) -> None:

@@ -116,9 +116,9 @@ class ItemMethod:
             raise ShapeError(f"{label} must take one argument (besides self)") from error
         self.name: str = name
         self.shape: Shape = name
-        self.is_async = _is_async(function, name, label)
-        self.kinds = card.input_fields
-        self.signature = signatures.of_card(card, name, parameters)
+        self.is_async: bool = _is_async(function, name, label)
+        self.kinds: tuple[str, ...] = card.input_fields
+        self.signature: pb.MethodSignature = signatures.of_card(card, name, parameters)
         self._arguments = {signatures.argument_name(card, kind): kind for kind in card.input_fields}
 
     def call(self, instance: Any, item: Item) -> Any:
@@ -191,14 +191,16 @@ class TypedMethod:
     """A method with annotated arguments."""
 
     def __init__(self, function: Callable[..., Any], signature: Signature) -> None:
-        self.name = function.__name__
+        self.name: str = function.__name__
         self.shape = signature.shape
-        self.is_async = _is_async(function, self.shape, function.__qualname__)
-        self.signature = signature.message
-        self.kinds = tuple(dict.fromkeys(_OLD_FORM[f.type] for f in self.signature.input_fields if f.type in _OLD_FORM))
+        self.is_async: bool = _is_async(function, self.shape, function.__qualname__)
+        self.signature: pb.MethodSignature = signature.message
+        self.kinds: tuple[str, ...] = tuple(
+            dict.fromkeys(_OLD_FORM[f.type] for f in self.signature.input_fields if f.type in _OLD_FORM)
+        )
         self._annotations = signature.annotations
         self._streamed = signature.streamed
-        self.heavy_answer = _heavy(self.signature.output_fields)
+        self.heavy_answer: bool = _heavy(self.signature.output_fields)
         self._heavy_arguments = _heavy(self.signature.input_fields)
 
     def call(self, instance: Any, item: Item) -> Any:

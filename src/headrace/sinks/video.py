@@ -37,7 +37,7 @@ class VideoSink(Sink):
 
     def __init__(self, path: str | os.PathLike[str], *, fps: float = 10.0, crf: int = 23) -> None:
         super().__init__()
-        self.path = Path(path)
+        self.path: Path = Path(path)
         if self.path.suffix.lower() not in FORMATS:
             raise ConfigError(f"{self.path.name}: the name of a video file must end in {', '.join(FORMATS)}")
         if not 0 < fps <= 1000 or not 0 <= crf <= 51:
@@ -46,7 +46,7 @@ class VideoSink(Sink):
             import av  # noqa: F401
         except ImportError:
             raise ConfigError(f"videos need PyAV: {install('video')}") from None
-        self.frames = 0
+        self.frames: int = 0
         self._step = 1 / Fraction(str(fps))
         self._crf = crf
         self._container: Any = None

@@ -39,8 +39,8 @@ class WebVttSink(Sink):
 
     def __init__(self, path: str | os.PathLike[str], caption: Callable[[FramePrediction], str] = words) -> None:
         super().__init__()
-        self.path = Path(path)
-        self.captions = 0
+        self.path: Path = Path(path)
+        self.captions: int = 0
         self._caption = caption
         self._file: IO[str] | None = None
         self._placing = contextlib.ExitStack()  # moves the file into place when it is complete

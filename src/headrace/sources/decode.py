@@ -160,8 +160,8 @@ class Opened:
         self._location = location
         self._wanted = wanted
         self._live = live
-        self.broken = 0  # packets that could not be decoded
-        self.decoded = 0
+        self.broken: int = 0  # packets that could not be decoded
+        self.decoded: int = 0
         self._open()
 
     def _open(self) -> None:

@@ -39,8 +39,8 @@ class Decoder:
         self, location: Location, wanted: Wanted, out: ThreadQueue[Raw], finite: bool, paced: bool, outage: float | None
     ) -> None:
         self.out = out
-        self.broken = 0
-        self.reconnects = 0
+        self.broken: int = 0
+        self.reconnects: int = 0
         self._location = location
         self._wanted = wanted
         self._finite = finite

@@ -15,7 +15,7 @@ from headrace.inputs.checks import is_ready
 from headrace.inputs.loading import load
 from headrace.sources.base import Begin, ItemSource
 
-logger = logging.getLogger("headrace")
+logger: logging.Logger = logging.getLogger("headrace")
 
 AnyPath = str | os.PathLike[str]
 PREFETCH = 4

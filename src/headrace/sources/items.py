@@ -40,9 +40,9 @@ class SourceInput(Input):
         error: OwnError | None = None,
     ) -> None:
         super().__init__(fields, id, raw=raw, source=source)
-        self.position = position
-        self.timestamp = time.time() if timestamp is None else timestamp
-        self.error = error
+        self.position: int = position
+        self.timestamp: float = time.time() if timestamp is None else timestamp
+        self.error: OwnError | None = error
 
 
 def placed(item: Input, position: int, source: str, new_id: Callable[[int], str]) -> SourceInput:

@@ -34,8 +34,8 @@ class Merged(InputSource):
         if on_error not in ("yield", "raise"):
             raise ConfigError(f'on_error must be "yield" or "raise", not {on_error!r}')
         self.sources = sources
-        self.name = " + ".join(str(getattr(source, "name", "")) or type(source).__name__ for source in sources)
-        self.finite = all(getattr(source, "finite", False) for source in sources)
+        self.name: str = " + ".join(str(getattr(source, "name", "")) or type(source).__name__ for source in sources)
+        self.finite: bool = all(getattr(source, "finite", False) for source in sources)
         self._on_error = on_error
         self._new_id = ids()
         self._clear()

@@ -60,9 +60,9 @@ class FrameInput(SourceInput):
         size: tuple[int, int],
     ) -> None:
         super().__init__(fields, id, position=position, timestamp=timestamp, source=source)
-        self.time = time
-        self.captured = captured
-        self.size = size
+        self.time: float = time
+        self.captured: float = captured
+        self.size: tuple[int, int] = size
 
     @property
     def index(self) -> int:
@@ -132,9 +132,9 @@ class VideoSource(InputSource):
             raise ConfigError(f"quality must be from 1 to 100, not {quality}")
         if buffer < 1:
             raise ConfigError(f"buffer must be at least 1 frame, not {buffer}")
-        self.name = location.name
-        self.finite = not live
-        self.live = live or paced
+        self.name: str = location.name
+        self.finite: bool = not live
+        self.live: bool = live or paced
         self._location = location
         self._wanted = wanted
         self._paced = paced

@@ -39,8 +39,8 @@ class TableWriter:
         rows: int = ROWS,
         dimensions: int | None = None,
     ) -> None:
-        self.path = Path(path)
-        self.rows = 0
+        self.path: Path = Path(path)
+        self.rows: int = 0
         self._format = format or self.path.suffix.lower()
         if self._format not in FORMATS:
             raise ConfigError(f"{self.path.name}: a table's name ends in {', '.join(FORMATS)}")

@@ -83,12 +83,12 @@ class ModelDouble:
         self.function = function
         self.echo_ids = echo_ids
         self.answering = answering
-        self.model_type = pb.ModelType(id=model_type, title=model_type, input_fields=input_fields)
-        self.signatures = list(signatures)
-        self.server = server or MemoryServer()
+        self.model_type: pb.ModelType = pb.ModelType(id=model_type, title=model_type, input_fields=input_fields)
+        self.signatures: list[pb.MethodSignature] = list(signatures)
+        self.server: MemoryServer = server or MemoryServer()
         self.inputs: list[ReceivedInput] = []
         self.attempts: Counter[str] = Counter()
-        self.answered = 0
+        self.answered: int = 0
         self._turnstile = Turnstile(self.server.changes.notify)
         self._request_ids = itertools.count(1)
         self._replies: dict[str, Reply | Callable[[Message], Reply]] = {}

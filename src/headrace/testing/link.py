@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from headrace.testing.faults import ConnectionFaults, Direction
     from headrace.transport.changes import Changes
 
-logger = logging.getLogger("headrace.testing")
+logger: logging.Logger = logging.getLogger("headrace.testing")
 
 _CHUNK_BYTES = 1 << 16
 _LINE_CHUNKS = 64  # maximum delayed chunks: 4 MiB in chunks of 64 KiB, then reading stops
@@ -40,7 +40,7 @@ class Flow:
 
     def __init__(self, link: Link, direction: Direction) -> None:
         self.direction = direction
-        self.passed_bytes = 0
+        self.passed_bytes: int = 0
         self._link = link
         self._scanner = MessageScanner(from_client=direction == "to_server")
         self._line: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_LINE_CHUNKS)
@@ -142,11 +142,11 @@ class Link:
     ) -> None:
         self.faults = faults
         self.until = until
-        self.changed = traffic.notify
+        self.changed: Callable[[], None] = traffic.notify
         self.random = rng
-        self.to_server = Flow(self, "to_server")
-        self.to_client = Flow(self, "to_client")
-        self.was_reset = False
+        self.to_server: Flow = Flow(self, "to_server")
+        self.to_client: Flow = Flow(self, "to_client")
+        self.was_reset: bool = False
         self._writers: list[asyncio.StreamWriter] = []
         self._warned = False
 

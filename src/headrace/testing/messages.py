@@ -31,9 +31,9 @@ class MessageScanner:
     """
 
     def __init__(self, *, from_client: bool) -> None:
-        self.started = 0
-        self.complete = 0
-        self.readable = True
+        self.started: int = 0
+        self.complete: int = 0
+        self.readable: bool = True
         self._preface = PREFACE if from_client else b""
         self._first_frame = True
         self._header = b""

@@ -54,7 +54,7 @@ class Fallback:
     ) -> None:
         self.first = first
         self.second = second
-        self.changed = False
+        self.changed: bool = False
         self._notify = notify
         self._violations = 0
         self._slots: weakref.WeakSet[FallbackTransport] = weakref.WeakSet()
@@ -90,7 +90,7 @@ class FallbackTransport:
         self._retired: Transport | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._current: Transport = self._lean
-        self.survives_fork = self._current.survives_fork
+        self.survives_fork: bool = self._current.survives_fork
 
     @property
     def on_max_streams(self) -> Callable[[], object] | None:

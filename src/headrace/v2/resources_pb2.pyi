@@ -7,7 +7,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -76,7 +76,7 @@ class User(_message.Message):
     intention: str
     referral_source: str
     image: Image
-    def __init__(self, id: _Optional[str] = ..., primary_email: _Optional[str] = ..., first_name: _Optional[str] = ..., last_name: _Optional[str] = ..., company_name: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., bill_type: _Optional[str] = ..., date_gdpr_consent: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., date_tos_consent: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., date_marketing_consent: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., two_factor_auth_enabled: bool = ..., teams_count: _Optional[int] = ..., job_title: _Optional[str] = ..., job_role: _Optional[str] = ..., is_starred: bool = ..., star_count: _Optional[int] = ..., date_pii_consent: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., intention: _Optional[str] = ..., referral_source: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., primary_email: _Optional[str] = ..., first_name: _Optional[str] = ..., last_name: _Optional[str] = ..., company_name: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., bill_type: _Optional[str] = ..., date_gdpr_consent: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., date_tos_consent: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., date_marketing_consent: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., two_factor_auth_enabled: bool = ..., teams_count: _Optional[int] = ..., job_title: _Optional[str] = ..., job_role: _Optional[str] = ..., is_starred: bool = ..., star_count: _Optional[int] = ..., date_pii_consent: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., intention: _Optional[str] = ..., referral_source: _Optional[str] = ..., image: _Optional[_Union[Image, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Input(_message.Message):
     __slots__ = ("id", "data", "created_at", "modified_at", "status", "dataset_ids")
@@ -92,7 +92,7 @@ class Input(_message.Message):
     modified_at: _timestamp_pb2.Timestamp
     status: _status_pb2.Status
     dataset_ids: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., data: _Optional[_Union[Data, _Mapping]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., dataset_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., data: _Optional[_Union[Data, _Mapping[str, _Any]]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., dataset_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Output(_message.Message):
     __slots__ = ("id", "status", "created_at", "model", "input", "data", "prompt_tokens", "completion_tokens", "cached_tokens")
@@ -114,7 +114,7 @@ class Output(_message.Message):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int
-    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., model: _Optional[_Union[Model, _Mapping]] = ..., input: _Optional[_Union[Input, _Mapping]] = ..., data: _Optional[_Union[Data, _Mapping]] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., model: _Optional[_Union[Model, _Mapping[str, _Any]]] = ..., input: _Optional[_Union[Input, _Mapping[str, _Any]]] = ..., data: _Optional[_Union[Data, _Mapping[str, _Any]]] = ..., prompt_tokens: _Optional[int] = ..., completion_tokens: _Optional[int] = ..., cached_tokens: _Optional[int] = ...) -> None: ...
 
 class Data(_message.Message):
     __slots__ = ("image", "video", "concepts", "metadata", "geo", "colors", "clusters", "embeddings", "regions", "frames", "text", "audio", "tracks", "time_segments", "hits", "heatmaps", "parts", "ndarray", "int_value", "float_value", "bytes_value", "bool_value", "string_value", "struct_value")
@@ -166,7 +166,7 @@ class Data(_message.Message):
     bool_value: bool
     string_value: str
     struct_value: _struct_pb2.Struct
-    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ..., video: _Optional[_Union[Video, _Mapping]] = ..., concepts: _Optional[_Iterable[_Union[Concept, _Mapping]]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., geo: _Optional[_Union[Geo, _Mapping]] = ..., colors: _Optional[_Iterable[_Union[Color, _Mapping]]] = ..., clusters: _Optional[_Iterable[_Union[Cluster, _Mapping]]] = ..., embeddings: _Optional[_Iterable[_Union[Embedding, _Mapping]]] = ..., regions: _Optional[_Iterable[_Union[Region, _Mapping]]] = ..., frames: _Optional[_Iterable[_Union[Frame, _Mapping]]] = ..., text: _Optional[_Union[Text, _Mapping]] = ..., audio: _Optional[_Union[Audio, _Mapping]] = ..., tracks: _Optional[_Iterable[_Union[Track, _Mapping]]] = ..., time_segments: _Optional[_Iterable[_Union[TimeSegment, _Mapping]]] = ..., hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., heatmaps: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping]]] = ..., ndarray: _Optional[_Union[NDArray, _Mapping]] = ..., int_value: _Optional[int] = ..., float_value: _Optional[float] = ..., bytes_value: _Optional[bytes] = ..., bool_value: bool = ..., string_value: _Optional[str] = ..., struct_value: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    def __init__(self, image: _Optional[_Union[Image, _Mapping[str, _Any]]] = ..., video: _Optional[_Union[Video, _Mapping[str, _Any]]] = ..., concepts: _Optional[_Iterable[_Union[Concept, _Mapping[str, _Any]]]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., geo: _Optional[_Union[Geo, _Mapping[str, _Any]]] = ..., colors: _Optional[_Iterable[_Union[Color, _Mapping[str, _Any]]]] = ..., clusters: _Optional[_Iterable[_Union[Cluster, _Mapping[str, _Any]]]] = ..., embeddings: _Optional[_Iterable[_Union[Embedding, _Mapping[str, _Any]]]] = ..., regions: _Optional[_Iterable[_Union[Region, _Mapping[str, _Any]]]] = ..., frames: _Optional[_Iterable[_Union[Frame, _Mapping[str, _Any]]]] = ..., text: _Optional[_Union[Text, _Mapping[str, _Any]]] = ..., audio: _Optional[_Union[Audio, _Mapping[str, _Any]]] = ..., tracks: _Optional[_Iterable[_Union[Track, _Mapping[str, _Any]]]] = ..., time_segments: _Optional[_Iterable[_Union[TimeSegment, _Mapping[str, _Any]]]] = ..., hits: _Optional[_Iterable[_Union[Hit, _Mapping[str, _Any]]]] = ..., heatmaps: _Optional[_Iterable[_Union[Image, _Mapping[str, _Any]]]] = ..., parts: _Optional[_Iterable[_Union[Part, _Mapping[str, _Any]]]] = ..., ndarray: _Optional[_Union[NDArray, _Mapping[str, _Any]]] = ..., int_value: _Optional[int] = ..., float_value: _Optional[float] = ..., bytes_value: _Optional[bytes] = ..., bool_value: bool = ..., string_value: _Optional[str] = ..., struct_value: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Image(_message.Message):
     __slots__ = ("url", "base64", "allow_duplicate_url", "hosted", "image_info", "hosted_image_info", "decoded_bytes")
@@ -176,7 +176,7 @@ class Image(_message.Message):
         VALUE_FIELD_NUMBER: _ClassVar[int]
         key: str
         value: ImageInfo
-        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ImageInfo, _Mapping]] = ...) -> None: ...
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[ImageInfo, _Mapping[str, _Any]]] = ...) -> None: ...
     URL_FIELD_NUMBER: _ClassVar[int]
     BASE64_FIELD_NUMBER: _ClassVar[int]
     ALLOW_DUPLICATE_URL_FIELD_NUMBER: _ClassVar[int]
@@ -191,7 +191,7 @@ class Image(_message.Message):
     image_info: ImageInfo
     hosted_image_info: _containers.MessageMap[str, ImageInfo]
     decoded_bytes: bytes
-    def __init__(self, url: _Optional[str] = ..., base64: _Optional[bytes] = ..., allow_duplicate_url: bool = ..., hosted: _Optional[_Union[HostedURL, _Mapping]] = ..., image_info: _Optional[_Union[ImageInfo, _Mapping]] = ..., hosted_image_info: _Optional[_Mapping[str, ImageInfo]] = ..., decoded_bytes: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, url: _Optional[str] = ..., base64: _Optional[bytes] = ..., allow_duplicate_url: bool = ..., hosted: _Optional[_Union[HostedURL, _Mapping[str, _Any]]] = ..., image_info: _Optional[_Union[ImageInfo, _Mapping[str, _Any]]] = ..., hosted_image_info: _Optional[_Mapping[str, ImageInfo]] = ..., decoded_bytes: _Optional[bytes] = ...) -> None: ...
 
 class ImageInfo(_message.Message):
     __slots__ = ("width", "height", "format", "color_mode", "mode")
@@ -223,7 +223,7 @@ class Video(_message.Message):
     hosted: HostedURL
     video_info: VideoInfo
     hosted_thumbnail: HostedURL
-    def __init__(self, url: _Optional[str] = ..., base64: _Optional[bytes] = ..., allow_duplicate_url: bool = ..., thumbnail_url: _Optional[str] = ..., hosted: _Optional[_Union[HostedURL, _Mapping]] = ..., video_info: _Optional[_Union[VideoInfo, _Mapping]] = ..., hosted_thumbnail: _Optional[_Union[HostedURL, _Mapping]] = ...) -> None: ...
+    def __init__(self, url: _Optional[str] = ..., base64: _Optional[bytes] = ..., allow_duplicate_url: bool = ..., thumbnail_url: _Optional[str] = ..., hosted: _Optional[_Union[HostedURL, _Mapping[str, _Any]]] = ..., video_info: _Optional[_Union[VideoInfo, _Mapping[str, _Any]]] = ..., hosted_thumbnail: _Optional[_Union[HostedURL, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class VideoInfo(_message.Message):
     __slots__ = ("width", "height", "fps", "video_format", "bit_rate", "frame_count", "duration_seconds")
@@ -255,7 +255,7 @@ class Audio(_message.Message):
     allow_duplicate_url: bool
     hosted: HostedURL
     audio_info: AudioInfo
-    def __init__(self, url: _Optional[str] = ..., base64: _Optional[bytes] = ..., allow_duplicate_url: bool = ..., hosted: _Optional[_Union[HostedURL, _Mapping]] = ..., audio_info: _Optional[_Union[AudioInfo, _Mapping]] = ...) -> None: ...
+    def __init__(self, url: _Optional[str] = ..., base64: _Optional[bytes] = ..., allow_duplicate_url: bool = ..., hosted: _Optional[_Union[HostedURL, _Mapping[str, _Any]]] = ..., audio_info: _Optional[_Union[AudioInfo, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class AudioInfo(_message.Message):
     __slots__ = ("audio_format", "sample_rate", "duration_seconds", "bit_rate")
@@ -281,7 +281,7 @@ class Text(_message.Message):
     allow_duplicate_url: bool
     hosted: HostedURL
     text_info: TextInfo
-    def __init__(self, raw: _Optional[str] = ..., url: _Optional[str] = ..., allow_duplicate_url: bool = ..., hosted: _Optional[_Union[HostedURL, _Mapping]] = ..., text_info: _Optional[_Union[TextInfo, _Mapping]] = ...) -> None: ...
+    def __init__(self, raw: _Optional[str] = ..., url: _Optional[str] = ..., allow_duplicate_url: bool = ..., hosted: _Optional[_Union[HostedURL, _Mapping[str, _Any]]] = ..., text_info: _Optional[_Union[TextInfo, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class TextInfo(_message.Message):
     __slots__ = ("char_count", "encoding")
@@ -319,7 +319,7 @@ class Part(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     data: Data
     id: str
-    def __init__(self, data: _Optional[_Union[Data, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+    def __init__(self, data: _Optional[_Union[Data, _Mapping[str, _Any]]] = ..., id: _Optional[str] = ...) -> None: ...
 
 class Concept(_message.Message):
     __slots__ = ("id", "name", "value", "created_at", "language", "app_id", "definition", "vocab_id", "user_id", "metadata", "image")
@@ -345,7 +345,7 @@ class Concept(_message.Message):
     user_id: str
     metadata: _struct_pb2.Struct
     image: Image
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[float] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., language: _Optional[str] = ..., app_id: _Optional[str] = ..., definition: _Optional[str] = ..., vocab_id: _Optional[str] = ..., user_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., image: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., value: _Optional[float] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., language: _Optional[str] = ..., app_id: _Optional[str] = ..., definition: _Optional[str] = ..., vocab_id: _Optional[str] = ..., user_id: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., image: _Optional[_Union[Image, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Region(_message.Message):
     __slots__ = ("id", "region_info", "data", "value", "track_id")
@@ -359,7 +359,7 @@ class Region(_message.Message):
     data: Data
     value: float
     track_id: str
-    def __init__(self, id: _Optional[str] = ..., region_info: _Optional[_Union[RegionInfo, _Mapping]] = ..., data: _Optional[_Union[Data, _Mapping]] = ..., value: _Optional[float] = ..., track_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., region_info: _Optional[_Union[RegionInfo, _Mapping[str, _Any]]] = ..., data: _Optional[_Union[Data, _Mapping[str, _Any]]] = ..., value: _Optional[float] = ..., track_id: _Optional[str] = ...) -> None: ...
 
 class RegionInfo(_message.Message):
     __slots__ = ("bounding_box", "mask", "polygon", "point", "span", "token", "keypoint_locations")
@@ -377,7 +377,7 @@ class RegionInfo(_message.Message):
     span: Span
     token: Token
     keypoint_locations: _containers.RepeatedCompositeFieldContainer[Point]
-    def __init__(self, bounding_box: _Optional[_Union[BoundingBox, _Mapping]] = ..., mask: _Optional[_Union[Mask, _Mapping]] = ..., polygon: _Optional[_Union[Polygon, _Mapping]] = ..., point: _Optional[_Union[Point, _Mapping]] = ..., span: _Optional[_Union[Span, _Mapping]] = ..., token: _Optional[_Union[Token, _Mapping]] = ..., keypoint_locations: _Optional[_Iterable[_Union[Point, _Mapping]]] = ...) -> None: ...
+    def __init__(self, bounding_box: _Optional[_Union[BoundingBox, _Mapping[str, _Any]]] = ..., mask: _Optional[_Union[Mask, _Mapping[str, _Any]]] = ..., polygon: _Optional[_Union[Polygon, _Mapping[str, _Any]]] = ..., point: _Optional[_Union[Point, _Mapping[str, _Any]]] = ..., span: _Optional[_Union[Span, _Mapping[str, _Any]]] = ..., token: _Optional[_Union[Token, _Mapping[str, _Any]]] = ..., keypoint_locations: _Optional[_Iterable[_Union[Point, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class BoundingBox(_message.Message):
     __slots__ = ("top_row", "left_col", "bottom_row", "right_col")
@@ -395,13 +395,13 @@ class Mask(_message.Message):
     __slots__ = ("image",)
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     image: Image
-    def __init__(self, image: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
+    def __init__(self, image: _Optional[_Union[Image, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Polygon(_message.Message):
     __slots__ = ("points",)
     POINTS_FIELD_NUMBER: _ClassVar[int]
     points: _containers.RepeatedCompositeFieldContainer[Point]
-    def __init__(self, points: _Optional[_Iterable[_Union[Point, _Mapping]]] = ...) -> None: ...
+    def __init__(self, points: _Optional[_Iterable[_Union[Point, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class Point(_message.Message):
     __slots__ = ("row", "col", "z", "visibility")
@@ -461,7 +461,7 @@ class Color(_message.Message):
     raw_hex: str
     w3c: W3C
     value: float
-    def __init__(self, raw_hex: _Optional[str] = ..., w3c: _Optional[_Union[W3C, _Mapping]] = ..., value: _Optional[float] = ...) -> None: ...
+    def __init__(self, raw_hex: _Optional[str] = ..., w3c: _Optional[_Union[W3C, _Mapping[str, _Any]]] = ..., value: _Optional[float] = ...) -> None: ...
 
 class W3C(_message.Message):
     __slots__ = ("hex", "name")
@@ -483,7 +483,7 @@ class Cluster(_message.Message):
     score: float
     hits: _containers.RepeatedCompositeFieldContainer[Hit]
     projection: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, id: _Optional[str] = ..., count: _Optional[int] = ..., score: _Optional[float] = ..., hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., projection: _Optional[_Iterable[float]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., count: _Optional[int] = ..., score: _Optional[float] = ..., hits: _Optional[_Iterable[_Union[Hit, _Mapping[str, _Any]]]] = ..., projection: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class Hit(_message.Message):
     __slots__ = ("score", "input", "user_id", "app_id")
@@ -495,7 +495,7 @@ class Hit(_message.Message):
     input: Input
     user_id: str
     app_id: str
-    def __init__(self, score: _Optional[float] = ..., input: _Optional[_Union[Input, _Mapping]] = ..., user_id: _Optional[str] = ..., app_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, score: _Optional[float] = ..., input: _Optional[_Union[Input, _Mapping[str, _Any]]] = ..., user_id: _Optional[str] = ..., app_id: _Optional[str] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("frame_info", "data", "id")
@@ -505,7 +505,7 @@ class Frame(_message.Message):
     frame_info: FrameInfo
     data: Data
     id: str
-    def __init__(self, frame_info: _Optional[_Union[FrameInfo, _Mapping]] = ..., data: _Optional[_Union[Data, _Mapping]] = ..., id: _Optional[str] = ...) -> None: ...
+    def __init__(self, frame_info: _Optional[_Union[FrameInfo, _Mapping[str, _Any]]] = ..., data: _Optional[_Union[Data, _Mapping[str, _Any]]] = ..., id: _Optional[str] = ...) -> None: ...
 
 class FrameInfo(_message.Message):
     __slots__ = ("index", "time", "number")
@@ -527,7 +527,7 @@ class Track(_message.Message):
     data: Data
     time_info: TimeInfo
     quality: float
-    def __init__(self, id: _Optional[str] = ..., data: _Optional[_Union[Data, _Mapping]] = ..., time_info: _Optional[_Union[TimeInfo, _Mapping]] = ..., quality: _Optional[float] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., data: _Optional[_Union[Data, _Mapping[str, _Any]]] = ..., time_info: _Optional[_Union[TimeInfo, _Mapping[str, _Any]]] = ..., quality: _Optional[float] = ...) -> None: ...
 
 class TimeSegment(_message.Message):
     __slots__ = ("id", "data", "time_info")
@@ -537,7 +537,7 @@ class TimeSegment(_message.Message):
     id: str
     data: Data
     time_info: TimeInfo
-    def __init__(self, id: _Optional[str] = ..., data: _Optional[_Union[Data, _Mapping]] = ..., time_info: _Optional[_Union[TimeInfo, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., data: _Optional[_Union[Data, _Mapping[str, _Any]]] = ..., time_info: _Optional[_Union[TimeInfo, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class TimeInfo(_message.Message):
     __slots__ = ("num_frames", "begin_time", "end_time")
@@ -557,7 +557,7 @@ class Geo(_message.Message):
     geo_point: GeoPoint
     geo_limit: GeoLimit
     geo_box: _containers.RepeatedCompositeFieldContainer[GeoBoxedPoint]
-    def __init__(self, geo_point: _Optional[_Union[GeoPoint, _Mapping]] = ..., geo_limit: _Optional[_Union[GeoLimit, _Mapping]] = ..., geo_box: _Optional[_Iterable[_Union[GeoBoxedPoint, _Mapping]]] = ...) -> None: ...
+    def __init__(self, geo_point: _Optional[_Union[GeoPoint, _Mapping[str, _Any]]] = ..., geo_limit: _Optional[_Union[GeoLimit, _Mapping[str, _Any]]] = ..., geo_box: _Optional[_Iterable[_Union[GeoBoxedPoint, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class GeoPoint(_message.Message):
     __slots__ = ("longitude", "latitude")
@@ -579,7 +579,7 @@ class GeoBoxedPoint(_message.Message):
     __slots__ = ("geo_point",)
     GEO_POINT_FIELD_NUMBER: _ClassVar[int]
     geo_point: GeoPoint
-    def __init__(self, geo_point: _Optional[_Union[GeoPoint, _Mapping]] = ...) -> None: ...
+    def __init__(self, geo_point: _Optional[_Union[GeoPoint, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Model(_message.Message):
     __slots__ = ("id", "name", "created_at", "app_id", "output_info", "model_version", "display_name", "user_id", "model_type_id", "description", "metadata", "notes", "modified_at", "toolkits", "use_cases", "is_starred", "star_count", "languages", "task", "presets", "workflow_recommended", "check_consents", "image", "creator", "version_count", "featured_order", "replica_count")
@@ -637,7 +637,7 @@ class Model(_message.Message):
     version_count: int
     featured_order: _wrappers_pb2.Int32Value
     replica_count: int
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., app_id: _Optional[str] = ..., output_info: _Optional[_Union[OutputInfo, _Mapping]] = ..., model_version: _Optional[_Union[ModelVersion, _Mapping]] = ..., display_name: _Optional[str] = ..., user_id: _Optional[str] = ..., model_type_id: _Optional[str] = ..., description: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., notes: _Optional[str] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., toolkits: _Optional[_Iterable[str]] = ..., use_cases: _Optional[_Iterable[str]] = ..., is_starred: bool = ..., star_count: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., task: _Optional[str] = ..., presets: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., workflow_recommended: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping]] = ..., check_consents: _Optional[_Iterable[str]] = ..., image: _Optional[_Union[Image, _Mapping]] = ..., creator: _Optional[str] = ..., version_count: _Optional[int] = ..., featured_order: _Optional[_Union[_wrappers_pb2.Int32Value, _Mapping]] = ..., replica_count: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., app_id: _Optional[str] = ..., output_info: _Optional[_Union[OutputInfo, _Mapping[str, _Any]]] = ..., model_version: _Optional[_Union[ModelVersion, _Mapping[str, _Any]]] = ..., display_name: _Optional[str] = ..., user_id: _Optional[str] = ..., model_type_id: _Optional[str] = ..., description: _Optional[str] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., notes: _Optional[str] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., toolkits: _Optional[_Iterable[str]] = ..., use_cases: _Optional[_Iterable[str]] = ..., is_starred: bool = ..., star_count: _Optional[int] = ..., languages: _Optional[_Iterable[str]] = ..., task: _Optional[str] = ..., presets: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., workflow_recommended: _Optional[_Union[_wrappers_pb2.BoolValue, _Mapping[str, _Any]]] = ..., check_consents: _Optional[_Iterable[str]] = ..., image: _Optional[_Union[Image, _Mapping[str, _Any]]] = ..., creator: _Optional[str] = ..., version_count: _Optional[int] = ..., featured_order: _Optional[_Union[_wrappers_pb2.Int32Value, _Mapping[str, _Any]]] = ..., replica_count: _Optional[int] = ...) -> None: ...
 
 class ModelVersion(_message.Message):
     __slots__ = ("id", "created_at", "status", "active_concept_count", "total_input_count", "completed_at", "description", "app_id", "user_id", "modified_at", "metadata", "license", "output_info", "input_info", "train_log", "method_signatures", "num_threads")
@@ -675,7 +675,7 @@ class ModelVersion(_message.Message):
     train_log: str
     method_signatures: _containers.RepeatedCompositeFieldContainer[MethodSignature]
     num_threads: int
-    def __init__(self, id: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., active_concept_count: _Optional[int] = ..., total_input_count: _Optional[int] = ..., completed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., description: _Optional[str] = ..., app_id: _Optional[str] = ..., user_id: _Optional[str] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., license: _Optional[str] = ..., output_info: _Optional[_Union[OutputInfo, _Mapping]] = ..., input_info: _Optional[_Union[InputInfo, _Mapping]] = ..., train_log: _Optional[str] = ..., method_signatures: _Optional[_Iterable[_Union[MethodSignature, _Mapping]]] = ..., num_threads: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., active_concept_count: _Optional[int] = ..., total_input_count: _Optional[int] = ..., completed_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., description: _Optional[str] = ..., app_id: _Optional[str] = ..., user_id: _Optional[str] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., license: _Optional[str] = ..., output_info: _Optional[_Union[OutputInfo, _Mapping[str, _Any]]] = ..., input_info: _Optional[_Union[InputInfo, _Mapping[str, _Any]]] = ..., train_log: _Optional[str] = ..., method_signatures: _Optional[_Iterable[_Union[MethodSignature, _Mapping[str, _Any]]]] = ..., num_threads: _Optional[int] = ...) -> None: ...
 
 class OutputInfo(_message.Message):
     __slots__ = ("data", "output_config", "message", "fields_map", "params", "params_specs")
@@ -691,7 +691,7 @@ class OutputInfo(_message.Message):
     fields_map: _struct_pb2.Struct
     params: _struct_pb2.Struct
     params_specs: _containers.RepeatedCompositeFieldContainer[ModelTypeField]
-    def __init__(self, data: _Optional[_Union[Data, _Mapping]] = ..., output_config: _Optional[_Union[OutputConfig, _Mapping]] = ..., message: _Optional[str] = ..., fields_map: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., params_specs: _Optional[_Iterable[_Union[ModelTypeField, _Mapping]]] = ...) -> None: ...
+    def __init__(self, data: _Optional[_Union[Data, _Mapping[str, _Any]]] = ..., output_config: _Optional[_Union[OutputConfig, _Mapping[str, _Any]]] = ..., message: _Optional[str] = ..., fields_map: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., params_specs: _Optional[_Iterable[_Union[ModelTypeField, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class OutputConfig(_message.Message):
     __slots__ = ("concepts_mutually_exclusive", "existing_model_id", "language", "hyper_parameters", "max_concepts", "min_value", "select_concepts", "training_timeout", "sample_ms", "hyper_params", "embed_model_version_id", "fail_on_missing_positive_examples", "model_metadata")
@@ -721,7 +721,7 @@ class OutputConfig(_message.Message):
     embed_model_version_id: str
     fail_on_missing_positive_examples: bool
     model_metadata: _struct_pb2.Struct
-    def __init__(self, concepts_mutually_exclusive: bool = ..., existing_model_id: _Optional[str] = ..., language: _Optional[str] = ..., hyper_parameters: _Optional[str] = ..., max_concepts: _Optional[int] = ..., min_value: _Optional[float] = ..., select_concepts: _Optional[_Iterable[_Union[Concept, _Mapping]]] = ..., training_timeout: _Optional[int] = ..., sample_ms: _Optional[int] = ..., hyper_params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., embed_model_version_id: _Optional[str] = ..., fail_on_missing_positive_examples: bool = ..., model_metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ...) -> None: ...
+    def __init__(self, concepts_mutually_exclusive: bool = ..., existing_model_id: _Optional[str] = ..., language: _Optional[str] = ..., hyper_parameters: _Optional[str] = ..., max_concepts: _Optional[int] = ..., min_value: _Optional[float] = ..., select_concepts: _Optional[_Iterable[_Union[Concept, _Mapping[str, _Any]]]] = ..., training_timeout: _Optional[int] = ..., sample_ms: _Optional[int] = ..., hyper_params: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., embed_model_version_id: _Optional[str] = ..., fail_on_missing_positive_examples: bool = ..., model_metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class InputInfo(_message.Message):
     __slots__ = ("fields_map", "params", "base_embed_model")
@@ -731,7 +731,7 @@ class InputInfo(_message.Message):
     fields_map: _struct_pb2.Struct
     params: _struct_pb2.Struct
     base_embed_model: Model
-    def __init__(self, fields_map: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., base_embed_model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
+    def __init__(self, fields_map: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., params: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., base_embed_model: _Optional[_Union[Model, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ModelType(_message.Message):
     __slots__ = ("id", "title", "description", "input_fields", "output_fields", "trainable", "creatable", "internal_only", "model_type_fields", "requires_sequential_frames", "method_signatures")
@@ -757,7 +757,7 @@ class ModelType(_message.Message):
     model_type_fields: _containers.RepeatedCompositeFieldContainer[ModelTypeField]
     requires_sequential_frames: bool
     method_signatures: _containers.RepeatedCompositeFieldContainer[MethodSignature]
-    def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., input_fields: _Optional[_Iterable[str]] = ..., output_fields: _Optional[_Iterable[str]] = ..., trainable: bool = ..., creatable: bool = ..., internal_only: bool = ..., model_type_fields: _Optional[_Iterable[_Union[ModelTypeField, _Mapping]]] = ..., requires_sequential_frames: bool = ..., method_signatures: _Optional[_Iterable[_Union[MethodSignature, _Mapping]]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., title: _Optional[str] = ..., description: _Optional[str] = ..., input_fields: _Optional[_Iterable[str]] = ..., output_fields: _Optional[_Iterable[str]] = ..., trainable: bool = ..., creatable: bool = ..., internal_only: bool = ..., model_type_fields: _Optional[_Iterable[_Union[ModelTypeField, _Mapping[str, _Any]]]] = ..., requires_sequential_frames: bool = ..., method_signatures: _Optional[_Iterable[_Union[MethodSignature, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class ModelTypeField(_message.Message):
     __slots__ = ("path", "field_type", "default_value", "description", "placeholder", "model_type_enum_options", "internal_only", "required", "model_type_range_info", "name", "type", "type_args", "iterator", "default", "is_param")
@@ -877,7 +877,7 @@ class ModelTypeField(_message.Message):
     iterator: bool
     default: str
     is_param: bool
-    def __init__(self, path: _Optional[str] = ..., field_type: _Optional[_Union[ModelTypeField.ModelTypeFieldType, str]] = ..., default_value: _Optional[_Union[_struct_pb2.Value, _Mapping]] = ..., description: _Optional[str] = ..., placeholder: _Optional[str] = ..., model_type_enum_options: _Optional[_Iterable[_Union[ModelTypeEnumOption, _Mapping]]] = ..., internal_only: bool = ..., required: bool = ..., model_type_range_info: _Optional[_Union[ModelTypeRangeInfo, _Mapping]] = ..., name: _Optional[str] = ..., type: _Optional[_Union[ModelTypeField.DataType, str]] = ..., type_args: _Optional[_Iterable[_Union[ModelTypeField, _Mapping]]] = ..., iterator: bool = ..., default: _Optional[str] = ..., is_param: bool = ...) -> None: ...
+    def __init__(self, path: _Optional[str] = ..., field_type: _Optional[_Union[ModelTypeField.ModelTypeFieldType, str]] = ..., default_value: _Optional[_Union[_struct_pb2.Value, _Mapping[str, _Any]]] = ..., description: _Optional[str] = ..., placeholder: _Optional[str] = ..., model_type_enum_options: _Optional[_Iterable[_Union[ModelTypeEnumOption, _Mapping[str, _Any]]]] = ..., internal_only: bool = ..., required: bool = ..., model_type_range_info: _Optional[_Union[ModelTypeRangeInfo, _Mapping[str, _Any]]] = ..., name: _Optional[str] = ..., type: _Optional[_Union[ModelTypeField.DataType, str]] = ..., type_args: _Optional[_Iterable[_Union[ModelTypeField, _Mapping[str, _Any]]]] = ..., iterator: bool = ..., default: _Optional[str] = ..., is_param: bool = ...) -> None: ...
 
 class ModelTypeRangeInfo(_message.Message):
     __slots__ = ("min", "max", "step")
@@ -901,7 +901,7 @@ class ModelTypeEnumOption(_message.Message):
     model_type_fields: _containers.RepeatedCompositeFieldContainer[ModelTypeField]
     internal_only: bool
     recommended: bool
-    def __init__(self, id: _Optional[str] = ..., description: _Optional[str] = ..., model_type_fields: _Optional[_Iterable[_Union[ModelTypeField, _Mapping]]] = ..., internal_only: bool = ..., recommended: bool = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., description: _Optional[str] = ..., model_type_fields: _Optional[_Iterable[_Union[ModelTypeField, _Mapping[str, _Any]]]] = ..., internal_only: bool = ..., recommended: bool = ...) -> None: ...
 
 class MethodSignature(_message.Message):
     __slots__ = ("name", "method_type", "description", "input_fields", "output_fields")
@@ -915,7 +915,7 @@ class MethodSignature(_message.Message):
     description: str
     input_fields: _containers.RepeatedCompositeFieldContainer[ModelTypeField]
     output_fields: _containers.RepeatedCompositeFieldContainer[ModelTypeField]
-    def __init__(self, name: _Optional[str] = ..., method_type: _Optional[_Union[RunnerMethodType, str]] = ..., description: _Optional[str] = ..., input_fields: _Optional[_Iterable[_Union[ModelTypeField, _Mapping]]] = ..., output_fields: _Optional[_Iterable[_Union[ModelTypeField, _Mapping]]] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., method_type: _Optional[_Union[RunnerMethodType, str]] = ..., description: _Optional[str] = ..., input_fields: _Optional[_Iterable[_Union[ModelTypeField, _Mapping[str, _Any]]]] = ..., output_fields: _Optional[_Iterable[_Union[ModelTypeField, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class RunnerSelector(_message.Message):
     __slots__ = ("nodepool", "runner", "deployment")
@@ -925,7 +925,7 @@ class RunnerSelector(_message.Message):
     nodepool: Nodepool
     runner: Runner
     deployment: Deployment
-    def __init__(self, nodepool: _Optional[_Union[Nodepool, _Mapping]] = ..., runner: _Optional[_Union[Runner, _Mapping]] = ..., deployment: _Optional[_Union[Deployment, _Mapping]] = ...) -> None: ...
+    def __init__(self, nodepool: _Optional[_Union[Nodepool, _Mapping[str, _Any]]] = ..., runner: _Optional[_Union[Runner, _Mapping[str, _Any]]] = ..., deployment: _Optional[_Union[Deployment, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class Runner(_message.Message):
     __slots__ = ("id", "description", "created_at", "modified_at", "metadata", "labels", "nodepool", "num_replicas", "min_replicas", "priority")
@@ -949,7 +949,7 @@ class Runner(_message.Message):
     num_replicas: int
     min_replicas: int
     priority: int
-    def __init__(self, id: _Optional[str] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., labels: _Optional[_Iterable[str]] = ..., nodepool: _Optional[_Union[Nodepool, _Mapping]] = ..., num_replicas: _Optional[int] = ..., min_replicas: _Optional[int] = ..., priority: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., labels: _Optional[_Iterable[str]] = ..., nodepool: _Optional[_Union[Nodepool, _Mapping[str, _Any]]] = ..., num_replicas: _Optional[int] = ..., min_replicas: _Optional[int] = ..., priority: _Optional[int] = ...) -> None: ...
 
 class Deployment(_message.Message):
     __slots__ = ("id", "user_id", "nodepools", "metadata", "description", "created_at", "modified_at", "deploy_latest_version", "email_reminder_after", "graceful_deploy")
@@ -973,7 +973,7 @@ class Deployment(_message.Message):
     deploy_latest_version: bool
     email_reminder_after: _duration_pb2.Duration
     graceful_deploy: bool
-    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., nodepools: _Optional[_Iterable[_Union[Nodepool, _Mapping]]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., deploy_latest_version: bool = ..., email_reminder_after: _Optional[_Union[_duration_pb2.Duration, _Mapping]] = ..., graceful_deploy: bool = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., user_id: _Optional[str] = ..., nodepools: _Optional[_Iterable[_Union[Nodepool, _Mapping[str, _Any]]]] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., deploy_latest_version: bool = ..., email_reminder_after: _Optional[_Union[_duration_pb2.Duration, _Mapping[str, _Any]]] = ..., graceful_deploy: bool = ...) -> None: ...
 
 class Nodepool(_message.Message):
     __slots__ = ("id", "description", "created_at", "modified_at", "compute_cluster", "min_instances", "max_instances", "metadata", "enforced_min_instances", "enforced_max_instances", "node_count", "status_description", "warm_instances")
@@ -1003,7 +1003,7 @@ class Nodepool(_message.Message):
     node_count: int
     status_description: str
     warm_instances: int
-    def __init__(self, id: _Optional[str] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., compute_cluster: _Optional[_Union[ComputeCluster, _Mapping]] = ..., min_instances: _Optional[int] = ..., max_instances: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., enforced_min_instances: _Optional[int] = ..., enforced_max_instances: _Optional[int] = ..., node_count: _Optional[int] = ..., status_description: _Optional[str] = ..., warm_instances: _Optional[int] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., description: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., compute_cluster: _Optional[_Union[ComputeCluster, _Mapping[str, _Any]]] = ..., min_instances: _Optional[int] = ..., max_instances: _Optional[int] = ..., metadata: _Optional[_Union[_struct_pb2.Struct, _Mapping[str, _Any]]] = ..., enforced_min_instances: _Optional[int] = ..., enforced_max_instances: _Optional[int] = ..., node_count: _Optional[int] = ..., status_description: _Optional[str] = ..., warm_instances: _Optional[int] = ...) -> None: ...
 
 class ComputeCluster(_message.Message):
     __slots__ = ("id", "description", "region", "user_id", "created_at", "modified_at", "cluster_type", "managed_by")
@@ -1023,4 +1023,4 @@ class ComputeCluster(_message.Message):
     modified_at: _timestamp_pb2.Timestamp
     cluster_type: str
     managed_by: str
-    def __init__(self, id: _Optional[str] = ..., description: _Optional[str] = ..., region: _Optional[str] = ..., user_id: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping]] = ..., cluster_type: _Optional[str] = ..., managed_by: _Optional[str] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., description: _Optional[str] = ..., region: _Optional[str] = ..., user_id: _Optional[str] = ..., created_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., modified_at: _Optional[_Union[_timestamp_pb2.Timestamp, _Mapping[str, _Any]]] = ..., cluster_type: _Optional[str] = ..., managed_by: _Optional[str] = ...) -> None: ...

@@ -3,7 +3,7 @@ from headrace.v2 import status_pb2 as _status_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -25,7 +25,7 @@ class PostModelOutputsRequest(_message.Message):
     runner_selector: _resources_pb2.RunnerSelector
     use_predict_cache: bool
     enable_log_summary_on_error: bool
-    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping]] = ..., model_id: _Optional[str] = ..., version_id: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_resources_pb2.Input, _Mapping]]] = ..., model: _Optional[_Union[_resources_pb2.Model, _Mapping]] = ..., runner_selector: _Optional[_Union[_resources_pb2.RunnerSelector, _Mapping]] = ..., use_predict_cache: bool = ..., enable_log_summary_on_error: bool = ...) -> None: ...
+    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping[str, _Any]]] = ..., model_id: _Optional[str] = ..., version_id: _Optional[str] = ..., inputs: _Optional[_Iterable[_Union[_resources_pb2.Input, _Mapping[str, _Any]]]] = ..., model: _Optional[_Union[_resources_pb2.Model, _Mapping[str, _Any]]] = ..., runner_selector: _Optional[_Union[_resources_pb2.RunnerSelector, _Mapping[str, _Any]]] = ..., use_predict_cache: bool = ..., enable_log_summary_on_error: bool = ...) -> None: ...
 
 class MultiOutputResponse(_message.Message):
     __slots__ = ("status", "outputs", "runner_selector")
@@ -35,7 +35,7 @@ class MultiOutputResponse(_message.Message):
     status: _status_pb2.Status
     outputs: _containers.RepeatedCompositeFieldContainer[_resources_pb2.Output]
     runner_selector: _resources_pb2.RunnerSelector
-    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., outputs: _Optional[_Iterable[_Union[_resources_pb2.Output, _Mapping]]] = ..., runner_selector: _Optional[_Union[_resources_pb2.RunnerSelector, _Mapping]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., outputs: _Optional[_Iterable[_Union[_resources_pb2.Output, _Mapping[str, _Any]]]] = ..., runner_selector: _Optional[_Union[_resources_pb2.RunnerSelector, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class GetModelRequest(_message.Message):
     __slots__ = ("user_app_id", "model_id", "version_id", "language", "trained_before", "additional_fields")
@@ -51,7 +51,7 @@ class GetModelRequest(_message.Message):
     language: str
     trained_before: bool
     additional_fields: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping]] = ..., model_id: _Optional[str] = ..., version_id: _Optional[str] = ..., language: _Optional[str] = ..., trained_before: bool = ..., additional_fields: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping[str, _Any]]] = ..., model_id: _Optional[str] = ..., version_id: _Optional[str] = ..., language: _Optional[str] = ..., trained_before: bool = ..., additional_fields: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SingleModelResponse(_message.Message):
     __slots__ = ("status", "model", "workflow_count")
@@ -61,7 +61,7 @@ class SingleModelResponse(_message.Message):
     status: _status_pb2.Status
     model: _resources_pb2.Model
     workflow_count: int
-    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., model: _Optional[_Union[_resources_pb2.Model, _Mapping]] = ..., workflow_count: _Optional[int] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., model: _Optional[_Union[_resources_pb2.Model, _Mapping[str, _Any]]] = ..., workflow_count: _Optional[int] = ...) -> None: ...
 
 class ListModelsRequest(_message.Message):
     __slots__ = ("user_app_id", "page", "per_page", "name", "model_type_id", "trained_only", "input_fields", "output_fields", "sort_ascending", "sort_by_name", "sort_by_num_inputs", "sort_by_modified_at", "sort_by_created_at", "sort_by_star_count", "sort_by_relevance", "query", "license", "featured_only", "toolkits", "use_cases", "additional_fields", "starred_only", "languages", "filter_by_user_id", "dont_fetch_from_main", "bookmark", "search", "model_version_ids", "source", "creator", "min_replicas", "show_replicas")
@@ -129,7 +129,7 @@ class ListModelsRequest(_message.Message):
     creator: str
     min_replicas: int
     show_replicas: bool
-    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping]] = ..., page: _Optional[int] = ..., per_page: _Optional[int] = ..., name: _Optional[str] = ..., model_type_id: _Optional[str] = ..., trained_only: bool = ..., input_fields: _Optional[_Iterable[str]] = ..., output_fields: _Optional[_Iterable[str]] = ..., sort_ascending: bool = ..., sort_by_name: bool = ..., sort_by_num_inputs: bool = ..., sort_by_modified_at: bool = ..., sort_by_created_at: bool = ..., sort_by_star_count: bool = ..., sort_by_relevance: bool = ..., query: _Optional[str] = ..., license: _Optional[str] = ..., featured_only: bool = ..., toolkits: _Optional[_Iterable[str]] = ..., use_cases: _Optional[_Iterable[str]] = ..., additional_fields: _Optional[_Iterable[str]] = ..., starred_only: bool = ..., languages: _Optional[_Iterable[str]] = ..., filter_by_user_id: bool = ..., dont_fetch_from_main: bool = ..., bookmark: bool = ..., search: _Optional[str] = ..., model_version_ids: _Optional[_Iterable[str]] = ..., source: _Optional[int] = ..., creator: _Optional[str] = ..., min_replicas: _Optional[int] = ..., show_replicas: bool = ...) -> None: ...
+    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping[str, _Any]]] = ..., page: _Optional[int] = ..., per_page: _Optional[int] = ..., name: _Optional[str] = ..., model_type_id: _Optional[str] = ..., trained_only: bool = ..., input_fields: _Optional[_Iterable[str]] = ..., output_fields: _Optional[_Iterable[str]] = ..., sort_ascending: bool = ..., sort_by_name: bool = ..., sort_by_num_inputs: bool = ..., sort_by_modified_at: bool = ..., sort_by_created_at: bool = ..., sort_by_star_count: bool = ..., sort_by_relevance: bool = ..., query: _Optional[str] = ..., license: _Optional[str] = ..., featured_only: bool = ..., toolkits: _Optional[_Iterable[str]] = ..., use_cases: _Optional[_Iterable[str]] = ..., additional_fields: _Optional[_Iterable[str]] = ..., starred_only: bool = ..., languages: _Optional[_Iterable[str]] = ..., filter_by_user_id: bool = ..., dont_fetch_from_main: bool = ..., bookmark: bool = ..., search: _Optional[str] = ..., model_version_ids: _Optional[_Iterable[str]] = ..., source: _Optional[int] = ..., creator: _Optional[str] = ..., min_replicas: _Optional[int] = ..., show_replicas: bool = ...) -> None: ...
 
 class MultiModelResponse(_message.Message):
     __slots__ = ("status", "models")
@@ -137,7 +137,7 @@ class MultiModelResponse(_message.Message):
     MODELS_FIELD_NUMBER: _ClassVar[int]
     status: _status_pb2.Status
     models: _containers.RepeatedCompositeFieldContainer[_resources_pb2.Model]
-    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., models: _Optional[_Iterable[_Union[_resources_pb2.Model, _Mapping]]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., models: _Optional[_Iterable[_Union[_resources_pb2.Model, _Mapping[str, _Any]]]] = ...) -> None: ...
 
 class GetModelVersionRequest(_message.Message):
     __slots__ = ("user_app_id", "model_id", "version_id")
@@ -147,7 +147,7 @@ class GetModelVersionRequest(_message.Message):
     user_app_id: _resources_pb2.UserAppIDSet
     model_id: str
     version_id: str
-    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping]] = ..., model_id: _Optional[str] = ..., version_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping[str, _Any]]] = ..., model_id: _Optional[str] = ..., version_id: _Optional[str] = ...) -> None: ...
 
 class SingleModelVersionResponse(_message.Message):
     __slots__ = ("status", "model_version")
@@ -155,7 +155,7 @@ class SingleModelVersionResponse(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _ClassVar[int]
     status: _status_pb2.Status
     model_version: _resources_pb2.ModelVersion
-    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., model_version: _Optional[_Union[_resources_pb2.ModelVersion, _Mapping]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., model_version: _Optional[_Union[_resources_pb2.ModelVersion, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class GetModelTypeRequest(_message.Message):
     __slots__ = ("user_app_id", "model_type_id")
@@ -163,7 +163,7 @@ class GetModelTypeRequest(_message.Message):
     MODEL_TYPE_ID_FIELD_NUMBER: _ClassVar[int]
     user_app_id: _resources_pb2.UserAppIDSet
     model_type_id: str
-    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping]] = ..., model_type_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping[str, _Any]]] = ..., model_type_id: _Optional[str] = ...) -> None: ...
 
 class SingleModelTypeResponse(_message.Message):
     __slots__ = ("status", "model_type")
@@ -171,7 +171,7 @@ class SingleModelTypeResponse(_message.Message):
     MODEL_TYPE_FIELD_NUMBER: _ClassVar[int]
     status: _status_pb2.Status
     model_type: _resources_pb2.ModelType
-    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., model_type: _Optional[_Union[_resources_pb2.ModelType, _Mapping]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., model_type: _Optional[_Union[_resources_pb2.ModelType, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class ListModelTypesRequest(_message.Message):
     __slots__ = ("user_app_id", "page", "per_page")
@@ -181,7 +181,7 @@ class ListModelTypesRequest(_message.Message):
     user_app_id: _resources_pb2.UserAppIDSet
     page: int
     per_page: int
-    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping]] = ..., page: _Optional[int] = ..., per_page: _Optional[int] = ...) -> None: ...
+    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping[str, _Any]]] = ..., page: _Optional[int] = ..., per_page: _Optional[int] = ...) -> None: ...
 
 class MultiModelTypeResponse(_message.Message):
     __slots__ = ("status", "model_types", "model_importers")
@@ -191,7 +191,7 @@ class MultiModelTypeResponse(_message.Message):
     status: _status_pb2.Status
     model_types: _containers.RepeatedCompositeFieldContainer[_resources_pb2.ModelType]
     model_importers: _resources_pb2.ModelTypeField
-    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., model_types: _Optional[_Iterable[_Union[_resources_pb2.ModelType, _Mapping]]] = ..., model_importers: _Optional[_Union[_resources_pb2.ModelTypeField, _Mapping]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., model_types: _Optional[_Iterable[_Union[_resources_pb2.ModelType, _Mapping[str, _Any]]]] = ..., model_importers: _Optional[_Union[_resources_pb2.ModelTypeField, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class GetDeploymentRequest(_message.Message):
     __slots__ = ("user_app_id", "deployment_id")
@@ -199,7 +199,7 @@ class GetDeploymentRequest(_message.Message):
     DEPLOYMENT_ID_FIELD_NUMBER: _ClassVar[int]
     user_app_id: _resources_pb2.UserAppIDSet
     deployment_id: str
-    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping]] = ..., deployment_id: _Optional[str] = ...) -> None: ...
+    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping[str, _Any]]] = ..., deployment_id: _Optional[str] = ...) -> None: ...
 
 class SingleDeploymentResponse(_message.Message):
     __slots__ = ("status", "deployment")
@@ -207,7 +207,7 @@ class SingleDeploymentResponse(_message.Message):
     DEPLOYMENT_FIELD_NUMBER: _ClassVar[int]
     status: _status_pb2.Status
     deployment: _resources_pb2.Deployment
-    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., deployment: _Optional[_Union[_resources_pb2.Deployment, _Mapping]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., deployment: _Optional[_Union[_resources_pb2.Deployment, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class GetNodepoolRequest(_message.Message):
     __slots__ = ("user_app_id", "compute_cluster_id", "nodepool_id", "active_usage")
@@ -219,7 +219,7 @@ class GetNodepoolRequest(_message.Message):
     compute_cluster_id: str
     nodepool_id: str
     active_usage: bool
-    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping]] = ..., compute_cluster_id: _Optional[str] = ..., nodepool_id: _Optional[str] = ..., active_usage: bool = ...) -> None: ...
+    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping[str, _Any]]] = ..., compute_cluster_id: _Optional[str] = ..., nodepool_id: _Optional[str] = ..., active_usage: bool = ...) -> None: ...
 
 class SingleNodepoolResponse(_message.Message):
     __slots__ = ("status", "nodepool")
@@ -227,7 +227,7 @@ class SingleNodepoolResponse(_message.Message):
     NODEPOOL_FIELD_NUMBER: _ClassVar[int]
     status: _status_pb2.Status
     nodepool: _resources_pb2.Nodepool
-    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., nodepool: _Optional[_Union[_resources_pb2.Nodepool, _Mapping]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., nodepool: _Optional[_Union[_resources_pb2.Nodepool, _Mapping[str, _Any]]] = ...) -> None: ...
 
 class GetUserRequest(_message.Message):
     __slots__ = ("user_app_id", "additional_fields")
@@ -235,7 +235,7 @@ class GetUserRequest(_message.Message):
     ADDITIONAL_FIELDS_FIELD_NUMBER: _ClassVar[int]
     user_app_id: _resources_pb2.UserAppIDSet
     additional_fields: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping]] = ..., additional_fields: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, user_app_id: _Optional[_Union[_resources_pb2.UserAppIDSet, _Mapping[str, _Any]]] = ..., additional_fields: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SingleUserResponse(_message.Message):
     __slots__ = ("status", "user")
@@ -243,4 +243,4 @@ class SingleUserResponse(_message.Message):
     USER_FIELD_NUMBER: _ClassVar[int]
     status: _status_pb2.Status
     user: _resources_pb2.User
-    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., user: _Optional[_Union[_resources_pb2.User, _Mapping]] = ...) -> None: ...
+    def __init__(self, status: _Optional[_Union[_status_pb2.Status, _Mapping[str, _Any]]] = ..., user: _Optional[_Union[_resources_pb2.User, _Mapping[str, _Any]]] = ...) -> None: ...

@@ -2,7 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from typing import Any as _Any, ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -891,7 +891,7 @@ class Status(_message.Message):
     redirect_info: RedirectInfo
     developer_notes: str
     http_status_code: int
-    def __init__(self, code: _Optional[_Union[StatusCode, str]] = ..., description: _Optional[str] = ..., details: _Optional[str] = ..., stack_trace: _Optional[_Iterable[str]] = ..., percent_completed: _Optional[int] = ..., time_remaining: _Optional[int] = ..., req_id: _Optional[str] = ..., internal_details: _Optional[str] = ..., redirect_info: _Optional[_Union[RedirectInfo, _Mapping]] = ..., developer_notes: _Optional[str] = ..., http_status_code: _Optional[int] = ...) -> None: ...
+    def __init__(self, code: _Optional[_Union[StatusCode, str]] = ..., description: _Optional[str] = ..., details: _Optional[str] = ..., stack_trace: _Optional[_Iterable[str]] = ..., percent_completed: _Optional[int] = ..., time_remaining: _Optional[int] = ..., req_id: _Optional[str] = ..., internal_details: _Optional[str] = ..., redirect_info: _Optional[_Union[RedirectInfo, _Mapping[str, _Any]]] = ..., developer_notes: _Optional[str] = ..., http_status_code: _Optional[int] = ...) -> None: ...
 
 class RedirectInfo(_message.Message):
     __slots__ = ("url", "resource_type", "old_resource_id", "new_resource_id")

@@ -20,7 +20,7 @@ from headrace.web.metrics import Metrics
 
 CALLER_LEFT = 499  # the status that counts responses whose caller had left
 
-logger = logging.getLogger("headrace.web")
+logger: logging.Logger = logging.getLogger("headrace.web")
 
 _OPEN = ("/healthz", "/")  # without the key, as are the files of the page
 _POLICY_VIOLATION = 1008

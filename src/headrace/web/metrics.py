@@ -18,20 +18,20 @@ class Metrics:
 
     def __init__(self, client: Client) -> None:
         self._registry = CollectorRegistry()
-        self.requests = Counter(
+        self.requests: Counter = Counter(
             "headrace_http_requests",
             "Requests; status 499: the caller left before the end.",
             ("route", "status"),
             registry=self._registry,
         )
-        self.seconds = Histogram(
+        self.seconds: Histogram = Histogram(
             "headrace_http_seconds",
             "Seconds until the last byte.",
             ("route",),
             buckets=_SECONDS,
             registry=self._registry,
         )
-        self.running = Gauge("headrace_http_running", "Requests being answered.", registry=self._registry)
+        self.running: Gauge = Gauge("headrace_http_running", "Requests being answered.", registry=self._registry)
         self._registry.register(_Upstream(client))
 
     def text(self) -> bytes:

@@ -47,7 +47,7 @@ class Duplex(DuplexWork):
         self, session: Session, source: Source[object], convert: Convert, template: Template, options: DuplexOptions
     ) -> None:
         super().__init__(session, source, convert, template, options)
-        self.ledger = Ledger(options.ordered, FlowWindow(options.window))
+        self.ledger: Ledger = Ledger(options.ordered, FlowWindow(options.window))
         self._wakeup = Signal()  # for pump and driver
         self._outbox = Outbox(self.pipe, self.ledger, options.batching, options.timeout)
         self._deadlines = Alarm(self._time_out)

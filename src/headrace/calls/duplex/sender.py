@@ -27,8 +27,8 @@ class Outbox:
 
     def __init__(self, pipe: Pipe[Pulled], ledger: Ledger, batching: BatchLimits, timeout: float) -> None:
         self.queue: deque[Entry] = deque()  # in the ledger and to be sent, before those in the pipe
-        self.fresh = 0  # inputs of the last request that were never sent before
-        self.gathers = False  # inputs wait until a request is answered
+        self.fresh: int = 0  # inputs of the last request that were never sent before
+        self.gathers: bool = False  # inputs wait until a request is answered
         self._pipe = pipe
         self._ledger = ledger
         self._window = ledger.window

@@ -99,9 +99,9 @@ class ReadAhead:
 
     def __init__(self, items: int, size_bytes: int) -> None:
         self.ready: deque[Prediction] = deque()
-        self.over = False
+        self.over: bool = False
         self.failure: BaseException | None = None
-        self.waiter = InlineWaiter()
+        self.waiter: InlineWaiter = InlineWaiter()
         self._limit, self._limit_bytes = items, size_bytes
         self._bytes = 0
         self._closed = False

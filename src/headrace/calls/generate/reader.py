@@ -82,7 +82,7 @@ class Reader:
         warm_up: float | None,
     ) -> None:
         self.ahead: ReadAhead | None = None
-        self.received = 0
+        self.received: int = 0
         self._opening: asyncio.Task[None] | None = None
         self._session = session
         self._prepare = prepare

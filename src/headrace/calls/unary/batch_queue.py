@@ -45,13 +45,13 @@ class QueuedCall:
         warm_up: float | None,
         answer: asyncio.Future[Prediction],
     ) -> None:
-        self.item = item
-        self.size = size
-        self.deadline = deadline
-        self.warm_up = warm_up
-        self.answer = answer
+        self.item: Prepared = item
+        self.size: int = size
+        self.deadline: Deadline = deadline
+        self.warm_up: float | None = warm_up
+        self.answer: asyncio.Future[Prediction] = answer
         self.request: _Request | None = None
-        self.settled = False
+        self.settled: bool = False
 
     @property
     def over(self) -> bool:
@@ -66,7 +66,7 @@ class _Request:
 
     def __init__(self) -> None:
         self.calls: list[QueuedCall] = []
-        self.remaining = 0  # those that are not settled
+        self.remaining: int = 0  # those that are not settled
         self.task: asyncio.Task[None] | None = None
 
     def fill(self, calls: list[QueuedCall]) -> None:
@@ -117,7 +117,7 @@ class BatchQueue:
         on_idle: Callable[[], object],
     ) -> None:
         self.tasks: set[asyncio.Task[None]] = set()
-        self.loop = asyncio.get_running_loop()
+        self.loop: asyncio.AbstractEventLoop = asyncio.get_running_loop()
         self._batching = batching
         self._max_in_flight = max_in_flight
         self._limits = limits

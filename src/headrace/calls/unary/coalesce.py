@@ -29,7 +29,7 @@ class Coalescer:
     def __init__(self, settings: Coalesce, limits: Limits) -> None:
         self.settings = settings
         self.limits = limits
-        self.batching = BatchLimits(
+        self.batching: BatchLimits = BatchLimits(
             min(settings.inputs, limits.inputs_per_request),
             min(settings.bytes, limits.request_bytes),
             limits.videos_per_request,

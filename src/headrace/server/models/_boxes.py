@@ -64,7 +64,7 @@ class PictureDetector:
     """A model that finds objects in a picture; a subclass has its card, its least score and its network."""
 
     accepts: tuple[str, ...] = ()
-    concurrency = threads()
+    concurrency: int = threads()
     default_score: ClassVar[float]
     _find: Callable[[Image, float], list[Box]]  # set by `load`
 

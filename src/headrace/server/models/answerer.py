@@ -37,7 +37,7 @@ class Answerer:
     `generate` gives the pieces as they are made; the last answer has no text but the token counts.
     """
 
-    card = Card(
+    card: Card = Card(
         id="facts-to-answer",
         task="multimodal-to-text",
         title="Answers from facts about a picture",

@@ -20,7 +20,7 @@ PARTS = (
 class Caption:
     """Say in a sentence what a picture shows: its subject, objects, people, and the text in it."""
 
-    card = Card(
+    card: Card = Card(
         id="facts-to-caption",
         task="image-to-text",
         title="Caption from facts",

@@ -44,7 +44,7 @@ class Namer:
 
     def __init__(self) -> None:
         self._network = Network(shipped(FILE))
-        self.names = labels("imagenet")
+        self.names: tuple[str, ...] = labels("imagenet")
 
     def probabilities(self, image: Image) -> NDArray[np.float32]:
         """Return the probability of each class."""
@@ -64,7 +64,7 @@ class Namer:
 
 
 #: The one that all models share.
-namer = Once(Namer)
+namer: Once[Namer] = Once(Namer)
 
 
 class Classifier:
@@ -73,7 +73,7 @@ class Classifier:
     `output_config`: `max_concepts` (up to 1000), `min_value`, `select_concepts`.
     """
 
-    card = Card(
+    card: Card = Card(
         id="efficientnet-lite0",
         task="visual-classifier",
         title="EfficientNet-Lite0, ImageNet classes",
@@ -87,7 +87,7 @@ class Classifier:
         sample="headrace predict --local --model_id efficientnet-lite0 samples/photos/cat.jpg",
     )
     accepts: tuple[str, ...] = ()
-    concurrency = threads()
+    concurrency: int = threads()
 
     def load(self) -> None:
         """Open the network and the labels."""

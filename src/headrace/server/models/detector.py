@@ -45,7 +45,7 @@ class Yolo:
 
 
 #: The one that all models share.
-yolo = Once(Yolo)
+yolo: Once[Yolo] = Once(Yolo)
 
 
 def _fit(image: Image) -> tuple[NDArray[np.float32], int, int, float]:
@@ -68,7 +68,7 @@ class Detector(PictureDetector):
     the largest number of boxes.
     """
 
-    card = Card(
+    card: Card = Card(
         id="yolov3-tiny",
         task="visual-detector",
         title="YOLOv3-tiny, COCO objects",

@@ -20,7 +20,7 @@ class Echo:
     `show` true to answer with the parameters and the output configuration as JSON, `fail` a status code to fail with.
     """
 
-    card = Card(
+    card: Card = Card(
         id="echo",
         task="echo",
         title="Echo",

@@ -14,7 +14,7 @@ DIMENSIONS = 1280
 class ImageEmbedder:
     """Turn a picture into 1280 numbers (unit length); pictures of like things have a cosine near 1."""
 
-    card = Card(
+    card: Card = Card(
         id="efficientnet-lite0-embedding",
         task="visual-embedder",
         title="EfficientNet-Lite0 embedding",
@@ -28,7 +28,7 @@ class ImageEmbedder:
         sample="headrace predict --local --model_id efficientnet-lite0-embedding samples/photos/cat.jpg -o json",
     )
     accepts: tuple[str, ...] = ()
-    concurrency = threads()
+    concurrency: int = threads()
 
     def load(self) -> None:
         """Open the network."""

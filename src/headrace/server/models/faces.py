@@ -87,7 +87,7 @@ class Faces:
 
 
 #: The one that all models share.
-faces = Once(Faces)
+faces: Once[Faces] = Once(Faces)
 
 
 def keep(boxes: Boxes, max_shared: float, of_smaller: bool = False) -> Boxes:
@@ -143,7 +143,7 @@ class FaceDetector:
     `output_config`: `min_value` is the least score (0.95 when not given), `max_concepts` the largest number of faces.
     """
 
-    card = Card(
+    card: Card = Card(
         id="mtcnn-faces",
         task="visual-detector",
         title="MTCNN faces",
@@ -161,7 +161,7 @@ class FaceDetector:
         weights=(WEIGHTS,),
     )
     accepts: tuple[str, ...] = ()
-    concurrency = threads()
+    concurrency: int = threads()
 
     def load(self) -> None:
         """Check the weights and open the networks."""

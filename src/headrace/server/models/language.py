@@ -17,7 +17,7 @@ _CHARACTERS = 2000  # enough to be sure; a long text is only slower
 class Language:
     """Say in which language a text is written: concepts named by ISO 639 codes (en, fr, zh), the best 20."""
 
-    card = Card(
+    card: Card = Card(
         id="language-lid176",
         task="text-classifier",
         title="fastText language identification",

@@ -28,7 +28,7 @@ class LanguageModel:
     model's own chat marks (`<|im_start|>`) is given to the model as it stands; any other becomes the user's message.
     """
 
-    card = Card(
+    card: Card = Card(
         id=SMOLLM2,
         task="text-to-text",
         title="SmolLM2-135M-Instruct",
@@ -96,7 +96,7 @@ class Qwen(LanguageModel):
     Its weights are never fetched by a first use: `headrace models pull qwen2.5-coder-1.5b` does.
     """
 
-    card = Card(
+    card: Card = Card(
         id=QWEN,
         task="text-to-text",
         title="Qwen2.5-Coder-1.5B-Instruct",

@@ -33,7 +33,7 @@ class PromptClassifier:
     their shares, which add up to 1, as `data.concepts`, too). `data.metadata["answered_by"]` names the language model.
     """
 
-    card = Card(
+    card: Card = Card(
         id="llm-classify",
         task="text-to-text",
         title="A language model as a classifier",

@@ -48,7 +48,7 @@ class NanoDet:
 
 
 #: The one that all models share.
-nanodet = Once(NanoDet)
+nanodet: Once[NanoDet] = Once(NanoDet)
 
 
 def _boxes(
@@ -92,7 +92,7 @@ class NanoDetector(PictureDetector):
     the largest number of boxes.
     """
 
-    card = Card(
+    card: Card = Card(
         id="nanodet-g",
         task="visual-detector",
         title="NanoDet-g, COCO objects",

@@ -81,7 +81,7 @@ def _less_narrow(image: Image) -> Image:
 
 
 #: The one that all models share.
-reader = Once(Reader)
+reader: Once[Reader] = Once(Reader)
 
 
 class Ocr:
@@ -91,7 +91,7 @@ class Ocr:
     `output_config`: `min_value` is the least score of a line (0.8 when not given).
     """
 
-    card = Card(
+    card: Card = Card(
         id="pp-ocrv6",
         task="image-to-text",
         title="PP-OCRv6 small",

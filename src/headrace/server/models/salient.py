@@ -34,7 +34,7 @@ class SalientObject:
     only the background. `output_config`: `select_concepts`, `min_value` and `max_concepts`.
     """
 
-    card = Card(
+    card: Card = Card(
         id="u2netp",
         task="visual-segmenter",
         title="U-2-Netp, the main object",
@@ -51,7 +51,7 @@ class SalientObject:
         sample="headrace predict --local --model_id u2netp samples/photos/coffee.jpg --save .",
     )
     accepts: tuple[str, ...] = ()
-    concurrency = threads()
+    concurrency: int = threads()
 
     def load(self) -> None:
         """Open the networks."""

@@ -27,7 +27,7 @@ class Segmenter:
     whose value is its share of the picture. `output_config`: `select_concepts`, `min_value` and `max_concepts`.
     """
 
-    card = Card(
+    card: Card = Card(
         id="selfie-segmentation",
         task="visual-segmenter",
         title="MediaPipe selfie segmentation",
@@ -45,7 +45,7 @@ class Segmenter:
         weights=(faces.WEIGHTS,),
     )
     accepts: tuple[str, ...] = ()
-    concurrency = threads()
+    concurrency: int = threads()
 
     def load(self) -> None:
         """Open the networks."""

@@ -29,7 +29,7 @@ class ShapesToImage:
     the same picture; another seed places, sizes and tilts the shapes a little differently.
     """
 
-    card = Card(
+    card: Card = Card(
         id="shapes-to-image",
         task="text-to-image",
         title="Coloured shapes from text",
@@ -49,7 +49,7 @@ class ShapesToImage:
         ),
     )
     accepts: tuple[str, ...] = ("width", "height", "seed")
-    concurrency = threads()
+    concurrency: int = threads()
 
     def load(self) -> None:
         """Open the network."""

@@ -24,7 +24,7 @@ class SpeechToText:
     `language` and the `duration` in seconds.
     """
 
-    card = Card(
+    card: Card = Card(
         id=WEIGHTS,
         task="audio-to-text",
         title="Whisper tiny.en",
@@ -84,7 +84,7 @@ class MultilingualSpeechToText(SpeechToText):
     `data.metadata["language"]`, with its probability as `"language_probability"`.
     """
 
-    card = Card(
+    card: Card = Card(
         id=MULTILINGUAL,
         task="audio-to-text",
         title="Whisper base, many languages",

@@ -18,7 +18,7 @@ class Sentiment:
     The values are VADER's polarity (-1..1) spread over three classes: an order, no calibrated probability.
     """
 
-    card = Card(
+    card: Card = Card(
         id="vader-sentiment",
         task="text-classifier",
         title="VADER sentiment",

@@ -46,7 +46,7 @@ class MiniLM:
 class TextEmbedder:
     """Turn a text into 384 numbers (unit length); texts of like meaning have a cosine near 1."""
 
-    card = Card(
+    card: Card = Card(
         id="minilm-l6-v2",
         task="text-embedder",
         title="all-MiniLM-L6-v2, int8",

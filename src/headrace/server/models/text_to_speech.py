@@ -26,7 +26,7 @@ class TextToSpeech:
     Inference parameters: `speed` (0.5..2, 1), `seed` (whole; fixes the little noise in the voice).
     """
 
-    card = Card(
+    card: Card = Card(
         id="hibari-tts",
         task="text-to-audio",
         title="hibari, voice heart",

@@ -24,7 +24,7 @@ class Upscaler:
     Inference parameters: `width` in pixels, from the picture's own width to four times that.
     """
 
-    card = Card(
+    card: Card = Card(
         id="acnet-upscaler",
         task="image-to-image",
         title="ACNet upscaler",

@@ -24,7 +24,7 @@ class VideoDetector:
     for each frame. Videos last 10 minutes at most; at most 1200 frames are looked at.
     """
 
-    card = Card(
+    card: Card = Card(
         id="yolov3-tiny-video",
         task="visual-detector",
         title="YOLOv3-tiny on videos, COCO objects",
@@ -63,7 +63,7 @@ class VideoDetector:
 class NanoDetVideoDetector(VideoDetector):
     """Find everyday objects in a video with NanoDet-g; otherwise as yolov3-tiny-video."""
 
-    card = Card(
+    card: Card = Card(
         id="nanodet-g-video",
         task="visual-detector",
         title="NanoDet-g on videos, COCO objects",

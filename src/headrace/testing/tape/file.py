@@ -38,7 +38,7 @@ class Contents:
     def __init__(self) -> None:
         self.calls: list[RecordedCall] = []
         self.failed_connects: list[tuple[int, dict[str, Any]]] = []
-        self.blobs = Blobs()
+        self.blobs: Blobs = Blobs()
 
 
 def write(path: Path, contents: Contents) -> None:

@@ -156,7 +156,7 @@ class RecordingTransport:
     ) -> None:
         self._recorder = recorder
         self._inner = factory(target, options)
-        self.survives_fork = self._inner.survives_fork
+        self.survives_fork: bool = self._inner.survives_fork
         self._target = str(target)
         self._on_closed: Callable[[], object] | None = closed
         recorder.running += 1

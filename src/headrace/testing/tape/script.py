@@ -73,10 +73,11 @@ class Script:
         self.inputs: list[RecordedInput] = call.inputs
         self.come: dict[int, int] = {}
         self.closed = False
-        self.renaming = Renaming()
-        self.answering = _answering(call)
+        self.renaming: Renaming = Renaming()
+        self.answering: Answering = _answering(call)
         self._bare = sum(not request.inputs for request in self.requests)  # requests without inputs that wait
         self._sizes: list[int] = []  # inputs of each request now
+        self.end: Step  # the last one, apart from the others
         self._steps, self.end = _steps(call, self.answering)
         self._next_request = 0  # to be answered, where answers come in order
 

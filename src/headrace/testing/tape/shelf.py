@@ -65,7 +65,7 @@ class Shelf:
 
     def __init__(self, path: str, contents: Contents, redaction: Redaction) -> None:
         self.path = path
-        self.calls = contents.calls
+        self.calls: list[RecordedCall] = contents.calls
         self._redaction = redaction
         self._taken: set[int] = set()  # numbers of the calls that are replayed, or were
         self._answered: dict[int, set[int]] = {}  # number of a unary call -> its inputs that were answered singly

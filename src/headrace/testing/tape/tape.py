@@ -89,8 +89,8 @@ class Tape:
             raise ConfigError(f"speed must be a number from 0 on (0: at once, 1: as recorded), not {speed!r:.60}")
         if isinstance(strip, str):
             raise ConfigError(f"strip must be a list of names, as in strip=[{strip!r}]")
-        self.path = Path(path)
-        self.recording = mode == "record" or (mode == "once" and not self.path.exists())
+        self.path: Path = Path(path)
+        self.recording: bool = mode == "record" or (mode == "once" and not self.path.exists())
         self._redaction = Redaction(strip)
         self._recorder: Recorder | None = None
         self._player: Player | None = None

@@ -81,12 +81,12 @@ class Call:
     )  # fmt: skip
 
     def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop, method: str, metadata: Metadata) -> None:
-        self.loop = loop
-        self.method = method
-        self.metadata = metadata
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.method: str = method
+        self.metadata: Metadata = metadata
         self.deadline: float | None = None
-        self.bucket = 0
-        self.done = False
+        self.bucket: int = 0
+        self.done: bool = False
         self.connection: Wire | None = None
         self.stream: Stream | None = None
         self._slot = slot

@@ -83,16 +83,16 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner, settings: Settings) -> None:
-        self.engine = Engine(settings.limits)
+        self.engine: Engine = Engine(settings.limits)
         self.ready: asyncio.Future[None] = loop.create_future()
-        self.paused = False
-        self.closed = False
-        self.heard = loop.time()
-        self.pong = 0.0
-        self.credit_bytes = min(_CREDIT, settings.limits.stream_window_bytes // 4)
-        self.goaway = ""
-        self.too_many_pings = False
-        self.violation = ""
+        self.paused: bool = False
+        self.closed: bool = False
+        self.heard: float = loop.time()
+        self.pong: float = 0.0
+        self.credit_bytes: int = min(_CREDIT, settings.limits.stream_window_bytes // 4)
+        self.goaway: str = ""
+        self.too_many_pings: bool = False
+        self.violation: str = ""
         self._loop = loop
         self._owner = owner
         self._settings = settings

@@ -49,7 +49,7 @@ class Watch:
         self._connection = connection
         self._interval = interval
         self._timeout = timeout
-        self.asleep = False
+        self.asleep: bool = False
         self._pings = 0  # since the server has sent something other than their answers
         self._timer = loop.call_later(interval, self._look)
 

@@ -26,8 +26,8 @@ class Proxy:
                 "grpc_proxy, https_proxy, http_proxy: a proxy is written as http://host:port, and no other kind is "
                 "supported; name the server in no_proxy to connect to it directly"
             )
-        self.host = parts.hostname
-        self.port = parts.port or 80
+        self.host: str = parts.hostname
+        self.port: int = parts.port or 80
         self._credential = ""
         if parts.username:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -38,8 +38,8 @@ class H2Transport:
     def __init__(self, target: Target, options: Transmission) -> None:
         self.on_max_streams: Callable[[], object] | None = None
         self.on_connection_end: Callable[[str], object] | None = None
-        self.target = str(target)
-        self.message_bytes = options.message_bytes
+        self.target: str = str(target)
+        self.message_bytes: int = options.message_bytes
         self._address = target
         self._options = options
         self._blocks = RequestBlocks(options.tls.server_name or authority_of(target), tls=target.tls)

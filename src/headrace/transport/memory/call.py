@@ -68,22 +68,22 @@ class ServerCall:
         self, host: CallHost, connection: CallOwner, method: str, metadata: Metadata, timeout: float | None
     ) -> None:
         self.method = method
-        self.metadata = tuple(metadata)
+        self.metadata: tuple[tuple[str, str], ...] = tuple(metadata)
         self.timeout = timeout
-        self.connection = connection.number
+        self.connection: int = connection.number
         self.received: list[bytes] = []
-        self.received_messages = 0
-        self.received_bytes = 0
-        self.sent_messages = 0
+        self.received_messages: int = 0
+        self.received_bytes: int = 0
+        self.sent_messages: int = 0
         self.half_closed = False
-        self.cancelled = False
-        self.status = ""
+        self.cancelled: bool = False
+        self.status: str = ""
         self.error: BaseException | None = None
         self._host = host
         self.wire = connection
         self.task: asyncio.Task[None] | None = None
-        self.to_server = StreamHalf(host.window_bytes, started=False)
-        self.to_client = StreamHalf(host.window_bytes, started=True)
+        self.to_server: StreamHalf = StreamHalf(host.window_bytes, started=False)
+        self.to_client: StreamHalf = StreamHalf(host.window_bytes, started=True)
 
     def __repr__(self) -> str:
         state = self.status or ("running" if self.task else "queued")

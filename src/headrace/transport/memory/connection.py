@@ -44,7 +44,7 @@ class Connection:
         self.running: set[ServerCall] = set()
         self.queued: deque[ServerCall] = deque()
         self.undelivered: set[ServerCall] = set()  # ended by the server, and the client has not read all of it
-        self.alive = True
+        self.alive: bool = True
         self.draining = False  # a GOAWAY was sent: what runs may finish, nothing new
         self.on_limit: Callable[[], object] | None = None
         self._host = host

@@ -76,9 +76,9 @@ class MemoryServer:
         self.keep = keep
         self.calls: list[ServerCall] = []
         self.errors: list[BaseException] = []
-        self.connects = 0
-        self.refused_streams = 0
-        self.changes = Changes()
+        self.connects: int = 0
+        self.refused_streams: int = 0
+        self.changes: Changes = Changes()
         self._connections: set[Connection] = set()
         self._door: Literal["open", "refusing", "silent"] = "open"
         self._stalled = False

@@ -40,7 +40,7 @@ class StreamHalf:
     )
 
     def __init__(self, window_bytes: int, *, started: bool) -> None:
-        self.size = 0  # bytes that are unread
+        self.size: int = 0  # bytes that are unread
         self._window = window_bytes
         self._started = started
         self._paused = False

@@ -23,7 +23,7 @@ Tokens: TypeAlias = Annotated[int, Field(ge=1)] | None
 class _Body(BaseModel):
     """A JSON body; unknown fields are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     #: Fields whose values other than these ask for something that cannot be done.
     unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {}
@@ -72,7 +72,7 @@ class _Sampling(_Body):
 class StreamOptions(BaseModel):
     """How a stream is to be sent."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     include_usage: bool | None = None
     include_obfuscation: bool | None = None
@@ -81,7 +81,7 @@ class StreamOptions(BaseModel):
 class Url(BaseModel):
     """Where a picture is: an http(s) or data URL."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore", frozen=True)
 
     url: str
 
@@ -89,7 +89,7 @@ class Url(BaseModel):
 class Part(BaseModel):
     """A part of a message: a text or a picture."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore", frozen=True)
 
     type: Literal["text", "input_text", "output_text", "image_url", "input_image", "refusal"]
     text: str | None = None
@@ -116,7 +116,7 @@ class Part(BaseModel):
 class Message(BaseModel):
     """One message of a conversation."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="ignore", frozen=True)
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
     content: str | list[Part] | None = None
@@ -138,7 +138,7 @@ class Message(BaseModel):
 class Chat(_Sampling):
     """POST /v1/chat/completions."""
 
-    unsupported = {
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "n": (1,),
         "tools": ([],),
         "functions": ([],),
@@ -181,7 +181,7 @@ class Chat(_Sampling):
 class Completion(_Sampling):
     """POST /v1/completions."""
 
-    unsupported = {
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "n": (1,),
         "best_of": (1,),
         "echo": (False,),
@@ -208,7 +208,7 @@ class Completion(_Sampling):
 class Embedding(_Body):
     """POST /v1/embeddings; numbers of tokens in place of texts are refused: each model has its own."""
 
-    unsupported = {"dimensions": ()}
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {"dimensions": ()}
 
     input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
     encoding_format: Literal["float", "base64"] = "float"
@@ -218,7 +218,7 @@ class Embedding(_Body):
 class Speech(_Body):
     """POST /v1/audio/speech."""
 
-    unsupported = {"instructions": ("",), "stream_format": ("audio",)}
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {"instructions": ("",), "stream_format": ("audio",)}
 
     input: str = Field(min_length=1, max_length=4096)
     voice: Any = None  # the model has one
@@ -231,7 +231,11 @@ class Speech(_Body):
 class Transcription(_Body):
     """POST /v1/audio/transcriptions: the fields beside the file."""
 
-    unsupported = {"include": ([],), "timestamp_granularities": (["segment"],), "chunking_strategy": ("auto",)}
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "include": ([],),
+        "timestamp_granularities": (["segment"],),
+        "chunking_strategy": ("auto",),
+    }
 
     language: str | None = None
     prompt: str | None = None
@@ -246,7 +250,11 @@ class Transcription(_Body):
 class Picture(_Body):
     """POST /v1/images/generations."""
 
-    unsupported = {"response_format": ("b64_json",), "stream": (False,), "output_format": ("png",)}
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {
+        "response_format": ("b64_json",),
+        "stream": (False,),
+        "output_format": ("png",),
+    }
 
     prompt: str = Field(min_length=1, max_length=32_000)
     n: Annotated[int, Field(ge=1, le=10)] | None = None
@@ -265,7 +273,7 @@ class Picture(_Body):
 class Response(_Body):
     """POST /v1/responses, for text."""
 
-    unsupported = {
+    unsupported: ClassVar[Mapping[str, tuple[Any, ...]]] = {
         "tools": ([],),
         "background": (False,),
         "previous_response_id": (),

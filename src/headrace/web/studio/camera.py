@@ -59,7 +59,7 @@ class Newest(AsyncIterator[Input]):
     """An iterator that gives the newest picture, each once; those that were not taken in time are counted."""
 
     def __init__(self) -> None:
-        self.dropped = 0
+        self.dropped: int = 0
         self._came = 0
         self._waiting: Input | None = None
         self._there = asyncio.Event()

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -33,7 +33,7 @@ _LATENCIES = 500  # the last ones, of which the percentiles are
 class Settings(BaseModel):
     """What the page sets."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     rate: float = Field(default=40, ge=1, le=500)  # inputs a second
     window: int = Field(default=8, ge=1, le=64)
@@ -64,9 +64,9 @@ class Show:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.changed = asyncio.Event()
+        self.changed: asyncio.Event = asyncio.Event()
         self.stream: PredictionStream | None = None
-        self.latencies = Latencies(deque(maxlen=_LATENCIES))
+        self.latencies: Latencies = Latencies(deque(maxlen=_LATENCIES))
         self._chance = random.Random()
         self._totals: dict[str, float] = {}
 

@@ -20,6 +20,13 @@ class Engine(State):
     After each command, and after `receive`, what `take_output` gives has to be written, all of it and in order.
     """
 
+    # What it assigns of `State`, with the types that it has there.
+    can_open: bool
+    draining: bool
+    failure: events.Failed | None
+    next_id: int
+    unsent: int
+
     def __init__(self, limits: H2Limits | None = None, *, first_stream_id: int = 1) -> None:
         super().__init__(limits or H2Limits(), first_stream_id)
         self._reader = Reader(self)
@@ -65,7 +72,8 @@ class Engine(State):
 
     def goaway(self, code: int = Code.NO_ERROR) -> None:
         """Tell the server that no further stream comes."""
-        self.draining, self.can_open = True, False
+        self.draining = True
+        self.can_open = False
         self.output.frames.append(frames.goaway(0, code))
 
     def take_output(self, budget: int = 1 << 20) -> list[Buffer]:

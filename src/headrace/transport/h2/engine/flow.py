@@ -32,10 +32,10 @@ class Output:
 
     def __init__(self, peer: PeerSettings) -> None:
         self.frames: list[Buffer] = []
-        self.window = frames.DEFAULT_WINDOW
+        self.window: int = frames.DEFAULT_WINDOW
         self.waiting: dict[Stream, None] = {}
         self.drained: list[Stream] = []
-        self.owed = 0
+        self.owed: int = 0
         self.withdrawn: set[bytes] = set()
         self._peer = peer
 
@@ -117,8 +117,8 @@ class Credit:
     """
 
     def __init__(self, window_bytes: int) -> None:
-        self.remaining = window_bytes
-        self.low = window_bytes - window_bytes // 2 + 1  # so that half of it is given back at once
+        self.remaining: int = window_bytes
+        self.low: int = window_bytes - window_bytes // 2 + 1  # so that half of it is given back at once
         self._window = window_bytes
 
     def renew(self) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADER_BYTES = 9
@@ -22,10 +23,10 @@ HAS_PRIORITY = 0x20
 
 SETTINGS_ACK = bytes((0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0))
 
-two_words = struct.Struct(">II").unpack_from
-setting = struct.Struct(">HI")
+two_words: Callable[..., tuple[Any, ...]] = struct.Struct(">II").unpack_from
+setting: struct.Struct = struct.Struct(">HI")
 _header = struct.Struct(">IBI")
-read_header = _header.unpack_from
+read_header: Callable[..., tuple[Any, ...]] = _header.unpack_from
 
 
 class Code(enum.IntEnum):

@@ -36,10 +36,10 @@ class Fields:
     __slots__ = ("content_length", "first", "items", "note", "size", "status")
 
     def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
-        self.status = 0
+        self.status: int = 0
         self.content_length: int | None = None
         self.note: Any = None
-        self.size = 0
+        self.size: int = 0
         items: list[tuple[str, str]] = []
         for name, value in raw:
             self.size += len(name) + len(value) + 32
@@ -56,8 +56,8 @@ class Fields:
                     raise StreamFault(Code.PROTOCOL_ERROR, f"content-length is {text[:50]!r}")
                 self.content_length = int(text)
             items.append((name.decode("ascii"), text))
-        self.items = tuple(items)
-        self.first = dict(reversed(items))
+        self.items: tuple[tuple[str, str], ...] = tuple(items)
+        self.first: dict[str, str] = dict(reversed(items))
 
     def _pseudo(self, name: bytes, value: bytes, late: bool) -> None:
         if name != b":status" or self.status or late:

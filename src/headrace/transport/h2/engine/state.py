@@ -31,22 +31,23 @@ class State:
 
     def __init__(self, limits: H2Limits, first_stream_id: int) -> None:
         self.limits = limits
-        self.peer = PeerSettings()
+        self.peer: PeerSettings = PeerSettings()
         self.streams: dict[int, Stream] = {}
         self.ready = False
-        self.can_open = False
-        self.draining = False
+        self.can_open: bool = False
+        self.draining: bool = False
         self.last_id = frames.MAX_STREAM_ID
         self.failure: events.Failed | None = None
-        self.output = Output(self.peer)
-        self.receive_window = max(limits.stream_window_bytes, frames.DEFAULT_WINDOW)  # until the server knows ours
-        self.credit = Credit(limits.connection_window_bytes)
-        self.decoder = BlockDecoder()
-        self.table_updates = TableUpdates()
-        self.next_id = self.unsent = first_stream_id
-        self.replies = 0
+        self.output: Output = Output(self.peer)
+        self.receive_window: int = max(limits.stream_window_bytes, frames.DEFAULT_WINDOW)  # until the server knows ours
+        self.credit: Credit = Credit(limits.connection_window_bytes)
+        self.decoder: BlockDecoder = BlockDecoder()
+        self.table_updates: TableUpdates = TableUpdates()
+        self.next_id: int = first_stream_id
+        self.unsent: int = first_stream_id
+        self.replies: int = 0
         self.unacknowledged = 1
-        self.idle = 0
+        self.idle: int = 0
         self._resets = 0
 
     def reset(self, stream: Stream, code: int = Code.CANCEL) -> None:
