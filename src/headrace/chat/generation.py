@@ -52,8 +52,8 @@ class Generation:
         self._streamed = streamed and abilities.streams
         self._timeout = timeout
         self.prompt_tokens = self.completion_tokens = 0
-        self.counted = False
-        self.finish_reason = "stop"
+        self.counted: bool = False
+        self.finish_reason: str = "stop"
 
     @property
     def usage(self) -> dict[str, Any]:

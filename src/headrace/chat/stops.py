@@ -15,7 +15,7 @@ class Stops:
     def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stop for stop in stops if stop)
         self._held = ""
-        self.met = False
+        self.met: bool = False
 
     def add(self, piece: str) -> str:
         """Take the next piece; gives what is surely before any stop text."""

@@ -51,8 +51,8 @@ class Connection:
         self._arguments = (client, model, ids, options)
         self._name = model
         self._ids = ids
-        self.owned = client is None
-        self.client = client or Client(**options)
+        self.owned: bool = client is None
+        self.client: Client = client or Client(**options)
         self._dialogues: dict[str, Dialogue] = {}
         self.dialogue(model)  # a malformed name is reported now
         self._opened = thread.open_until_closed(self, self.client if self.owned else _Shared())

@@ -38,7 +38,9 @@ class InlineWaiter:
         self._opened.set_result(None)
         self._go_on: Callable[[asyncio.Future[None]], object] | None = None  # the next step of the task that waits
         self._context = contextvars.Context()
-        self.get_loop = self._opened.get_loop  # a separate method would cost another call
+        self.get_loop: Callable[[], asyncio.AbstractEventLoop] = (
+            self._opened.get_loop
+        )  # a separate method would cost another call
 
     def __await__(self) -> Generator[InlineWaiter, None, None]:
         self._asyncio_future_blocking = True
