@@ -14,6 +14,7 @@ from headrace.v2 import resources_pb2 as pb
 from tests.support.bridge import serving
 from tests.support.forkserver import ForkServer
 from tests.support.pages import ROOT, Block, blocks, reader
+from tests.support.plugin import with_plugin
 from tests.support.weights import need
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -32,6 +33,7 @@ WEIGHTS = {
     "docs/cli.md": ("smollm2-135m-instruct", "mtcnn", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
     "docs/integrations/langchain.md": ("smollm2-135m-instruct", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
     "docs/integrations/llama-index.md": ("smollm2-135m-instruct", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
+    "docs/integrations/llm.md": ("smollm2-135m-instruct", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
     "docs/openai.md": ("smollm2-135m-instruct",),
     "docs/results.md": ("mtcnn", "minilm-l6-v2", "minilm-l6-v2-tokenizer"),
 }
@@ -42,7 +44,14 @@ TESTS = {"docs/testing.md"}
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 INSTALL = re.compile(r"pip install (\S+)$")
-OTHERS = {"aiohttp", "clarifai", "clarifai-grpc", "fastapi", "starlette"}  # packages of others that pages install
+OTHERS = {
+    "aiohttp",
+    "clarifai",
+    "clarifai-grpc",
+    "fastapi",
+    "llm",
+    "starlette",
+}  # packages of others that pages install
 
 
 def named(page: Path) -> str:
@@ -90,7 +99,7 @@ async def test_the_blocks_of_a_page_run_as_pasted(
     folder.mkdir()
     monkeypatch.chdir(folder)
     async with serving(ModelDouble(hosted)) as api:  # in place of the hosted API, of which no page can know
-        environment = {**environment, "CLARIFAI_API_BASE": api.address}
+        environment = {**environment, "CLARIFAI_API_BASE": api.address, **with_plugin(tmp_path)}
         for variable in ("CLARIFAI_API_BASE", "XDG_CONFIG_HOME"):
             monkeypatch.setenv(variable, environment[variable])
         monkeypatch.setenv("CLARIFAI_PAT", "made-up")  # of the prompt, which a shell's `export` does not reach

@@ -25,7 +25,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)  # the build, on a busy machine
 
 #: Hosts that pages may link to. Nothing is fetched to see whether they answer: someone looked when the host was added.
-HOSTS = {"clarifai.com", "developers.llamaindex.ai", "docs.langchain.com", "supervision.roboflow.com", "zensical.org"}
+HOSTS = {
+    "clarifai.com",
+    "developers.llamaindex.ai",
+    "docs.langchain.com",
+    "llm.datasette.io",
+    "supervision.roboflow.com",
+    "zensical.org",
+}
 #: Modules whose public names have a place in the reference.
 MODULES = ("sources", "sinks", "frames", "testing", "web")
 #: Pages that are opened, in both colour schemes and at both widths.

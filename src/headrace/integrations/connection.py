@@ -76,6 +76,11 @@ class Connection:
         """The model."""
         return self.dialogue().model
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed here."""
+        return not self._opened.alive
+
     async def aclose(self) -> None:
         """Close the client, if it was made here. Idempotent."""
         if self.owned:

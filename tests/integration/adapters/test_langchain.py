@@ -8,6 +8,7 @@ import functools
 import operator
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from headrace.chat import ConversationError
 from headrace.integrations.langchain import ChatHeadrace, HeadraceEmbeddings
 from headrace.testing import Fail, GrpcFail, ModelDouble, ReceivedInput
 from tests.support import speakers
+from tests.support.rig import WIRES, Wire, rigged
 from tests.support.speakers import OPENAI, calling, openai_model, prompted
 
 URL = "u/a/models/m"
@@ -102,24 +104,25 @@ async def test_it_is_a_step_of_a_chain(client_of: ClientOf) -> None:
     assert [answer.content for answer in answers] == [f"x and {number}" for number in range(20)]
 
 
+@pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("leave", ["break", "cancel"])
-async def test_who_leaves_a_stream_stops_the_model(client_of: ClientOf, leave: str) -> None:
-    double = ModelDouble(speakers.forever, signatures=prompted())
-    llm = ChatHeadrace(model=URL, client=client_of(double))
-    begun = asyncio.Event()
+async def test_who_leaves_a_stream_stops_the_model(wire: Wire, tmp_path: Path, leave: str) -> None:
+    async with rigged(wire, tmp_path, speakers.forever, double={"signatures": prompted()}) as rig:
+        llm = ChatHeadrace(model=URL, client=rig.client)
+        begun = asyncio.Event()
 
-    async def read() -> None:
-        async for _ in llm.astream("x"):
-            begun.set()
-            if leave == "break":
-                break
+        async def read() -> None:
+            async for _ in llm.astream("x"):
+                begun.set()
+                if leave == "break":
+                    break
 
-    reading = asyncio.create_task(read())
-    await begun.wait()
-    if leave == "cancel":
-        reading.cancel()
-    await asyncio.wait([reading])
-    await double.server.until(lambda: double.server.calls[-1].cancelled)
+        reading = asyncio.create_task(read())
+        await begun.wait()
+        if leave == "cancel":
+            reading.cancel()
+        await asyncio.wait([reading])
+        await rig.until(lambda: rig.calls[-1].cancelled)
 
 
 async def test_a_picture_goes_to_a_model_that_takes_pictures(client_of: ClientOf) -> None:
