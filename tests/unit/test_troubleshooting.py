@@ -22,8 +22,8 @@ CLASSES = {
     for name in errors.__dict__
     if isinstance(getattr(errors, name), type) and issubclass(getattr(errors, name), errors.HeadraceError)
 }
-#: Not the library's: the server, the command line and the web server say theirs themselves; doubles are for tests.
-ELSEWHERE = ("v2", "server", "cli", "web", "testing", "transport/memory")
+#: Not the library's: servers and the command line report theirs to their own callers; doubles are for tests.
+ELSEWHERE = ("v2", "server", "cli", "web", "integrations/mcp", "testing", "transport/memory")
 HOLE = "\0"  # stands for what a message says only when it is raised
 
 
