@@ -14,7 +14,7 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `headrace ARGV` and give back the exit code.
+    """Run `headrace ARGV` and return the exit code.
 
     Args:
         argv: arguments without the program's name; None: those of this process.

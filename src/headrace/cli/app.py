@@ -12,7 +12,7 @@ from headrace._version import __version__
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Command -> (module, attribute, the line that `--help` shows). The lines stand here so that help imports nothing.
+#: Command -> (module, attribute, the line that `--help` shows). The lines are here so that help imports nothing.
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "predict": ("headrace.cli.predict", "predict", "Send inputs to a model and print its answers."),
     "generate": ("headrace.cli.generate", "generate", "Send a prompt and print the tokens as they come."),

@@ -1,4 +1,4 @@
-"""From options to a client and a model, with what happens meanwhile shown on stderr."""
+"""From options to a client and a model, with progress on stderr."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Watcher:
             self._warm_up(event)
 
     def _warm_up(self, event: WarmUp) -> None:
-        share = f": {event.description}" if "%" in event.description else ""  # which says how far it is
+        share = f": {event.description}" if "%" in event.description else ""  # with its progress
         waited = f"{event.waited:.0f} s of at most {event.budget:.0f} s"
         self.status.show(f"the model is warming up{share}; waited {waited}")
         if not self.status.on and event.waited >= 1 and self._is_time("warm-up"):
@@ -124,7 +124,7 @@ async def connect(options: Options, watcher: Watcher | None = None, ref: str | N
         async with client:
             yield client
     except ConnectFailed as error:
-        if options.local and "needs its extra" in str(error):  # not unreachable, but not there
+        if options.local and "needs its extra" in str(error):  # not unreachable, but missing
             raise click.UsageError(f"--local needs the embedded server: {install('local')}") from error
         raise
     finally:

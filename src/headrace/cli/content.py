@@ -1,4 +1,4 @@
-"""What of an answer is shown, whatever it is drawn with."""
+"""Choosing the parts of an answer to show, in any output."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ if TYPE_CHECKING:
 
 
 def frame_concepts(frame: Frame) -> list[Concept]:
-    """Return the concepts of a frame that none of its regions says already."""
+    """Return the concepts of a frame that are not the names of its regions."""
     said = {region.name for region in frame.regions}
     return [concept for concept in frame.concepts if concept.name not in said]

@@ -33,14 +33,14 @@ NEXT = (
 
 #: Photos of things that the classifier has a name for.
 KNOWN = ("cat", "coffee", "photographer", "rocket")
-#: What is searched, and the question.
+#: The texts that are searched, and the question.
 TEXTS = (
     "The train to Vienna leaves at nine from platform four.",
     "Simmer the soup for an hour and add some basil.",
     "Shares fell after the bank raised its interest rate.",
 )
 QUESTION = "How do I cook lunch?"
-#: What the last sections need, in their order.
+#: The weights of the last sections, in their order.
 WEIGHTS = ("minilm-l6-v2", "minilm-l6-v2-tokenizer", "whisper-tiny-en", "llm")
 
 
@@ -62,7 +62,7 @@ def demo(folder: Path) -> int:
 
 
 class Demo:
-    """The sections of the demonstration, one after the other; one that fails does not keep the next from running."""
+    """The sections of the demonstration, one after the other; a failed one does not stop the next."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

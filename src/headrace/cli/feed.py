@@ -50,7 +50,7 @@ async def lines(descriptor: int, *, ahead: int = 64) -> AsyncIterator[tuple[int,
                 chunk = error
             try:
                 loop.call_soon_threadsafe(chunks.put_nowait, chunk)
-            except RuntimeError:  # the loop is closed: nobody wants lines any more
+            except RuntimeError:  # the loop is closed
                 return
             if not chunk or isinstance(chunk, OSError):
                 return

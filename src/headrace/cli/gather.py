@@ -40,7 +40,7 @@ class Gathered:
     inputs: tuple[tuple[Part, ...], ...]
     params: dict[str, Any]
     fields: Mapping[str, Any] = field(default_factory=dict)
-    grouped: bool = False  # whether the inputs that belong together are together
+    grouped: bool = False  # whether the parts of multimodal inputs are combined
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -131,10 +131,10 @@ def by_option(options: Options) -> list[Part]:
 
 
 def to_input(parts: Sequence[Part]) -> Input:
-    """Make the library's input of the parts; files are read when they are sent.
+    """Make the library's input from the parts; files are read when they are sent.
 
     Raises:
-        ConfigError: a URL that is none.
+        ConfigError: a malformed URL.
     """
     from headrace import Input
 
@@ -143,7 +143,7 @@ def to_input(parts: Sequence[Part]) -> Input:
 
 
 def to_input_of_many(part: Part) -> Input:
-    """Make the library's input of one of many; what is wrong with it is reported when it is sent, and ends no other."""
+    """Make the library's input from one of many; its error is reported when it is sent, and ends no other."""
     from headrace import ConfigError, InputError
     from headrace.sources.items import failed
 
@@ -164,10 +164,10 @@ def _one(part: Part, kind: type[Input]) -> Input:
 
 
 def grouped(parts: Sequence[Part]) -> tuple[tuple[Part, ...], ...]:
-    """Put together what is one input: each picture, video or sound with the text, or each text with the one of them.
+    """Combine the parts of inputs: each picture, video or sound with the one text, or each text with the one file.
 
     Raises:
-        click.UsageError: several of both, so that nobody knows which belong together.
+        click.UsageError: several of both, so that it is unclear which belong together.
     """
     media = [one for one in parts if one.kind in _MEDIA_KEYS]
     texts = [one for one in parts if one.kind == "text"]

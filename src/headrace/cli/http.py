@@ -40,7 +40,7 @@ class Alias(KeyValue):
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What is to be served, and where."""
+    """The models to serve, and the addresses."""
 
     models: dict[str, str]
     host: str

@@ -1,4 +1,4 @@
-"""Errors as sentences for whoever sits at the terminal: codes only from remote servers."""
+"""Errors as sentences for people at a terminal; with codes only from remote servers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _all_local = False
 
 
 def talk_to(*, local: bool) -> None:
-    """Say where the server is: codes and request ids of one on this machine help nobody."""
+    """Note whether the server is remote: codes and request ids of a local one are useless."""
     global _all_local
     _all_local = local
 
 
 def sentence(error: BaseException) -> str:
-    """Write what went wrong; everything as it is if HEADRACE_DEBUG is set."""
+    """Write an error's message; unchanged if HEADRACE_DEBUG is set."""
     text = str(error)
     if os.environ.get("HEADRACE_DEBUG"):
         return text
@@ -37,7 +37,7 @@ def sentence(error: BaseException) -> str:
 
 
 def of_input(name: str, error: BaseException) -> str:
-    """Write what is wrong with one input, with its name once."""
+    """Write the error of one input, with its name once."""
     text = sentence(error)
     return f"{name}: {text}" if name and name not in text else text
 
@@ -48,7 +48,7 @@ def is_of_input(error: BaseException) -> bool:
 
 
 def refuses_type(error: BaseException | None) -> bool:
-    """Return whether a model refuses what kind of thing an input is: all others of its kind are refused too."""
+    """Return whether a model refuses an input's type: all others of the type are refused too."""
     return (
         isinstance(error, ServerError)
         and error.code == _WRONG_TYPE

@@ -1,4 +1,4 @@
-"""`headrace models`: what a server has, what a model is, weights ahead of time."""
+"""`headrace models`: list a server's models, show one, fetch weights ahead of time."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ async def show_info(options: Options, given: tuple[str, ...]) -> int:
             record = {"id": model.id, "url": model.ref.url}
         try:
             methods = await model.methods()
-        except PredictionFailed:  # an older model may say anything to a question that it does not know
+        except PredictionFailed:  # an older model may answer anything to this unknown question
             methods = ()
     if options.output != "text":
         record["methods"] = [_method(method) for method in methods]

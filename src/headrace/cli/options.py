@@ -110,7 +110,7 @@ class JsonValue(_ParamType):
     name = "JSON"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, Any]:
-        """Parse `value`, refusing what is not an object and numbers that JSON does not know."""
+        """Parse `value`; refuse anything but an object, and numbers that JSON does not have."""
         if isinstance(value, dict):
             return value
         try:
@@ -127,7 +127,7 @@ class JsonValue(_ParamType):
 
 
 class Typed(str):
-    """A value as it was typed: what it means depends on what it is for. Texts take it as it stands."""
+    """A value as it was typed; its use decides the type. Texts take it unchanged."""
 
     __slots__ = ()
 

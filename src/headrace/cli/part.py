@@ -29,8 +29,8 @@ class Part:
     source: Literal["file", "url", "data"]
     value: str | bytes
     kind: str | None
-    name: str  # what to call it in messages
-    error: str = ""  # why there is no such input: it fails alone
+    name: str  # its name in messages
+    error: str = ""  # why there is no such input; only this one fails
 
     @property
     def path(self) -> Path | None:
@@ -42,7 +42,7 @@ def from_word(word: str, kind: str | None, position: int = 0) -> Part:
     """Read one positional argument: an existing file, a URL, else text.
 
     Raises:
-        click.UsageError: it looks like a path, but there is nothing of that name; or it is a folder.
+        click.UsageError: it looks like a path, but nothing has that name; or it is a folder.
     """
     if words.exists(word):
         return from_file(word, kind)
@@ -73,7 +73,7 @@ def from_words(given: Sequence[str], kind: str | None) -> list[Part]:
 
 
 def matches(pattern: str) -> list[str]:
-    """Return the files that match a pattern, sorted by name; those that are read without end are left out.
+    """Return the files that match a pattern, sorted by name, without endless ones.
 
     Raises:
         click.UsageError: there are none.
@@ -85,7 +85,7 @@ def matches(pattern: str) -> list[str]:
 
 
 def is_readable(path: str) -> bool:
-    """Return whether a path is a file; what nobody named and cannot be read to an end is left out, with a line."""
+    """Return whether a path is a file; endless files that were not named are left out, with a line on stderr."""
     if words.is_special(path):
         say(f"{path} is a pipe, a socket or a device: left out (name it to read it)")
         return False
@@ -113,7 +113,7 @@ def from_file(path: str, kind: str | None) -> Part:
     expanded = os.path.expanduser(path)
     if os.path.isdir(expanded):
         raise click.UsageError(f"{path} is a folder; `headrace stream` takes folders")
-    if words.is_special(expanded):  # a named pipe, a device: looking at its first bytes would take them
+    if words.is_special(expanded):  # a named pipe, a device: peeking at its first bytes would consume them
         return Part("file", expanded, kind or media.kind_of_name(path), path)
     try:
         with open(expanded, "rb") as file:
@@ -131,7 +131,7 @@ def from_url(url: str, kind: str | None) -> Part:
     """Take a URL; its type by the extension of its path."""
     try:
         parts = urlsplit(url)
-    except ValueError:  # malformed: it fails alone, when it is sent
+    except ValueError:  # malformed: only this input fails, when it is sent
         return Part("url", url, kind, shortened(url))
     name = parts.path.rpartition("/")[2] or parts.hostname or "url"
     return Part("url", url, kind or media.kind_of_name(parts.path), shortened(name))

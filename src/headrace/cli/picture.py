@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Protocol: TypeAlias = Literal["kitty", "iterm2", "sixel"]
-COLUMNS = 60  # of the terminal, most that a picture takes
-_PIXELS = 480  # most width and height of what is sent: a cell is about 8 pixels wide
+COLUMNS = 60  # maximum columns and lines of a picture
+_PIXELS = 480  # maximum width and height in pixels: a cell is about 8 pixels wide
 _CHUNK = 4096  # characters of base64 in one kitty escape
 _COLOURS = 128
 
@@ -121,7 +121,7 @@ def _small(data: bytes) -> Image.Image | None:
     try:
         image_ops = media.require("PIL.ImageOps", "pictures")
         picture: Image.Image = image_ops.exif_transpose(media.decode(data)).convert("RGB")
-    except (media.BadPicture, ConfigError):  # nothing that can be shown, or nothing to show it with
+    except (media.BadPicture, ConfigError):  # not a picture, or Pillow is missing
         return None
     picture.thumbnail((_PIXELS, _PIXELS))
     return picture

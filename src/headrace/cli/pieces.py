@@ -88,14 +88,14 @@ class Printer:
         self._first: float | None = None
         self._texts: list[str] = []
         self._media: list[dict[str, Any]] = []  # pieces that are no text, for JSON
-        self._sounds: list[bytes] = []  # that go into one file
+        self._sounds: list[bytes] = []  # to be joined in one file
         self._pieces = 0
         self._request_id = ""
         self._wrapped = Wrapped("", width()) if render.on_terminal() else None
         self._open = False  # a line of text that has no end yet
 
     def take(self, chunk: Prediction, value: str = "") -> None:
-        """Print one piece; `value` is what it says if it is of no kind that is known."""
+        """Print one piece; `value` is its value if it is of no known kind."""
         if self._first is None:
             self._first = time.monotonic()
         self._pieces += 1
@@ -134,7 +134,7 @@ class Printer:
         self._open = not text.endswith("\n")
 
     def finish(self) -> None:
-        """End the line, and print the one object of JSON; also after a failure, for what has come until then."""
+        """End the line, and print the one JSON object; also after a failure, with the pieces received until then."""
         if self._wrapped is not None:
             self._wrapped.end()
         elif self._open:

@@ -1,4 +1,4 @@
-"""What people see on a terminal: tables, bars and styles, drawn by rich.
+"""Output for people on a terminal: tables, bars and styles, drawn by rich.
 
 Imported only to draw on a terminal. Text from models and files is escaped first and never markup.
 """
@@ -60,7 +60,7 @@ def frames(rows: Sequence[Frame], indent: int = 2) -> str:
 
 
 def row(name: str, summary: str) -> str:
-    """Return one line of a list that grows: a name of which the end counts, and what was found."""
+    """Return one line of a growing list: a name, cut at its beginning, and the findings."""
     table = _grid(Column(width=30, no_wrap=True), Column(no_wrap=True, overflow="ellipsis"))
     table.add_row(_text(name if len(name) <= 30 else f"…{name[-29:]}"), _text(summary))
     return drawn(table)

@@ -51,7 +51,7 @@ def emit_media(prediction: Prediction) -> bool:
 
 
 def encodable(text: str, out: TextIO) -> str:
-    """Escape what the stream's encoding does not have."""
+    """Escape characters that the stream's encoding lacks."""
     encoding = out.encoding or "utf-8"
     try:
         text.encode(encoding)
@@ -72,7 +72,7 @@ def record(prediction: Prediction, source: str) -> dict[str, Any]:
 
 
 def failed(error: HeadraceError, position: int) -> Prediction:
-    """Make the prediction of an input that failed, to stand beside those that went well."""
+    """Make the prediction of an input that failed, to be printed beside good ones."""
     from headrace.results import Prediction
 
     return Prediction.failed(error, input_id=getattr(error, "input_id", None) or "", position=position)
@@ -131,7 +131,7 @@ class CsvTable:
             emit(escape(text.removesuffix("\n")))
 
     def finish(self) -> None:
-        """Nothing is left to do: each row was printed."""
+        """Do nothing: each row was printed."""
 
 
 def heading(name: str, *, pretty: bool) -> str:
@@ -194,7 +194,7 @@ def _pretty(prediction: Prediction) -> Iterable[str]:
 
 
 def _worth_reading(concepts: Sequence[Concept]) -> Iterable[str]:
-    """Yield the lines of a person's interest: a few as they are, of many those of 1% or more (at least three)."""
+    """Yield the concepts worth showing: a few unchanged, of many those of 1% or more (at least three)."""
     from headrace.cli import pretty
 
     kept = [c for n, c in enumerate(concepts) if len(concepts) <= _FEW or n < 3 or c.value >= 0.01]

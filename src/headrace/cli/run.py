@@ -44,10 +44,12 @@ _secrets: set[str] = set()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and give back its exit code; no exception leaves but a `SystemExit` from elsewhere."""
+    """Run the command line and return its exit code; raises nothing but a foreign `SystemExit`."""
     keep_secret(os.environ.get("CLARIFAI_PAT"), os.environ.get("CLARIFAI_SESSION_TOKEN"))
     _log_to_stderr()
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is imported: what it notes, we say in one line
+    os.environ.setdefault(
+        "GRPC_VERBOSITY", "NONE"
+    )  # before grpc is imported: its log lines are replaced by one line of ours
     try:
         from headrace.cli.app import APP
 
@@ -64,14 +66,14 @@ def run(coroutine: Coroutine[object, object, int]) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             return runner.run(coroutine)
-    except (KeyboardInterrupt, BrokenPipeError) as error:  # click has answers of its own to these
+    except (KeyboardInterrupt, BrokenPipeError) as error:  # click would handle these differently
         return report(error)
     finally:
         coroutine.close()  # an interrupt may come before it was begun
 
 
 def interruptible() -> None:
-    """Let Ctrl-C raise KeyboardInterrupt: until now there was nothing to close."""
+    """Let Ctrl-C raise KeyboardInterrupt: before, there was nothing to close."""
     if threading.current_thread() is threading.main_thread() and callable(signal.getsignal(signal.SIGINT)):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -108,7 +110,7 @@ def keep_secret(*values: str | None) -> None:
 
 
 def report(error: BaseException) -> int:
-    """Print what went wrong in one line and give the exit code."""
+    """Print an error in one line and return the exit code."""
     if isinstance(error, BrokenPipeError) or (isinstance(error, OSError) and error.errno == errno.EPIPE):
         return _reader_left()
     if os.environ.get("HEADRACE_DEBUG") and not isinstance(error, click.exceptions.Exit | click.ClickException):
@@ -183,14 +185,14 @@ def _usage(error: click.ClickException) -> str:
 
 
 def _without_traceback(message: str) -> str:
-    """Shorten a message that quotes another process's traceback to what it says first and last."""
+    """Shorten a message with another process's traceback to its first and last line."""
     lines = [text for text in message.splitlines() if text.strip()]
     return f"{lines[0]} {lines[-1].strip()}" if any("Traceback (most" in text for text in lines) else message
 
 
 def _reader_left() -> int:
-    """Go quietly when nobody reads stdout any more (`| head`)."""
-    try:  # the interpreter flushes stdout at its end: let that go nowhere instead of failing
+    """End silently when nobody reads stdout any more (`| head`)."""
+    try:  # the interpreter flushes stdout at exit: redirect it, so that this does not fail
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):
         pass

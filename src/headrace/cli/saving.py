@@ -32,14 +32,14 @@ _SLUG_CHARACTERS = 48
 
 
 class Saver:
-    """Writes what a prediction holds into a folder, or the one answer into one file.
+    """Writes the parts of predictions into a folder, or the one answer into one file.
 
     In a folder, made when first needed, files are named after their inputs: `{stem}.{extension}`, of several inputs
     with the position in front, `{position:06d}-{stem}.{extension}`.
 
     Args:
         save: the folder or file (of a known extension); None: nothing is kept.
-        force: overwrite what is there.
+        force: overwrite existing files.
         draw: draw boxes and masks on the input's picture: into this file, or if "", into the folder.
         several: there is more than one input.
 
@@ -78,7 +78,7 @@ class Saver:
 
     @property
     def keeps(self) -> bool:
-        """Whether it writes what answers hold."""
+        """Whether it saves answers."""
         return self._keep or self._file is not None
 
     @property
@@ -139,7 +139,7 @@ class Saver:
         return path
 
     def _contents(self, prediction: Prediction) -> Iterator[tuple[str, str, bytes]]:
-        """Yield what is to be kept: the end of its name, its extension, its bytes."""
+        """Yield the parts to save: the end of the name, the extension, the bytes."""
         if not self._keep:
             return
         if image := prediction.image:

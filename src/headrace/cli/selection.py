@@ -1,4 +1,4 @@
-"""Which files of folders and patterns are inputs: in a mixed folder those of one type, and what we saved is none."""
+"""Choosing the files of folders and patterns: in a mixed folder those of one type, without our own output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One sound of several: the pieces of a sound that comes as it is made."""
+"""Joining the pieces of a generated sound."""
 
 from __future__ import annotations
 

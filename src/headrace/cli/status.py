@@ -1,4 +1,4 @@
-"""What is drawn on a terminal and nowhere else: styles, and a line of progress at the bottom of stderr."""
+"""Drawing on a terminal only: styles, and a line of progress at the bottom of stderr."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Status:
 
     @property
     def on(self) -> bool:
-        """Whether anybody sees it."""
+        """Whether it is visible."""
         return self._on
 
     def show(self, text: str, *, now: bool = False) -> None:

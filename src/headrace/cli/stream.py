@@ -148,7 +148,7 @@ class Run:
         return SOME_FAILED if self._failed else DONE
 
     def _ends(self, error: HeadraceError | None) -> TypeGuard[HeadraceError]:
-        """Return whether an input's failure ends the run: it is to, or none of its type, as all are, will do better."""
+        """Return whether an input's failure ends the run: by option, or because all inputs have the refused type."""
         if error is None:
             return False
         return self._stop_at_first or (messages.refuses_type(error) and len(self._supply.kinds) == 1)

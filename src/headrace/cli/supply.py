@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Supply:
-    """All inputs of a stream, in order; nothing is piled up.
+    """All inputs of a stream, in order, read lazily.
 
     Args:
         options: whose --file_path, --url and --bytes come first.
@@ -99,7 +99,7 @@ class Supply:
 
 
 def _question(given: Sequence[str]) -> None:
-    """Refuse a bare word: it is sooner a mistyped file or model than a text that somebody streams."""
+    """Refuse a bare word: it is more likely a mistyped file or model than a text."""
     for word in given:
         if word != "-" and words.is_bare(word) and not words.exists(word):
             near = words.nearest(word, words.built_in_names())
@@ -122,7 +122,7 @@ async def _peek(
         first = await anext(source, None)
         return first, _with_first(first, source)
     iterator = iter(source)
-    item = await in_thread(next, iterator, None)  # a list may be a pipe that nobody has written to
+    item = await in_thread(next, iterator, None)  # a list may be a pipe without data yet
     return item, _with_first_sync(item, iterator)
 
 

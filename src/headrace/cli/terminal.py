@@ -1,4 +1,4 @@
-"""What is safe and sensible to show: escaped text, sizes and times in words, one status line on a terminal."""
+"""Safe and readable output: escaped text, sizes and times in words."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _unsafe(c: str) -> bool:
 
 
 def _in_an_emoji(before: str, c: str, after: str) -> bool:
-    """Return whether a character only makes one picture of the symbols around it."""
+    """Return whether a character only joins the symbols around it into one picture."""
     if c == _EMOJI:
         return unicodedata.category(before) == "So" or before in "0123456789#*"
     return (

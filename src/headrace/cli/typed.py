@@ -82,7 +82,7 @@ async def find(model: Model, gathered: Gathered, name: str, params: Mapping[str,
     try:
         methods = {method.name: method for method in await model.methods()}
     except ServerError:
-        if gathered.maps_an_input:  # an older model may say anything to a question that it does not know
+        if gathered.maps_an_input:  # an older model may answer anything to this unknown question
             return None
         raise
     method = methods.get(name)
@@ -137,7 +137,7 @@ def _placed(method: Method, parts: Sequence[Part], taken: Mapping[str, Any]) -> 
 
 
 def _value(parameter: Parameter, value: Any) -> tuple[Any, Part | None]:
-    """Turn what was written into what the argument's type takes: files into bytes, numbers into texts."""
+    """Convert a typed word to the argument's type: files to bytes, numbers to texts."""
     type_ = parameter.field.type
     if type_ in _MEDIA and isinstance(value, str):
         value = (

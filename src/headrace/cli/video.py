@@ -39,7 +39,7 @@ DETECTOR = "detector"  # of the embedded server: draws boxes, if no model is nam
 
 @dataclass(frozen=True, slots=True)
 class VideoOptions:
-    """What is asked for besides a stream's own options."""
+    """The options for frames, besides those of a stream."""
 
     video: tuple[str, ...] = ()
     camera: tuple[str, ...] = ()
@@ -57,7 +57,7 @@ class VideoOptions:
 
     @property
     def unused(self) -> str:
-        """An option that is given and makes sense for frames alone, "" if there is none."""
+        """A given option that is only for frames, "" if there is none."""
         used = {
             "--fps": self.fps, "--resize": self.resize, "--track": self.track, "--captions": self.captions,
             "--target_latency": self.target_latency, "--meter": self.meter,
@@ -217,7 +217,7 @@ class VideoRun:
         return SOME_FAILED if self._failed else DONE
 
     def _ends(self, frame: FramePrediction) -> bool:
-        """Return whether a frame's failure ends the run: it is to, or no other frame will do better."""
+        """Return whether a frame's failure ends the run: by option, or because every frame would fail."""
         if frame.error is None or not (self._stop_at_first or messages.refuses_type(frame.error)):
             return False
         self._refusal = frame.error

@@ -1,4 +1,4 @@
-"""What a word on the command line looks like: a URL, a file, a pattern of files, a model. Nothing is opened."""
+"""Recognising words of a command line: URL, file, pattern of files, model. Nothing is opened."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MODEL_REF = re.compile(r"(https?://[^/\s]+/)?[^/\s:]+/[^/\s]+/models/[^/\s]+(/(
 _BARE_WORD = re.compile(r"[A-Za-z0-9_-]+")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PATH_CHARACTERS = 4096  # no path is longer
-_NEAR = 0.75  # how much alike two names are that somebody confuses
+_NEAR = 0.75  # similarity of names that are easily confused
 
 
 def is_url(word: str) -> bool:

@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before grpc is imported: what it notes, we say in one line
+os.environ.setdefault(
+    "GRPC_VERBOSITY", "NONE"
+)  # before grpc is imported: its log lines are replaced by one line of ours
 
 
 def run(prog: str = "python -m headrace.server", argv: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""From requests to responses: the model found, its inputs made into items, its answers into outputs."""
+"""From requests to responses: find the model, turn inputs into items, and answers into outputs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Answering:
         self._fetcher = fetcher
 
     async def model(self, request: Request) -> Hosted:
-        """Find the model that a request names; one that names none means the only model that there is.
+        """Find the model that a request names; without a name it is the server's only model.
 
         Raises:
             ModelError: 11102 no id, 21200 unknown, 21350 unusable.
@@ -46,7 +46,7 @@ class Answering:
         return await self._registry.get(model_id)
 
     async def answer(self, request: Request, call: Call) -> Response:
-        """Make the response to one request: every input its own output, in their order."""
+        """Make the response to one request: one output per input, in their order."""
         rules = call.faults.inputs(len(request.inputs))
         try:
             hosted = await self.model(request)
@@ -98,7 +98,7 @@ class Answering:
             return noted(error, hosted)
 
     async def pieces(self, request: Request, call: Call) -> AsyncGenerator[Response, None]:
-        """Make the responses of a generated answer; a failure is the last of them, and there is always one."""
+        """Make the responses of a generated answer; a failure comes last, and there is at least one response."""
         rules = call.faults.inputs(len(request.inputs))
         try:
             hosted = await self.model(request)
@@ -128,7 +128,7 @@ class Answering:
     async def item(
         self, wire: resources_pb2.Input, rule: Rule | None, shared: Settings, hosted: Hosted, method: Method
     ) -> Item | Exception:
-        """Make an item of an input, or give the error that says why not."""
+        """Make an item from an input, or return its error."""
         try:
             await on_input(rule)
             return await make_item(wire, shared, method, hosted.card, self._fetcher)

@@ -1,4 +1,4 @@
-"""The server's life: build, listen, say so, serve until asked to stop, release everything."""
+"""The server's life: build, listen, report the address, serve until asked to stop, release everything."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Running:
 
     address: str
     registry: Registry
-    failed: asyncio.Future[None]  # is done, with the error, when it cannot go on listening
+    failed: asyncio.Future[None]  # done, with the error, when the server cannot go on listening
     inside: str | None = None  # a second address that only this process can reach, if one was asked for
 
 
@@ -62,11 +62,9 @@ def channel_options(options: Options, script: Script) -> list[tuple[str, int]]:
         *script.server.channel_options(),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", -1),
-        ("grpc.so_reuseport", 0),  # else two servers share one port, and each gets some of the calls
+        ("grpc.so_reuseport", 0),  # otherwise two servers could share one port, each with some of the calls
     ]
-    if (
-        options.loopback
-    ):  # no latency to hide: without the growing window, a full server is felt by the client immediately
+    if options.loopback:  # local: without a growing window, clients notice a full server immediately
         settings.append(("grpc.http2.bdp_probe", 0))
     return settings
 
@@ -83,7 +81,7 @@ async def serving(
 
     Raises:
         FaultFileError: a fault script that cannot be used.
-        LoadError: a model that cannot be had.
+        LoadError: a model that cannot be loaded.
         ListenError: an address that cannot be used.
     """
     from grpc_health.v1 import health, health_pb2
@@ -135,7 +133,7 @@ def _maker(
     script: Script,
     healthy: Any,
 ) -> Callable[[], grpc.aio.Server]:
-    """Return what makes a gRPC server with all services; each one that is made has the same state behind it."""
+    """Return a factory of gRPC servers with all services; all of them share their state."""
     from grpc_health.v1 import health_pb2_grpc
 
     predictions = Predictions(Answering(registry, fetcher), admission)
@@ -171,13 +169,13 @@ async def _close_models(registry: Registry) -> None:
 def main(argv: Sequence[str] | None = None, prog: str = "headrace serve") -> int:
     """Serve until SIGINT, SIGTERM or, with `--watch-stdin`, the end of stdin.
 
-    Gives the exit code: 0 after a clean stop, 2 when a model or the address cannot be had. Wrong usage raises
+    Returns the exit code: 0 after a clean stop, 2 when a model or the address cannot be used. Wrong usage raises
     SystemExit(2), as argparse does.
     """
     options = parse(sys.argv[1:] if argv is None else argv, prog)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="headrace: %(message)s")
-    logging.getLogger("headrace").setLevel(logging.INFO)  # the work of libraries is their own business
-    if options.watch_stdin:  # whoever reads this log gets the answers, too
+    logging.getLogger("headrace").setLevel(logging.INFO)  # libraries' log lines below this level are not shown
+    if options.watch_stdin:  # the log's reader gets the answers, too
         refusals.setLevel(logging.CRITICAL)
     reporter = Reporter(machine=options.watch_stdin)
     try:
@@ -190,7 +188,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "headrace serve") -> int
     sys.stdout.flush()
     sys.stderr.flush()
     if any(thread.daemon and thread.name.startswith(("model-", "load-")) for thread in threading.enumerate()):
-        os._exit(0)  # a model is deep in native code: the interpreter would tear it down under its feet
+        os._exit(0)  # a model runs native code that the interpreter's shutdown would crash
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Batches of items for models that are faster on several at once: those that wait anyway, never waited for."""
+"""Batches of items for models that are faster on several together: only of waiting items, without a delay."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Batcher:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def predict(self, item: Item) -> Any:
-        """Wait for the item's answer; an item whose caller has gone before its batch starts is left out.
+        """Wait for the item's answer; an item whose caller leaves before its batch starts is skipped.
 
         Raises:
             ModelError: 40030 too many items wait already.
@@ -56,7 +56,7 @@ class Batcher:
             task.cancel()
 
     async def _work(self) -> None:
-        await asyncio.sleep(0)  # what comes in the same turn of the loop goes into one batch
+        await asyncio.sleep(0)  # items of the same loop turn go into one batch
         while batch := self._next():
             items = [item for item, _ in batch]
             try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from headrace.server.pixels import trim
 
-MAX_MESSAGE_BYTES = (128 << 20) + (1 << 20)  # of one request: the protocol's 128 MB and what is around it
+MAX_MESSAGE_BYTES = (128 << 20) + (1 << 20)  # of one request: the protocol's 128 MB and its envelope
 WAIT_SECONDS = 30.0  # that a call waits for room before it is refused
 LARGE_BYTES = 8 << 20  # of a request, after which memory is given back to the system
 TRIM_SECONDS = 1.0  # after it, and again as long as requests are being answered
@@ -32,10 +32,10 @@ class Arrival:
 class Budget:
     """A number of bytes that all calls share.
 
-    How large a request is shows only when it has arrived. So one that arrives counts as large as it may be, and only
-    so many arrive at a time; the others wait, which leaves what they send with their callers.
+    The size of a request is known only when it has arrived. So an arriving one counts with the maximum size, and only
+    so many arrive at a time; the others wait, and their bytes stay with their callers.
 
-    A stream's next request may come at any time, so that streams are only kept from reading while too much is used.
+    A stream's next request may come at any time, so streams only stop reading while too much is in use.
 
     Args:
         limit: bytes of all requests; one request is always let in, whatever its size.
@@ -110,7 +110,7 @@ class Budget:
     def _go_on(self) -> None:
         while self._waiting and self._room:
             arrival, waiter = self._waiting.popitem(last=False)
-            if not waiter.done():  # else its call has just ended
+            if not waiter.done():  # otherwise its call has just ended
                 arrival.since = time.monotonic()
                 self._arriving[arrival] = None
                 waiter.set_result(None)
@@ -120,7 +120,7 @@ class Budget:
                 stream.set_result(None)
 
     def _end_the_slow(self) -> None:
-        """End calls whose request has been arriving for too long: they may have gone without a word."""
+        """End calls whose request has been arriving for too long: their callers may be gone."""
         now = time.monotonic()
         for arrival in self._arriving:
             if now - arrival.since < ARRIVAL_SECONDS:

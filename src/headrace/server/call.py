@@ -1,4 +1,4 @@
-"""What all calls have in common: credentials, bounds on number and bytes, request ids, knowing when one is over."""
+"""What all calls share: credentials, limits on number and bytes, request ids, notice of their end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PREFIX_HEADER = "x-clarifai-request-id-prefix"
 
 @dataclass(slots=True)
 class Call:
-    """One RPC: its context, its request id, why it is refused (or None), and whether its caller has gone."""
+    """One RPC: its context, its request id, the reason of its refusal (or None), and whether its caller has gone."""
 
     context: Any
     req_id: str
@@ -65,13 +65,13 @@ class Call:
 
 
 class Admission:
-    """Let calls in: check their credential, and that not too many run or hold too many bytes.
+    """Admit calls: check their credential, their number and their bytes.
 
     Args:
         pat: the only credential accepted, or None for any or none.
         max_calls: prediction calls at a time; more are answered with 11005.
         max_request_bytes: of all requests that arrive or are being answered; more wait, then are answered with 11005.
-        faults: what goes wrong on purpose.
+        faults: the faults to inject.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Admission:
         self.bytes: Budget = Budget(max_request_bytes)
 
     def stranger(self, metadata: Iterable[tuple[Any, Any]] | None) -> ModelError | None:
-        """Return why a call with these metadata is not let in at all; None if its credential is right."""
+        """Return why a call with these metadata is refused; None if its credential is right."""
         if self._pat is None:
             return None
         headers = {str(key).lower(): value for key, value in metadata or ()}
@@ -99,17 +99,17 @@ class Admission:
         return ModelError(KEY_INVALID, "Invalid API key or Invalid API key/application pair")
 
     def busy(self) -> ModelError | None:
-        """Return why no further prediction call is let in."""
+        """Return why no further prediction call is admitted."""
         if self.running >= self._max_calls:
             return ModelError(THROTTLED, f"exceeded the limit of {self._max_calls} calls at a time")
         return None
 
     def enter(self) -> None:
-        """Take a place for a prediction call."""
+        """Take a slot for a prediction call."""
         self.running += 1
 
     def leave(self) -> None:
-        """Give a place back."""
+        """Return a slot."""
         self.running -= 1
 
     @contextlib.contextmanager

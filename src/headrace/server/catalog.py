@@ -133,7 +133,7 @@ class Catalog:
     async def _defaults(self) -> dict[str, str]:
         """Return the default model of each kind of input: the first that says it takes it, echo last of all.
 
-        Models whose weights must be fetched by name are none while these are not there.
+        Models whose weights must be fetched by name are not defaults while these are missing.
         """
         from headrace.server import weights
 
@@ -155,7 +155,7 @@ class Catalog:
                 types[type_id] = pb.ModelType(
                     id=type_id, title=title, input_fields=card.input_fields, output_fields=card.output_fields
                 )
-            else:  # what all models of the type take; all that any of them gives
+            else:  # inputs that all models of the type take; outputs that any of them gives
                 shared = [kind for kind in known.input_fields if kind in card.input_fields]
                 known.input_fields[:] = shared or known.input_fields
                 known.output_fields.extend(f for f in card.output_fields if f not in known.output_fields)

@@ -1,4 +1,4 @@
-"""A bidirectional stream: answers leave while inputs still arrive, and no more is read than can be worked on."""
+"""A bidirectional stream: answers leave while inputs still arrive, and only as much is read as can be processed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNREADABLE = ModelError(envelope.BAD_FORMAT, "the message is not a request")
 async def run_duplex(answering: Answering, call: Call, admission: Admission) -> None:
     """Answer a stream until the caller has sent all and got all, or has gone.
 
-    It takes a place once its first request is there: a stream that sends nothing keeps nobody out.
+    It takes a slot once its first request is there: a silent stream blocks nobody.
     """
     await call.faults.before_reading()
     requests = _Requests(call, admission.bytes)
@@ -68,7 +68,7 @@ async def _run(answering: Answering, call: Call, first: _Read, requests: _Reques
             if method.shape == "stream":
                 own = hosted, method
         except ModelError:
-            pass  # each request's own answer says what is wrong
+            pass  # each request's own answer reports the problem
     if own is not None:
         try:
             await own[0].ready()
@@ -81,7 +81,7 @@ async def _run(answering: Answering, call: Call, first: _Read, requests: _Reques
 
 
 class _Read:
-    """A message of a stream: a request, or why it is none, and its size on the wire."""
+    """A message of a stream: a request or its error, and its size on the wire."""
 
     __slots__ = ("error", "request", "size")
 
@@ -125,7 +125,7 @@ class _Requests:
 
 
 class _ReadAhead:
-    """The bound on what was read and is not yet answered, in requests and in bytes."""
+    """The bound on read and unanswered requests, in number and in bytes."""
 
     def __init__(self, requests: float) -> None:
         self._max_requests = requests
@@ -262,7 +262,7 @@ class _Unmatched:
                     await self._take(read.request, shared)
             self._requests.answered(read)
             read = await self._requests.read()
-        # A caller that goes away may first look like one that has sent all: the model must not take it for that.
+        # A leaving caller may first look like one that has sent everything: the model must not see it as such.
         await asyncio.sleep(CANCEL_GRACE)
         await self._feed.end()
 

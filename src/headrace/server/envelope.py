@@ -47,7 +47,7 @@ def _words(code: int) -> str:
 
 
 def failure(error: Exception) -> status_pb2.Status:
-    """Turn what was raised into a status; anything but a proper `ModelError` is 21313 with the error's own words."""
+    """Turn an exception into a status; all but a proper `ModelError` are 21313 with the exception's text."""
     if isinstance(error, ModelError):
         try:
             if error.code != SUCCESS:

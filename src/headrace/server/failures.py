@@ -1,6 +1,6 @@
-"""What a model raised: a short text that can be sent, an exception that can be raised anywhere, one traceback.
+"""Exceptions of models: as a short text to send, as an exception safe to raise anywhere, as one traceback.
 
-A model is somebody else's code. It may raise what asyncio reserves for itself (`StopIteration`, `CancelledError`), what
+A model is foreign code. It may raise exceptions that asyncio reserves (`StopIteration`, `CancelledError`), that
 ends a program (`SystemExit`), or an exception whose text cannot be read, encoded or printed.
 """
 
@@ -22,7 +22,7 @@ _MODELS = str(Path(__file__).parent / "models")
 
 
 class ModelFailed(Exception):
-    """A model raised something that is not an ordinary exception; `__cause__` is what it raised."""
+    """A model raised something other than an ordinary exception; `__cause__` is that."""
 
 
 def bounded(text: str, limit: int = MAX_TEXT) -> str:
@@ -44,7 +44,7 @@ def text_of(error: BaseException) -> str:
 
 
 def ordinary(error: BaseException) -> Exception:
-    """Return an exception that futures, generators and `except Exception` treat like any other."""
+    """Return an exception that futures, generators and `except Exception` handle normally."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration | StopAsyncIteration):
         return error
     failed = ModelFailed(text_of(error))
@@ -53,7 +53,7 @@ def ordinary(error: BaseException) -> Exception:
 
 
 class Contained:
-    """A block in which a model's code is awaited: only a cancellation that the caller asked for leaves it as it is."""
+    """A block that awaits a model's code: only a cancellation by the caller passes unchanged."""
 
     def __enter__(self) -> None:
         return None
@@ -70,7 +70,7 @@ class Contained:
 
 
 class Tracebacks:
-    """The tracebacks of one model, each logged once: a call that is tried again fails in the same way."""
+    """The tracebacks of one model, each logged once, because retried calls fail in the same way."""
 
     def __init__(self) -> None:
         self._last = ""
@@ -104,7 +104,7 @@ def _is_ours(filename: str) -> bool:
 
 
 def failed_answer(error: Exception) -> ModelError:
-    """Return each of several inputs an exception of its own: one that is raised twice collects all their tracebacks."""
+    """Return a separate exception for each of several inputs: one raised twice would collect all tracebacks."""
     if isinstance(error, ModelError):
         return ModelError(error.code, error.description)
     return ModelError(21313, text_of(error))

@@ -23,7 +23,7 @@ _METHOD_NAMES = (*SHAPES, *(m.name for m in METHODS if not m.name.endswith("Mode
 
 
 class FaultFileError(Exception):
-    """The fault script cannot be used; the message is one line that names the place in it."""
+    """The fault script is invalid; the message is one line that names the place in it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ class ServerSettings:
             _check(getattr(self, name) >= 0, f"{name} must not be negative")
 
     def channel_options(self) -> list[tuple[str, int]]:
-        """Return what of it are gRPC's own settings."""
+        """Return the part that is gRPC's own settings."""
         names = ("max_connection_age_ms", "max_connection_age_grace_ms", "max_concurrent_streams")
         return [(f"grpc.{name}", getattr(self, name)) for name in names if getattr(self, name)]
 
@@ -128,7 +128,7 @@ def read(path: Path) -> Script:
     """Read a fault script.
 
     Raises:
-        FaultFileError: not readable, not TOML, a key or a value that it cannot have.
+        FaultFileError: not readable, not TOML, or an unknown key or invalid value.
     """
     try:
         return parse(path.read_text(encoding="utf-8"))
@@ -169,7 +169,7 @@ def parse(text: str) -> Script:
 
 
 def _built(cls: type, table: object, label: str) -> Any:
-    """Make a dataclass of a table, its keys and the types of its values checked by the fields' annotations."""
+    """Make a dataclass from a table, its keys and the types of its values checked by the fields' annotations."""
     if not isinstance(table, dict):
         raise FaultFileError(f"{label} must be a table")
     fields = {f.name: f for f in dataclasses.fields(cls)}

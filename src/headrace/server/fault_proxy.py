@@ -1,4 +1,4 @@
-"""Connection faults of a script: the server listens in private, and a proxy that spoils connections stands in front."""
+"""Connection faults of a script: the server listens on a private address behind a proxy that injects them."""
 
 from __future__ import annotations
 

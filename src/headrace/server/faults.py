@@ -1,4 +1,4 @@
-"""Faults at work: what a script makes happen to calls, inputs and answers.
+"""Injecting faults: what a script does to calls, inputs and answers.
 
 A server without a script has `NO_FAULTS`, whose calls do nothing.
 """
@@ -18,7 +18,7 @@ from headrace.server.model import ModelError
 
 _SHAPES = {"PostModelOutputs": "predict", "GenerateModelOutputs": "generate", "StreamModelOutputs": "stream"}
 
-_NOTHING: tuple[Any, ...] = ()  # what makes a function that writes its messages itself a generator
+_NOTHING: tuple[Any, ...] = ()  # makes a function that writes its messages itself a generator
 
 
 class Fault(ModelError):
@@ -88,7 +88,7 @@ class _Counted:
 
 
 class Faults:
-    """What a script makes happen, over all calls of a server.
+    """The state of a script, over all calls of a server.
 
     Args:
         clock: seconds; for tests.
@@ -107,7 +107,7 @@ class Faults:
         return CallFaults(self, _SHAPES.get(method, method))
 
     def throttled(self) -> Fault | None:
-        """Take a token for a call, or say that there is none."""
+        """Take a token for a call; False if there is none."""
         throttle = self.script.throttle
         if throttle is None:
             return None

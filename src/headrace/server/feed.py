@@ -69,7 +69,7 @@ class Feed:
             yield item
 
     def tag(self, value: object, answer_of: Callable[[object], Answer]) -> tuple[str, Answer | ModelError]:
-        """Name the input that an answer belongs to; a model may also give back a ModelError for one item."""
+        """Return the input that an answer belongs to; a model may also return a ModelError for one item."""
         answer = value if isinstance(value, ModelError) else answer_of(value)
         return self.named(answer.input_id if isinstance(answer, Answer) else None), answer
 

@@ -1,4 +1,4 @@
-"""Bring the bytes behind URL inputs, without being led into private networks.
+"""Fetch the bytes of URL inputs, without access to private networks.
 
 Every address that a host resolves to is checked and the connection is made to a checked one (a second look-up could
 give another), with the host's name kept for TLS and the Host header. Redirects are followed by hand and checked the
@@ -86,7 +86,7 @@ class Fetcher:
         """Return the bytes at a URL that should hold a `kind` ("image", "text", "audio", "video").
 
         Raises:
-            ModelError: 30106 not a URL that is fetched, 30002 it cannot be had, 30105 too large, 30101 a web page
+            ModelError: 30106 not a URL that is fetched, 30002 it cannot be fetched, 30105 too large, 30101 a web page
                 instead of media; for videos the 31xxx twins.
         """
         limit = self._timeout or (VIDEO_TIMEOUT if kind == "video" else TIMEOUT)

@@ -1,4 +1,4 @@
-"""How far the download of a model's weights is. Callers learn it immediately and need not wait for it."""
+"""The progress of downloading a model's weights. Callers learn it immediately and need not wait for it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""One model on the server: made ready once, called from the event loop whatever its methods are.
+"""One model on the server: loaded once, and called from the event loop with any kind of methods.
 
 Plain methods and generators run in worker threads, `async` ones on the loop; at most `concurrency` calls of a model
-run at a time, and a bounded number waits. A missing shape is made from another one: `predict` joins what `generate`
-yields, `generate` gives what `predict` returns.
+run at a time, and a bounded number waits. A missing shape is derived from another one: `predict` joins what `generate`
+yields, `generate` yields what `predict` returns.
 """
 
 from __future__ import annotations
@@ -121,7 +121,9 @@ class Hosted:
         if self._loading is None:
             self._fetching = Fetching()
             self._loading = asyncio.create_task(self._load_once())
-            self._loading.add_done_callback(lambda task: task.cancelled() or task.exception())  # even if all left
+            self._loading.add_done_callback(
+                lambda task: task.cancelled() or task.exception()
+            )  # even if all callers left
         loading = self._loading
         if not self.card.weights:
             await self._loaded(loading)
@@ -162,7 +164,7 @@ class Hosted:
                 load()
         except ModelError as error:
             raise ModelError(NOT_DEPLOYABLE, f"model {self.id} cannot be loaded: {error.description}") from error
-        except BaseException as error:  # also SystemExit: one model's load ends nobody else's server
+        except BaseException as error:  # also SystemExit: a model must not end the server
             if trace := self.tracebacks.new(error):
                 log.error("model %s cannot be loaded\n%s", self.id, trace)
             raise ModelError(NOT_DEPLOYABLE, f"model {self.id} cannot be loaded: {text_of(error)}") from error
@@ -279,7 +281,7 @@ class Hosted:
                         if (value := await anext(values, _END)) is _END:
                             return
                         if method.heavy_answer and not isinstance(value, ModelError):
-                            input_id = feed.named(None)  # now: the model may go on while the answer is made
+                            input_id = feed.named(None)  # now: the model may go on while the answer is converted
                             tagged_answer = input_id, await method.answer_on_loop(value, typed)
                         else:
                             tagged_answer = feed.tag(value, answer_of)
@@ -366,7 +368,7 @@ def _closable(pieces: Any) -> Any:
 
 @contextlib.asynccontextmanager
 async def _closing(start: Callable[..., Any], *arguments: Any) -> AsyncIterator[Any]:
-    """Start a model's async generator, and close it at the end, whatever its own code raises meanwhile."""
+    """Start a model's async generator, and close it at the end even if its code raises."""
     with _CONTAINED:
         running = aiter(start(*arguments))
     try:

@@ -13,7 +13,7 @@ from headrace.server.options import Options
 
 @contextlib.asynccontextmanager
 async def http_door(options: Options, address: str, inside: str) -> AsyncIterator[list[str]]:
-    """Serve HTTP in front of a running server while the body runs; gives lines that say where.
+    """Serve HTTP in front of a running server while the body runs; yields lines with the addresses.
 
     Args:
         address: where others find the running server.

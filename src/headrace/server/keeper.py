@@ -1,7 +1,7 @@
-"""A gRPC server that goes on listening: one whose own loop has ended is replaced by another at the same address.
+"""A gRPC server that keeps listening: if its accept loop ends, another server replaces it at the same address.
 
 gRPC's server for asyncio takes its calls in one loop, and that loop ends when a caller's `:path` is not UTF-8. The
-calls that run then go on; new ones find nobody. So the loop is watched, and a new server takes over its address.
+running calls go on then; new ones find nobody. So the loop is watched, and a new server takes over its address.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TRY_SECONDS = 5.0  # during which binding the address again is tried
 PAUSE = 0.02  # seconds between two tries, and before each new server
 _LOOP = "_server_main_loop"
 
-#: Binds a server to its address, and says what that is.
+#: Binds a server to its address, and returns the address.
 Bind = Callable[[grpc.aio.Server], str]
 
 

@@ -24,7 +24,7 @@ class ListenError(Exception):
 
 
 class ListenAddress:
-    """Where a server listens; one that has ended there can be followed by another."""
+    """Where a server listens; another server can follow it there."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -39,7 +39,7 @@ class ListenAddress:
         path = self._options.unix
         if path is None:
             address, port = _bind_port(server, self._options)
-            self._options = replace(self._options, port=port)  # a later server takes the same
+            self._options = replace(self._options, port=port)  # a later server uses the same
             return address
         ours = self._file is not None and self._file == _identity(path)
         address = _bind_socket_file(server, path, ours)
@@ -103,7 +103,7 @@ def _bind_socket_file(server: grpc.aio.Server, path: Path, ours: bool) -> str:
             claim(path)
         elif fresh == path:
             path.unlink(missing_ok=True)
-        before = os.umask(0o177)  # from its first moment only the owner can open it
+        before = os.umask(0o177)  # only the owner can open it, from the start
         try:
             bound = server.add_insecure_port(socket_address(fresh))
         finally:

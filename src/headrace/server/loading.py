@@ -20,7 +20,7 @@ MAX_REASON = 300  # characters of an error's text
 
 
 class LoadError(Exception):
-    """A model that cannot be had; the message is one line that says which and why."""
+    """A model cannot be loaded; the message is one line with its name and the reason."""
 
 
 def find(target: str) -> type:
@@ -64,7 +64,7 @@ def _from_file(place: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickle look there
     if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))  # for the modules beside it; at the end, so that none stands for another
+        sys.path.append(str(path.parent))  # for the modules beside it; at the end, so that none shadows another
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
@@ -77,7 +77,7 @@ def _from_file(place: str) -> ModuleType:
 
 def _from_package(place: str) -> ModuleType:
     if not place.startswith("headrace.") and str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # the user's own; at the end, so that no file there stands for another module
+        sys.path.append(str(Path.cwd()))  # the user's own; at the end, so that no file there shadows another module
     try:
         return importlib.import_module(place)
     except KeyboardInterrupt:
@@ -100,7 +100,7 @@ def card_of(cls: type) -> Card:
     """Return the class's own card, or a plain one that takes every kind of input.
 
     Raises:
-        LoadError: `card` is something else than a Card, or its id cannot be part of a URL.
+        LoadError: `card` is not a Card, or its id cannot be part of a URL.
     """
     card = getattr(cls, "card", None)
     if card is None:

@@ -57,10 +57,10 @@ class Method(Protocol):
         """Call it (shape "stream") with an iterator of items."""
 
     def answer(self, value: Any, typed: bool) -> Answer:
-        """Turn a value that it gave into an answer; `typed`: to a call that names its method."""
+        """Turn a returned value into an answer; `typed`: for a call that names its method."""
 
     async def answer_on_loop(self, value: Any, typed: bool) -> Answer:
-        """Do the same on the event loop, which is not held up: pictures are encoded in a thread."""
+        """Do the same without blocking the event loop: pictures are encoded in a thread."""
 
 
 def methods_of(cls: type, card: Card) -> dict[str, Method]:
@@ -105,7 +105,7 @@ def _takes_item(function: Callable[..., Any]) -> bool:
 class ItemMethod:
     """A method that takes items; typed arguments are turned into an item, and its answer into the declared type."""
 
-    heavy_answer = False  # what it gives back is nearly an answer
+    heavy_answer = False  # its result is almost an answer
 
     def __init__(
         self, function: Callable[..., Any], name: Shape, label: str, card: Card, parameters: Mapping[str, Any]
@@ -178,7 +178,7 @@ class ItemMethod:
 
 
 def _struct_of(part: pb.Data, field: pb.ModelTypeField) -> Struct:
-    """Return a JSON argument as the protocol has inference parameters, however its client wrote it."""
+    """Return a JSON argument as inference parameters, from any client's form."""
     struct = Struct()
     try:
         struct.update(decode_value(part, field))
@@ -262,7 +262,7 @@ class TypedMethod:
             yield answer
 
     def answer(self, value: Any, typed: bool) -> Answer:
-        """Make an answer: the part "return", or the fields of old if the call named no method."""
+        """Make an answer: the part "return", or the classic fields if the call named no method."""
         field = self.signature.output_fields[0]
         data = pb.Data()
         into = data.parts.add(id="return", data=pb.Data()).data if typed else data  # "" and 0 are data, too
@@ -312,7 +312,7 @@ class TypedMethod:
 
 
 def _heavy(fields: Iterable[pb.ModelTypeField]) -> bool:
-    """Return whether values of these types may take long to encode or decode: pictures, arrays, whatever nests."""
+    """Return whether values of these types may take long to encode or decode: pictures, arrays, nested types."""
     return any(field.type not in _LIGHT for field in fields)
 
 

@@ -1,4 +1,4 @@
-"""The contract between the server and its models: what a model gets, what it gives back, how it fails.
+"""The contract between the server and its models: a model's input, its answers, its failures.
 
 A model is any Python class with one or more of `predict`, `generate` and `stream`; nothing has to be inherited::
 
@@ -44,7 +44,7 @@ class ModelError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OutputConfig:
-    """What the caller wants of the answer (`output_info.output_config`); zero values mean "not given"."""
+    """The caller's output configuration (`output_info.output_config`); zero values mean "not given"."""
 
     min_value: float = 0.0
     max_concepts: int = 0
@@ -90,7 +90,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a model is, in plain words (`headrace models show NAME`)."""
+    """A model's description (`headrace models show NAME`)."""
 
     id: str  # the model id in URLs: lower-case letters, digits, '-'
     task: str  # Clarifai's model type id: "visual-classifier", "text-to-text", ...
@@ -108,12 +108,12 @@ class Card:
 
 
 def text(value: str, *, prompt_tokens: int = 0, completion_tokens: int = 0) -> Answer:
-    """Make an answer of text (`data.text.raw`)."""
+    """Make an answer from text (`data.text.raw`)."""
     return Answer(pb.Data(text=pb.Text(raw=value)), prompt_tokens, completion_tokens)
 
 
 def concepts(scores: Iterable[tuple[str, float]], config: OutputConfig | None = None) -> Answer:
-    """Make an answer of concepts, best first, as `config` asks: selected names, least value, most in number.
+    """Make an answer from concepts, best first, filtered by `config`: names, minimum value, maximum number.
 
     Args:
         scores: (name, value in 0..1) pairs in any order.
@@ -135,7 +135,7 @@ def concept_list(scores: Iterable[tuple[str, float]], config: OutputConfig | Non
 
 
 def concept_id(name: str) -> str:
-    """Derive a concept's id from its name: lower case, everything else than letters and digits as '-'."""
+    """Derive a concept's id from its name: lower case, everything but letters and digits as '-'."""
     return "-".join("".join(c if c.isalnum() else " " for c in name.casefold()).split())
 
 
@@ -152,7 +152,7 @@ class Box:
 
 
 def regions(boxes: Sequence[Box], config: OutputConfig | None = None) -> Answer:
-    """Make an answer of boxes (`data.regions`), best first; `config` filters as for concepts, a box a concept."""
+    """Make an answer from boxes (`data.regions`), best first; `config` filters as for concepts, a box a concept."""
     config = config or OutputConfig()
     messages = []
     for box in sorted(boxes, key=lambda b: -b.value):
@@ -168,7 +168,7 @@ def regions(boxes: Sequence[Box], config: OutputConfig | None = None) -> Answer:
 
 
 def to_answer(value: object) -> Answer:
-    """Turn what a model's method gave back into an `Answer`.
+    """Turn the result of a model's method into an `Answer`.
 
     Understood: `Answer`, the protocol's `Data`, `str` (text), and a list of (name, value) pairs (concepts).
 

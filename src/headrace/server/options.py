@@ -88,7 +88,7 @@ def parse(argv: Sequence[str], prog: str = "headrace serve") -> Options:
 
 
 def _problems(arguments: argparse.Namespace) -> Iterator[str]:
-    """Say what is wrong with the arguments one by one, or together."""
+    """Yield the problems of the arguments, alone or together."""
     if arguments.unix is not None and arguments.port is not None:
         yield "--port and --unix exclude each other"
     for name in ("port", "http_port"):
@@ -111,7 +111,7 @@ def _problems(arguments: argparse.Namespace) -> Iterator[str]:
 
 
 def _open_doors(options: Options, *, insecure: bool) -> Iterator[str]:
-    """Say what would let other machines in without a credential."""
+    """Yield the settings that would admit other machines without a credential."""
     if insecure:
         return
     if not (options.loopback or (options.tls_cert and options.require_pat)):
@@ -119,7 +119,9 @@ def _open_doors(options: Options, *, insecure: bool) -> Iterator[str]:
             f"--host {options.host} is reachable from other machines: it needs --tls-cert, --tls-key and"
             " --require-pat (or --insecure, which lets anybody in)"
         )
-    if options.openai and not (is_loopback(options.host) or options.api_key or options.studio):  # which makes a key
+    if options.openai and not (
+        is_loopback(options.host) or options.api_key or options.studio
+    ):  # because Studio gets a generated key
         yield f"--openai on --host {options.host} is reachable from other machines: it needs --api-key"
 
 
@@ -137,7 +139,7 @@ class Parser(argparse.ArgumentParser):
 
     @property
     def actions(self) -> list[argparse.Action]:
-        """The options, but for those that print help; for a command line that shows them in its own way."""
+        """The options without help; for a command line that shows them in its own way."""
         return [action for action in self._actions if action.option_strings and action.dest != "help"]
 
     def error(self, message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Which inference parameters a model knows: a name that it does not know is refused, with the nearest one."""
+"""Which inference parameters a model knows: unknown names are refused, with the nearest known one."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def check_names(names: Mapping[str, Any], known: Iterable[str], model_id: str) -
 
 @cache
 def _ignored(name: str, model_id: str) -> None:
-    """Say once that a documented parameter means nothing to a model."""
+    """Log once that a model ignores a documented parameter."""
     log.info("model %s ignores the parameter %s", model_id, name)

@@ -1,4 +1,4 @@
-"""Parameters as they are on the wire, checked and made plain."""
+"""Parameters from the wire, checked and converted to plain values."""
 
 from __future__ import annotations
 

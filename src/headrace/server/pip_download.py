@@ -1,4 +1,4 @@
-"""Download a pinned wheel by running pip, which knows more ways to an index than `wheels`."""
+"""Download a pinned wheel by running pip, which supports more kinds of indexes than `wheels`."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _watch(
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # pip has moved it meanwhile
+    except FileNotFoundError:  # pip has moved the file meanwhile
         return 0
 
 

@@ -1,4 +1,4 @@
-"""A budget of pixels that all decodes of the process share: whoever would pass it waits for others to end."""
+"""A budget of pixels shared by all decodes of the process: a decode beyond it waits for others to end."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _EVERY = {True: 0.2, False: 2.0}  # seconds between lines, for machines and for 
 
 
 class Stopped(ModelError):
-    """The server stops: whoever reports progress gives up."""
+    """The server is stopping: raised by progress reports, to end a download."""
 
     def __init__(self, name: str) -> None:
         super().__init__(21350, f"fetching {name} was cancelled: the server is stopping")

@@ -1,6 +1,6 @@
-"""Server reflection under the official names, so that grpcurl and its like find their way.
+"""Server reflection under the official names, for grpcurl and similar tools.
 
-Our messages have names of our own, so that the official package can be loaded in the same process. The descriptors
+Our messages have different names, so that the official package can be loaded in the same process. The descriptors
 are therefore rewritten here, into a private pool; the default pool never sees a `clarifai.api` name.
 """
 

@@ -27,7 +27,7 @@ ALIASES = {
     "smollm2-classify": "llm-classify",  # its name before it had two language models
 }
 
-_FEW = 5  # models that are named in an error
+_FEW = 5  # maximum models that an error names
 
 #: Called as (name, bytes done, bytes in all) while weights are fetched; in the thread that loads.
 Progress = Callable[[str, int, int], None]

@@ -1,4 +1,4 @@
-"""Reading requests of strangers: counted before they become objects, as an empty message costs two bytes to send."""
+"""Reading untrusted requests: fields are counted before they become objects; an empty message is only two bytes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def parsed(kind: type[M], data: bytes) -> M:
 
 
 def too_many_inputs(count: int | str) -> ModelError:
-    """Say that a request has more inputs than are taken."""
+    """Make the error of a request with too many inputs."""
     return ModelError(INVALID_REQUEST, f"the request has {count} inputs; at most {MAX_INPUTS} are taken")
 
 

@@ -1,7 +1,7 @@
 """The eleven methods by path, as generic gRPC handlers: no generated service code is needed.
 
-What a caller may do is decided here, before anything of its request is read: strangers are refused, and so is
-whoever finds the server full; others wait for room. Until then the request stays on the caller's side.
+Admission is decided here, before anything of a request is read: callers without a credential are refused, and so are
+callers when the server is full; others wait for room. Until then the request stays on the caller's side.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from headrace.server.model import ModelError
 from headrace.server.requests import parsed
 from headrace.server.wire import METHODS, SERVICE, Method
 
-REFUSAL_SECONDS = 10.0  # a caller that does not take its refusal within this time is left
+REFUSAL_SECONDS = 10.0  # seconds to wait for a caller to read its refusal
 _HEALTH = "/grpc.health.v1.Health/Check"
 
 Behaviour = Callable[[Any, Any], Any]
 
-_NOTHING: tuple[Any, ...] = ()  # what makes a function that writes its messages itself a generator
+_NOTHING: tuple[Any, ...] = ()  # makes a function that writes its messages itself a generator
 
 
 class Strangers(grpc.GenericRpcHandler):
-    """Refuse whoever has no credential, whatever they call; anybody may ask only whether the server is up."""
+    """Refuse callers without a credential; only the health check is open to everybody."""
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
@@ -76,7 +76,7 @@ class Service(grpc.GenericRpcHandler):
 
 
 class Arrivals(grpc.aio.ServerInterceptor):
-    """Let requests arrive as the budget of bytes allows: an interceptor is what may wait before one is read."""
+    """Let requests arrive as the budget of bytes allows: an interceptor can wait before a request is read."""
 
     async def intercept_service(self, continuation: Any, details: grpc.HandlerCallDetails) -> Any:
         """Find the handler of a call, and let its request arrive."""
@@ -85,7 +85,7 @@ class Arrivals(grpc.aio.ServerInterceptor):
 
 
 class _Handler:
-    """The handler of one call; that of a prediction holds the call's place and bytes until the call is over.
+    """The handler of one call; that of a prediction holds the call's slot and bytes until the call is over.
 
     gRPC keeps a handler for as long as its call lives, and drops it also if the caller goes away while its
     request is read and no behaviour is ever called. So both are given back when the handler goes. It must not be

@@ -1,4 +1,4 @@
-"""What a class must have to be a model, and how pieces become one answer."""
+"""The requirements of a model class, and joining pieces into one answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ShapeError(TypeError):
 
 
 async def join(answers: AsyncIterable[Answer]) -> Answer:
-    """Make one answer of the pieces of a generated one: texts in a row, lists appended, tokens added up.
+    """Make one answer from the pieces of a generated one: texts in a row, lists appended, tokens added up.
 
     Raises:
         ModelError: 21313 the pieces have no end that one answer could hold.

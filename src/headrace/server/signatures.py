@@ -1,4 +1,4 @@
-"""Method signatures, as clients read them: made of a function's annotations, or of a model's card."""
+"""Method signatures for clients: made from a function's annotations, or from a model's card."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _STREAMS = (
     collections.abc.AsyncIterable,
     collections.abc.AsyncGenerator,
 )
-#: What a card's fields are in a signature: the argument's or result's type.
+#: A card's field -> the type of the argument or result in a signature.
 _KINDS: Mapping[str, Any] = {"text": str, "image": types.Image, "audio": types.Audio, "video": types.Video}
 _RESULTS: Mapping[str, Any] = {
     **_KINDS,

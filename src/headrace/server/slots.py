@@ -1,7 +1,7 @@
-"""The slots of one model: so many calls work at a time, a bounded number waits, and none works forever.
+"""The slots of one model: a limited number of calls works at a time, a bounded number waits, none works forever.
 
-A method that hangs is given up after a while: its input fails, its slot and its thread are replaced, and whoever
-waits goes on. A thread cannot be ended from outside, so it stays until the method returns.
+A method that hangs is abandoned after a timeout: its input fails, its slot and its thread are replaced, and waiting
+calls go on. A thread cannot be ended from outside, so it stays until the method returns.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Watch:
         self._since: float | None = None
 
     def pause(self) -> None:
-        """Now it waits for others: for an item, or for someone to take its answer."""
+        """Stop the clock: it waits for an item, or for its answer to be taken."""
         self._since = None
 
     def resume(self) -> None:
@@ -136,7 +136,7 @@ class Slots:
             work.overdue = False
             return
         self._free.release()
-        answer, work.answer = work.answer, None  # a thread that hangs must not keep its caller in memory
+        answer, work.answer = work.answer, None  # a hanging thread must not keep its caller in memory
         if answer is not None and not answer.done():
             answer.set_exception(self._overdue())
 
@@ -186,7 +186,7 @@ class Slots:
 
 
 def _settle(answer: asyncio.Future[Any], done: Future[Any]) -> None:
-    """Hand a thread's result to whoever waits for it."""
+    """Deliver a thread's result to the waiting call."""
     if answer.done():
         return
     if done.cancelled():

@@ -32,7 +32,7 @@ class Workers:
         self._started = 0
         self._waiting = 0  # threads without a job
         self._closed = False
-        self._replaced: set[Future[Any]] = set()  # jobs that are given up; their threads end when they return
+        self._replaced: set[Future[Any]] = set()  # abandoned jobs; their threads end when they return
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Run `function` in a thread; the future is never cancelled once it runs."""
@@ -83,7 +83,7 @@ class Workers:
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(function())
-                except BaseException as error:  # it belongs to whoever waits, as something that can be waited for
+                except BaseException as error:  # raised in the waiting call
                     future.set_exception(ordinary(error))
             if self._was_replaced(future):
                 return
@@ -130,7 +130,7 @@ class ToThread(Generic[T]):
             self._changed.notify_all()
 
     def end(self) -> None:
-        """Tell that no value follows: the thread's iteration stops after those that wait."""
+        """End the values: the thread's iteration stops after the queued ones."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()

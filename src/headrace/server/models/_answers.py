@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def embedding(vector: NDArray[Any]) -> Answer:
-    """Make an answer of one vector (`data.embeddings[0]`)."""
+    """Make an answer from one vector (`data.embeddings[0]`)."""
     return Answer(pb.Data(embeddings=[pb.Embedding(vector=vector.tolist(), num_dimensions=len(vector))]))
 
 
 def image(picture: Image) -> Answer:
-    """Make an answer of one picture (`data.image`), as PNG."""
+    """Make an answer from one picture (`data.image`), as PNG."""
     info = pb.ImageInfo(width=picture.width, height=picture.height, format="PNG", mode=picture.mode)
     return Answer(pb.Data(image=pb.Image(base64=encode(picture), image_info=info)))
 
 
 def audio(wav: bytes) -> Answer:
-    """Make an answer of one sound (`data.audio`), a WAV file."""
+    """Make an answer from one sound (`data.audio`), a WAV file."""
     return Answer(pb.Data(audio=pb.Audio(base64=wav)))

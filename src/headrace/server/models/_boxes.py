@@ -1,4 +1,4 @@
-"""What the detectors of objects have in common: which of a network's boxes are kept, and the model around it."""
+"""What the object detectors share: choosing a network's boxes, and the model around it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SIDE = 416  # pixels of the square that the networks look at
 LEAST_SCORE = 0.01
 MAX_OVERLAP = 0.45  # boxes of one class that share more of their union are one object
-SAME_PLACE = 0.9  # boxes of any classes that share more of it are: a cat is no dog as well
+SAME_PLACE = 0.9  # boxes of any classes that share more are one object: a cat is not also a dog
 
 
 def keep(corners: NDArray[np.floating], values: NDArray[np.floating], classes: NDArray[np.integer]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Decoding pictures that strangers send: known formats, size looked at first, upright, RGB."""
+"""Decoding untrusted pictures: known formats, size checked first, upright, RGB."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def decode(data: bytes, side: int | None = None) -> Image:
 
     Args:
         data: a JPEG, PNG, TIFF, BMP, WEBP or GIF file; AVIF if Pillow can.
-        side: least length in pixels that the shorter side is needed in; a large JPEG is then decoded reduced,
+        side: minimum length in pixels of the shorter side; a large JPEG is then decoded reduced,
             which is several times faster.
 
     Raises:
@@ -65,12 +65,12 @@ def decode(data: bytes, side: int | None = None) -> Image:
         raise _unidentified(data) from error
     except Image.DecompressionBombError as error:
         raise ModelError(OVER_LIMIT, "the picture has more than 85 megapixels, the limit") from error
-    except Exception as error:  # Pillow's readers raise many kinds on crafted files
+    except Exception as error:  # Pillow's readers raise many exceptions on crafted files
         raise ModelError(INVALID_BYTES, "the picture's bytes are damaged or cut off") from error
 
 
 def _unidentified(data: bytes) -> ModelError:
-    """Return what bytes are that are not a picture for Pillow."""
+    """Make the error for bytes that Pillow does not read as a picture."""
     format = media.format_of(data)
     if format is None or format.name in ("JPEG", "PNG", "TIFF", "BMP", "WebP", "GIF"):
         broken = "" if format is None else f"; they begin like {format.name}"

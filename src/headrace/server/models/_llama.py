@@ -1,4 +1,4 @@
-"""A small language model in this process, by llama.cpp (package xllamacpp): pieces of text as they are made."""
+"""A small language model in this process, with llama.cpp (package xllamacpp): pieces of text as they are made."""
 
 from __future__ import annotations
 

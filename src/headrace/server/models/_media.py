@@ -1,4 +1,4 @@
-"""Decoding sounds and videos that strangers send, by PyAV.
+"""Decoding untrusted sounds and videos with PyAV.
 
 The container's format is taken from the first bytes and forced, never guessed from content, and only bytes are
 given to the library: playlists and reference files, which could make it open files or addresses, are not formats here.
@@ -173,7 +173,7 @@ def _samples(container: Any) -> Iterator[NDArray[np.float32]]:
             broken += 1
     if broken and not decoded:
         raise ModelError(AUDIO_INVALID, f"none of the sound's {broken} packets can be decoded")
-    for piece in resampler.resample(None):  # what it still holds
+    for piece in resampler.resample(None):  # flush the decoder
         yield piece.to_ndarray().reshape(-1)
 
 

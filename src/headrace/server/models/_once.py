@@ -1,4 +1,4 @@
-"""Something made once for all models that use it: the language model, the detector, the readers."""
+"""Objects made once and shared by models: the language model, the detector, the readers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Once(Generic[T]):
         self._instances: list[T] = []
 
     def __call__(self) -> T:
-        """Return it; the first caller makes it, others wait for that. A failure is tried again by the next caller."""
+        """Return the object; the first caller makes it, others wait. After a failure the next caller tries again."""
         with self._lock:
             if not self._instances:
                 self._instances.append(self._make())

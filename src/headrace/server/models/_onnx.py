@@ -23,7 +23,7 @@ class Network:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
         options.log_severity_level = 3  # errors only
-        # Threads that wait by spinning win a millisecond on an idle machine and lose tenfold on a busy one.
+        # Spinning threads gain a millisecond on an idle machine and lose ten on a busy one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         # Weights are stored as int8 but the arithmetic is float: unpacked once here, not on every run.
         options.add_session_config_entry("session.disable_quant_qdq", "1")

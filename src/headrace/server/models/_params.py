@@ -1,4 +1,4 @@
-"""Reading what a caller gives: the text, and inference parameters with their ranges."""
+"""Reading a caller's input: the text, and inference parameters with their ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions about pictures that facts answer by rule: how many, is there, what is it, what does it say."""
+"""Questions about pictures that rules answer from facts: how many, is there, what is it, what does it say."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _WHAT = re.compile(
 
 
 def answer(question: str, facts: Facts) -> str | None:
-    """Answer by rule what facts can answer so, refuse what they never can; None for any other question."""
+    """Answer by rule if facts allow it, refuse what they never can answer; None for any other question."""
     asked = " ".join(re.findall(r"[\w'-]+", question.lower()))
     if _TOTAL.search(asked) and facts.lines:
         return _total(facts.lines)

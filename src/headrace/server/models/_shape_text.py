@@ -1,4 +1,4 @@
-"""Sentences about shapes, put into the form that the shapes model was trained on: each shape said by itself."""
+"""Sentences about shapes in the form that the shapes model was trained on: each shape by itself."""
 
 from __future__ import annotations
 

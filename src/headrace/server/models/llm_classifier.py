@@ -21,7 +21,7 @@ _CHAT_FRAME = (
 _NOTHING = ("N/A", "...", "This is a text.")  # how likely each class is when nothing was said
 _MAX_CLASSES = 50
 _LIST = re.compile(r"(?:classes|categories|labels)\s*:\s*(\[[^\]]*\]|[^\n;]*)\s*[;\n.]?", re.IGNORECASE)
-_AROUND = " \t\"'`.\u2018\u2019\u201c\u201d"  # quotes of all kinds
+_AROUND = " \t\"'`.\u2018\u2019\u201c\u201d"  # all kinds of quotation marks
 _LABEL = re.compile(r"^\s*(?:text|sentence|input|review|message)\s*:\s*", re.IGNORECASE)
 
 

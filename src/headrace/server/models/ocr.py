@@ -18,7 +18,7 @@ from headrace.v2 import resources_pb2 as pb
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-DEFAULT_SCORE = 0.8  # below it a line is more often an invention than a text
+DEFAULT_SCORE = 0.8  # below it a line is more often invented than read
 LONGEST_SIDE = 2500  # larger pictures are made smaller first
 MAX_ASPECT = 4  # how many times as long as wide a picture may be for the engine
 
