@@ -159,9 +159,9 @@ async def choose_model(client: Client, options: Options, ref: str | None, kinds:
     if options.local and model_id and (note := _language_model(model_id)):
         say(note)
     ids = {"user_id": options.user_id, "app_id": options.app_id, "model_id": model_id}
-    given = {name: value for name, value in ids.items() if value is not None}
+    named = {name: value for name, value in ids.items() if value is not None}
     version = {"id": options.model_version_id} if options.model_version_id else None
-    return client.model(url, model_version=version, **given, **routing)
+    return client.model(url, model_version=version, **named, **routing)
 
 
 async def input_fields(model: Model) -> tuple[str, ...] | None:

@@ -10,5 +10,5 @@ if TYPE_CHECKING:
 
 def frame_concepts(frame: Frame) -> list[Concept]:
     """Return the concepts of a frame that are not the names of its regions."""
-    said = {region.name for region in frame.regions}
-    return [concept for concept in frame.concepts if concept.name not in said]
+    named = {region.name for region in frame.regions}
+    return [concept for concept in frame.concepts if concept.name not in named]

@@ -74,7 +74,7 @@ class Gathered:
         return Gathered(self.ref, grouped(inputs), {**self.params, **params}, grouped=True)
 
 
-def gather(options: Options, given: Sequence[str], fields: Mapping[str, Any]) -> Gathered:
+def gather(options: Options, positional: Sequence[str], fields: Mapping[str, Any]) -> Gathered:
     """Collect inputs from options, positional arguments, `-i`/`--inputs` fields and stdin.
 
     Fields stay as they are if a model is named: its methods say what they mean. stdin is read for `-`, and when
@@ -84,7 +84,9 @@ def gather(options: Options, given: Sequence[str], fields: Mapping[str, Any]) ->
         click.UsageError: no input, a missing file, no model.
     """
     kind = options.input_type
-    ref, rest = model_and_inputs(options, given, other_inputs=any(name in _TEXT_KEYS + _MEDIA_KEYS for name in fields))
+    ref, rest = model_and_inputs(
+        options, positional, other_inputs=any(name in _TEXT_KEYS + _MEDIA_KEYS for name in fields)
+    )
     inputs = [*by_option(options), *from_user.from_words(rest, kind)]
     gathered = Gathered(ref, tuple((one,) for one in inputs), {}, fields)
     if fields and (ref or options.names_model):
@@ -93,7 +95,7 @@ def gather(options: Options, given: Sequence[str], fields: Mapping[str, Any]) ->
 
 
 def model_and_inputs(
-    options: Options, given: Sequence[str], *, other_inputs: bool = False
+    options: Options, positional: Sequence[str], *, other_inputs: bool = False
 ) -> tuple[str | None, list[str]]:
     """Separate the model from the inputs among the positional arguments, and refuse inputs given in several ways.
 
@@ -103,7 +105,7 @@ def model_and_inputs(
     ways = {"--file_path": options.file_path, "--url": options.url, "--bytes": options.data}
     used = [name for name, values in ways.items() if values]
     ref, rest = words.split_model(
-        given,
+        positional,
         model_known=options.names_model,
         local=options.local,
         other_inputs=other_inputs or bool(used),

@@ -173,13 +173,13 @@ def _facts(info: ModelInfo) -> tuple[str, str, str]:
     )
 
 
-async def show_info(options: Options, given: tuple[str, ...]) -> int:
+async def show_info(options: Options, positional: tuple[str, ...]) -> int:
     """Return what the named model is (`predict --info`)."""
-    if not given and not options.names_model:
+    if not positional and not options.names_model:
         raise click.UsageError("--info needs a model: give --model-url, --model-id, or USER/APP/models/MODEL")
-    ref, _ = model_and_inputs(options, given)
+    ref, _ = model_and_inputs(options, positional)
     if ref is None and not options.names_model:
-        raise click.UsageError(f"--info needs a model, and {given[0]!r} does not name one")
+        raise click.UsageError(f"--info needs a model, and {positional[0]!r} does not name one")
     async with connect(options, ref=ref) as client:
         model = await choose_model(client, options, ref, ())
         try:

@@ -91,12 +91,12 @@ class Options:
     @property
     def call(self) -> dict[str, Any]:
         """The keyword arguments of a call that these options give."""
-        given = {
+        values = {
             "inference_params": self.inference_params or None,
             "output_config": self.output_config or None,
             "timeout": self.timeout,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def is_file(path: Path) -> bool:
@@ -337,17 +337,20 @@ OPTIONS: dict[str, list[Callable[[Any], Any]]] = {
 }
 
 
-def _drawing(options: Options, given: tuple[str, ...], *, films: bool) -> tuple[Options, tuple[str, ...]]:
+def _drawing(options: Options, positional: tuple[str, ...], *, films: bool) -> tuple[Options, tuple[str, ...]]:
     """Distinguish the file of `--draw FILE` from a word that only stands behind `--draw`: the input, or the model."""
     value = options.draw or ""
     has_input = (
-        films or options.file_path or options.url or any(words.exists(word) or words.is_url(word) for word in given)
+        films
+        or options.file_path
+        or options.url
+        or any(words.exists(word) or words.is_url(word) for word in positional)
     )
     if words.is_url(value) or (words.exists(value) and not has_input):
-        return replace(options, draw=""), (*given, value)
+        return replace(options, draw=""), (*positional, value)
     if media.kind_of_name(value) in ("image", "video"):
-        return options, given
-    return replace(options, draw=""), (value, *given)
+        return options, positional
+    return replace(options, draw=""), (value, *positional)
 
 
 def shared(*groups: str) -> Callable[[F], F]:
@@ -361,13 +364,13 @@ def shared(*groups: str) -> Callable[[F], F]:
 
     def decorate(function: F) -> F:
         @functools.wraps(function)
-        def command(*positional: Any, **given: Any) -> Any:
-            options = Options(**{name: given.pop(name) for name in list(given) if name in names})
+        def command(*positional: Any, **values: Any) -> Any:
+            options = Options(**{name: values.pop(name) for name in list(values) if name in names})
             keep_secret(options.pat)
-            if options.draw and "words" in given:
-                films = bool(given.get("video") or given.get("camera"))
-                options, given["words"] = _drawing(options, given["words"], films=films)
-            return function(*positional, options=options, **given)
+            if options.draw and "words" in values:
+                films = bool(values.get("video") or values.get("camera"))
+                options, values["words"] = _drawing(options, values["words"], films=films)
+            return function(*positional, options=options, **values)
 
         decorated: Any = command
         for decorator in reversed(decorators):

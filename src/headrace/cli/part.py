@@ -53,16 +53,16 @@ def from_word(word: str, kind: str | None, position: int = 0) -> Part:
     return from_text(word, kind, position)
 
 
-def from_words(given: Sequence[str], kind: str | None) -> list[Part]:
+def from_words(arguments: Sequence[str], kind: str | None) -> list[Part]:
     """Read positional arguments; `-` is stdin, a pattern stands for the files that match it, sorted by name.
 
     Raises:
         click.UsageError: nothing is there, as in `from_word`; or stdin is given twice.
     """
-    if given.count("-") > 1:
+    if arguments.count("-") > 1:
         raise click.UsageError("stdin (-) can be given once")
     inputs: list[Part] = []
-    for position, word in enumerate(given):
+    for position, word in enumerate(arguments):
         if word == "-":
             inputs.append(from_stdin(kind))
         elif words.is_pattern(word) and not words.exists(word):

@@ -37,10 +37,10 @@ async def pieces(model: Model, gathered: Gathered, call: TypedCall | None, optio
     Raises:
         click.UsageError: no input, or several.
     """
-    given = options.call
+    call_options = options.call
     if call is not None:
         item, parts = call.item, call.parts
-        given.pop("inference_params", None)
+        call_options.pop("inference_params", None)
     else:
         gathered = gathered.resolved(options)
         if len(gathered.inputs) > 1:
@@ -50,10 +50,10 @@ async def pieces(model: Model, gathered: Gathered, call: TypedCall | None, optio
         (parts,) = gathered.inputs
         item = to_input(parts)
         if gathered.params:
-            given["inference_params"] = {**options.inference_params, **gathered.params}
+            call_options["inference_params"] = {**options.inference_params, **gathered.params}
     printer = Printer(options.output, Saver.of(options, several=not options.saves_one), parts, table_of(options))
     try:
-        async with model.generate(inputs=[item], **given) as stream:
+        async with model.generate(inputs=[item], **call_options) as stream:
             async for chunk in stream:
                 watcher.status.clear()
                 if call is None:

@@ -84,8 +84,8 @@ async def _predict(options: Options, gathered: Gathered, method: str) -> int:
 async def _call(model: Model, call: typed.TypedCall, options: Options) -> int:
     """Call a method that gives one answer."""
     saver, table = Saver.of(options, several=False), table_of(options)
-    given = {name: value for name, value in options.call.items() if name != "inference_params"}
-    prediction = await model.predict(inputs=[call.item], **given)
+    call_options = {name: value for name, value in options.call.items() if name != "inference_params"}
+    prediction = await model.predict(inputs=[call.item], **call_options)
     answer = call.answer(prediction)
     name = " + ".join(part.name for part in call.parts) or call.method.name
     if options.output == "text" and not saver.active and render.emit_media(answer):

@@ -33,14 +33,14 @@ class Selection:
     now, the files one by one later.
 
     Args:
-        given: the words.
+        arguments: the words.
         kind: the type that the user named, None if they did not.
 
     Raises:
         click.UsageError: a missing file, a folder or pattern without a file.
     """
 
-    def __init__(self, given: Sequence[str], kind: str | None) -> None:
+    def __init__(self, arguments: Sequence[str], kind: str | None) -> None:
         self._kind = kind
         self._parts = [_part(word, kind, position) for position, word in enumerate(given)]
         self.lone: bool = not any(isinstance(part, _Several) for part in self._parts)

@@ -38,11 +38,11 @@ def _option(action: argparse.Action) -> click.Option:
     )
 
 
-def _arguments(given: dict[str, Any]) -> list[str]:
+def _arguments(parameters: dict[str, Any]) -> list[str]:
     """Write the options as the server's own parser reads them, which checks them."""
     arguments: list[str] = []
     for action in server.parser("headrace serve").actions:
-        value = given.get(action.dest)
+        value = parameters.get(action.dest)
         if action.nargs == 0:
             arguments += [action.option_strings[0]] if value else []
             continue
@@ -54,7 +54,7 @@ def _arguments(given: dict[str, Any]) -> list[str]:
 @click.command("serve", cls=Command, params=[_option(action) for action in server.parser("headrace serve").actions])
 @click.argument("targets", nargs=-1, metavar="[CLASS]...", type=click.Path())
 @click.pass_context
-def serve(context: click.Context, /, targets: tuple[str, ...], **given: Any) -> None:
+def serve(context: click.Context, /, targets: tuple[str, ...], **values: Any) -> None:
     """Serve models on this machine, over the Clarifai V2 prediction protocol.
 
     A CLASS is a model of yours: path/to/module.py:Class or package.module:Class. When ready, one line on stdout has the
@@ -66,4 +66,4 @@ def serve(context: click.Context, /, targets: tuple[str, ...], **given: Any) -> 
     """
     from headrace.server.__main__ import run
 
-    context.exit(run(prog="headrace serve", argv=[*_arguments(given), "--", *targets]))
+    context.exit(run(prog="headrace serve", argv=[*_arguments(values), "--", *targets]))

@@ -167,8 +167,8 @@ class Run:
 
     async def _take(self, prediction: Prediction) -> None:
         """Print one answer, save what it holds, count it."""
-        given = self._names.pop(prediction.position, None)
-        name = given.name if given is not None else prediction.input_id
+        part = self._names.pop(prediction.position, None)
+        name = part.name if part is not None else prediction.input_id
         if self._first is None:
             self._first = time.monotonic()
         self._done += 1
@@ -185,9 +185,9 @@ class Run:
             warn_input(name, prediction.error)
         elif form == "text":
             render.emit(render.row(name, prediction, pretty=self._pretty))
-        if prediction.error is None and given is not None:
+        if prediction.error is None and part is not None:
             # In a thread: drawing on a large picture takes longer than the stream should wait.
-            saved = functools.partial(self._saver.saved, prediction, (given,), prediction.position)
+            saved = functools.partial(self._saver.saved, prediction, (part,), prediction.position)
             self._failed += not (await to_thread.run_sync(saved) if self._saver.active else saved())
         self._progress()
 

@@ -27,7 +27,7 @@ class Supply:
 
     Args:
         options: whose --file_path, --url and --bytes come first.
-        given: positional arguments without the model; `-` is stdin.
+        arguments: positional arguments without the model; `-` is stdin.
         lists: files with an input a line; `-` is stdin.
         model_named: the model is not chosen by the inputs.
 
@@ -35,10 +35,10 @@ class Supply:
         click.UsageError: no input, a missing file or folder, a bare word that may be a mistyped one.
     """
 
-    def __init__(self, options: Options, given: Sequence[str], lists: Sequence[str], *, model_named: bool) -> None:
+    def __init__(self, options: Options, arguments: Sequence[str], lists: Sequence[str], *, model_named: bool) -> None:
         self._type = options.input_type
-        piped = [word for word in [*lists, *given] if word == "-"]
-        if not (given or lists or options.url or options.data or options.file_path):
+        piped = [word for word in [*lists, *arguments] if word == "-"]
+        if not (arguments or lists or options.url or options.data or options.file_path):
             if sys.stdin is None or sys.stdin.isatty():
                 raise click.UsageError("no input: give files, a folder, URLs, texts, or - for lines on stdin")
             piped = ["-"]
@@ -48,7 +48,7 @@ class Supply:
             if path != "-" and (not os.path.exists(path) or os.path.isdir(path)):
                 raise click.UsageError(f"missing file: {path}")
         if not model_named and self._type is None:
-            _question(given)
+            _question(arguments)
         self._piped = bool(piped)
         self._lists = [path for path in lists if path != "-"]
         self._plain = by_option(options)
@@ -98,9 +98,9 @@ class Supply:
                 yield feed.from_line(line, self._type, n)
 
 
-def _question(given: Sequence[str]) -> None:
+def _question(arguments: Sequence[str]) -> None:
     """Refuse a bare word: it is more likely a mistyped file or model than a text."""
-    for word in given:
+    for word in arguments:
         if word != "-" and words.is_bare(word) and not words.exists(word):
             near = words.nearest(word, words.built_in_names())
             hint = f"the model {near}?" if near else "a text? --input_type text"

@@ -74,9 +74,9 @@ def video_options(function: F) -> F:
     """Add the options; the function gets their values as one `VideoOptions` named `frames`."""
 
     @functools.wraps(function)
-    def command(*positional: Any, **given: Any) -> Any:
-        own = {item.name: given.pop(item.name) for item in fields(VideoOptions)}
-        return function(*positional, frames=VideoOptions(**own), **given)
+    def command(*positional: Any, **values: Any) -> Any:
+        own = {item.name: values.pop(item.name) for item in fields(VideoOptions)}
+        return function(*positional, frames=VideoOptions(**own), **values)
 
     add = functools.partial(click.option, cls=Sectioned, section="Videos and cameras")
     decorated: Any = command
@@ -98,10 +98,10 @@ def video_options(function: F) -> F:
     return decorated  # type: ignore[no-any-return]
 
 
-def frame_window(given: int) -> int:
+def frame_window(window: int) -> int:
     """Return the window for frames: a smaller one than for other inputs, if none was asked for."""
     source = click.get_current_context().get_parameter_source("window")
-    return WINDOW if source is click.core.ParameterSource.DEFAULT else given
+    return WINDOW if source is click.core.ParameterSource.DEFAULT else window
 
 
 class VideoRun:

@@ -199,13 +199,13 @@ async def _serve(options: Options, reporter: Reporter) -> None:
         loop.add_signal_handler(number, stop.set)
     async with contextlib.AsyncExitStack() as stack:
         running = await stack.enter_async_context(serving(options, reporter))
-        said = f"listening on {running.address}\n"
+        announcement = f"listening on {running.address}\n"
         if running.inside is not None:
             from headrace.server.http import http_door
 
             lines = await stack.enter_async_context(http_door(options, running.address, running.inside))
-            said += "".join(f"{line}\n" for line in lines)
-        sys.stdout.write(said)
+            announcement += "".join(f"{line}\n" for line in lines)
+        sys.stdout.write(announcement)
         sys.stdout.flush()
         if options.watch_stdin:
             threading.Thread(target=_watch_stdin, args=(loop, stop), name="watch-stdin", daemon=True).start()

@@ -35,12 +35,12 @@ def bounded(text: str, limit: int = MAX_TEXT) -> str:
 def text_of(error: BaseException) -> str:
     """Return an error's type and text, whatever its `__str__` does."""
     try:
-        said = str(error)
+        text = str(error)
     except BaseException as second:
-        said = f"(its text cannot be read: {type(second).__name__})"
+        text = f"(its text cannot be read: {type(second).__name__})"
     if isinstance(error, ModelFailed):
-        return bounded(said)
-    return bounded(f"{type(error).__name__}: {said}" if said else type(error).__name__)
+        return bounded(text)
+    return bounded(f"{type(error).__name__}: {text}" if text else type(error).__name__)
 
 
 def ordinary(error: BaseException) -> Exception:

@@ -172,10 +172,10 @@ async def _body(response: httpx.Response, url: httpx.URL, kind: str) -> bytes:
     if kind != "text" and response.headers.get("content-type", "").casefold().startswith("text/html"):
         raise ModelError(UNSUPPORTED, f"{_shown(url)} returned a web page; the input needs the {kind} itself")
     limit = MAX_BYTES[kind]
-    said = response.headers.get("content-length", "")
-    if said.isdecimal() and int(said) > limit:
+    length = response.headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
         raise ModelError(
-            OVER_LIMIT, f"{_shown(url)} has {int(said):,} bytes; the limit of a fetched {kind} is {limit:,}"
+            OVER_LIMIT, f"{_shown(url)} has {int(length):,} bytes; the limit of a fetched {kind} is {limit:,}"
         )
     body = bytearray()
     async for chunk in response.aiter_raw():

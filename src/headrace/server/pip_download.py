@@ -40,10 +40,10 @@ def download(wheel: Wheel, staging: Path, report: Callable[[int], None]) -> Path
     with (staging / "log").open("w+b") as output:
         code = _watch(command, {**os.environ, **scratch_is_temporary}, output, staging, wheel, report)
         output.seek(0)
-        said = output.read().decode(errors="replace")
+        log = output.read().decode(errors="replace")
     files = list(target.glob("*.whl"))
     if code != 0 or len(files) != 1:
-        raise Failed(_reason(said, code))
+        raise Failed(_reason(log, code))
     return files[0]
 
 
@@ -78,11 +78,11 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _reason(said: str, code: int) -> str:
+def _reason(log: str, code: int) -> str:
     """Take pip's last error line, without addresses (they may hold credentials)."""
-    if "No module named pip" in said:
+    if "No module named pip" in log:
         return "this Python has no pip (python -m ensurepip brings it)"
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
     if any("connection" in line.lower() or "resolution" in line.lower() for line in lines):
         return "no package index can be reached"
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]

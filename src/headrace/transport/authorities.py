@@ -37,14 +37,14 @@ def authorities(roots: Pem | Literal["system"] | None) -> list[bytes | Path]:
     named = os.environ.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")
     if roots is None and named:
         return [_existing(named, "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH")]
-    found = _of_openssl()
-    if found is None:
-        found = _of_the_system()
+    pems = _of_openssl()
+    if pems is None:
+        pems = _of_the_system()
         if roots is None and (shipped := shipped_authorities()) is not None:
-            found.append(shipped)
-    if not found:
+            pems.append(shipped)
+    if not pems:
         raise ConfigError("TLS: no certificate authorities were found; name a file of them in SSL_CERT_FILE")
-    return found
+    return pems
 
 
 def stamps(sources: Iterable[bytes | Path]) -> tuple[object, ...]:
@@ -81,8 +81,8 @@ def _of_the_system() -> list[bytes | Path]:
 
 def _files(folder: str) -> list[bytes | Path]:
     """Give the files of a folder; a certificate has several names there, of which one is read."""
-    found = {os.path.realpath(path) for path in Path(folder).glob("*") if path.is_file()}
-    return [Path(path) for path in sorted(found)]
+    paths = {os.path.realpath(path) for path in Path(folder).glob("*") if path.is_file()}
+    return [Path(path) for path in sorted(paths)]
 
 
 def _existing(name: str, variable: str) -> Path:

@@ -256,7 +256,7 @@ def test_an_answer_is_a_part_or_stands_inline() -> None:
     )
     parts = [pb.Part(id="a", data=pb.Data(string_value="x")), pb.Part(id="b", data=pb.Data(int_value=2))]
     assert two.decode(pb.Data(parts=parts)) == {"a": "x", "b": 2}
-    with pytest.raises(PredictionFailed, match="lacks b"):
+    with pytest.raises(PredictionFailed, match="has no b"):
         two.decode(pb.Data(parts=parts[:1]))
 
 

@@ -176,9 +176,9 @@ def _piece(chunk: dict[str, Any]) -> Piece | Exception | None:
     if usage := chunk.get("usage"):
         return Piece("", usage["prompt_tokens"], usage["completion_tokens"])
     for choice in chunk.get("choices", ()):
-        said = choice.get("text") or (choice.get("delta") or {}).get("content")
-        if said:
-            return Piece(said)
+        text = choice.get("text") or (choice.get("delta") or {}).get("content")
+        if text:
+            return Piece(text)
     return None
 
 

@@ -115,9 +115,9 @@ def _total(lines: Iterable[str]) -> str:
     for position in reversed(range(len(lines))):
         if re.search(r"\b(?:total|sum|amount due|to pay)\b", lines[position].lower()):
             for end in (position + 1, position + 2):
-                said = " ".join(lines[position:end])
-                if _AMOUNT.search(said):
-                    return f"It says: “{said}”"
+                amount = " ".join(lines[position:end])
+                if _AMOUNT.search(amount):
+                    return f"It says: “{amount}”"
     return CANNOT_SEE
 
 

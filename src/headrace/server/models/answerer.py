@@ -69,8 +69,8 @@ class Answerer:
         author, pieces = self._answer(item)
         parts = list(pieces)
         last = parts[-1] if parts else Piece("")
-        said = "".join(piece.text for piece in parts)
-        result = model.text(said, prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens)
+        reply = "".join(piece.text for piece in parts)
+        result = model.text(reply, prompt_tokens=last.prompt_tokens, completion_tokens=last.completion_tokens)
         result.data.metadata["answered_by"] = author
         return result
 
@@ -91,19 +91,19 @@ class Answerer:
         defaults = {"temperature": 0, "max_tokens": _MAX_TOKENS}
         options = sampling(Item(params={**defaults, **{k: v for k, v in item.params.items() if v is not None}}))
         facts = self._observer.look(picture(item))
-        said = answer(question, facts)
-        if said is None and self._llama is not None:
+        reply = answer(question, facts)
+        if reply is None and self._llama is not None:
             messages = [
                 {"role": "system", "content": _SYSTEM_PROMPT},
                 {"role": "user", "content": f"{described(facts)}\nQuestion: {question}"},
             ]
             return QWEN, self._llama.chat(messages, item.cancelled, **options)
-        return RULES, _pieces(said or CANNOT_SEE)
+        return RULES, _pieces(reply or CANNOT_SEE)
 
 
-def _pieces(said: str) -> Generator[Piece, None, None]:
+def _pieces(reply: str) -> Generator[Piece, None, None]:
     """Yield a text in words, then the piece that ends it, as a language model does."""
-    for position, word in enumerate(said.split(" ")):
+    for position, word in enumerate(reply.split(" ")):
         yield Piece(f" {word}" if position else word)
     yield Piece("")
 

@@ -36,20 +36,20 @@ class Echo:
 
     async def predict(self, item: Item) -> Answer:
         """Answer with the whole text at once."""
-        said = _said(item)
+        reply = _reply(item)
         await asyncio.sleep(number(item, "delay", 0, 0, 60))
-        words = len(said.split())
-        return model.text(said, prompt_tokens=words, completion_tokens=words)
+        words = len(reply.split())
+        return model.text(reply, prompt_tokens=words, completion_tokens=words)
 
     async def generate(self, item: Item) -> AsyncIterator[Answer]:
         """Answer with one word after the other, the space before a word belonging to it."""
         delay = number(item, "delay", 0, 0, 60)
-        for position, word in enumerate(_said(item).split(" ")):
+        for position, word in enumerate(_reply(item).split(" ")):
             await asyncio.sleep(delay)
             yield model.text(word if position == 0 else f" {word}", completion_tokens=1)
 
 
-def _said(item: Item) -> str:
+def _reply(item: Item) -> str:
     if "fail" in item.params:
         raise ModelError(whole(item, "fail", 0, 1, 99999), "asked to fail")
     if item.params.get("show"):
@@ -59,7 +59,7 @@ def _said(item: Item) -> str:
     parts = [f"{kind} of {len(data)} bytes" for kind, data in media.items() if data is not None]
     if item.text is not None:
         parts.append(item.text)
-    said, times = " ".join(parts), whole(item, "repeat", 1, 1, 10_000)
-    if times > 1 and (len(said.encode()) + 1) * times > MAX_ANSWER_BYTES:
+    reply, times = " ".join(parts), whole(item, "repeat", 1, 1, 10_000)
+    if times > 1 and (len(reply.encode()) + 1) * times > MAX_ANSWER_BYTES:
         raise ModelError(11102, f"the answer would have more than {MAX_ANSWER_BYTES >> 20} MB; repeat it less often")
-    return " ".join([said] * times)
+    return " ".join([reply] * times)

@@ -165,10 +165,10 @@ def history(item: Item) -> list[dict[str, str]]:
     Raises:
         ModelError: 11102, it is not a list of messages.
     """
-    said = item.params.get("chat_history")
-    if said is None:
+    turns = item.params.get("chat_history")
+    if turns is None:
         return []
-    messages = list(said) if isinstance(said, Sequence) and not isinstance(said, str) else [None]
+    messages = list(turns) if isinstance(turns, Sequence) and not isinstance(turns, str) else [None]
     for message in messages:
         if not (
             isinstance(message, Mapping)

@@ -103,8 +103,8 @@ class PromptClassifier:
     def _frame(self, text: str, classes: Sequence[str]) -> str:
         if not self._chats:
             return _FRAME.format(text=text)
-        said = text.replace("<|", "< |")  # marks of the chat are ours alone
-        return _CHAT_FRAME.format(text=said, classes=", ".join(classes).replace("<|", "< |"))
+        unmarked = text.replace("<|", "< |")  # marks of the chat are ours alone
+        return _CHAT_FRAME.format(text=unmarked, classes=", ".join(classes).replace("<|", "< |"))
 
     def _plain_scores(self, classes: tuple[str, ...]) -> dict[str, float]:
         parts = [self._scores(text, classes) for text in _NOTHING]

@@ -80,11 +80,11 @@ class ShapesToImage:
     def _ids(self, text: str) -> NDArray[np.int64]:
         import numpy as np
 
-        said = tokens(text)
-        if len(said) > MAX_WORDS:
-            raise ModelError(30105, f"the prompt has {len(said)} words; at most {MAX_WORDS} are read")
+        words = tokens(text)
+        if len(words) > MAX_WORDS:
+            raise ModelError(30105, f"the prompt has {len(words)} words; at most {MAX_WORDS} are read")
         ids = np.zeros((1, MAX_WORDS), np.int64)
-        ids[0, : len(said)] = [self._vocabulary.get(word, _UNKNOWN) for word in said]
+        ids[0, : len(words)] = [self._vocabulary.get(word, _UNKNOWN) for word in words]
         return ids
 
 
