@@ -69,7 +69,7 @@ def messages_of(messages: Sequence[Mapping[str, Any]]) -> list[Message]:
 
 
 def as_input(messages: Sequence[Message], abilities: Abilities, name: str) -> tuple[Input, dict[str, Any]]:
-    """Put a conversation the way the model takes it; gives the input and inference parameters.
+    """Convert a conversation to the model's form; return the input and inference parameters.
 
     A model with the parameters `chat_history` and `system_prompt` gets the conversation in them, for its own chat
     template to use. Any other gets it as text, a line for each message, where there is more than one.
@@ -102,7 +102,7 @@ def as_input(messages: Sequence[Message], abilities: Abilities, name: str) -> tu
 
 
 def written(before: Sequence[Message], last: Message) -> str:
-    """Write a conversation as text: the last message alone, or all with who said it, up to the answer's beginning."""
+    """Write a conversation as text: the last message alone, or all with their roles, up to the answer's beginning."""
     if not before:
         return last.text
     lines = [f"{_NAMES.get(message.role, 'User')}: {message.text}" for message in (*before, last)]

@@ -18,7 +18,7 @@ class Stops:
         self.met: bool = False
 
     def add(self, piece: str) -> str:
-        """Take the next piece; gives what is surely before any stop text."""
+        """Take the next piece; return the text that is certainly before any stop text."""
         if not self._stops:
             return piece
         text = self._held + piece

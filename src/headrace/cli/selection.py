@@ -42,7 +42,7 @@ class Selection:
 
     def __init__(self, arguments: Sequence[str], kind: str | None) -> None:
         self._kind = kind
-        self._parts = [_part(word, kind, position) for position, word in enumerate(given)]
+        self._parts = [_part(word, kind, position) for position, word in enumerate(arguments)]
         self.lone: bool = not any(isinstance(part, _Several) for part in self._parts)
         self.kinds: Counter[str] = Counter()  # how many inputs of each type, by the files' names
         for part in self._parts:

@@ -52,7 +52,7 @@ class Supply:
         self._piped = bool(piped)
         self._lists = [path for path in lists if path != "-"]
         self._plain = by_option(options)
-        self.words: Selection = Selection([word for word in given if word != "-"], self._type)
+        self.words: Selection = Selection([word for word in arguments if word != "-"], self._type)
 
     @property
     def total(self) -> int:

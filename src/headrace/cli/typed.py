@@ -40,7 +40,7 @@ class TypedCall:
     parts: tuple[Part, ...]
 
     def answer(self, prediction: Prediction) -> Prediction:
-        """Return the answer without the wrapping of a typed call, so that it looks like any other."""
+        """Return the answer without the envelope of a typed call, so that it looks like any other."""
         return plain.answer(self.method, prediction)
 
     def show(self, prediction: Prediction, *, pretty: bool) -> str:

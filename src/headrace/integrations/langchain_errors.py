@@ -13,11 +13,11 @@ CONTEXT_EXCEEDED = 30105  # of the protocol: the text is longer than the model t
 
 
 class AuthError(errors.AuthError, langchain.ModelAuthenticationError):
-    """The credential is missing, wrong or not enough."""
+    """The credential is missing, wrong or insufficient."""
 
 
 class PermissionDenied(errors.PermissionDenied, langchain.ModelPermissionDeniedError):
-    """The credential is known but may not do this."""
+    """The credential is valid but lacks the permission."""
 
 
 class NotFound(errors.NotFound, langchain.ModelNotFoundError):
@@ -41,7 +41,7 @@ class QuotaExceeded(errors.QuotaExceeded, langchain.ModelPermissionDeniedError):
 
 
 class Throttled(errors.Throttled, langchain.ModelRateLimitError):
-    """Too many requests a second, still so after all retries."""
+    """Too many requests a second, even after all retries."""
 
 
 class ModelNotReady(errors.ModelNotReady, langchain.ModelAPIError):

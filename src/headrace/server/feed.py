@@ -21,7 +21,7 @@ class Feed:
     def __init__(self, capacity: int, cancelled: threading.Event) -> None:
         self.capacity = capacity
         self.cancelled = cancelled
-        self.watch: Watch = Watch()  # of the model's work: waiting for an item is none
+        self.watch: Watch = Watch()  # of the model's work: waiting for an item does not count
         self._items: asyncio.Queue[Item | None] = asyncio.Queue(capacity)
         self._last = ""
         self._awaits = False  # whether the item taken last has no answer yet

@@ -129,7 +129,7 @@ class Ledger:
         unanswered = [entry.name for entry in self._open.values()]
         before = " any more" if self.received else ""
         return StreamBroken(
-            f"{len(unanswered) or len(self._wire)} inputs are under way, no more may be, and the server has not "
+            f"{len(unanswered) or len(self._wire)} inputs are in flight, no more can be sent, and the server has not "
             f"answered any of them for {seconds:.3g} s{before}: it may answer only after the last input, or not at "
             "all. Use window=None (only the bytes limit) without batch, or model.map (concurrent unary calls)",
             received=self.received,

@@ -86,7 +86,7 @@ class Toolbox:
         except (
             InvalidRequest,
             PredictionFailed,
-        ):  # an older model may say anything to a question that it does not know
+        ):  # an older model may answer anything to this unknown question
             methods = []
         info: ModelInfo | None = None
         try:
