@@ -123,7 +123,7 @@ def free_port() -> str:
 def as_tests(page: list[Block]) -> Block:
     """Make one block of a page's tests that runs them."""
     text = "\n\n".join(block.text for block in page)
-    command = "python -m pytest -q -p no:cacheprovider -o asyncio_mode=auto test_page.py"
+    command = "python -m pytest -q -p pytest_headrace -p no:cacheprovider -o asyncio_mode=auto test_page.py"
     return Block(page[0].page, page[0].line, "bash", f"cat > test_page.py <<'END'\n{text}\nEND\n{command}\n")
 
 

@@ -51,8 +51,8 @@ def choose(transport: object, notify: Callable[[Event], object]) -> TransportFac
 
 
 def reaches_target(transport: object) -> bool:
-    """Tell whether calls go to the target itself, and not to a test's double of it; a tape that records lets them."""
-    return isinstance(transport, str) or getattr(transport, "recording", False) is True
+    """Tell whether calls go to the target itself, and not to a test's double of it; a tape's may, while it records."""
+    return isinstance(transport, str) or getattr(transport, "reaches_target", False) is True
 
 
 def is_instrumented() -> bool:

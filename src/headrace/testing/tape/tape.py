@@ -16,7 +16,7 @@ from headrace.testing.tape.player import Player, PlayerTransport
 from headrace.testing.tape.recorder import Recorder, RecordingTransport
 from headrace.testing.tape.redaction import Redaction
 from headrace.testing.tape.shelf import Shelf
-from headrace.transport.choice import choose
+from headrace.transport.choice import choose, reaches_target
 
 if TYPE_CHECKING:
     from headrace.config import Target, Transmission
@@ -71,6 +71,7 @@ class Tape:
     Attributes:
         path: the file.
         recording: whether it records.
+        reaches_target: whether calls go to the client's server: it records, and not from a double.
         mismatches: every `TapeMismatch` that was raised, for the code under test may have caught it.
     """
 
@@ -91,10 +92,12 @@ class Tape:
             raise ConfigError(f"strip must be a list of names, as in strip=[{strip!r}]")
         self.path: Path = Path(path)
         self.recording: bool = mode == "record" or (mode == "once" and not self.path.exists())
+        self.reaches_target: bool = self.recording and reaches_target(transport)
         self._redaction = Redaction(strip)
         self._recorder: Recorder | None = None
         self._player: Player | None = None
         self._entered = False
+        self._discarded = False
         if self.recording:
             self._factory = choose(transport, str)
             self._recorder = Recorder(self._redaction)
@@ -124,7 +127,7 @@ class Tape:
         if kind is None:
             self.close()
         else:
-            self._recorder = self._recorder and Recorder(self._redaction)  # what was cut off is no recording
+            self.discard()  # what was cut off is no recording
 
     @property
     def mismatches(self) -> list[TapeMismatch]:
@@ -154,13 +157,17 @@ class Tape:
                 f"If the code is right, {file.RECORD_AGAIN}."
             )
 
+    def discard(self) -> None:
+        """Forget what was recorded: nothing of it is written, now or later."""
+        self._discarded = True
+
     def close(self) -> None:
         """Write a recording down; of a tape that is replayed nothing is to be done. Idempotent.
 
         Raises:
             TapeUnwritable: the file cannot be written.
         """
-        if self._recorder is not None:
+        if self._recorder is not None and not self._discarded:
             file.write(self.path, self._recorder.contents())
 
     def _client_closed(self) -> None:
