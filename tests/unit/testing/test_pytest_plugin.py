@@ -356,7 +356,7 @@ def test_f(model_double): pass
         "*unknown key 'cod'*",
         "*faults of connections need a network: use the fixture headrace_server*",
         "*headrace_server: models must be a list*",
-        "*server did not start:*no-such-model*",
+        "*there is no built-in model 'no-such-model'*",
         "*headrace_tape takes at most 1 arguments without a name*",
         "*headrace_faults takes TOML, a path or a dict, not 3*",
     ):
