@@ -72,9 +72,10 @@ async def unary(
             try:
                 if hedge_after is None:
                     connection = session.admit_nowait(now)
-                    if connection is not None:
-                        return await _attempt(session, connection, method, parts, parse, headers, ends, now)
-                    return await _admitted(session, method, parts, parse, headers, ends)
+                    if connection is None:
+                        connection = await session.admit(_remaining(ends))  # a call that waits takes no more than this
+                        now = time.monotonic()
+                    return await _attempt(session, connection, method, parts, parse, headers, ends, now)
                 return await hedged(
                     functools.partial(_admitted, session, method, parts, parse, headers, ends), hedge_after, session
                 )
