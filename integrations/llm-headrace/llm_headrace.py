@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import llm
@@ -20,11 +20,13 @@ import yaml
 from llm.parts import AttachmentPart, ReasoningPart, StreamEvent, TextPart, ToolCallPart, ToolResultPart
 from pydantic import Field, field_validator
 
-from headrace.chat import Abilities, ChatRequest, ConversationError, Delta
 from headrace.credentials import resolve
 from headrace.errors import ConfigError, HeadraceError, PredictionFailed
-from headrace.integrations.connection import Connection, iterate, run
 from headrace.target import Target
+
+if TYPE_CHECKING:  # imported with the first prompt: llm starts its plugins for every command
+    from headrace.chat import Abilities, ChatRequest, Delta
+    from headrace.integrations.connection import Connection
 
 KEY, KEY_VARIABLE = "headrace", "CLARIFAI_PAT"
 PREFIX = "headrace/"
@@ -144,6 +146,8 @@ def _readable() -> list[Entry]:
 
 def connect(entry: Entry, key: str | None) -> Connection:
     """Make the connection of a model; it connects with the first call."""
+    from headrace.integrations.connection import Connection
+
     options = {"base_url": entry.base_url, "pat": key}
     return Connection(None, entry.model, {}, {name: value for name, value in options.items() if value})
 
@@ -276,6 +280,8 @@ class HeadraceModel(_Chat, llm.KeyModel):
         self, prompt: llm.Prompt, stream: bool, response: llm.Response, conversation: Any, key: str | None
     ) -> Iterator[str | StreamEvent]:
         """Answer a prompt; closing the generator stops the model."""
+        from headrace.integrations.connection import iterate
+
         reply = _Reply(response)
         with contextlib.closing(iterate(self._deltas(prompt, stream, key))) as deltas:
             for delta in deltas:
@@ -307,6 +313,8 @@ class HeadraceEmbeddingModel(_Base, llm.EmbeddingModel):
 
     def embed_batch(self, items: Iterable[str | bytes], *, key: str | None = None) -> Iterator[list[float]]:
         """Give the vector of each text."""
+        from headrace.integrations.connection import run
+
         texts = [item if isinstance(item, str) else item.decode() for item in items]
         yield from run(self.connection(key).dialogue().embed, texts)
 
@@ -316,6 +324,8 @@ class HeadraceEmbeddingModel(_Base, llm.EmbeddingModel):
 
 def request_of(prompt: llm.Prompt) -> ChatRequest:
     """Write a prompt of llm's, with the conversation before it, as a request."""
+    from headrace.chat import ChatRequest
+
     options = prompt.options.model_dump(exclude_none=True)
     stop, timeout = options.pop("stop", ()), options.pop("timeout", None)
     params: dict[str, Any] = {**options.pop("params", {}), **options}
@@ -353,7 +363,7 @@ def _messages(message: llm.Message) -> Iterator[dict[str, Any]]:
             output = f"Error: {part.exception}" if part.exception else part.output
             yield {"role": "tool", "tool_call_id": part.tool_call_id, "content": output}
         elif not isinstance(part, ReasoningPart):  # not sent back to a model
-            raise ConversationError(f"a part of type {type(part).__name__}, which models do not take")
+            raise ConfigError(f"a part of type {type(part).__name__}, which models do not take")
     if content or calls:
         text = "\n".join(part["text"] for part in content if part["type"] == "text")
         plain = all(part["type"] == "text" for part in content)
@@ -429,6 +439,8 @@ def _looked_up(name: str, base_url: str | None, aliases: tuple[str, ...], key: s
     Raises:
         click.ClickException: it does not answer, has no such model, or the model gives neither text nor vectors.
     """
+    from headrace.integrations.connection import run
+
     entry = Entry("", name, base_url)
     try:
         connection = connect(entry, llm.get_key(key, KEY, KEY_VARIABLE) if entry.needs_key else None)
