@@ -20,8 +20,7 @@ class Engine(State):
     After each command, and after `receive`, what `take_output` gives has to be written, all of it and in order.
     """
 
-    # What it assigns of `State`, with the types that it has there.
-    can_open: bool
+    can_open: bool  # these are what it assigns of `State`, with the types that they have there
     draining: bool
     failure: events.Failed | None
     next_id: int
@@ -72,14 +71,12 @@ class Engine(State):
 
     def goaway(self, code: int = Code.NO_ERROR) -> None:
         """Tell the server that no further stream comes."""
-        self.draining = True
-        self.can_open = False
+        self.draining, self.can_open = True, False
         self.output.frames.append(frames.goaway(0, code))
 
     def take_output(self, budget: int = 1 << 20) -> list[Buffer]:
         """Give what has to be written now, with about `budget` bytes of waiting content at the most."""
-        self.replies = 0
-        self.unsent = self.next_id
+        self.replies, self.unsent = 0, self.next_id
         return self.output.take(budget)
 
     def take_drained(self) -> list[Stream]:

@@ -55,12 +55,10 @@ class GoAway:
     unprocessed: list[Stream]
 
 
-@dataclass(slots=True)
 class SettingsChanged:
     """The server's settings came, or changed; they are in `Engine.peer`."""
 
 
-@dataclass(slots=True)
 class Pong:
     """The answer to a ping came."""
 

@@ -123,6 +123,5 @@ class Credit:
 
     def renew(self) -> int:
         """Give all back; gives the increment to send."""
-        increment = self._window - self.remaining
-        self.remaining = self._window
+        increment, self.remaining = self._window - self.remaining, self._window
         return increment

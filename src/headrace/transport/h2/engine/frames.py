@@ -5,12 +5,10 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Callable, Iterable
-from typing import Any
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADER_BYTES = 9
-MAX_WINDOW = (1 << 31) - 1
-MAX_STREAM_ID = (1 << 31) - 1
+MAX_WINDOW = MAX_STREAM_ID = (1 << 31) - 1
 DEFAULT_WINDOW = 65_535
 DEFAULT_FRAME = 16_384
 
@@ -23,10 +21,10 @@ HAS_PRIORITY = 0x20
 
 SETTINGS_ACK = bytes((0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0))
 
-two_words: Callable[..., tuple[Any, ...]] = struct.Struct(">II").unpack_from
+two_words: Callable[..., tuple[int, ...]] = struct.Struct(">II").unpack_from
 setting: struct.Struct = struct.Struct(">HI")
 _header = struct.Struct(">IBI")
-read_header: Callable[..., tuple[Any, ...]] = _header.unpack_from
+read_header: Callable[..., tuple[int, ...]] = _header.unpack_from
 
 
 class Code(enum.IntEnum):
