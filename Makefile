@@ -36,6 +36,7 @@ studio:  ## build Studio's page into the package
 
 bench:  ## measure against raw grpc.aio and other clients; write tables and plots into docs/
 	$(PYTHON) -m benchmarks --update-docs
+	$(PYTHON) -m tools.comparison
 
 soak:  ## what 100,000 calls and 10,000 cancelled streams leave behind
 	$(PYTHON) -m benchmarks.soak

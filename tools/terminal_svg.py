@@ -1,7 +1,7 @@
 """Record commands in a terminal and draw them as an animated picture: `python -m tools.terminal_svg`.
 
-Needs the extra `local` and its weights. The commands run on the sample files; what they print, in which colours and when is
-as it was, but for pauses, which are cut to less than a second. Look at the picture before it is committed.
+Needs the extra `local` and its weights. The commands run on the sample files; the picture shows what they print, in its
+colours and at its pace. Pauses are cut to less than a second. Look at it before it is committed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ COMMANDS = (
     'headrace generate --local -i temperature=0 "What is the capital of France?"',
     "headrace stream --local samples/photos/",
 )
+TITLE = "headrace in a terminal: what is in a photo, a question answered token by token, a folder of photos"
+FONT = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 COLUMNS, ROWS = 80, 25
 LONGEST_PAUSE = 0.7  # seconds
 SHORTEST = 0.06  # seconds that a line has to stand to be drawn at all
@@ -160,9 +162,8 @@ def svg(versions: list[Version], rows: int) -> str:
     width, height = COLUMNS * CELL + 2 * PAD, rows * LINE + 2 * PAD + 20
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img">',
-        "<title>headrace in a terminal: what is in a photo, a question answered token by token, a folder of photos</title>",
-        "<style>text{font:%dpx ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace;white-space:pre}"
-        % SIZE,
+        f"<title>{TITLE}</title>",
+        f"<style>text{{font:{SIZE}px {FONT};white-space:pre}}",
         ".v{opacity:0;animation:on 1ms linear var(--a) forwards}",
         ".o{animation:on 1ms linear var(--a) forwards,off 1ms linear var(--b) forwards}",
         "@keyframes on{to{opacity:1}}@keyframes off{from{opacity:1}to{opacity:0}}",
@@ -183,10 +184,8 @@ def svg(versions: list[Version], rows: int) -> str:
         parts.append(f'<g class="v{" o" if ended else ""}" style="{times}">')
         y = PAD + 34 + version.row * LINE
         for column, text, colour in _runs(version.cells):
-            length = len(text) * CELL
-            parts.append(
-                f'<text class="c{colour}" x="{PAD + column * CELL:g}" y="{y:g}" textLength="{length:g}">{escape(text)}</text>'
-            )
+            place = f'x="{PAD + column * CELL:g}" y="{y:g}" textLength="{len(text) * CELL:g}"'
+            parts.append(f'<text class="c{colour}" {place}>{escape(text)}</text>')
         parts.append("</g>")
     return "\n".join([*parts, "</svg>\n"])
 
