@@ -24,7 +24,7 @@ SAMPLES = Path(headrace.__file__).parent / "data" / "samples"
 PICTURE = Path(__file__).parents[1] / "docs" / "img" / "terminal.svg"
 COMMANDS = (
     "headrace predict --local samples/photos/cat.jpg",
-    'headrace generate --local -i temperature=0 "What is the capital of France?"',
+    'headrace generate --local llm "What is the capital of France?" -i temperature=0',
     "headrace stream --local samples/photos/",
 )
 TITLE = "headrace in a terminal: what is in a photo, a question answered token by token, a folder of photos"

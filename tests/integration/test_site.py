@@ -22,7 +22,7 @@ from tests.support.site import Site, build
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, Request, Response
 
-pytestmark = pytest.mark.timeout(300)  # the build, on a busy machine
+pytestmark = pytest.mark.timeout(600)  # the build, on a busy machine
 
 #: Hosts that pages may link to. Nothing is fetched to see whether they answer: someone looked when the host was added.
 HOSTS = {

@@ -134,5 +134,7 @@ def build(folder: Path) -> Site:
     built = subprocess.run(
         command, cwd=folder, env={**os.environ, **nowhere, "NO_COLOR": "1"}, capture_output=True, text=True, check=False
     )
-    assert built.returncode == 0, built.stdout + built.stderr
+    said = built.stdout + built.stderr
+    assert built.returncode == 0, said
+    assert "griffe:" not in said, said  # a docstring that does not fit its signature
     return Site(folder / "site")

@@ -70,7 +70,8 @@ class FramePrediction:
 
         Args:
             image: what the boxes' pixels are of; None: the frame itself, as `picture()` gives it.
-            classes, masks: as for `Prediction.to_supervision`.
+            classes: as for `Prediction.to_supervision`.
+            masks: as there.
 
         Raises:
             ConfigError: as there; or the frame is not a picture, so that its size must be given.

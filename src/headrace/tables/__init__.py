@@ -129,7 +129,8 @@ def to_parquet(
     The file is there when all is written; where that fails, an older one stays as it was.
 
     Args:
-        predictions, dimensions: as for `record_batches`.
+        predictions: as for `record_batches`.
+        dimensions: as there.
 
     Returns:
         How many rows were written.
