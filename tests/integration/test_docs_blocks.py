@@ -13,6 +13,7 @@ from headrace.testing import ModelDouble, ReceivedInput
 from headrace.v2 import resources_pb2 as pb
 from tests.support.bridge import serving
 from tests.support.forkserver import ForkServer
+from tests.support.hosted import everything
 from tests.support.pages import ROOT, Block, blocks, reader
 from tests.support.plugin import with_plugin
 from tests.support.weights import need
@@ -67,23 +68,8 @@ def reason(block: Block) -> str | None:
 
 
 def hosted(item: ReceivedInput) -> pb.Data:
-    """Answer as the hosted models of the pages do, all of them at once: each page reads what its model would give."""
-    data = pb.Data()
-    for name, value in (("train", 0.99), ("station", 0.97)):
-        data.concepts.add(name=name, value=value)
-    region = data.regions.add()
-    region.data.concepts.add(name="train", value=0.9)
-    box = region.region_info.bounding_box
-    box.top_row, box.left_col, box.bottom_row, box.right_col = 0.1, 0.2, 0.3, 0.4
-    region.region_info.mask.image.base64 = b"\x89PNG"
-    frame = data.frames.add()
-    frame.frame_info.time = 1000
-    frame.data.concepts.add(name="train", value=0.9)
-    data.text.raw = "It will be bright."
-    data.image.base64 = b"\x89PNG"
-    data.audio.base64 = b"RIFF"
-    data.embeddings.add(vector=[0.6, 0.8], num_dimensions=2)
-    return data
+    """Answer as the hosted models of the pages do."""
+    return everything("It will be bright.")
 
 
 @pytest.mark.models

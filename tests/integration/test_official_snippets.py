@@ -21,6 +21,7 @@ import headrace
 from headrace.testing import ModelDouble, ReceivedInput
 from headrace.v2 import resources_pb2 as pb
 from tests.support.bridge import serving
+from tests.support.hosted import everything
 
 T = pb.ModelTypeField
 PROMPT = T(name="prompt", type="STR", required=True)
@@ -353,22 +354,8 @@ def hosted(item: ReceivedInput) -> pb.Data | list[pb.Data]:
         if item.shape == "generate":
             return [pb.Data(string_value=word) for word in words]
         return pb.Data(string_value=" ".join(words))
-    data = pb.Data()
-    for name, value in (("train", 0.99), ("station", 0.97)):
-        data.concepts.add(name=name, value=value)
-    region = data.regions.add()
-    region.data.concepts.add(name="train", value=0.9)
-    box = region.region_info.bounding_box
-    box.top_row, box.left_col, box.bottom_row, box.right_col = 0.1, 0.2, 0.3, 0.4
-    region.region_info.mask.image.base64 = b"\x89PNG"
-    frame = data.frames.add()
-    frame.frame_info.time = 1000
-    frame.data.concepts.add(name="train", value=0.9)
-    data.text.raw = "some text"
-    data.image.base64 = b"\x89PNG"
+    data = everything("some text")
     data.image.image_info.width = 1024
-    data.audio.base64 = b"RIFF"
-    data.embeddings.add(vector=[0.6, 0.8], num_dimensions=2)
     return data
 
 

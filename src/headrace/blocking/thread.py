@@ -139,7 +139,7 @@ async def closed(thing: Closable) -> None:
         await thing.aclose()
 
 
-# --- the one thread of a process, and for whom it is there
+# --- the one thread of a process, and its users
 
 _lock = threading.RLock()  # a finalizer may interrupt a thread that has it
 _current: LoopThread | None = None
@@ -177,7 +177,7 @@ def wait_for_the_end() -> None:
 
 
 def is_exiting() -> bool:
-    """Tell whether the program is ending."""
+    """Return whether the program is ending."""
     return _exiting
 
 

@@ -144,7 +144,7 @@ class LoopPool:
                     connection.connecting.cancel()
 
     def _connect_for(self, waiting: int, now: float) -> None:
-        """Connect until there will be room for all that wait, or no more may be made."""
+        """Connect until there will be room for all waiting calls, or the limit of connections is reached."""
         idle = [connection for connection in self.connections if connection.connecting is None]
         room = sum(c.limit - c.calls for c in self.connections if c.connecting is not None)
         limit = self._max_connections - (len(self.connections) - len(idle))

@@ -95,7 +95,7 @@ class Keeper:
             try:
                 self._bind(server)
                 return await self._begin(server)
-            except ListenError:  # the old server may still be letting go of it
+            except ListenError:  # the old server may still be closing it
                 if asyncio.get_running_loop().time() > give_up:
                     raise
             await asyncio.sleep(PAUSE)

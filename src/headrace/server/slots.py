@@ -160,7 +160,7 @@ class Slots:
             self._waiting -= 1
 
     def _overdue(self) -> ModelError:
-        message = f"model {self._model_id} gave no answer for {self.timeout:g} seconds; the call was given up"
+        message = f"model {self._model_id} gave no answer for {self.timeout:g} seconds; the call was abandoned"
         return ModelError(PREDICTION_FAILED, message)
 
     # One timer for all that work; it is never later than the first of them is due.

@@ -56,7 +56,7 @@ def reaches_target(transport: object) -> bool:
 
 
 def is_instrumented() -> bool:
-    """Tell whether a tracing tool has put functions of its own in the place of grpc.aio's, to see calls."""
+    """Return whether a tracing tool has put functions of its own in the place of grpc.aio's, to see calls."""
     aio, original = sys.modules.get("grpc.aio"), sys.modules.get("grpc.aio._channel")
     if aio is None or original is None:  # nobody has imported it
         return False

@@ -18,7 +18,7 @@ from headrace.v2 import resources_pb2 as pb
 
 
 async def test_pictures_are_written_in_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = SimpleNamespace(output="jsonl", save=tmp_path / "out", force=False, draw=None)
+    options = SimpleNamespace(output="jsonl", save=tmp_path / "out", force=False, draw=None, table=None)
     supply = SimpleNamespace(total=0)
     run = Run(cast("Options", options), None, cast("Supply", supply))
     threads: list[threading.Thread] = []

@@ -124,7 +124,7 @@ class Arguments:
         return data
 
     def _path(self, given: str) -> Path | None:
-        """Tell whether a value names a file rather than being base64: it says so, or there is one that may be read."""
+        """Return whether a value names a file and is not base64: it says so, or there is a readable one."""
         if given.lower().startswith("file:"):
             return Path(urllib.parse.unquote(urllib.parse.urlsplit(given).path))
         if len(given) > _PATH_CHARACTERS or "\0" in given:

@@ -67,5 +67,5 @@ def from_plain(plain: dict[str, Any], target: str, text: Callable[[str], str]) -
 
 
 def _facts(cls: type[HeadraceError]) -> dict[str, Any]:
-    """Tell what errors of a class tell besides their message, each with its default."""
+    """Return the fields of an error class besides its message, each with its default."""
     return next((facts for base, facts in _FACTS.items() if issubclass(cls, base)), {})

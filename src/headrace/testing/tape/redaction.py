@@ -30,7 +30,7 @@ _PARAMETER = re.compile(r"([?&;])([^=&;#]+)=([^&;#]*)")
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether something of this name holds a credential, such as "api_key", "X-Auth-Token" or "clientSecret"."""
+    """Return whether something of this name holds a credential, such as "api_key", "X-Auth-Token" or "clientSecret"."""
     words = [word.lower() for word in _WORDS.findall(name)]
     if not words:
         return False
@@ -54,7 +54,7 @@ class Redaction:
         self._bytes_pattern: re.Pattern[bytes] | None = None
 
     def hides(self, name: str) -> bool:
-        """Tell whether the value of this name is taken out."""
+        """Return whether the value of this name is taken out."""
         return _folded(name) in self._names or is_secret(name)
 
     def metadata(self, metadata: Iterable[tuple[str, str]]) -> list[list[str]]:

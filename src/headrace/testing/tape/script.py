@@ -269,7 +269,7 @@ def _inputs_of(
     answered: set[int],
     request: Sequence[Request],
 ) -> dict[int, list[int]]:
-    """Tell which inputs an answer is for: place in the call -> outputs."""
+    """Return which inputs an answer is for: place in the call -> outputs."""
     inputs: dict[int, list[int]] = {}
     if answering is Answering.BY_ID:
         for index, name in enumerate(_ids(answer)):

@@ -193,7 +193,7 @@ class Shelf:
 
 
 def outcome_of(call: RecordedCall, asked: Asked) -> Outcome:
-    """Tell how a unary call ended, with the ids of now."""
+    """Return how a unary call ended, with the ids of now."""
     renaming = Renaming()
     by_content: dict[str, list[str]] = {}
     for item, actual in zip(asked.request.inputs, asked.ids, strict=True):
@@ -225,7 +225,7 @@ def answer_bytes(answer: Message | bytes, renaming: Renaming) -> bytes:
 
 
 def shares(response: Message | bytes, inputs: Sequence[RecordedInput]) -> list[list[int]] | None:
-    """Tell which outputs of a response answer which input of its request; None where it does not say."""
+    """Return which outputs of a response answer which input of its request; None where it does not say."""
     if not isinstance(response, rpc.MultiOutputResponse) or not response.outputs:
         return None
     ids = [output.input.id for output in response.outputs]
@@ -238,7 +238,7 @@ def shares(response: Message | bytes, inputs: Sequence[RecordedInput]) -> list[l
 
 
 def _share(call: RecordedCall, index: int) -> list[int] | None:
-    """Tell which outputs of a unary call's answer are those of one input; None where it has none of its own."""
+    """Return which outputs of a unary call's answer are those of one input; None where it has none of its own."""
     if not call.answers:
         return None
     all_shares = shares(call.answers[0], call.inputs)

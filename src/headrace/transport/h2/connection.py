@@ -169,7 +169,7 @@ class Connection(asyncio.BufferedProtocol):
         self._lost(reason)
 
     def forget(self, *, inherited: bool) -> None:
-        """Let go of the socket where the loop is of no use: it is closed, or (`inherited`) the parent process's."""
+        """Close the socket if the loop is of no use: it is closed, or (`inherited`) the parent process's."""
         transport, self._transport, self.closed = self._transport, None, True
         if transport is None:
             return

@@ -62,7 +62,7 @@ def recognize(first: bytes) -> Misfit | None:
 
 
 def check_alpn(transport: asyncio.BaseTransport) -> Misfit | None:
-    """Tell whether a TLS connection did not agree to speak HTTP/2."""
+    """Return whether a TLS connection did not agree to speak HTTP/2."""
     secured = transport.get_extra_info("ssl_object")
     if secured is None or secured.selected_alpn_protocol() == "h2":
         return None
@@ -70,7 +70,7 @@ def check_alpn(transport: asyncio.BaseTransport) -> Misfit | None:
 
 
 def explain_tls(error: ssl.SSLError) -> Misfit | None:
-    """Tell what a failed handshake means; None where it is not known."""
+    """Return what a failed handshake means; None where it is not known."""
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = error.verify_message.rstrip(".")
         if "mismatch" in reason.lower() or error.verify_code == 62:

@@ -60,7 +60,7 @@ def proxy_of(target: Target) -> Proxy | None:
 
 
 def is_exempt(target: Target, exempt: str) -> bool:
-    """Tell whether a list as in no_proxy holds a target: names, with all below them, and networks; perhaps a port."""
+    """Return whether a list as in no_proxy holds a target: names, with all below them, and networks; perhaps a port."""
     for entry in exempt.lower().replace(",", " ").split():
         name, colon, port = entry.rpartition(":")
         if colon and port.isdigit() and (name.endswith("]") or ":" not in name):
