@@ -51,7 +51,7 @@ def choose(transport: object, notify: Callable[[Event], object]) -> TransportFac
 
 
 def reaches_target(transport: object) -> bool:
-    """Return whether calls go to the target itself, and not to a test's double of it; a tape's may, while it records."""
+    """Return whether calls go to the target itself, and not to a test's double; a recording tape's do."""
     return isinstance(transport, str) or getattr(transport, "reaches_target", False) is True
 
 
