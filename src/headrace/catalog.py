@@ -6,7 +6,7 @@ import itertools
 import math
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import Message
@@ -63,6 +63,28 @@ class ModelInfo:
     title: str = ""
     weak_at: str = ""
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from headrace.support import htmltext
+
+        values = ((item.name, getattr(self, item.name)) for item in fields(self))
+        said = ((name, ", ".join(v) if isinstance(v, tuple) else v) for name, v in values)
+        return htmltext.facts(self.id, [(name, value) for name, value in said if value])
+
+
+class ModelInfos(list[ModelInfo]):
+    """A list of models that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        from headrace.support import htmltext
+
+        rows = (
+            (one.id, one.task, ", ".join(one.input_fields or ()), ", ".join(one.output_fields or ()), one.description)
+            for one in self
+        )
+        return htmltext.table(("id", "task", "takes", "gives", "description"), rows, len(self))
+
 
 class Catalog:
     """Cached look-ups at one server.
@@ -98,7 +120,9 @@ class Catalog:
                 infos.setdefault((model.user_id, model.app_id, model.id), _info(model, types.get(model.model_type_id)))
             if len(response.models) < _PAGE or len(infos) == known:  # some servers repeat the same page forever
                 break
-        return [info for info in infos.values() if input_field is None or input_field in (info.input_fields or ())]
+        return ModelInfos(
+            info for info in infos.values() if input_field is None or input_field in (info.input_fields or ())
+        )
 
     async def default(self, input_type: str) -> ModelInfo:
         """Choose the model for a type: the server's default, else the first that takes nothing else, else the first.

@@ -190,6 +190,13 @@ class Client(AsyncContext):
             f"{stats.running} calls, {stats.waiting} waiting>"
         )
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: its server, whether it is open, and its counts."""
+        from headrace.support import htmltext
+
+        state = "closed" if self._calls.channels.closed else "open"
+        return f"<p>Client of {htmltext.escaped(self.target)}, {state}</p>{self.stats._repr_html_()}"
+
     @property
     def target(self) -> Target:
         """The server's address."""

@@ -128,7 +128,7 @@ CIRCLES = {
     frozenset({"blocking.client", "blocking.model"}),  # the same
     frozenset(  # a prediction's methods
         {
-            *("results.prediction", "results.shown", "results.saving", "export"),
+            *("results.prediction", "results.shown", "results.saving", "results.notebook", "export"),
             *("tables.columns", "tables.batch", "tables.writer"),
         }
     ),

@@ -66,6 +66,10 @@ class Outcomes:
     in_flight: int = 0
     resumed: int = 0
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return _html(self, type(self).__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class StreamStats(Outcomes):
@@ -104,3 +108,17 @@ class ClientStats:
     waiting: int
     requests_per_second: float | None
     retry_budget: float
+
+    def _repr_html_(self) -> str:
+        """Show it in a notebook."""
+        return _html(self, "ClientStats")
+
+
+def _html(stats: Outcomes | ClientStats, title: str) -> str:
+    from headrace.support import htmltext
+
+    values = {item.name: getattr(stats, item.name) for item in fields(stats)}
+    if isinstance(drops := values.get("drops"), Mapping):
+        values["drops"] = ", ".join(f"{cause} {count}" for cause, count in drops.items()) or "none"
+    shown = {name: round(value, 4) if isinstance(value, float) else value for name, value in values.items()}
+    return htmltext.facts(title, shown.items())

@@ -46,6 +46,10 @@ class PredictionStream(AsyncContext, AsyncIteration):
             f"{stats.errors} errors, {stats.dropped} dropped, {stats.in_flight} in flight>"
         )
 
+    def _repr_html_(self) -> str:
+        """Show its counts in a notebook."""
+        return self.stats._repr_html_()
+
     @property
     def stats(self) -> StreamStats:
         """A snapshot of the counts."""

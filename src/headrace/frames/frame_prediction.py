@@ -63,6 +63,25 @@ class FramePrediction:
             data = media.decode(bytes(data))
         return pictures.upright(encoding.image_of(data))
 
+    def _repr_html_(self) -> str:
+        """Show it in a notebook: the frame with its boxes, and what was found."""
+        from headrace.results.notebook import page, regions_of
+        from headrace.support import htmltext
+
+        head = f"<p>frame {self.index} of {htmltext.escaped(self.source or 'a source')}, {self.time:.2f} s</p>"
+        if self.error is not None or not self.regions:
+            return head + page(self.prediction)
+        return head + "".join(regions_of(self.regions, self._repr_png_()))
+
+    def _repr_png_(self) -> bytes | None:
+        """Show the frame with its boxes where only pictures are shown."""
+        from headrace.results.notebook import drawn
+
+        try:
+            return drawn(self.picture(), self.regions)
+        except Exception:  # a failed frame, or no picture
+            return None
+
     def to_supervision(
         self, image: PictureOrSize | None = None, *, classes: Sequence[str] | None = None, masks: bool = True
     ) -> supervision.Detections:

@@ -146,6 +146,10 @@ class FrameStream(AsyncContext, AsyncIteration):
             f"{stats.errors} errors, {stats.dropped} dropped, {stats.in_flight} in flight>"
         )
 
+    def _repr_html_(self) -> str:
+        """Show its counts in a notebook."""
+        return self.stats._repr_html_()
+
     @property
     def stats(self) -> FrameStats:
         """A snapshot of the counts."""

@@ -102,7 +102,15 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         """Show it in a notebook."""
-        return shown.page(self)
+        from headrace.results.notebook import page
+
+        return page(self)
+
+    def _repr_png_(self) -> bytes | None:
+        """Show its picture where only pictures are shown: the model's own, or the input with its boxes."""
+        from headrace.results.notebook import png
+
+        return png(self)
 
     def __len__(self) -> int:
         return len(self._outputs)
