@@ -14,6 +14,7 @@ from headrace.cli.gather import model_and_inputs
 from headrace.cli.options import Grouped, Options, shared
 from headrace.cli.run import DONE, run, say
 from headrace.cli.status import styled
+from headrace.cli.stub import stub
 from headrace.cli.terminal import in_bytes, line, wrapped
 from headrace.errors import InvalidRequest, PredictionFailed
 from headrace.events import ServerLog
@@ -44,6 +45,9 @@ def models(ctx: click.Context, options: Options) -> int:
     if ctx.invoked_subcommand is not None:
         return DONE
     return run(_list(options))
+
+
+models.add_command(stub)
 
 
 @models.command()
