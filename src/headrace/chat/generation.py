@@ -51,7 +51,8 @@ class Generation:
         self._stops = Stops(stops)
         self._streamed = streamed and abilities.streams
         self._timeout = timeout
-        self.prompt_tokens = self.completion_tokens = 0
+        self.prompt_tokens: int = 0
+        self.completion_tokens: int = 0
         self.counted: bool = False
         self.finish_reason: str = "stop"
 

@@ -27,8 +27,8 @@ try:
     from langchain_core.tools import BaseTool
     from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
     from langchain_core.utils.pydantic import is_basemodel_subclass
-except ImportError as missing:
-    raise ImportError(f"headrace.integrations.langchain needs langchain-core: {install('langchain')}") from missing
+except ImportError as _missing:
+    raise ImportError(f"headrace.integrations.langchain needs langchain-core: {install('langchain')}") from _missing
 
 from pydantic import Field
 

@@ -36,10 +36,10 @@ try:
     from llama_index.core.llms.callbacks import llm_chat_callback, llm_completion_callback
     from llama_index.core.llms.function_calling import FunctionCallingLLM
     from llama_index.core.llms.llm import ToolSelection
-except ImportError as missing:
+except ImportError as _missing:
     raise ImportError(
         f"headrace.integrations.llama_index needs llama-index-core: {install('llama-index')}"
-    ) from missing
+    ) from _missing
 
 from pydantic import Field
 

@@ -193,9 +193,8 @@ def checked(folder: Path) -> None:
 
 @pytest.mark.timeout(400)  # type checkers read the whole package
 def test_type_checkers_take_the_stubs_and_find_what_is_wrong(tmp_path: Path) -> None:
-    shout, spell, echo = (
-        pb.MethodSignature(name=name, method_type=kind) for name, kind in (("shout", 1), ("spell", 2), ("echo", 4))
-    )
+    kinds: dict[str, Any] = {"shout": 1, "spell": 2, "echo": 4, "every": 1}
+    shout, spell, echo, every = (pb.MethodSignature(name=name, method_type=kind) for name, kind in kinds.items())
     shout.input_fields.add(name="text", type=F.STR, required=True)
     shout.input_fields.add(name="times", type=F.INT, default="1")
     shout.output_fields.add(name="return", type=F.STR)
@@ -204,7 +203,6 @@ def test_type_checkers_take_the_stubs_and_find_what_is_wrong(tmp_path: Path) -> 
     echo.input_fields.add(name="text", type=F.STR, required=True, iterator=True)
     for name in ("a", "b"):
         echo.output_fields.add(name=name, type=F.STR, iterator=True)
-    every = pb.MethodSignature(name="every", method_type=1)
     for number, kind in enumerate(F.DataType.values()):
         field = every.input_fields.add(name=f"a{number}", type=kind, required=True)
         if kind in (F.LIST, F.TUPLE):

@@ -7,8 +7,10 @@ from headrace.support.extras import install
 
 try:
     import mcp as _mcp  # noqa: F401
-except ImportError as error:
-    raise ImportError(f"headrace.integrations.mcp needs {error.name}: {install('mcp')}", name=error.name) from None
+except ImportError as _missing:
+    raise ImportError(
+        f"headrace.integrations.mcp needs {_missing.name}: {install('mcp')}", name=_missing.name
+    ) from None
 
 from headrace.integrations.mcp.server import mcp_server
 
