@@ -115,6 +115,6 @@ async def test_a_batch_has_as_many_answers_as_items(serve: Any) -> None:
     stub = await serve(Short)
     response = await stub.predict(stub.request("a", model="short"))
     assert response.status.code == 21313
-    assert "gave 0 answers to 1 items" in response.status.details
+    assert "returned 0 answers to 1 items" in response.status.details
     with pytest.raises(LoadError, match="must take an item"):
         await serve(Both)
