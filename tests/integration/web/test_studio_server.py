@@ -76,7 +76,7 @@ async def test_models_are_told_with_what_they_are_bad_at_and_their_parameters(st
         ("talker", b"one two", "", 200, "one two"),
         ('talker?params={"max_tokens":1}', b"one two", "text/plain", 200, "one"),
         ("talker?params=7", b"one", "text/plain", 400, "params must be a JSON object"),
-        ("talker", b"\xff\xfe", "text/plain", 400, "no UTF-8"),
+        ("talker", b"\xff\xfe", "text/plain", 400, "is not UTF-8"),
         ("namer", b"12345", "image/png", 200, "5 bytes"),
         ("namer", b"12345", "text/plain", 400, "takes image, not text"),
         ("nobody", b"", "text/plain", 404, "does not exist"),
