@@ -24,6 +24,7 @@ class Engine(State):
     draining: bool
     failure: events.Failed | None
     next_id: int
+    replies: int
     unsent: int
 
     def __init__(self, limits: H2Limits | None = None, *, first_stream_id: int = 1) -> None:
