@@ -26,7 +26,9 @@ pytestmark = pytest.mark.timeout(600)  # the build, on a busy machine
 
 #: Hosts that pages may link to. Nothing is fetched to see whether they answer: someone looked when the host was added.
 HOSTS = {
+    "arrow.apache.org",
     "clarifai.com",
+    "modelcontextprotocol.io",
     "developers.llamaindex.ai",
     "docs.langchain.com",
     "llm.datasette.io",
