@@ -24,8 +24,6 @@ class Engine(State):
     draining: bool
     failure: events.Failed | None
     next_id: int
-    replies: int
-    unsent: int
 
     def __init__(self, limits: H2Limits | None = None, *, first_stream_id: int = 1) -> None:
         super().__init__(limits or H2Limits(), first_stream_id)
@@ -77,7 +75,8 @@ class Engine(State):
 
     def take_output(self, budget: int = 1 << 20) -> list[Buffer]:
         """Give what has to be written now, with about `budget` bytes of waiting content at the most."""
-        self.replies, self.unsent = 0, self.next_id
+        self.replies = 0
+        self.unsent = self.next_id
         return self.output.take(budget)
 
     def take_drained(self) -> list[Stream]:
