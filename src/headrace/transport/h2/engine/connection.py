@@ -24,6 +24,7 @@ class Engine(State):
     draining: bool
     failure: events.Failed | None
     next_id: int
+    unsent: int
 
     def __init__(self, limits: H2Limits | None = None, *, first_stream_id: int = 1) -> None:
         super().__init__(limits or H2Limits(), first_stream_id)
@@ -94,8 +95,7 @@ class Engine(State):
             try:
                 self._reader.read(data, reported)
             except ConnectionFault as fault:
-                self.failure = events.Failed(fault.code, fault.reason)
-                self.can_open = False
+                self.failure, self.can_open = events.Failed(fault.code, fault.reason), False
                 self.output.frames.append(frames.goaway(0, fault.code, fault.reason.encode()[:200]))
                 reported.append(self.failure)
         return reported
