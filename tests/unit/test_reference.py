@@ -109,7 +109,7 @@ def test_ids_and_defaults() -> None:
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({}, "which model"),
+        ({}, "no model named"),
         ({"url": "u/a/models/m", "model_id": "m"}, "not both"),
         ({"url": "u/a/models/m/versions/v1", "model_version": {"id": "v2"}}, "v2"),
         ({"model_id": "m"}, "user_id and app_id missing"),

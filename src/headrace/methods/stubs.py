@@ -115,17 +115,17 @@ def class_name_of(model_id: str) -> str:
 
 
 def is_class_name(text: str) -> bool:
-    """Tell whether a class of a stub can have this name."""
+    """Return whether a class of a stub can have this name."""
     return is_name(text) and text not in {"MethodCall", "Model", *itertools.chain(*_IMPORTS.values())}
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text can be a name in Python."""
+    """Return whether a text can be a name in Python."""
     return text.isidentifier() and text.isascii() and not keyword.iskeyword(text)
 
 
 def signatures(code: str) -> str:
-    """Give a stub without what does not count when stubs are compared: docstrings, comments, layout.
+    """Return a stub without what does not count when stubs are compared: docstrings, comments, layout.
 
     Raises:
         SyntaxError: it is no Python.

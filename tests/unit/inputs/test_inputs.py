@@ -226,7 +226,7 @@ def test_what_is_no_web_address_is_refused(url: Any) -> None:
     ],
 )
 def test_an_unknown_type_is_refused_with_those_that_are_known(make: Callable[[str], Input]) -> None:
-    with pytest.raises(ConfigError, match="unknown input_type 'picture': known: image, video, text, audio"):
+    with pytest.raises(ConfigError, match="unknown input_type 'picture'; known: image, video, text, audio"):
         make("picture")
 
 

@@ -156,7 +156,7 @@ def test_predictions_and_frames_give_them() -> None:
     )
     found = tracked.to_supervision().tracker_id
     assert found.tolist() == [3]
-    with pytest.raises(ConfigError, match="no picture"):
+    with pytest.raises(ConfigError, match="is not a picture"):
         FramePrediction("a text", prediction, 0, 0.0, "", 0.0, 0.0).to_supervision()
 
 

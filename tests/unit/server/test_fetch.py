@@ -109,7 +109,7 @@ async def test_a_picture_is_fetched_also_through_redirects(web: Web, private: Fe
     [
         ("/gone", 30002, "HTTP 404"),
         ("/page", 30101, "web page"),
-        ("/empty", 30002, "nothing"),
+        ("/empty", 30002, "no data"),
         ("/loop", 30002, "more than 5 times"),
         ("/file", 30106, "http"),
         ("/said-large", 30105, "20,971,521"),

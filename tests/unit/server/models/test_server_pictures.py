@@ -50,7 +50,7 @@ def test_the_documented_formats_are_read(format: str) -> None:
         (b"just some text, no picture", 30101, "not a picture"),
         (b"<html><body>404</body></html>", 30101, "not a picture"),
         (encoded(Image.new("RGB", (8, 8)), "ICO"), 30101, "not a picture"),
-        (png_header(50, 50), 30300, "broken"),
+        (png_header(50, 50), 30300, "damaged"),
     ],
 )
 def test_what_is_no_picture_is_named(data: bytes, code: int, words: str) -> None:
@@ -69,7 +69,7 @@ def test_a_truncated_jpeg_is_invalid() -> None:
 
 @pytest.mark.parametrize("size", [(10_000, 8_501), (9_500, 9_500), (65_000, 65_000)])
 def test_more_than_85_megapixels_are_refused_before_decoding(size: tuple[int, int]) -> None:
-    with pytest.raises(ModelError, match="85") as caught:  # decoding would say "broken": there are no pixels
+    with pytest.raises(ModelError, match="85") as caught:  # decoding would say "damaged": there are no pixels
         decode(png_header(*size))
     assert caught.value.code == 30105
 
