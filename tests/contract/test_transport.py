@@ -388,8 +388,8 @@ async def test_a_task_that_is_cancelled_is_cancelled(pair: Pair, where: str) -> 
     if where == "unary":
         await pair.server.until(lambda: any(c.received_messages for c in pair.server.calls))
     await settled(task)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    task.cancel("by a scope")  # anyio tells the cancellations of its scopes by their messages
+    with pytest.raises(asyncio.CancelledError, match="by a scope"):
         await task
     call.cancel()
     assert await pair.transport.unary(ECHO, [b"fine"], (), 5) == b"fine"
@@ -480,9 +480,9 @@ async def test_a_task_that_is_cancelled_while_nobody_answers_is_cancelled(pair: 
         if task.done():  # in memory who does not connect first learns at once that there is no connection
             assert isinstance(task.exception(), errors.TransportError)
             return
-        task.cancel()
+        task.cancel("by a scope")
         async with asyncio.timeout(5):
-            with pytest.raises(asyncio.CancelledError):
+            with pytest.raises(asyncio.CancelledError, match="by a scope"):
                 await task
         if call is not None:
             call.cancel()

@@ -7,8 +7,8 @@ cancelled by us): it becomes a `ConnectionLost`, never a cancellation.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from grpc import aio
 
@@ -16,6 +16,8 @@ from headrace.errors import HeadraceError
 
 if TYPE_CHECKING:
     from headrace.types import Buffer
+
+T = TypeVar("T")
 
 ENDED_LOCALLY = (asyncio.CancelledError, aio.UsageError, aio.InternalError, asyncio.InvalidStateError)
 
@@ -83,7 +85,7 @@ class GrpcCall:
         try:
             if self._only is not None:
                 await self._send_only()
-            message = await self._call.read()
+            message = await (self._call.read() if self._answered else own_task(self._call.read()))
         except aio.AioRpcError as error:
             self._transport.ended(self._call)
             raise self._transport.failed(error, no_grpc=not self._answered) from None
@@ -113,6 +115,28 @@ class GrpcCall:
             self._call.cancel()
             self._transport.ended(self._call)
             self._call, self._send, self._only = _ENDED, _ENDED.write, None
+
+
+async def own_task(awaitable: Awaitable[T]) -> T:
+    """Await something of gRPC's that itself awaits a task: until a call is prepared, and for every unary answer.
+
+    A cancellation that passes through such a task loses its message, by which anyio recognizes those of its scopes.
+    Here it reaches the waiting task first.
+    """
+    task = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.add_done_callback(_retrieve)
+        task.cancel()
+        raise
+    return task.result()
+
+
+def _retrieve(task: asyncio.Future[T]) -> None:
+    """Look at an exception that nobody waits for, else asyncio logs it."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _Ended:

@@ -18,7 +18,7 @@ from grpc import aio
 from headrace import status
 from headrace.errors import ClosedError, ConnectFailed, ConnectionLost, HeadraceError
 from headrace.transport.grpc import fork
-from headrace.transport.grpc.calls import ENDED_LOCALLY, GrpcCall, joined
+from headrace.transport.grpc.calls import ENDED_LOCALLY, GrpcCall, joined, own_task
 from headrace.transport.grpc.channel import make_channel
 from headrace.transport.grpc.diagnosis import explain
 from headrace.transport.grpc.errors import call_failed
@@ -106,7 +106,7 @@ class GrpcTransport:
         try:
             call = multicallable(joined(parts), metadata=tuple(metadata), timeout=_capped(timeout))
             self._running.add(call)
-            answer = await call
+            answer = await own_task(call)
             if answer is None:
                 raise self._unanswered(call)
             return cast("bytes", answer)
