@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -64,12 +65,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note whether a test has passed: what a failed one has recorded is not kept."""
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether a test has passed: a failed one keeps no recording. Cut what errors of tapes show of headrace."""
+    if call.excinfo is not None and type(call.excinfo.value).__module__ == "headrace.testing.tape.errors":
+        _cut(call.excinfo.value.__traceback__)
     report = yield
     if report.when == "call":
         item.stash[_passed] = report.passed
     return report
+
+
+def _cut(traceback: TracebackType | None) -> None:
+    """End a traceback where headrace begins: an error of a tape is about the code that called it."""
+    while traceback is not None and (inner := traceback.tb_next) is not None:
+        if inner.tb_frame.f_globals.get("__name__", "").partition(".")[0] == "headrace":
+            traceback.tb_next = None
+        traceback = traceback.tb_next
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -94,14 +107,17 @@ def tape(request: pytest.FixtureRequest) -> Iterator[Tape]:
 
     Replayed by default; recorded with `pytest --headrace-tape=record` (or "once"), and kept where the test passes.
     """
-    from headrace.testing import Tape
+    from headrace.testing import Tape, TapeError
 
     settings = _settings(request.node, "headrace_tape", ("path",))
     mode = request.config.getoption("--headrace-tape") or settings.pop("mode", "replay")
     settings.pop("mode", None)
     strict = settings.pop("strict", False)
     path = request.path.parent / (settings.pop("path", None) or tape_path(request.path, request.node))
-    made = Tape(path, mode, **settings)
+    try:
+        made = Tape(path, mode, **settings)
+    except TapeError as error:  # the message says it all
+        pytest.fail(str(error), pytrace=False)
     with made:
         yield made
         passed = request.node.stash.get(_passed, False)

@@ -167,7 +167,8 @@ class TestThem:
     )
     result = run(pytester, *AUTO)
     result.assert_outcomes(passed=1, errors=3)
-    result.stdout.fnmatch_lines(["*TapeMissing: there is no tape *--headrace-tape=record*"])
+    result.stdout.fnmatch_lines(["there is no tape *: record it with *--headrace-tape=record*"])
+    assert "raise TapeMissing" not in result.stdout.str()
     result.stdout.fnmatch_lines(["*headrace tapes*", "recorded: *one.jsonl"])
     result = run(pytester, *AUTO, "--headrace-tape=record")
     result.assert_outcomes(passed=4)
@@ -196,6 +197,24 @@ async def test_it(tape):
     recorded(pytester, code.replace("HELLO", "no"))
     run(pytester, *AUTO, "--headrace-tape=record").assert_outcomes(failed=1)
     assert path.read_bytes() == before
+
+
+def test_a_mismatch_is_shown_where_the_test_calls_headrace(pytester: pytest.Pytester) -> None:
+    code = """
+@pytest.mark.headrace_tape(transport=double)
+async def test_it(tape):
+    async with headrace.Client(base_url="http://127.0.0.1:1", transport=tape) as client:
+        await client.model("me/my-app/models/shout").predict("one", input_type="text")  # here
+"""
+    recorded(pytester, code)
+    run(pytester, *AUTO, "--headrace-tape=record").assert_outcomes(passed=1)
+    recorded(pytester, code.replace('"one"', '"two"'))
+    result = run(pytester, *AUTO)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [">*# here", "E*TapeMismatch: *", "E*recorded: 'one'*", "*test_them.py:*: TapeMismatch"]
+    )
+    assert "shelf.py" not in result.stdout.str()
 
 
 def test_a_mismatch_that_the_code_swallows_fails_the_test_all_the_same(pytester: pytest.Pytester) -> None:

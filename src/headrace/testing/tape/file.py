@@ -23,6 +23,7 @@ from headrace.testing.tape.errors import TapeDamaged, TapeMissing, TapeTooNew, T
 from headrace.testing.tape.messages import Blobs, Plain
 
 VERSION = 1
+RECORD = 'record it with mode="record", or pytest --headrace-tape=record'
 RECORD_AGAIN = 'record it again with mode="record", or pytest --headrace-tape=record'
 
 
@@ -71,7 +72,7 @@ def read(path: Path) -> Contents:
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise TapeMissing(f"there is no tape {path}: {RECORD_AGAIN}", path=str(path)) from None
+        raise TapeMissing(f"there is no tape {path}: {RECORD}", path=str(path)) from None
     except OSError as error:
         raise TapeDamaged(
             f"the tape {path} cannot be read ({error.strerror or error}): make it readable, or {RECORD_AGAIN}",
