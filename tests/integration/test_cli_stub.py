@@ -30,6 +30,12 @@ def test_a_stub_is_written_and_compared(run: Run, echo_server: str, tmp_path: Pa
     assert "from headrace.blocking import" in named.stdout
 
 
+def test_without_a_model_it_says_which_names_there_are(run: Run) -> None:
+    done = run("models", "stub", "--local")
+    assert done.returncode == 2
+    assert "which model? Give a name of `headrace models --local`" in done.stderr
+
+
 def test_what_is_wrong_is_usage(run: Run, echo_server: str, tmp_path: Path) -> None:
     server = ("--base_url", echo_server)
     broken = tmp_path / "broken.pyi"

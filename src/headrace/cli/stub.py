@@ -37,7 +37,12 @@ def stub(options: Options, model: str | None, class_name: str | None, blocking: 
     headrace models stub USER/APP/models/MODEL --check model.pyi
     """
     if model is None and not options.names_model:
-        raise click.UsageError("which model? Give --model-url, --model-id, or USER/APP/models/MODEL")
+        names = (
+            "a name of `headrace models --local`"
+            if options.local
+            else "USER/APP/models/MODEL, --model-url, or --model-id"
+        )
+        raise click.UsageError(f"which model? Give {names}")
     return run(_stub(options, model, class_name, blocking, check))
 
 

@@ -42,6 +42,16 @@ def resolve(name: str) -> str:
     return ALIASES.get(name, name)
 
 
+def _found(target: str) -> type:
+    """Find a user's class; where there is none and a built-in model has the name, the error says how to serve that."""
+    try:
+        return find(target)
+    except LoadError as error:
+        if target in BUILT_IN or target in ALIASES or target in CHOICES:
+            raise LoadError(f"{error}; for the built-in model of that name: --models {target}") from error
+        raise
+
+
 class Registry:
     """Models by id; any user and app ids are accepted in front of them, as one server has one owner.
 
@@ -67,7 +77,7 @@ class Registry:
         self._unusable: dict[str, str] = {}  # id -> why
         self._importing = asyncio.Lock()
         for target in targets:
-            self.add(find(target), target)
+            self.add(_found(target), target)
 
     def add(self, cls: type, target: str = "") -> Hosted:
         """Serve a model class; it takes the place of a built-in model of the same id.

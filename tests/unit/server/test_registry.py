@@ -48,6 +48,12 @@ def test_a_module_with_several_models_needs_a_name(tmp_path: Path) -> None:
     with pytest.raises(LoadError, match="models in it: A, B"):
         find(str(file))
     assert find(f"{file}:B").__name__ == "B"
+    with pytest.raises(
+        LoadError, match=r"No module named 'classifier'.*; for the built-in model .*--models classifier"
+    ):
+        Registry((), ("classifier",))
+    with pytest.raises(LoadError, match=r"No module named 'no_such_module'[^;]*$"):
+        Registry((), ("no_such_module",))
     with pytest.raises(LoadError, match="has no class D"):
         find(f"{file}:D")
 
