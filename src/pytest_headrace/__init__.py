@@ -117,7 +117,7 @@ def tape(request: pytest.FixtureRequest) -> Iterator[Tape]:
     try:
         made = Tape(path, mode, **settings)
     except TapeError as error:  # the message says it all
-        pytest.fail(str(error), pytrace=False)
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     with made:
         yield made
         passed = request.node.stash.get(_passed, False)

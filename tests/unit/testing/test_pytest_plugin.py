@@ -169,6 +169,7 @@ class TestThem:
     result.assert_outcomes(passed=1, errors=3)
     result.stdout.fnmatch_lines(["there is no tape *: record it with *--headrace-tape=record*"])
     assert "raise TapeMissing" not in result.stdout.str()
+    assert "During handling" not in result.stdout.str()
     result.stdout.fnmatch_lines(["*headrace tapes*", "recorded: *one.jsonl"])
     result = run(pytester, *AUTO, "--headrace-tape=record")
     result.assert_outcomes(passed=4)
