@@ -256,6 +256,8 @@ def test_it_works_ends_in_time_and_says_nothing(name: str, transport: str, addre
 
 
 INTERRUPTED = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background of a shell ignores it
 client, model = made()
 class Waiting:
     def __iter__(self):
