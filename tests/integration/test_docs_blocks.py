@@ -49,6 +49,8 @@ INSTALL = re.compile(r"pip install (\S+)$")
 OTHERS = {
     "aiohttp",
     "clarifai",
+    "pytest",
+    "pytest-asyncio",
     "clarifai-grpc",
     "fastapi",
     "llm",
