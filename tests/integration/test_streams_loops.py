@@ -255,8 +255,13 @@ def run(code: str, address: str, tmp_path: Path) -> tuple[int, str]:
     script = tmp_path / "script.py"
     script.write_text(HEAD + textwrap.dedent(code))
     # Python 3.12 and later warn of every fork of a process that has threads, which gRPC's core has.
-    quiet = "ignore:This process (pid=:DeprecationWarning"
-    command = [sys.executable, "-W", quiet, str(script), address]
+    # In development mode asyncio warns of each connection whose loop ended before it was closed, which is right.
+    quiet = (
+        "ignore:This process (pid=:DeprecationWarning",
+        "ignore:unclosed transport:ResourceWarning",
+        "ignore:unclosed <socket:ResourceWarning",
+    )
+    command = [sys.executable, *(f"-W{filter}" for filter in quiet), str(script), address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
     return done.returncode, done.stderr
 
