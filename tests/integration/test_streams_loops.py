@@ -231,6 +231,77 @@ asyncio.run(main())
 keep.clear()
 """
 
+AN_ERROR_WITH_CALLS_OPEN = """
+async def main():
+    client, model = made()
+    async with model.stream_by_bytes(iter("abc"), "text") as stream:
+        await anext(stream)
+        raise LookupError
+for _ in range(3):
+    try:
+        asyncio.run(main())
+    except LookupError:
+        pass
+"""
+
+A_GENERATOR_OF_THE_USERS_LEFT_TO_THE_LOOPS_END = """
+client, model = made()
+async def answers():
+    async with model.stream_by_bytes(iter(str(i) for i in range(100000)), "text") as stream:
+        async for prediction in stream:
+            yield prediction
+async def main():
+    keep.append(answers())
+    await anext(keep[-1])
+keep = []
+for _ in range(3):
+    asyncio.run(main())
+"""
+
+STILL_CONNECTING_AT_THE_LOOPS_END = """
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+client = headrace.Client(base_url="http://127.0.0.1:%d" % listener.getsockname()[1])
+async def main():
+    task = asyncio.ensure_future(client.model(user_id="u", app_id="a", model_id="m").predict("text", "text"))
+    await asyncio.to_thread(lambda: listener.accept()[0].close())
+    await asyncio.to_thread(lambda: keep.append(listener.accept()[0]))
+keep = []
+asyncio.run(main())
+keep.pop().close()
+listener.close()
+"""
+
+LOOPS_ENDED_BY_HAND = """
+client, model = made()
+for _ in range(3):
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use(model))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+"""
+
+CLOSED_AND_COLLECTED_IN_A_LOOP = """
+import gc
+async def main():
+    for _ in range(3):
+        client, model = made()
+        await use(model)
+        await client.close()
+        del client, model
+        gc.collect()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+asyncio.run(main())
+"""
+
+BLOCKING_AND_NEVER_CLOSED = """
+from headrace import blocking
+client = blocking.Client(base_url=sys.argv[1])
+model = client.model(user_id="u", app_id="a", model_id="m")
+for _ in range(3):
+    assert model.predict("one", "text").text == "one"
+"""
+
 SCRIPTS = {
     name.lower(): text
     for name, text in list(globals().items())
@@ -250,18 +321,17 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.kill()
 
 
-def run(code: str, address: str, tmp_path: Path) -> tuple[int, str]:
-    """Run a script; its exit code, and what it said on stderr."""
+def run(code: str, address: str, tmp_path: Path, *quiet: str) -> tuple[int, str]:
+    """Run a script in Python's development mode; its exit code, and what it said on stderr.
+
+    Args:
+        quiet: warnings that are not printed, as `-W` takes them.
+    """
     script = tmp_path / "script.py"
     script.write_text(HEAD + textwrap.dedent(code))
     # Python 3.12 and later warn of every fork of a process that has threads, which gRPC's core has.
-    # In development mode asyncio warns of each connection whose loop ended before it was closed, which is right.
-    quiet = (
-        "ignore:This process (pid=:DeprecationWarning",
-        "ignore:unclosed transport:ResourceWarning",
-        "ignore:unclosed <socket:ResourceWarning",
-    )
-    command = [sys.executable, *(f"-W{filter}" for filter in quiet), str(script), address]
+    quiet = ("ignore:This process (pid=:DeprecationWarning", *quiet)
+    command = [sys.executable, "-X", "dev", *(f"-W{warning}" for warning in quiet), str(script), address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT)
     return done.returncode, done.stderr
 
@@ -269,6 +339,20 @@ def run(code: str, address: str, tmp_path: Path) -> tuple[int, str]:
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_it_works_and_stderr_is_silent(name: str, address: str, tmp_path: Path) -> None:
     code, said = run(SCRIPTS[name], address, tmp_path)
+    assert said == ""
+    assert code == 0
+
+
+def test_a_loop_that_is_only_closed_leaves_asyncios_own_warning(address: str, tmp_path: Path) -> None:
+    """Without `shutdown_asyncgens`, which `asyncio.run` calls, nobody hears that the loop is about to end."""
+    script = """
+    client, model = made()
+    for _ in range(3):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(use(model))
+        loop.close()
+    """
+    code, said = run(script, address, tmp_path, "ignore:unclosed transport <_Sel:ResourceWarning")
     assert said == ""
     assert code == 0
 

@@ -6,9 +6,7 @@ All frames of one receive are handled in one callback; what the calls of one tur
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ssl
-import warnings
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -168,19 +166,14 @@ class Connection(asyncio.BufferedProtocol):
             self._cut = self._loop.call_later(_GONE, self._transport.abort)
         self._lost(reason)
 
-    def forget(self, *, inherited: bool) -> None:
-        """Close the socket if the loop is of no use: it is closed, or (`inherited`) the parent process's."""
+    def forget(self) -> None:
+        """Close the socket and nothing else: the loop is closed, or the parent process's."""
         transport, self._transport, self.closed = self._transport, None, True
         if transport is None:
             return
         wrapped = getattr(transport.get_extra_info("socket"), "_sock", None)  # the socket itself, in asyncio's loops
         if wrapped is not None:
             wrapped.close()
-        if not inherited:
-            with contextlib.suppress(RuntimeError), warnings.catch_warnings():
-                warnings.simplefilter("ignore", ResourceWarning)  # asyncio's, of a transport without its loop
-                transport.abort()
-                del transport
 
     # --- what the calls use
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from headrace import status
 from headrace.config import KeepAlive, Target, Transmission
@@ -49,6 +49,7 @@ class H2Transport:
         self._deadlines: Deadlines | None = None
         self._connection: Connection | None = None
         self._draining: set[Connection] = set()
+        self._loop_end: AsyncGenerator[None, None] | None = None  # waits for it
         self._attempt: asyncio.Task[DialFailed | HeadraceError | None] | None = None
         self._phase = Phase()
         self._backoff = Backoff()
@@ -127,6 +128,8 @@ class H2Transport:
             await asyncio.gather(*(connection.close(grace) for connection in connections))
         if self._deadlines is not None:
             self._deadlines.clear()
+        if self._loop_end is not None:
+            await self._loop_end.aclose()
 
     def discard(self) -> None:
         """Release everything without I/O; see `Transport.discard`."""
@@ -142,7 +145,7 @@ class H2Transport:
                 self._attempt.cancel()
             return
         for connection in connections:
-            connection.forget(inherited=inherited)
+            connection.forget()
         self._waiting.clear()
 
     def retire(self) -> None:
@@ -272,6 +275,9 @@ class H2Transport:
             if connection.usable:
                 self._drain_connection()
                 self._connection = connection
+                if self._loop_end is None:
+                    self._loop_end = self._close_at_loop_end()
+                    await anext(self._loop_end)
             else:
                 self._draining.add(connection)
                 failure = DialFailed(connection.goaway or "the connection ended at once")
@@ -287,6 +293,17 @@ class H2Transport:
         self._compare_limit()
         self._serve()
         return None
+
+    async def _close_at_loop_end(self) -> AsyncGenerator[None, None]:
+        """Close the connections when the loop shuts down its asynchronous generators, as `asyncio.run` does at its end.
+
+        After that it is too late: nothing can close a transport of asyncio whose loop is closed.
+        """
+        try:
+            yield
+        finally:
+            if connections := self._connections():
+                await asyncio.gather(*(connection.close(0.0) for connection in connections))
 
     def _drop_attempt(self) -> None:
         """Stop connecting where nobody waits for it any more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import re
 import socket
@@ -22,7 +23,7 @@ from headrace import errors
 from headrace.config import TLS, Target, Transmission
 from headrace.transport.h2.proxy import proxy_of
 from headrace.transport.h2.transport import H2Transport
-from tests.support.frames import FrameServer
+from tests.support.frames import GOAWAY, FrameServer, answer
 
 pytestmark = pytest.mark.core
 
@@ -551,6 +552,34 @@ def test_what_is_discarded_after_its_loop_leaves_no_warning() -> None:
     transport.discard()
     transport.discard()
     assert not transport.healthy
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+@pytest.mark.parametrize("in_a_call", [False, True], ids=["idle", "in a call"])
+async def test_at_the_end_of_its_loop_it_takes_leave_of_the_server(in_a_call: bool, tls: bool) -> None:
+    """`asyncio.run` ends before `close`: the server sees a GOAWAY and the end, and Python warns of nothing."""
+
+    async def main() -> None:
+        await transport.connect(5)
+        running = asyncio.ensure_future(transport.unary(METHOD, [b""], (), 5))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        if not in_a_call:
+            await running
+
+    server = FrameServer(
+        (lambda peer, stream: None) if in_a_call else answer, ssl_context=server_context() if tls else None
+    )
+    async with server:
+        options = Transmission(tls=TLS(root_certificates=pem(AUTHORITY)))
+        transport = H2Transport(Target.parse(server.address), options)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            await asyncio.to_thread(lambda: asyncio.run(main()))
+            transport.discard()
+            gc.collect()
+        assert [str(warning.message) for warning in caught] == []
+        await server.until(lambda: server.peer.closed and server.peer.of(GOAWAY))
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
