@@ -16,7 +16,7 @@ from headrace.calls.deadline import Deadline, within
 from headrace.calls.options import ResolvedOptions
 from headrace.calls.responses import failure_of
 from headrace.calls.session import Session
-from headrace.calls.unary.call import unary
+from headrace.calls.unary.call import Encoded, unary
 from headrace.credentials import Account
 from headrace.errors import ConfigError, InvalidRequest, NotFound
 from headrace.inputs import Input, InputType, known_types
@@ -238,8 +238,7 @@ class Catalog:
         return await unary(
             self._session(),
             codec.SERVICE + method,
-            [request.SerializeToString()],
-            parse,
+            Encoded([request.SerializeToString()], parse),
             timeout=self._seconds if deadline is None else deadline,
             label=method,
         )

@@ -62,6 +62,8 @@ class Forms(ABC):
         """Send bytes of an encoded file, or text as str or bytes. As `predict`."""
         if data is UNNAMED or input_bytes is not UNNAMED:
             data = _either(data, input_bytes, "input_bytes")
+        if type(data) is str and input_type in (None, "text"):
+            return await self._calls.predict_text(data, options)
         return await self._calls.predict_one(Input.from_bytes(data, input_type), None, options)
 
     @shows(CallOptions)

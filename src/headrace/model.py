@@ -146,6 +146,8 @@ class Model(Forms, AsyncContext):
             if inputs is UNNAMED:
                 return cast("Prediction", await self._method("predict", options))
             try:
+                if type(inputs) is str and input_type in (None, "text"):
+                    return await self._calls.predict_text(inputs, options)
                 item = inputs if type(inputs) is Input and not input_type else input_of(inputs, input_type)
                 return await self._calls.predict_one(item, input_type, options)
             except (InvalidRequest, PredictionFailed) as error:

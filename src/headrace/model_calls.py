@@ -30,7 +30,7 @@ from headrace.catalog import Catalog, template
 from headrace.config import Limits, Timeouts, Unset
 from headrace.errors import HeadraceError
 from headrace.inputs import Input, InputLike, InputType, checked_type, is_single
-from headrace.inputs.checks import prepare_now
+from headrace.inputs.checks import prepare_now, prepare_text
 from headrace.inputs.prepared import Prepared
 from headrace.reference import ModelRef
 from headrace.results import Prediction
@@ -110,8 +110,22 @@ class ModelCalls:
             raise
         except Exception as error:
             raise own_error(error, item.id) from error
-        if ready is None or not self._head or resolved is not self._plain:
-            return self._predict_later(ready, item, input_type, resolved)
+        return self._predict_later(item, input_type, resolved) if ready is None else self._send(ready, resolved)
+
+    def predict_text(self, text: str, options: CallOptions) -> Coroutine[Any, Any, Prediction]:
+        """Send one text, as `predict_one` does, but do not encode it before its turn comes if it is ASCII."""
+        resolved = self._plain
+        if options or resolved is None:
+            resolved = self.resolve(options, None)
+        ready = prepare_text(text, self.backend.ids, self.backend.limits)
+        if ready is None:
+            return self.predict_one(Input.from_text(text), None, options)
+        return self._send(ready, resolved)
+
+    def _send(self, ready: Prepared, resolved: ResolvedOptions) -> Coroutine[Any, Any, Prediction]:
+        if not self._head or resolved is not self._plain:
+            return self._predict_later(ready, None, resolved)
+        backend = self.backend
         return backend.predict_one(
             backend.session(),
             self._head,
@@ -122,12 +136,12 @@ class ModelCalls:
         )
 
     async def _predict_later(
-        self, ready: Prepared | None, item: Input, input_type: InputType | None, resolved: ResolvedOptions
+        self, item: Input | Prepared, input_type: InputType | None, resolved: ResolvedOptions
     ) -> Prediction:
         backend = self.backend
         deadline = Deadline.after(resolved.seconds(backend.timeouts.total))
         preparer = self._preparer(Input.of, input_type, resolved)
-        ready = ready or await preparer.later(item, deadline)
+        ready = await preparer.later(item, deadline) if isinstance(item, Input) else item
         head = await preparer.template(deadline)
         return await backend.predict_one(
             backend.session(), head, ready, timeout=deadline, warm_up=resolved.warm_up, metadata=resolved.metadata

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 from headrace import media
 from headrace.config import Limits
 from headrace.errors import InputError
-from headrace.inputs.prepared import Prepared
+from headrace.inputs.prepared import Prepared, PreparedText
 from headrace.inputs.reading import View
 from headrace.inputs.value import Input, name_of
 from headrace.types import Buffer
@@ -35,6 +35,14 @@ def prepare_now(item: Input, ids: Iterator[str], limits: Limits) -> Prepared | N
         item = item.with_id(id)
     check(item, limits)
     return Prepared(item, id)
+
+
+def prepare_text(text: str, ids: Iterator[str], limits: Limits) -> PreparedText | None:
+    """Give a text an id and check it; None if only its bytes can be checked, or something is wrong with it."""
+    size = len(text)
+    if text.isascii() and limits.request_bytes >= size <= limits.input_bytes.get("text", 0) and size:
+        return PreparedText(text, next(ids))
+    return None
 
 
 def is_ready(item: Input) -> bool:

@@ -57,6 +57,39 @@ class Prepared:
         return None
 
 
+class PreparedText(Prepared):
+    """An ASCII text that is encoded when it is sent: a call that waits for its turn holds no copy of it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str, id: str) -> None:
+        self._text = text
+        self.id = id
+        self.size_bytes = len(text)
+
+    @property
+    def input(self) -> Input:  # type: ignore[override]  # made anew each time, and seldom needed
+        """Its parts."""
+        return Input.from_text(self._text)
+
+    @property
+    def source(self) -> str:
+        """What it came from: that is not known."""
+        return ""
+
+    def named(self, id: str) -> Prepared:
+        """Make the same text with another id."""
+        return PreparedText(self._text, id)
+
+    def encode(self) -> list[Buffer]:
+        """Encode it for a request, in parts."""
+        return [codec.before_payload(self.id, "text", self.size_bytes), self._text.encode()]
+
+    def request(self, head: bytes) -> list[Buffer]:
+        """Encode a request with this text alone, in parts: the template, then the text."""
+        return [head, codec.before_payload(self.id, "text", self.size_bytes), self._text.encode()]
+
+
 class PreparedFile(Prepared):
     """An input that was read behind its request's template: the request is one piece of memory already."""
 

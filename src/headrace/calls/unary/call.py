@@ -7,7 +7,7 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from headrace.calls.deadline import Deadline
 from headrace.calls.hedge import hedged
@@ -20,15 +20,47 @@ from headrace.support.ids import named
 from headrace.transport.base import Buffer, Metadata
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 CLOCKS = 0.005  # seconds by which the transport's clock may be ahead of ours
+
+
+class Request(Protocol[T_co]):
+    """What a call sends, and what it makes of the answer."""
+
+    def parts(self) -> Sequence[Buffer]:
+        """Encode it, in parts: for each attempt, once that is admitted, so that calls that wait hold no copies."""
+
+    def parse(self, raw: bytes) -> T_co:
+        """Turn the response into the result.
+
+        Raises:
+            ServerError: the failure that it tells of, which may be retried.
+        """
+
+
+class Encoded(Generic[T]):
+    """A request that is encoded already, with the function that parses its response."""
+
+    __slots__ = ("_parse", "_parts")
+
+    def __init__(self, parts: Sequence[Buffer], parse: Callable[[bytes], T]) -> None:
+        self._parts = parts
+        self._parse = parse
+
+    def parts(self) -> Sequence[Buffer]:
+        """Return it."""
+        return self._parts
+
+    def parse(self, raw: bytes) -> T:
+        """Parse the response."""
+        return self._parse(raw)
 
 
 async def unary(
     session: Session,
     method: str,
-    parts: Sequence[Buffer],
-    parse: Callable[[bytes], T],
+    request: Request[T],
     *,
     metadata: Metadata = (),
     timeout: float | Deadline | None,
@@ -42,8 +74,7 @@ async def unary(
     that arrived in time is delivered even if the event loop stood still meanwhile.
 
     Args:
-        parts: the request message, in parts.
-        parse: turns the response into the result, or raises a `ServerError`, which may be retried.
+        request: what is sent, and how its response is parsed.
         timeout: seconds for everything: waiting for a turn, attempts, waits between them; or a deadline that has
             begun already (it stays as it is). None: no limit, but for the transport's own. The resolution is 1 ms.
         warm_up: seconds that waiting for a deploying model may take, within the timeout; None: the configured budget,
@@ -75,9 +106,9 @@ async def unary(
                     if connection is None:
                         connection = await session.admit(_remaining(ends))  # a call that waits takes no more than this
                         now = time.monotonic()
-                    return await _attempt(session, connection, method, parts, parse, headers, ends, now)
+                    return await _attempt(session, connection, method, request, headers, ends, now)
                 return await hedged(
-                    functools.partial(_admitted, session, method, parts, parse, headers, ends), hedge_after, session
+                    functools.partial(_admitted, session, method, request, headers, ends), hedge_after, session
                 )
             except HeadraceError as error:
                 drop_traceback(error)  # one that holds its own frames would live on with them, and with the request
@@ -104,25 +135,17 @@ async def unary(
         raise
 
 
-async def _admitted(
-    session: Session,
-    method: str,
-    parts: Sequence[Buffer],
-    parse: Callable[[bytes], T],
-    headers: Metadata,
-    ends: float,
-) -> T:
+async def _admitted(session: Session, method: str, request: Request[T], headers: Metadata, ends: float) -> T:
     """Make an attempt, once it is admitted."""
     connection = session.admit_nowait(time.monotonic()) or await session.admit(_remaining(ends))
-    return await _attempt(session, connection, method, parts, parse, headers, ends, time.monotonic())
+    return await _attempt(session, connection, method, request, headers, ends, time.monotonic())
 
 
 async def _attempt(
     session: Session,
     connection: Connection,
     method: str,
-    parts: Sequence[Buffer],
-    parse: Callable[[bytes], T],
+    request: Request[T],
     headers: Metadata,
     ends: float,
     now: float,
@@ -143,9 +166,9 @@ async def _attempt(
     session.counts.attempts += 1
     succeeded = False
     try:
-        raw = await connection.transport.unary(method, parts, headers, timeout)
+        raw = await connection.transport.unary(method, request.parts(), headers, timeout)
         connection.last_answer = time.monotonic()
-        result = parse(raw)
+        result = request.parse(raw)
         succeeded = True
         return result
     except DeadlineExceeded as error:

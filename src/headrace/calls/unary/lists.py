@@ -6,7 +6,6 @@ The good outputs of a mixed response (10010) are kept; only inputs with a transi
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from headrace.calls.deadline import Deadline
 from headrace.calls.responses import Envelope, id_of
 from headrace.calls.retry import RETRIED, Attempts
 from headrace.calls.session import Session
-from headrace.calls.unary.call import unary
+from headrace.calls.unary.call import Encoded, unary
 from headrace.config import Limits
 from headrace.errors import HeadraceError, ServerError
 from headrace.flow.rate import Budget
@@ -53,8 +52,7 @@ def predict_one(
     return unary(
         session,
         codec.PREDICT,
-        item.request(head),
-        functools.partial(_sourced, item) if item.source else functools.partial(responses.prediction, item.id),
+        SingleInput(head, item),
         metadata=metadata,
         timeout=timeout,
         warm_up=warm_up,
@@ -62,10 +60,25 @@ def predict_one(
     )
 
 
-def _sourced(item: Prepared, raw: bytes) -> Prediction:
-    prediction = responses.prediction(item.id, raw)
-    prediction.source = item.source
-    return prediction
+class SingleInput:
+    """The request with one input."""
+
+    __slots__ = ("_head", "_item")
+
+    def __init__(self, head: bytes, item: Prepared) -> None:
+        self._head = head
+        self._item = item
+
+    def parts(self) -> list[Buffer]:
+        """Encode the template and the input."""
+        return self._item.request(self._head)
+
+    def parse(self, raw: bytes) -> Prediction:
+        """Make the input's prediction."""
+        prediction = responses.prediction(self._item.id, raw)
+        if source := self._item.source:
+            prediction.source = source
+        return prediction
 
 
 #: Gets the position of an input, and its prediction once that is final.
@@ -227,8 +240,7 @@ class _Round:
             response = await unary(
                 self.session,
                 codec.PREDICT,
-                parts,
-                lambda raw: _parse(raw, number),
+                Encoded(parts, lambda raw: _parse(raw, number)),
                 metadata=self.metadata,
                 timeout=self.deadline,
                 warm_up=self.warm_up,

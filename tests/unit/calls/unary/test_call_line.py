@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from headrace import Limits, Timeouts
-from headrace.errors import ClosedError, DeadlineExceeded
+from headrace.errors import ClosedError, DeadlineExceeded, InputError
 from headrace.testing import GrpcFail
 from headrace.transport.base import Metadata
 from headrace.transport.memory.client import MemoryTransport
@@ -93,6 +94,56 @@ async def test_a_call_in_line_has_no_timeout_scope_of_its_own(rig: Rig, slow: Sl
     assert scopes() - before <= 4
     slow.open.set()
     await asyncio.gather(*tasks)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_by_bytes"])
+async def test_a_text_in_line_is_not_copied(rig: Rig, slow: Slow, method: str) -> None:
+    text = "x" * 100_000
+    first = submit(rig, 2)
+    await started(rig, slow, 2)
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        tasks = [asyncio.ensure_future(getattr(rig.model, method)(text, "text")) for _ in range(50)]
+        while line(rig) != (2, 50):
+            await asyncio.sleep(0)
+        assert tracemalloc.get_traced_memory()[0] - before < 10 * len(text)
+    finally:
+        tracemalloc.stop()
+    slow.open.set()
+    assert [prediction.text for prediction in await asyncio.gather(*tasks)] == [text] * 50
+    await asyncio.gather(*first)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_by_bytes"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    {
+        "surrogate": ("caf\udce9", "the text has lone surrogates"),
+        "empty": ("", "the text is empty"),
+        "too long": ("x" * 11, "the text has 11 bytes; the limit is 10"),
+        "too long as UTF-8": ("\xe9" * 6, "the text has 12 bytes; the limit is 10"),
+    }.values(),
+)
+async def test_a_wrong_text_does_not_wait_in_line(
+    slow: Slow, tmp_path: Path, method: str, text: str, message: str
+) -> None:
+    async with rigged("memory", tmp_path, slow, limits=Limits(concurrency=2, input_bytes={"text": 10})) as rig:
+        first = submit(rig, 3)
+        await started(rig, slow, 2)
+        with pytest.raises(InputError, match=message):
+            await getattr(rig.model, method)(text)
+        assert line(rig) == (2, 1)
+        slow.open.set()
+        assert await asyncio.gather(*first) == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("text", ["plain", "caf\xe9", "\N{GRINNING FACE}", "nul \x00"])
+async def test_a_text_arrives_as_it_is_also_after_a_failure(rig: Rig, slow: Slow, text: str) -> None:
+    slow.fails = 1
+    slow.open.set()
+    assert (await rig.model.predict(text)).text == text
+    assert slow.order == [text, text]
 
 
 async def test_time_in_line_counts(rig: Rig, slow: Slow) -> None:
