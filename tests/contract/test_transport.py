@@ -406,6 +406,66 @@ async def test_what_arrived_before_the_cancel_may_be_handed_out_and_then_it_ends
         await call.read()
 
 
+async def test_messages_that_have_arrived_are_read_without_waiting(pair: Pair) -> None:
+    await pair.transport.connect(5)
+    call = pair.transport.open(POUR, (), first=[b"500"])
+    assert call.read_now() is None
+    messages = [await call.read()]
+    if not isinstance(pair.transport, GrpcTransport):  # which has none of its own
+        async with asyncio.timeout(10):
+            while (message := call.read_now()) is None:
+                await asyncio.sleep(0)
+            messages.append(message)
+    while (message := call.read_now() or await call.read()) is not None:
+        messages.append(message)
+    assert messages == [b"%d" % n for n in range(500)]
+    assert call.read_now() is None
+
+
+@pytest.mark.parametrize("end", ["failure", "cancel"])
+async def test_reading_without_waiting_does_not_tell_the_end(pair: Pair, end: str) -> None:
+    await pair.transport.connect(5)
+    call = pair.transport.open(FAIL if end == "failure" else HANG, (), first=[b"UNAUTHENTICATED"])
+    assert await call.read() == (b"before" if end == "failure" else b"begun")
+    if end == "cancel":
+        call.cancel()
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+        assert call.read_now() is None
+    with pytest.raises(errors.AuthError if end == "failure" else errors.ConnectionLost):
+        await call.read()
+
+
+async def test_reading_without_waiting_gives_the_servers_window_back(pair: Pair) -> None:
+    """Many times the window passes, so the server has waited for each of them."""
+    await pair.transport.connect(5)
+    call, size = await opened(pair, ECHO), 64 * 1024
+    sizes: list[int] = []
+
+    async def write() -> None:
+        for number in range(320):
+            await call.write([bytes(size + number)])
+        await call.half_close()
+
+    writing = asyncio.create_task(write())
+    async with asyncio.timeout(30):
+        while (message := call.read_now() or await call.read()) is not None:
+            sizes.append(len(message))
+    await writing
+    assert sizes == [size + number for number in range(320)]
+
+
+async def test_a_message_over_the_limit_is_refused_by_the_read_that_waits(pair: Pair) -> None:
+    small = pair.make(message_bytes=100)
+    await small.connect(5)
+    call = small.open(ECHO, (), first=[bytes(101)])
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+        assert call.read_now() is None
+    with pytest.raises(errors.HeadraceError, match=r"larger|limit|101"):
+        await call.read()
+
+
 async def test_a_reader_needs_no_task(pair: Pair) -> None:
     messages: list[bytes] = []
     loop = asyncio.get_running_loop()

@@ -83,6 +83,7 @@ def miscounted(outputs: int | str, inputs: int | None, request_id: str = "") -> 
     return PredictionFailed(f"the server answered with {outputs} outputs to {to}", request_id=request_id)
 
 
+LAYOUT_ATTEMPTS = 16  # for one token stream, whose pieces may all differ in more than their text
 MAX_OUTPUTS = 1024  # of one response to fewer inputs: one input may have several
 SUCCESS = status_pb2.SUCCESS
 _UNTROUBLED = (0, SUCCESS)  # of an output: it has no status of its own, or a good one
@@ -131,11 +132,12 @@ def prediction(input_id: str, raw: bytes) -> Prediction:
 class Pieces:
     """Makes predictions from the messages of one token stream."""
 
-    __slots__ = ("_input_id", "_single_output")
+    __slots__ = ("_attempts", "_input_id", "_layout")
 
     def __init__(self, input_id: str) -> None:
         self._input_id = input_id
-        self._single_output = codec.SingleOutputs().read
+        self._layout: codec.PieceLayout | None = None
+        self._attempts = 0  # to learn a layout
 
     def read(self, raw: bytes) -> Prediction | None:
         """Make a prediction from one message; None for a marker.
@@ -144,11 +146,15 @@ class Pieces:
             ServerError: the message reports a failure.
             PredictionFailed: the bytes are not a response, or it has no output and is no marker.
         """
-        if (single := self._single_output(raw)) is not None:
+        layout = self._layout
+        if layout is not None and (text := layout.text_of(raw)) is not None:
+            return Prediction.piece(raw, text, layout.status, self._input_id)
+        if (single := codec.single_output(raw)) is not None:
             head, output = single
             answer = Prediction(raw, (output,), head, self._input_id)
-            data = output.data
-            answer._text = data.text.raw or data.string_value  # set now, because the user asks for it anyway
+            if self._attempts < LAYOUT_ATTEMPTS:
+                self._attempts += 1
+                self._layout = codec.layout_of(raw, head, answer.text) or layout
             return answer
         answer = prediction(self._input_id, raw)
         if answer._outputs:

@@ -1,5 +1,6 @@
 """Between bytes and protocol messages: pure functions, and the only place of the client that knows the wire format."""
 
+from headrace.codec.pieces import PieceLayout, layout_of
 from headrace.codec.requests import (
     CACHED_JSON,
     GENERATE,
@@ -19,7 +20,6 @@ from headrace.codec.responses import (
     LAZY_BYTES,
     MAX_FIELDS,
     LazyOutput,
-    SingleOutputs,
     TooManyOutputs,
     count_outputs,
     decode,
@@ -45,7 +45,7 @@ __all__ = [
     "SERVICE",
     "STREAM",
     "LazyOutput",
-    "SingleOutputs",
+    "PieceLayout",
     "TooManyOutputs",
     "before_payload",
     "count_outputs",
@@ -53,6 +53,7 @@ __all__ = [
     "decode_as",
     "encode_input",
     "encode_raw_input",
+    "layout_of",
     "lazy",
     "media_of",
     "output_in",

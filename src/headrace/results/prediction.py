@@ -97,6 +97,21 @@ class Prediction:
         """Make the prediction of an input that failed."""
         return cls(raw, (), input_id=input_id, position=position, error=drop_traceback(error))
 
+    @classmethod
+    def piece(cls, raw: bytes, text: str, status: status_pb2.Status, input_id: str) -> Prediction:
+        """Make a piece of a token stream whose text is known; the message is decoded when something else is asked for.
+
+        Args:
+            raw: the response as received: a good one with one good output.
+        """
+        piece = cls.__new__(cls)  # `__init__` would cost as much again
+        piece._raw = raw
+        piece._text = text
+        piece._status = status
+        piece.input_id = input_id
+        piece.position = 0
+        return piece
+
     def __repr__(self) -> str:
         return f"<Prediction {shown.line(self)}>"
 
@@ -162,6 +177,11 @@ class Prediction:
         status = None if self._status is None else self.status
         rest = {"error": self.error, "source": self.source, "_input_ids": tuple(self._input_ids)}
         return _restored, (type(self), raw, outputs, status, self.input_id, self.position, rest)
+
+    @cached_property
+    def _outputs(self) -> Sequence[Output]:
+        """The outputs of a prediction that was made without them."""
+        return tuple(codec.decode(self.raw).outputs)
 
     @property
     def raw(self) -> bytes:

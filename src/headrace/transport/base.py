@@ -76,6 +76,13 @@ class Call(Protocol):
             TransportError, ServerError: the call failed; the messages before that were handed out.
         """
 
+    def read_now(self) -> bytes | None:
+        """Receive a message that has arrived, as `read` does but without waiting; None if `read` has to be awaited.
+
+        For a reader of many small messages, to which a coroutine for each costs more than the message. It says nothing
+        about the end, and raises nothing. Not to be called while a `read` is pending.
+        """
+
     def cancel(self) -> None:
         """End the call now and tell the server; idempotent, never blocks. A pending `read` or `write` ends by itself:
         with what has arrived already, or with a `ConnectionLost`."""

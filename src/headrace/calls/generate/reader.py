@@ -40,12 +40,13 @@ Prepare = Callable[[], Awaitable[tuple[Sequence[Buffer], str]]]
 class _OpenedCall:
     """A call and its place on a connection; closed once."""
 
-    __slots__ = ("_call", "_connection", "read")
+    __slots__ = ("_call", "_connection", "read", "read_now")
 
     def __init__(self, call: Call, connection: Connection) -> None:
         self._call = call
         self._connection: Connection | None = connection
         self.read = call.read
+        self.read_now = call.read_now
 
     def answered(self) -> None:
         """Note that the server answers."""
@@ -220,7 +221,7 @@ class Reader:
         """Read to the end, and return the error if the stream failed; no task runs this, see `ReadAhead`."""
         opened = self._opened
         assert opened is not None
-        read, take_in = opened.read, self._take_in
+        read, read_now, take_in = opened.read, opened.read_now, self._take_in
         if self._idle is not None:
             self._watch(self._idle, IDLE_LOOKS)
         try:
@@ -232,12 +233,14 @@ class Reader:
                     break
                 self._heard = True
                 take_in(raw)
+                while not self._full and (raw := read_now()) is not None:
+                    take_in(raw)
         except asyncio.CancelledError:  # nobody can cancel this: the call was ended locally
             return self._failure(ConnectionLost("the call was cancelled locally"))
         except Exception as error:
             return self._failure(self._idle_error() if self._idle_over else error)
         finally:
-            opened = read = None  # type: ignore[assignment]  # the error's traceback keeps this frame
+            opened = read = read_now = None  # type: ignore[assignment]  # the error's traceback keeps this frame
             if self._timer is not None:
                 self._timer.cancel()
             self._close()

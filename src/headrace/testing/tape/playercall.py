@@ -128,6 +128,9 @@ class PlayerCall:
                 continue
             return self._give(step)
 
+    def read_now(self) -> bytes | None:
+        """Return None: when a message may come is for `read` to say."""
+
     def cancel(self) -> None:
         """End the call now; idempotent."""
         if self._over:

@@ -274,6 +274,13 @@ class RecordingCall:
             self._take.note("receive", bytes(message))
         return message
 
+    def read_now(self) -> bytes | None:
+        """Receive a message that has arrived."""
+        message = self._call.read_now()
+        if message is not None:
+            self._take.note("receive", bytes(message))
+        return message
+
     def cancel(self) -> None:
         """End the call now."""
         self._take.note("end", LEFT)

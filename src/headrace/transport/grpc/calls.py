@@ -99,6 +99,9 @@ class GrpcCall:
         self._answered = True
         return cast("bytes", message)
 
+    def read_now(self) -> bytes | None:
+        """Return None: gRPC gives messages to those who wait for them."""
+
     async def _send_only(self) -> None:
         parts, self._only = self._only, None
         assert parts is not None

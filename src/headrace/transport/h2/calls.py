@@ -328,8 +328,7 @@ class StreamCall(Call):
 
     async def read(self) -> bytes | None:
         """Receive one message, None at the end."""
-        messages = self._messages
-        while not messages:
+        while (message := self.read_now()) is None:
             if self.done:
                 failure = self._failure
                 if failure is None:
@@ -343,7 +342,13 @@ class StreamCall(Call):
                 await self._reader
             finally:
                 self._reader = None
-        message = messages.popleft()
+        return message
+
+    def read_now(self) -> bytes | None:
+        """Receive a message that has arrived, None if there is none."""
+        if not self._messages:
+            return None
+        message = self._messages.popleft()
         self._used += len(message) + PREFIX_BYTES
         if self._unreturned >= self._credit_bytes:
             self._make_room()

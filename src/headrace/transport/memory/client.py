@@ -211,6 +211,16 @@ class MemoryCall:
             self._call.wire.passed("to_client")
         return message
 
+    def read_now(self) -> bytes | None:
+        """Receive a message that has arrived; None if there is none, or if reading it fails."""
+        message = self._call.to_client.get_now(self._options.message_bytes)
+        if message is not None:
+            if self._call.to_client.drained:
+                self._call.wire.undelivered.discard(self._call)
+                self._stop_timer()
+            self._call.wire.passed("to_client")
+        return message
+
     def send_only(self, parts: Sequence[Buffer]) -> None:
         """Send the one message of the call, whatever its size, and half-close."""
         self._call.to_server.put_first(b"".join(parts))

@@ -95,10 +95,13 @@ class StreamHalf:
             if (failure := self.failure) is not None:
                 raise failure
             return None
-        message = self._messages.popleft()
-        self.size -= PREFIX_BYTES + len(message)
-        _wake(self._putter)
-        return message
+        return self._take()
+
+    def get_now(self, limit: int) -> bytes | None:
+        """Take the next message if it is here, not held back, and not larger than `limit` bytes."""
+        if self._paused or not self._messages or len(self._messages[0]) > limit:
+            return None
+        return self._take()
 
     def start(self) -> None:
         """Let messages in: the call has its place on the connection."""
@@ -145,6 +148,12 @@ class StreamHalf:
     def failure(self) -> Exception | None:
         """Why it ended, or None: it has not, or in order."""
         return self._failure() if self._failure is not None else None
+
+    def _take(self) -> bytes:
+        message = self._messages.popleft()
+        self.size -= PREFIX_BYTES + len(message)
+        _wake(self._putter)
+        return message
 
     def _fits(self, size: int) -> bool:
         return self._started and (not self._messages or self.size + size <= self._window)

@@ -52,6 +52,9 @@ class ScriptedCall:
             await self._arrived.wait()
         return self._answers.popleft()
 
+    def read_now(self) -> bytes | None:
+        return self._answers.popleft() if self._answers and self._answers[0] is not None else None
+
     def cancel(self) -> None:
         self._put(None)
 
