@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -13,7 +14,7 @@ from headrace.channels.connection import Connection
 from headrace.channels.manager import ChannelManager
 from headrace.config import RetryPolicy, Timeouts
 from headrace.errors import ConnectFailed, DeadlineExceeded, HeadraceError
-from headrace.flow.rate import Budget, Rate
+from headrace.flow.rate import Budget, Rate, Turn, Waited
 from headrace.status import Kind, kind_of
 
 
@@ -74,32 +75,35 @@ class Session:
         connection.enter(now)
         return connection
 
-    async def admit(self, timeout: float | None) -> Connection:
-        """Admit a unary call as `admit_nowait` does, but wait for the slots; a cancelled wait takes nothing.
+    def queue(self, ends: float) -> Turn:
+        """Queue a unary call for its turn; see `Concurrency.queue`.
+
+        Args:
+            ends: the end of its time, by `time.monotonic`; inf: never.
+        """
+        return self.channels.pool().concurrency.queue(_remaining(ends))
+
+    async def admit(self, ends: float) -> Connection:
+        """Admit a unary call whose turn it is: wait for a connection's slot and for the rate.
+
+        Args:
+            ends: the end of its time, by `time.monotonic`; inf: never.
 
         Raises:
-            Waited: that took longer than `timeout` seconds.
+            Waited: its time is over.
             ConnectFailed: there is no connection.
             ClosedError: the client is closed.
         """
-        concurrency = self.channels.pool().concurrency
-        until = None if timeout is None else time.monotonic() + timeout
-        try:
-            await concurrency.acquire(timeout)
-        except TimeoutError:
-            raise Waited("waiting for its turn") from None
-        try:
-            pool = self.channels.pool()
-            now = time.monotonic()
-            connection = None if pool.waiters else pool.find(now)
-            if connection is not None and self.rate.start(now):
-                connection.enter(now)
-                return connection
-            await self.wait_for_rate(_remaining(until))
-            return await self._connection(_remaining(until))
-        except BaseException:
-            concurrency.release()
-            raise
+        pool = self.channels.pool()
+        now = time.monotonic()
+        if now > ends:
+            raise Waited("waiting for its turn")
+        connection = None if pool.waiters else pool.find(now)
+        if connection is not None and self.rate.start(now):
+            connection.enter(now)
+            return connection
+        await self.wait_for_rate(_remaining(ends))
+        return await self._connection(_remaining(ends))
 
     async def wait_for_rate(self, timeout: float | None = None) -> None:
         """Wait until the client's rate lets another call start.
@@ -107,14 +111,14 @@ class Session:
         Raises:
             Waited: that took longer than `timeout` seconds.
         """
-        until = None if timeout is None else time.monotonic() + timeout
+        ends = math.inf if timeout is None else time.monotonic() + timeout
         ticket = self.rate.take()
         wait = self.rate.wait(ticket)
         if wait > 0:
             self.emit(events.Throttled(wait))
         try:
             while wait > 0:
-                remaining = _remaining(until)
+                remaining = _remaining(ends)
                 if remaining is not None and remaining < wait:
                     await asyncio.sleep(remaining)
                     raise Waited("waiting for its turn")
@@ -181,14 +185,6 @@ class StreamsExhausted(DeadlineExceeded):
     """Every connection was at its stream limit for as long as a stream may wait."""
 
 
-class Waited(TimeoutError):
-    """A call's time was over before it was admitted; `doing` says what it was waiting for."""
-
-    def __init__(self, doing: str) -> None:
-        super().__init__(doing)
-        self.doing = doing
-
-
 @dataclass(slots=True)
 class CallState:
     """What a call is doing and what went wrong before, so that a timeout can say so."""
@@ -209,5 +205,5 @@ class CallState:
         return error
 
 
-def _remaining(until: float | None) -> float | None:
-    return None if until is None else max(0.0, until - time.monotonic())
+def _remaining(ends: float) -> float | None:
+    return None if ends == math.inf else max(0.0, ends - time.monotonic())

@@ -6,10 +6,13 @@ Source of the limit's rule: additive increase, multiplicative decrease (Chiu and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import time
 from collections import deque
 from collections.abc import Callable
+
+from headrace.flow.deadlines import Deadlines
 
 Clock = Callable[[], float]
 
@@ -136,13 +139,54 @@ def _forget(times: deque[float], now: float) -> None:
         times.popleft()
 
 
+class Waited(TimeoutError):
+    """A call's time was over before it was admitted; `doing` says what it was waiting for."""
+
+    def __init__(self, doing: str) -> None:
+        super().__init__(doing)
+        self.doing = doing
+
+
+class Turn(asyncio.Future[None]):
+    """The turn of a call that queues for a place; done when the call has it.
+
+    As a context it leaves the queue, or gives the place back, if the block fails or is cancelled.
+
+    Attributes:
+        bucket: where `Deadlines` keeps it; 0: nowhere.
+    """
+
+    __slots__ = ("_concurrency", "bucket")
+
+    def __init__(self, concurrency: Concurrency, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._concurrency = concurrency
+        self.bucket: int = 0
+
+    def expired(self) -> None:
+        """The call has waited for too long."""
+        if not self.done():
+            self.set_exception(Waited("waiting for its turn"))
+
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            return
+        if self.done() and not self.cancelled() and self.exception() is None:
+            self._concurrency.release()
+        else:
+            self._concurrency.forget(self)
+
+
 class Concurrency:
     """Admits calls while fewer than a limit run; the limit halves on a throttle and grows by one a full round.
 
     Belongs to one event loop. Waiting calls are admitted first come, first served.
     """
 
-    __slots__ = ("_clock", "_cut", "_limit", "_max_calls", "_running", "_waiters")
+    __slots__ = ("_clock", "_cut", "_deadlines", "_limit", "_max_calls", "_running", "_turns")
 
     def __init__(self, max_calls: int, clock: Clock = time.monotonic) -> None:
         self._max_calls = max_calls
@@ -150,7 +194,8 @@ class Concurrency:
         self._running = 0
         self._cut = -1.0
         self._clock = clock
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._turns: deque[Turn] = deque()
+        self._deadlines: Deadlines | None = None
 
     @property
     def limit(self) -> int:
@@ -165,46 +210,46 @@ class Concurrency:
     @property
     def waiting(self) -> int:
         """Calls waiting now."""
-        return len(self._waiters)
+        return len(self._turns)
 
     @property
     def free(self) -> bool:
         """Whether a call can be admitted now."""
-        return self._running + 1 <= self._limit and not self._waiters
+        return self._running + 1 <= self._limit and not self._turns
 
     def enter(self) -> None:
         """Take a place that is free."""
         self._running += 1
 
-    async def acquire(self, timeout: float | None = None) -> None:
-        """Wait for a place and take it; a cancelled wait took none.
+    def queue(self, timeout: float | None = None) -> Turn:
+        """Queue a call: `with concurrency.queue() as turn: await turn` takes a place.
 
-        Raises:
-            TimeoutError: there was none within `timeout` seconds.
+        Args:
+            timeout: seconds after which awaiting it raises `Waited`; if they are more than one, up to 50 ms late.
         """
+        loop = asyncio.get_running_loop()
+        turn = Turn(self, loop)
         if self.free:
             self.enter()
-            return
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-        self._waiters.append(waiter)
-        timer = loop.call_later(timeout, _give_up, waiter) if timeout is not None else None
-        try:
-            await waiter  # whoever wakes us has counted us as running
-        except (asyncio.CancelledError, TimeoutError):
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
-            elif waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self.release()
-            raise
-        finally:
-            if timer is not None:
-                timer.cancel()
+            turn.set_result(None)
+            return turn
+        self._turns.append(turn)
+        if timeout is not None:
+            if self._deadlines is None:
+                self._deadlines = Deadlines(loop)
+            self._deadlines.add(turn, timeout)
+        return turn
+
+    def forget(self, turn: Turn) -> None:
+        """Take a call out of the queue, if it is in it."""
+        with contextlib.suppress(ValueError):
+            self._turns.remove(turn)
+        self._end_wait(turn)
 
     def release(self) -> None:
         """Give the place back."""
         self._running -= 1
-        if self._waiters:
+        if self._turns:
             self._admit()
 
     def leave(self, succeeded: bool) -> None:
@@ -212,7 +257,7 @@ class Concurrency:
         self._running -= 1
         if succeeded and self._limit < self._max_calls:
             self.succeeded()
-        if self._waiters:
+        if self._turns:
             self._admit()
 
     def succeeded(self) -> None:
@@ -229,16 +274,16 @@ class Concurrency:
             self._limit = max(1.0, min(self._limit, float(self._running)) / 2)
 
     def _admit(self) -> None:
-        while self._waiters and self._running < self.limit:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
+        while self._turns and self._running < self.limit:
+            turn = self._turns.popleft()
+            self._end_wait(turn)
+            if not turn.done():
                 self._running += 1
-                waiter.set_result(None)
+                turn.set_result(None)
 
-
-def _give_up(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError())
+    def _end_wait(self, turn: Turn) -> None:
+        if turn.bucket and self._deadlines is not None:
+            self._deadlines.remove(turn)
 
 
 class Budget:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import heapq
 import itertools
 import math
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.flow.rate import Budget, Concurrency, Rate
+from headrace.flow.rate import Budget, Concurrency, Rate, Waited
 
 pytestmark = pytest.mark.core
 
@@ -279,11 +280,16 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
+async def place(limit: Concurrency, timeout: float | None = None) -> None:
+    with limit.queue(timeout) as turn:
+        await turn
+
+
 async def test_no_more_calls_run_than_the_limit_and_the_first_to_come_is_first() -> None:
     limit, running = Concurrency(2), []
 
     async def call(number: int) -> None:
-        await limit.acquire()
+        await place(limit)
         running.append(number)
 
     tasks = [asyncio.create_task(call(number)) for number in range(5)]
@@ -303,8 +309,8 @@ async def test_no_more_calls_run_than_the_limit_and_the_first_to_come_is_first()
 @pytest.mark.parametrize("handed_over", [False, True])
 async def test_a_cancelled_wait_takes_no_place(handed_over: bool) -> None:
     limit = Concurrency(1)
-    await limit.acquire()
-    first, second = [asyncio.create_task(limit.acquire()) for _ in range(2)]
+    await place(limit)
+    first, second = [asyncio.create_task(place(limit)) for _ in range(2)]
     await turns()
     if handed_over:
         limit.release()
@@ -320,7 +326,7 @@ async def test_a_throttle_halves_what_runs_and_a_round_of_successes_adds_one() -
     clock = Clock()
     limit = Concurrency(100, clock)
     for _ in range(20):
-        await limit.acquire()
+        await place(limit)
     limit.throttled()
     assert limit.limit == 10  # of the 20 that run, not of 100
     limit.throttled()
@@ -344,15 +350,86 @@ async def test_a_throttle_halves_what_runs_and_a_round_of_successes_adds_one() -
 async def test_growth_lets_waiting_calls_in() -> None:
     clock = Clock()
     limit = Concurrency(8, clock)
-    await limit.acquire()
+    await place(limit)
     limit.throttled()
     assert limit.limit == 1
-    waiting = asyncio.create_task(limit.acquire())
+    waiting = asyncio.create_task(place(limit))
     await turns()
     assert not waiting.done()
     limit.succeeded()
     await asyncio.wait_for(waiting, 1)
     assert limit.running == 2
+
+
+async def test_calls_that_wait_too_long_leave_the_queue_in_order_and_the_others_keep_their_places() -> None:
+    limit, ended = Concurrency(1), []
+    await place(limit)
+
+    async def call(number: int, timeout: float | None) -> None:
+        try:
+            await place(limit, timeout)
+            ended.append(number)
+        except Waited:
+            ended.append(-number)
+
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(call(n, timeout)) for n, timeout in enumerate((60.0, 0.02, None, 0.01, 0.02), 1)]
+    start = loop.time()
+    await asyncio.wait(tasks, timeout=0.01)
+    while len(ended) < 3:
+        await asyncio.sleep(0.001)
+    assert loop.time() - start >= 0.02
+    assert ended == [-4, -2, -5]
+    assert (limit.running, limit.waiting) == (1, 2)
+    limit.release()
+    limit.release()
+    await asyncio.gather(*tasks)
+    assert ended == [-4, -2, -5, 1, 3]
+    assert (limit.running, limit.waiting) == (1, 0)
+
+
+async def test_calls_that_wait_share_timers() -> None:
+    limit = Concurrency(1)
+    await place(limit)
+    loop = asyncio.get_running_loop()
+    before = len(loop._scheduled)  # type: ignore[attr-defined]
+    tasks = [loop.create_task(place(limit, 60.0)) for _ in range(100)]
+    await turns()
+    assert limit.waiting == 100
+    assert len(loop._scheduled) - before < 10  # type: ignore[attr-defined]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    assert (limit.running, limit.waiting) == (1, 0)
+
+
+@pytest.mark.parametrize("first", ["cancel", "timeout", "turn"])
+async def test_what_comes_together_with_a_cancel_takes_no_place_and_is_not_logged(first: str) -> None:
+    logged: list[object] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: logged.append(context))
+    limit = Concurrency(1)
+    await place(limit)
+    queued = [limit.queue(60.0)]
+
+    async def call() -> None:
+        with queued[0] as turn:
+            await turn
+
+    task = loop.create_task(call())
+    await turns()
+    if first == "turn":
+        limit.release()
+    elif first == "timeout":
+        queued[0].expired()
+    task.cancel()
+    queued[0].expired()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    queued.clear()
+    del task
+    gc.collect()
+    assert (limit.running, limit.waiting, logged) == (0 if first == "turn" else 1, 0, [])
 
 
 def test_successes_never_raise_it_above_what_was_asked() -> None:
@@ -372,7 +449,7 @@ def test_places_are_neither_lost_nor_doubled(steps: list[tuple[str, int]]) -> No
         for what, pick in steps:
             clock.now += 0.05
             if what == "start":
-                tasks.append(asyncio.create_task(limit.acquire()))
+                tasks.append(asyncio.create_task(place(limit)))
             elif what == "cancel" and tasks:
                 tasks[pick % len(tasks)].cancel()
             elif what == "ok":

@@ -12,9 +12,10 @@ from typing import Generic, Protocol, TypeVar
 from headrace.calls.deadline import Deadline
 from headrace.calls.hedge import hedged
 from headrace.calls.retry import Attempts
-from headrace.calls.session import CallState, Session, Waited
+from headrace.calls.session import CallState, Session
 from headrace.channels.connection import Connection
 from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, TransportError, drop_traceback
+from headrace.flow.rate import Waited
 from headrace.status import Kind, kind_of
 from headrace.support.ids import named
 from headrace.transport.base import Buffer, Metadata
@@ -76,7 +77,8 @@ async def unary(
     Args:
         request: what is sent, and how its response is parsed.
         timeout: seconds for everything: waiting for a turn, attempts, waits between them; or a deadline that has
-            begun already (it stays as it is). None: no limit, but for the transport's own. The resolution is 1 ms.
+            begun already (it stays as it is). None: no limit, but for the transport's own. It ends up to 1 ms late, up to
+            50 ms if it is more than a second.
         warm_up: seconds that waiting for a deploying model may take, within the timeout; None: the configured budget,
             on top of the timeout.
         label: the call's name in messages.
@@ -104,7 +106,9 @@ async def unary(
                 if hedge_after is None:
                     connection = session.admit_nowait(now)
                     if connection is None:
-                        connection = await session.admit(_remaining(ends))  # a call that waits takes no more than this
+                        with session.queue(ends) as turn:
+                            await turn  # in no coroutine of its own: many calls may wait
+                            connection = await session.admit(ends)
                         now = time.monotonic()
                     return await _attempt(session, connection, method, request, headers, ends, now)
                 return await hedged(
@@ -137,7 +141,11 @@ async def unary(
 
 async def _admitted(session: Session, method: str, request: Request[T], headers: Metadata, ends: float) -> T:
     """Make an attempt, once it is admitted."""
-    connection = session.admit_nowait(time.monotonic()) or await session.admit(_remaining(ends))
+    connection = session.admit_nowait(time.monotonic())
+    if connection is None:
+        with session.queue(ends) as turn:
+            await turn
+            connection = await session.admit(ends)
     return await _attempt(session, connection, method, request, headers, ends, time.monotonic())
 
 
@@ -202,7 +210,3 @@ async def _pause(delay: float, ends: float) -> None:
     await asyncio.sleep(min(delay, max(0.0, remaining)))
     if delay >= remaining:
         raise Waited(f"waiting {delay:.3g} s to try again")
-
-
-def _remaining(ends: float) -> float | None:
-    return None if ends == math.inf else max(0.0, ends - time.monotonic())

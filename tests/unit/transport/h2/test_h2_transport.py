@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
-import random
-import unittest.mock
 import zlib
 from collections.abc import Callable
 
@@ -14,7 +12,6 @@ import pytest
 
 from headrace import errors
 from headrace.config import KeepAlive, Target
-from headrace.transport.h2.deadlines import Deadlines
 from headrace.transport.h2.metadata import timeout_text
 from headrace.transport.h2.transport import authority_of
 from tests.support.frames import (
@@ -915,52 +912,3 @@ def test_g_dl_01_how_a_timeout_is_written(seconds: float, text: str) -> None:
 )
 def test_g_md_09_the_authority(address: str, authority: str) -> None:
     assert authority_of(Target.parse(address)) == authority
-
-
-async def test_deadlines_are_never_early_and_late_by_a_twentieth_of_a_second_at_most() -> None:
-    class Clock:
-        """A loop's clock and timers, at a time of ours."""
-
-        now = 0.0
-        due = 0.0
-
-        def time(self) -> float:
-            return self.now
-
-        def call_at(self, when: float, _callback: object) -> asyncio.TimerHandle:
-            self.due = when
-            return unittest.mock.Mock()
-
-    rng = random.Random(5)
-    for _ in range(1_000):
-        clock = Clock()
-        clock.now = rng.uniform(0, 1e6)
-        seconds = rng.choice((rng.uniform(0.001, 1.0), rng.uniform(1.0, 90.0)))
-        deadlines = Deadlines(clock)  # type: ignore[arg-type]
-        when = deadlines.add(unittest.mock.Mock(), seconds)
-        assert when == clock.now + seconds
-        assert when < clock.due + 1e-6
-        assert clock.due - when < (0.0511 if seconds > 1.0 else 0.0011)
-
-
-async def test_deadlines_end_in_their_order_and_those_that_ended_in_time_do_not() -> None:
-    ended: list[float] = []
-
-    class Timed:
-        bucket = 0
-
-        def __init__(self, seconds: float) -> None:
-            self.seconds = seconds
-
-        def expired(self) -> None:
-            ended.append(self.seconds)
-
-    deadlines = Deadlines(asyncio.get_running_loop())
-    timed = [Timed(seconds) for seconds in (0.03, 0.01, 0.02, 0.01, 60.0)]
-    for one in timed:
-        deadlines.add(one, one.seconds)
-    deadlines.remove(timed[2])
-    while len(ended) < 3:
-        await asyncio.sleep(0.005)
-    assert ended == [0.01, 0.01, 0.03]
-    deadlines.clear()

@@ -20,11 +20,11 @@ class Timed(Protocol):
 
 
 class Deadlines:
-    """The deadlines of one connection's calls."""
+    """The deadlines of calls of one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._buckets: dict[int, set[Timed]] = {}  # by the millisecond in which they end
+        self._buckets: dict[int, dict[Timed, None]] = {}  # by the millisecond in which they end, in order
         self._order: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -37,19 +37,19 @@ class Deadlines:
         call.bucket = number
         bucket = self._buckets.get(number)
         if bucket is None:
-            self._buckets[number] = {call}
+            self._buckets[number] = {call: None}
             heapq.heappush(self._order, number)
             if self._order[0] == number:
                 self._arm(number)
         else:
-            bucket.add(call)
+            bucket[call] = None
         return when
 
     def remove(self, call: Timed) -> None:
         """Forget a call."""
         bucket = self._buckets.get(call.bucket)
         if bucket is not None:
-            bucket.discard(call)
+            bucket.pop(call, None)
 
     def clear(self) -> None:
         """Forget all calls."""
