@@ -65,12 +65,16 @@ class PreparedText(Prepared):
     def __init__(self, text: str, id: str) -> None:
         self._text = text
         self.id = id
-        self.size_bytes = len(text)
 
     @property
     def input(self) -> Input:  # type: ignore[override]  # made anew each time, and seldom needed
         """Its parts."""
         return Input.from_text(self._text)
+
+    @property
+    def size_bytes(self) -> int:  # type: ignore[override]
+        """Bytes of the text."""
+        return len(self._text)
 
     @property
     def source(self) -> str:
@@ -83,11 +87,11 @@ class PreparedText(Prepared):
 
     def encode(self) -> list[Buffer]:
         """Encode it for a request, in parts."""
-        return [codec.before_payload(self.id, "text", self.size_bytes), self._text.encode()]
+        return [codec.before_payload(self.id, "text", len(self._text)), self._text.encode()]
 
     def request(self, head: bytes) -> list[Buffer]:
         """Encode a request with this text alone, in parts: the template, then the text."""
-        return [head, codec.before_payload(self.id, "text", self.size_bytes), self._text.encode()]
+        return [head, codec.before_payload(self.id, "text", len(self._text)), self._text.encode()]
 
 
 class PreparedFile(Prepared):

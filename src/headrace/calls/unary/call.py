@@ -77,8 +77,8 @@ async def unary(
     Args:
         request: what is sent, and how its response is parsed.
         timeout: seconds for everything: waiting for a turn, attempts, waits between them; or a deadline that has
-            begun already (it stays as it is). None: no limit, but for the transport's own. It ends up to 1 ms late, up to
-            50 ms if it is more than a second.
+            begun already (it stays as it is). None: no limit, but for the transport's own. The resolution is 1 ms, and
+            50 ms from a second on.
         warm_up: seconds that waiting for a deploying model may take, within the timeout; None: the configured budget,
             on top of the timeout.
         label: the call's name in messages.
