@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from dataclasses import dataclass, field
@@ -110,23 +109,12 @@ class Session:
 
         Raises:
             Waited: that took longer than `timeout` seconds.
+            ClosedError: the client is closed.
         """
-        ends = math.inf if timeout is None else time.monotonic() + timeout
-        ticket = self.rate.take()
-        wait = self.rate.wait(ticket)
-        if wait > 0:
-            self.emit(events.Throttled(wait))
-        try:
-            while wait > 0:
-                remaining = _remaining(ends)
-                if remaining is not None and remaining < wait:
-                    await asyncio.sleep(remaining)
-                    raise Waited("waiting for its turn")
-                await asyncio.sleep(wait)
-                wait = self.rate.wait(ticket)
-        except BaseException:
-            self.rate.give_back(ticket)
-            raise
+        await self.channels.pool().rate_queue.wait(self.rate, timeout, self._emit_wait)
+
+    def _emit_wait(self, seconds: float) -> None:
+        self.emit(events.Throttled(seconds))
 
     async def acquire(self, timeout: float | None = None, call: CallState | None = None) -> Connection:
         """Take a place on a connection for a stream, after waiting for the rate; `Connection.release` gives it back.

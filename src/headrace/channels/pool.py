@@ -13,6 +13,7 @@ from headrace.channels.assign import DOUBT, NEW, assign
 from headrace.channels.connection import Connection
 from headrace.errors import ClosedError
 from headrace.flow.rate import Concurrency
+from headrace.flow.rate_queue import RateQueue
 
 WATCH = 0.5  # seconds between two looks whether connections are still there
 
@@ -36,9 +37,11 @@ class LoopPool:
         "_make",
         "_max_connections",
         "_watch",
+        "_woken",
         "concurrency",
         "connections",
         "loop",
+        "rate_queue",
         "waiters",
     )
 
@@ -54,10 +57,12 @@ class LoopPool:
         self.connections: list[Connection] = []
         self.waiters: deque[asyncio.Future[Connection]] = deque()
         self.concurrency: Concurrency = Concurrency(max_calls)
+        self.rate_queue: RateQueue = RateQueue(loop)
         self._make = make
         self._max_connections = max_connections
         self._connect_timeout = connect_timeout
         self._watch: asyncio.TimerHandle | None = None
+        self._woken = 0  # calls that have got a connection and have not run yet: none passes them
 
     @property
     def connected(self) -> bool:
@@ -83,7 +88,7 @@ class LoopPool:
             TimeoutError: there was no room within `timeout` seconds.
         """
         now = time.monotonic()
-        connection = None if self.waiters else self.find(now)
+        connection = None if self.waiters or self._woken else self.find(now)
         if connection is not None:
             connection.enter(now)
             return connection
@@ -91,12 +96,17 @@ class LoopPool:
         self.waiters.append(waiter)
         timer = self.loop.call_later(timeout, _give_up, waiter) if timeout is not None else None
         try:
-            self.serve()
+            if not self._woken:
+                self.serve()
             return await waiter
         except BaseException:
             self._drop(waiter)
             raise
         finally:
+            if _admitted(waiter):
+                self._woken -= 1
+                if self.waiters:
+                    self.serve()
             if timer is not None:
                 timer.cancel()
 
@@ -114,6 +124,7 @@ class LoopPool:
                 self._keep_watch()
                 return
             connection.enter(now)
+            self._woken += 1
             waiters.popleft().set_result(connection)
 
     def refuse(self, error: BaseException) -> None:
@@ -134,7 +145,7 @@ class LoopPool:
 
     def _drop(self, waiter: asyncio.Future[Connection]) -> None:
         """Forget a call that stopped waiting; cancel attempts to connect that nobody waits for."""
-        if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+        if _admitted(waiter):
             waiter.result().release()
         elif waiter in self.waiters:
             self.waiters.remove(waiter)
@@ -191,6 +202,7 @@ class LoopPool:
         if self._watch is not None:
             self._watch.cancel()
         self.refuse(ClosedError("the client is closed"))
+        self.rate_queue.refuse(ClosedError("the client is closed"))
 
 
 def _look(reference: weakref.ref[LoopPool]) -> None:
@@ -200,6 +212,10 @@ def _look(reference: weakref.ref[LoopPool]) -> None:
         pool._watch = None
         if pool.look():
             pool._keep_watch()
+
+
+def _admitted(waiter: asyncio.Future[Connection]) -> bool:
+    return waiter.done() and not waiter.cancelled() and waiter.exception() is None
 
 
 def _give_up(waiter: asyncio.Future[Connection]) -> None:

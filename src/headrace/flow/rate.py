@@ -20,9 +20,10 @@ Clock = Callable[[], float]
 class Rate:
     """Spaces call starts evenly: at most `per_second` become due in any second; adapts when the server throttles.
 
-    A call takes a ticket and starts when it is due: no lock, no queue, usable from any thread. After a throttle the
-    rate falls, by as much as the server refuses; while calls wait for it, it grows again: fast up to where it was
-    throttled, slowly past that, and fast again when the server evidently allows more.
+    A call takes a ticket and starts when it is due: no lock, usable from any thread; `RateQueue` keeps the order of the
+    calls of a loop. After a throttle the rate falls, by as much as the server refuses; while calls wait for it, it
+    grows again: fast up to where it was throttled, slowly past that, and fast again when the server evidently allows
+    more.
 
     Args:
         per_second: calls a second, or None: any number, until the server throttles.
@@ -72,15 +73,20 @@ class Rate:
         self._issued += 1
         return self._issued - 1
 
-    def wait(self, ticket: int) -> float:
-        """Return how many seconds to wait before asking again; 0: start now."""
-        now = self._clock()
-        self._advance(now)
+    def until(self, ticket: int) -> float:
+        """Return how many seconds to wait before asking again; 0: the ticket is due."""
+        self._advance(self._clock())
         if self._now is not None and self._due < ticket - 1e-6:
             return min((ticket - self._due) / self._now, self.LOOK_AGAIN)
-        self._starts.append(now)
-        _forget(self._starts, now)
         return 0.0
+
+    def wait(self, ticket: int) -> float:
+        """Return how many seconds to wait before asking again; 0: the call starts now."""
+        seconds = self.until(ticket)
+        if seconds == 0:
+            self._starts.append(self._when)
+            _forget(self._starts, self._when)
+        return seconds
 
     def give_back(self, ticket: int) -> None:
         """Return the ticket of a call that will not start: calls behind it move up."""

@@ -219,6 +219,27 @@ async def test_those_who_wait_are_served_first_come_first_served(network: Networ
     await manager.close(0)
 
 
+async def test_a_call_that_comes_later_does_not_pass_one_that_has_its_place_and_has_not_run(network: Network) -> None:
+    manager = network.manager(streams=2, connections=1)
+    held = [await manager.acquire() for _ in range(2)]
+    order: list[str] = []
+
+    async def waits(name: str) -> None:
+        await manager.acquire()
+        order.append(name)
+
+    waiting = asyncio.ensure_future(waits("waiting"))
+    await turns()
+    for connection in held:
+        connection.release()  # the first wakes the call that waits; the second leaves a place
+    later = asyncio.ensure_future(waits("later still"))
+    await waits("later")
+    held[0].release()
+    await asyncio.wait_for(asyncio.gather(waiting, later), 5)
+    assert order == ["waiting", "later", "later still"]
+    await manager.close(0)
+
+
 @pytest.mark.parametrize("handed_over", [False, True])
 async def test_a_cancelled_wait_takes_no_place(network: Network, handed_over: bool) -> None:
     manager = network.manager(streams=1, connections=1)
