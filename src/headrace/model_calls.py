@@ -76,8 +76,7 @@ class ModelCalls:
         self.backend = backend
         self.ref = ref
         self._routing = routing
-        self._plain: ResolvedOptions | None = None  # the checked options of calls that give none
-        self._head = b""  # their template, if no routing has to be looked up
+        self._plain: tuple[ResolvedOptions, bytes] | None = None  # of calls that give no options, see `_resolved`
 
     def resolve(
         self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
@@ -87,22 +86,29 @@ class ModelCalls:
         Raises:
             ConfigError: one of them is wrong.
         """
+        return self._resolved(options, input_type, known)[0]
+
+    def _resolved(
+        self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
+    ) -> tuple[ResolvedOptions, bytes]:
+        """Check options, as `resolve` does; with their template, or b"" if its routing has to be looked up."""
         checked_type(input_type)
         if not options and self._plain is not None:
             return self._plain
         resolved = check(options, self._routing, self.backend.timeout, known)
         head = template(self.ref, resolved, resolved.routing)  # finds parameters that cannot be sent
+        if resolved.routing:
+            head = b""
         if not options:
-            self._plain, self._head = resolved, b"" if resolved.routing else head
-        return resolved
+            self._plain = resolved, head
+        return resolved, head
 
     def predict_one(
         self, item: Input, input_type: InputType | None, options: CallOptions
     ) -> Coroutine[Any, Any, Prediction]:
         """Send one input; if nothing has to be read or looked up first, the call is all that is awaited."""
-        resolved = self._plain
-        if options or input_type or resolved is None:
-            resolved = self.resolve(options, input_type)
+        plain = self._plain
+        resolved, head = self._resolved(options, input_type) if options or input_type or plain is None else plain
         backend = self.backend
         try:
             ready = prepare_now(item, backend.ids, backend.limits)
@@ -110,25 +116,26 @@ class ModelCalls:
             raise
         except Exception as error:
             raise own_error(error, item.id) from error
-        return self._predict_later(item, input_type, resolved) if ready is None else self._send(ready, resolved)
+        if ready is None:
+            return self._predict_later(item, input_type, resolved)
+        return self._send(ready, resolved, head)
 
     def predict_text(self, text: str, options: CallOptions) -> Coroutine[Any, Any, Prediction]:
         """Send one text, as `predict_one` does, but do not encode it before its turn comes if it is ASCII."""
-        resolved = self._plain
-        if options or resolved is None:
-            resolved = self.resolve(options, None)
+        plain = self._plain
+        resolved, head = self._resolved(options, None) if options or plain is None else plain
         ready = prepare_text(text, self.backend.ids, self.backend.limits)
         if ready is None:
             return self.predict_one(Input.from_text(text), None, options)
-        return self._send(ready, resolved)
+        return self._send(ready, resolved, head)
 
-    def _send(self, ready: Prepared, resolved: ResolvedOptions) -> Coroutine[Any, Any, Prediction]:
-        if not self._head or resolved is not self._plain:
+    def _send(self, ready: Prepared, resolved: ResolvedOptions, head: bytes) -> Coroutine[Any, Any, Prediction]:
+        if not head:
             return self._predict_later(ready, None, resolved)
         backend = self.backend
         return backend.predict_one(
             backend.session(),
-            self._head,
+            head,
             ready,
             timeout=resolved.seconds(backend.timeouts.total),
             warm_up=resolved.warm_up,

@@ -97,21 +97,33 @@ async def test_a_call_in_line_has_no_timeout_scope_of_its_own(rig: Rig, slow: Sl
 
 
 @pytest.mark.parametrize("method", ["predict", "predict_by_bytes"])
-async def test_a_text_in_line_is_not_copied(rig: Rig, slow: Slow, method: str) -> None:
-    text = "x" * 100_000
+@pytest.mark.parametrize(
+    "options",
+    {
+        "no options": {},
+        "timeout": {"timeout": 50.0},
+        "no timeout": {"timeout": None},
+        "parameters": {"inference_params": {"temperature": 0.5}},
+        "metadata": {"metadata": [("x-name", "value")]},
+    }.values(),
+)
+async def test_a_text_in_line_is_not_copied_and_its_call_is_small(
+    rig: Rig, slow: Slow, method: str, options: dict[str, Any]
+) -> None:
+    text, number = "x" * 100_000, 200
     first = submit(rig, 2)
     await started(rig, slow, 2)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        tasks = [asyncio.ensure_future(getattr(rig.model, method)(text, "text")) for _ in range(50)]
-        while line(rig) != (2, 50):
+        tasks = [asyncio.ensure_future(getattr(rig.model, method)(text, "text", **options)) for _ in range(number)]
+        while line(rig) != (2, number):
             await asyncio.sleep(0)
-        assert tracemalloc.get_traced_memory()[0] - before < 10 * len(text)
+        assert (tracemalloc.get_traced_memory()[0] - before) / number < 2_500  # with the task
     finally:
         tracemalloc.stop()
     slow.open.set()
-    assert [prediction.text for prediction in await asyncio.gather(*tasks)] == [text] * 50
+    assert [prediction.text for prediction in await asyncio.gather(*tasks)] == [text] * number
     await asyncio.gather(*first)
 
 
