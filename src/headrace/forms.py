@@ -135,7 +135,7 @@ class Forms(ABC):
     ) -> PredictionStream:
         """Stream bytes or texts: an iterator of them, a list, or one. As `stream`."""
         items = _either(items, input_bytes_iterator, "input_bytes_iterator")
-        return self._calls.stream(items, lambda raw: Input.of(raw, input_type), input_type, options)
+        return self._calls.stream(items, None, input_type, options)
 
     @shows(StreamOptions)
     def stream_by_filepath(

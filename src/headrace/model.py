@@ -203,7 +203,7 @@ class Model(Forms, AsyncContext):
         Returns:
             The stream; see `StreamOptions` for how it behaves. Source: rpc StreamModelOutputs.
         """
-        return self._calls.stream(inputs, lambda raw: Input.of(raw, input_type), input_type, options)
+        return self._calls.stream(inputs, None, input_type, options)
 
     @shows(FrameOptions)
     def stream_frames(self, source: Frames, **options: Unpack[FrameOptions]) -> FrameStream:

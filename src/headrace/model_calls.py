@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -147,7 +147,7 @@ class ModelCalls:
     ) -> Prediction:
         backend = self.backend
         deadline = Deadline.after(resolved.seconds(backend.timeouts.total))
-        preparer = self._preparer(Input.of, input_type, resolved)
+        preparer = self._preparer(None, input_type, resolved)
         ready = await preparer.later(item, deadline) if isinstance(item, Input) else item
         head = await preparer.template(deadline)
         return await backend.predict_one(
@@ -161,11 +161,11 @@ class ModelCalls:
         resolved = self.resolve(options, input_type)
         backend = self.backend
         deadline = Deadline.after(resolved.seconds(backend.timeouts.total))
-        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, resolved)
+        preparer = self._preparer(None, input_type, resolved)
         head = await preparer.template(deadline)
         session = backend.session()
 
-        async def send(ready: Mapping[int, Prepared]) -> Mapping[int, Prediction]:
+        async def send(ready: Sequence[Prepared]) -> Mapping[int, Prediction]:
             return await predict_many(
                 session,
                 head,
@@ -182,7 +182,7 @@ class ModelCalls:
         """Send one input and read its answer in pieces."""
         timeouts = self.backend.timeouts
         seconds = resolved.seconds(timeouts.first_answer)
-        preparer = self._preparer(Input.of, None, resolved, seconds)
+        preparer = self._preparer(None, None, resolved, seconds)
 
         async def prepare() -> tuple[list[Buffer], str]:
             deadline = Deadline.after(seconds)
@@ -200,9 +200,9 @@ class ModelCalls:
         )
 
     def stream(
-        self, items: Any, make: Callable[[Any], Input], input_type: InputType | None, options: StreamOptions
+        self, items: Any, make: Callable[[Any], Input] | None, input_type: InputType | None, options: StreamOptions
     ) -> PredictionStream:
-        """Stream inputs that `make` makes of items."""
+        """Stream inputs that `make` makes of items; None: of anything that stands for one."""
         from headrace.calls.duplex.matched import Duplex  # what not every program uses is imported when it is used
         from headrace.calls.duplex.unmatched import FreeDuplex
 
@@ -240,7 +240,7 @@ class ModelCalls:
         checked_flag("ordered", ordered)
         batching = checked_batching(batch, batch_wait, backend.limits)
         seconds = resolved.seconds(backend.timeouts.total)
-        preparer = self._preparer(lambda raw: Input.of(raw, input_type), input_type, resolved, seconds)
+        preparer = self._preparer(None, input_type, resolved, seconds)
         settings = MapOptions(concurrency, ordered, batching, seconds, resolved.warm_up, resolved.metadata)
         session, pulled = backend.session(), _source(items, seconds)
         work = MapWork(session, pulled, preparer, preparer.template, settings, backend.limits)
@@ -248,7 +248,7 @@ class ModelCalls:
 
     def _preparer(
         self,
-        make: Callable[[Any], Input],
+        make: Callable[[Any], Input] | None,
         input_type: InputType | None,
         resolved: ResolvedOptions,
         timeout: float | None = None,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
-from headrace.calls.feeder import Convert, Feeder, Pulled
+from headrace.calls.feeder import Convert, Feeder
 from headrace.calls.session import Session
 from headrace.calls.signal import Signal
 from headrace.calls.stats import Tally
 from headrace.errors import HeadraceError, StreamBroken
+from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
 
@@ -95,16 +96,12 @@ class StreamWork(ABC):
         """Wait until items may be pulled; return how many."""
 
     @abstractmethod
-    def offer(self, pulled: Pulled) -> bool:
-        """Take an input in, unless it has to wait for room."""
+    def offer(self, items: Sequence[Prepared]) -> int:
+        """Take inputs in, in order, until one has to wait for room; return how many."""
 
     @abstractmethod
-    async def put(self, pulled: Pulled) -> None:
+    async def put(self, item: Prepared) -> None:
         """Take an input in as soon as there is room."""
-
-    @abstractmethod
-    def fed(self) -> None:
-        """Called when inputs were taken in."""
 
     @abstractmethod
     def end(self) -> None:

@@ -6,6 +6,7 @@ inputs are batched.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from headrace.config import MiB
@@ -55,21 +56,24 @@ class BatchSpace:
         self._videos = batching.videos
         self._first = True
 
-    def take(self, item: Prepared, size: int) -> bool:
-        """Take an input of `size` payload bytes in if it fits; the first one always does."""
-        cost = size + 15 + 4 * len(item.id) + 12 * len(item.input.fields)  # the largest size of its envelope
-        videos = 0
-        for field in item.input.fields:
-            if field.type == "video":
-                videos += 1
-        fits = self._inputs > 0 and cost <= self._bytes and videos <= self._videos
-        if fits or self._first:
-            self._first = False
-            self._inputs -= 1
-            self._bytes -= cost
-            self._videos -= videos
-            return True
-        return False
+    def take(self, item: Prepared) -> bool:
+        """Take an input in if it fits; the first one always does."""
+        return self.fill((item,)) > 0
+
+    def fill(self, items: Iterable[Prepared]) -> int:
+        """Take inputs in, in order, until one does not fit; return how many. Unsendable ones take no room."""
+        count = 0
+        for item in items:
+            if item.error is None:
+                size, videos = item.share()
+                if not self._first and (self._inputs < 1 or size > self._bytes or videos > self._videos):
+                    break
+                self._first = False
+                self._inputs -= 1
+                self._bytes -= size
+                self._videos -= videos
+            count += 1
+        return count
 
 
 def is_splittable(error: HeadraceError) -> bool:

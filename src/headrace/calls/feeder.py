@@ -7,8 +7,7 @@ files are read one after another as long as that is quick; one that takes longer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,9 +15,9 @@ from headrace.calls.stats import Tally
 from headrace.config import MiB
 from headrace.errors import HeadraceError, InputError
 from headrace.inputs import Input
-from headrace.inputs.prepared import Prepared
+from headrace.inputs.prepared import Prepared, Unsendable
 from headrace.sources.items import OWN_ERRORS
-from headrace.sources.iterables import Source, pull_some
+from headrace.sources.iterables import Source, refuse_false_cancel
 
 #: Turns an item of the source into a checked input with an id: immediately, or with I/O first.
 Convert = Callable[[object], Prepared | Coroutine[Any, Any, Prepared]]
@@ -30,16 +29,6 @@ Spawn = Callable[[Callable[[], Awaitable[None]], str], "asyncio.Task[None]"]
 PATIENCE_SECONDS = 0.05  # that the feeder waits for an input to be prepared before it goes on with the next one
 MAX_ASIDE = 24  # inputs set aside at once: fewer than `threads.SLOTS`, so that other calls can still read files
 MAX_ASIDE_BYTES = 64 * MiB
-
-
-@dataclass(slots=True)
-class Pulled:
-    """One item of the source: an input, or why there is none."""
-
-    position: int
-    item: Prepared
-    size: int = 0  # bytes of its payloads
-    error: HeadraceError | None = None
 
 
 class Intake(Protocol):
@@ -59,14 +48,11 @@ class Intake(Protocol):
     async def room(self) -> int:
         """Wait until items may be pulled; return how many."""
 
-    def offer(self, pulled: Pulled) -> bool:
-        """Take an input in, unless it has to wait for room."""
+    def offer(self, items: Sequence[Prepared]) -> int:
+        """Take inputs in, in order, until one has to wait for room; return how many."""
 
-    async def put(self, pulled: Pulled) -> None:
+    async def put(self, item: Prepared) -> None:
         """Take an input in as soon as there is room."""
-
-    def fed(self) -> None:
-        """Called when inputs were taken in, and more may take a while."""
 
     def end(self) -> None:
         """Called when the source has ended."""
@@ -105,12 +91,15 @@ class Feeder:
                 if room < 1:
                     room = await intake.room()
                 try:
-                    items = await pull_some(source, room)
+                    items = await source.some(room)
                 except StopAsyncIteration:
                     await self._wait_for_aside(0)
                     if not self.stopped:
                         intake.end()
                     return
+                except asyncio.CancelledError as error:
+                    refuse_false_cancel(error)
+                    raise
                 count, largest = len(items), self.largest
                 tally.pulled += count
                 if self.stopped:  # the iterator swallowed the cancellation
@@ -125,33 +114,43 @@ class Feeder:
             await self._wait_for_aside(0)
 
     async def _take_in(self, items: list[object]) -> None:
-        intake, convert = self._intake, self._convert
+        convert = self._convert
         position = self._tally.pulled - len(items)
-        first = position
+        ready: list[Prepared] = []
         for item in items:
             try:
                 prepared = convert(item)
             except OWN_ERRORS as error:
-                pulled = _bad(position, item, error)
-            else:
-                if not isinstance(prepared, Prepared):
-                    if position > first:
-                        intake.fed()  # for those before it: this one may take a while
-                    await self._prepare_apart(position, item, prepared)
-                    if self.stopped:
-                        return  # items already pulled were counted then
-                    position += 1
-                    continue
-                size = prepared.size_bytes
-                if size >= self.largest:
+                prepared = _unsendable(position, item, error)
+            except BaseException:
+                self._intake.offer(ready)  # they come before the stream's failure
+                raise
+            if isinstance(prepared, Prepared):
+                prepared.position = position
+                if (size := prepared.size_bytes) >= self.largest and prepared.error is None:
                     self.largest = size or 1
-                pulled = Pulled(position, prepared, size)
-            if self._aside and intake.in_order:
-                self._set_aside(self._follow(pulled, self._last))
-            elif not intake.offer(pulled):
-                await self._put(pulled)
+                ready.append(prepared)
+            else:
+                await self._put_in(ready)  # this one may take a while
+                ready = []
+                await self._prepare_apart(position, item, prepared)
+                if self.stopped:
+                    return  # items already pulled were counted then
             position += 1
-        intake.fed()
+        await self._put_in(ready)
+
+    async def _put_in(self, items: list[Prepared]) -> None:
+        intake = self._intake
+        if self._aside and intake.in_order:
+            for item in items:
+                self._set_aside(self._follow(item, self._last))
+            return
+        while items:
+            taken = intake.offer(items)
+            if taken == len(items):
+                return
+            await self._put(items[taken])
+            items = items[taken + 1 :]
 
     # --- what takes a while
 
@@ -174,26 +173,23 @@ class Feeder:
         try:
             ready = await preparing
         except OWN_ERRORS as error:
-            pulled = _bad(position, item, error)
+            ready = _unsendable(position, item, error)
         else:
             self.largest = max(self.largest, ready.size_bytes, 1)
-            pulled = Pulled(position, ready, ready.size_bytes)
-        await self._follow(pulled, before)
+        ready.position = position
+        await self._follow(ready, before)
 
-    async def _follow(self, pulled: Pulled, before: asyncio.Task[None] | None) -> None:
+    async def _follow(self, item: Prepared, before: asyncio.Task[None] | None) -> None:
         """Put an input in, after its predecessor if that is still set aside."""
         if before is not None:
             await asyncio.wait([before])
-        if not self.stopped:
-            if not self._intake.offer(pulled):
-                await self._put(pulled)
-            self._intake.fed()
+        if not self.stopped and not self._intake.offer([item]):
+            await self._put(item)
         self._aside.discard(asyncio.current_task())
 
-    async def _put(self, pulled: Pulled) -> None:
-        self._intake.fed()
+    async def _put(self, item: Prepared) -> None:
         async with self._putting:
-            await self._intake.put(pulled)
+            await self._intake.put(item)
 
     @property
     def _max_aside(self) -> int:
@@ -217,8 +213,8 @@ class Feeder:
             self._tally.drop("closed", waiting)
 
 
-def _bad(position: int, item: object, error: HeadraceError) -> Pulled:
+def _unsendable(position: int, item: object, error: HeadraceError) -> Prepared:
     source = item.source if isinstance(item, Input) else str(item) if isinstance(item, Path) else ""
     source = source or (error.source if isinstance(error, InputError) else "")
     id = getattr(error, "input_id", None) or f"item-{position}"
-    return Pulled(position, Prepared(Input((), source=source), id), error=error)
+    return Unsendable(id, error, source, position)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace import media
@@ -24,7 +24,7 @@ from headrace.errors import (
     ServerError,
 )
 from headrace.inputs import Input, InputType, is_url, name_of, shortened
-from headrace.inputs.checks import is_ready, prepare_now
+from headrace.inputs.checks import is_ready, prepare_now, prepare_text
 from headrace.inputs.kinds import type_for
 from headrace.inputs.loading import prepare
 from headrace.inputs.prepared import Prepared
@@ -51,7 +51,7 @@ class Preparer:
     """Prepares the inputs of one call.
 
     Args:
-        make: makes an input from an item.
+        make: makes an input from an item; None: of anything that stands for one.
         input_type: of those that don't know theirs; None: looked up.
         timeout: seconds that preparing one of many may take; None: no limit.
         ids: gives those without id theirs.
@@ -59,7 +59,7 @@ class Preparer:
 
     def __init__(
         self,
-        make: Callable[[Any], Input],
+        make: Callable[[Any], Input] | None,
         input_type: str | None,
         timeout: float | None,
         *,
@@ -69,7 +69,8 @@ class Preparer:
         ref: ModelRef,
         options: ResolvedOptions,
     ) -> None:
-        self._make = make
+        self._make = make or (lambda raw: Input.of(raw, input_type))
+        self._takes_texts = make is None and input_type in (None, "text")
         self._input_type = input_type
         self._timeout = timeout
         self._ids = ids
@@ -98,6 +99,10 @@ class Preparer:
         Raises (and awaiting it):
             InputError, SourceError, DeadlineExceeded: it cannot be sent.
         """
+        if self._takes_texts and type(raw) is str:
+            text = prepare_text(raw, self._ids, self._limits)
+            if text is not None:
+                return text
         item: Input | None = None
         try:
             item = self._make(raw)
@@ -164,8 +169,8 @@ class Preparer:
         raise copy.copy(self._untyped)  # each of them is one input's own
 
 
-#: Sends prepared inputs, by position.
-Send = Callable[[Mapping[int, Prepared]], Awaitable[Mapping[int, Prediction]]]
+#: Sends prepared inputs; gives their predictions by position.
+Send = Callable[[Sequence[Prepared]], Awaitable[Mapping[int, Prediction]]]
 
 PATIENCE_SECONDS = 1.0  # that the inputs of a list wait for those that are still read
 
@@ -182,7 +187,7 @@ async def predict_prepared(
         HeadraceError: the whole call failed.
     """
     predictions: dict[int, Prediction] = {}
-    ready: dict[int, Prepared] = {}
+    ready: list[Prepared] = []
     slow: dict[int, asyncio.Task[Prepared]] = {}
     late: list[asyncio.Task[Mapping[int, Prediction]]] = []
     try:
@@ -190,7 +195,8 @@ async def predict_prepared(
             try:
                 prepared = preparer(raw, deadline)
                 if isinstance(prepared, Prepared):
-                    ready[position] = prepared
+                    prepared.position = position
+                    ready.append(prepared)
                 else:
                     slow[position] = asyncio.ensure_future(prepared)
             except OWN_ERRORS as error:
@@ -202,11 +208,14 @@ async def predict_prepared(
                     late.append(asyncio.ensure_future(_send_late(position, task, items[position], send)))
                     continue
                 try:
-                    ready[position] = task.result()
+                    prepared = task.result()
                 except OWN_ERRORS as error:
                     predictions[position] = _failed(error, items[position], position)
+                else:
+                    prepared.position = position
+                    ready.append(prepared)
         if ready:
-            predictions |= await send(dict(sorted(ready.items())))
+            predictions |= await send(sorted(ready, key=lambda item: item.position))
         for sent in late:
             predictions |= await sent
         return predictions
@@ -223,7 +232,8 @@ async def _send_late(position: int, task: asyncio.Task[Prepared], raw: object, s
         item = await task
     except OWN_ERRORS as error:
         return {position: _failed(error, raw, position)}
-    return await send({position: item})
+    item.position = position
+    return await send([item])
 
 
 def joined(predictions: dict[int, Prediction]) -> Prediction:

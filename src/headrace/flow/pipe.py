@@ -9,7 +9,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
@@ -67,6 +67,9 @@ class Pipe(Generic[T]):
         clock: seconds, for tests.
 
     The sender uses `send`, `close_sender` and `fail`; the receiver `receive` and `close_receiver`.
+
+    Attributes:
+        queue: what is inside, oldest first; to be looked at, not to be changed.
     """
 
     def __init__(
@@ -87,7 +90,8 @@ class Pipe(Generic[T]):
         self._max_age = max_age
         self._on_drop = on_drop
         self._clock = clock
-        self._queue: deque[tuple[T, int, float]] = deque()
+        self.queue: deque[T] = deque()
+        self._arrivals: deque[float] = deque()  # when each came in, if they may become too old
         self._bytes = 0
         self._peak_items = self._peak_bytes = self._sent = self._received = self._dropped = 0
         self._senders: deque[asyncio.Future[None]] = deque()
@@ -97,25 +101,23 @@ class Pipe(Generic[T]):
         self._failure: BaseException | None = None
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self.queue)
 
     def __repr__(self) -> str:
         state = "closed" if self._receiver_closed else "ended" if self._sender_closed else "open"
-        return (
-            f"<Pipe {state}: {len(self._queue)} of {self._limit} items, {self._bytes} bytes, {self._dropped} dropped>"
-        )
+        return f"<Pipe {state}: {len(self.queue)} of {self._limit} items, {self._bytes} bytes, {self._dropped} dropped>"
 
     @property
     def stats(self) -> PipeStats:
         """A snapshot of the counts."""
         return PipeStats(
-            len(self._queue), self._bytes, self._peak_items, self._peak_bytes, self._sent, self._received, self._dropped
+            len(self.queue), self._bytes, self._peak_items, self._peak_bytes, self._sent, self._received, self._dropped
         )
 
     @property
     def failure(self) -> BaseException | None:
         """What the next `receive` raises: the sending end's failure, once nothing is inside."""
-        return self._failure if not self._queue else None
+        return self._failure if not self.queue else None
 
     @property
     def blocks(self) -> bool:
@@ -135,7 +137,7 @@ class Pipe(Generic[T]):
     @property
     def ended(self) -> bool:
         """Whether nothing more will be received."""
-        return self._sender_closed and not self._queue
+        return self._sender_closed and not self.queue
 
     @property
     def complete(self) -> bool:
@@ -150,7 +152,7 @@ class Pipe(Generic[T]):
     @property
     def room(self) -> int:
         """How many more items fit by their number; at least 1 if none wait."""
-        return self._limit - len(self._queue) or int(not self._queue)
+        return self._limit - len(self.queue) or int(not self.queue)
 
     async def send(self, item: T) -> None:
         """Put an item in; with `block`, wait for room. A cancelled send put nothing in.
@@ -167,15 +169,27 @@ class Pipe(Generic[T]):
 
     def send_nowait(self, item: T) -> bool:
         """Put an item in if there is room or the policy makes some; False if a `block` pipe is full."""
-        size = self._size(item) if self._size is not None else 0
+        return self.send_some((item,)) > 0
+
+    def send_some(self, items: Sequence[T]) -> int:
+        """Put items in, in order, until one does not fit into a `block` pipe; return how many of them it took."""
         self._check_sender()
+        size_of = self._size
         if self._overflow != "block":
-            self._make_room(item, size)
-            return True
-        if not self._fits(size):
-            return False
-        self._put(item, size)
-        return True
+            for item in items:
+                self._make_room(item, size_of(item) if size_of is not None else 0)
+            return len(items)
+        count, total = len(self.queue), self._bytes
+        for item in items:
+            size = size_of(item) if size_of is not None else 0
+            if count and (count >= self._limit or total + size > self._limit_bytes):
+                break
+            count += 1
+            total += size
+        taken = count - len(self.queue)
+        if taken:
+            self._put(items[:taken], total - self._bytes)
+        return taken
 
     async def ready(self) -> None:
         """Wait until an item can be sent without waiting (immediately for the policies that drop).
@@ -196,27 +210,33 @@ class Pipe(Generic[T]):
             BaseException: what the sender gave to `fail`.
         """
         while True:
-            items = self._take()
-            if items is not None:
+            self.purge()
+            items = self.receive_some(1)
+            if items:
                 return items[0]
             self._check_receiver()
             await self._wait(self._receivers)
 
     def receive_nowait(self) -> T | None:
         """Take the oldest item out, or None when there is none now."""
-        items = self._take()
-        return items[0] if items is not None else None
+        self.purge()
+        items = self.receive_some(1)
+        return items[0] if items else None
 
-    def first(self) -> tuple[T, int, float] | None:
-        """Drop expired items; return the next item of `receive_nowait`, its bytes and its arrival; None: nothing."""
+    def receive_some(self, limit: int) -> list[T]:
+        """Take the oldest items out, at most so many of those inside; call `purge` before if they may be too old."""
+        queue, count = self.queue, min(limit, len(self.queue))
+        items = [queue.popleft() for _ in range(count)]
+        if self._size is not None:
+            self._bytes -= sum(map(self._size, items))
+        self._received += count
         if self._max_age is not None:
-            self.purge()
-        return self._queue[0] if self._queue else None
-
-    @property
-    def waiting(self) -> int | None:
-        """Bytes of the oldest item inside, None when there is none; it may be too old to be received."""
-        return self._queue[0][1] if self._queue else None
+            for _ in items:
+                self._arrivals.popleft()
+        if self._senders:
+            for _ in items:
+                self._wake(self._senders)
+        return items
 
     def close_sender(self) -> None:
         """Say that nothing more comes; what is inside can still be received."""
@@ -231,22 +251,20 @@ class Pipe(Generic[T]):
     def close_receiver(self) -> None:
         """Stop receiving; what is inside is dropped with the cause "closed"."""
         self._receiver_closed = True
-        while self._queue:
-            item, size, _ = self._queue.popleft()
-            self._bytes -= size
-            self._drop(item, "closed")
+        while self.queue:
+            self._drop_first("closed")
         self._wake_all()
 
     def _fits(self, size: int) -> bool:
         if self._sender_closed or self._receiver_closed:
             return True  # pointless to wait; the following check raises
-        if not self._queue:
+        if not self.queue:
             return True
-        return len(self._queue) < self._limit and self._bytes + size <= self._limit_bytes
+        return len(self.queue) < self._limit and self._bytes + size <= self._limit_bytes
 
     def _make_room(self, item: T, size: int) -> None:
         if self._overflow == "latest":
-            while self._queue:
+            while self.queue:
                 self._drop_first("latest")
         elif not self._fits(size):
             if self._overflow == "drop_newest":
@@ -255,43 +273,37 @@ class Pipe(Generic[T]):
                 return
             while not self._fits(size):
                 self._drop_first("drop_oldest")
-        self._put(item, size)
+        self._put((item,), size)
 
-    def _put(self, item: T, size: int) -> None:
-        self._queue.append((item, size, self._clock() if self._max_age is not None else 0.0))
+    def _put(self, items: Sequence[T], size: int) -> None:
+        self.queue.extend(items)
+        if self._max_age is not None:
+            self._arrivals.extend([self._clock()] * len(items))
         self._bytes += size
-        self._sent += 1
-        if len(self._queue) > self._peak_items:
-            self._peak_items = len(self._queue)
+        self._sent += len(items)
+        if len(self.queue) > self._peak_items:
+            self._peak_items = len(self.queue)
         if self._bytes > self._peak_bytes:
             self._peak_bytes = self._bytes
         if self._receivers:
-            self._wake(self._receivers)
-
-    def _take(self) -> tuple[T] | None:
-        if self._max_age is not None:
-            self.purge()
-        if not self._queue:
-            return None
-        item, size, _ = self._queue.popleft()
-        self._bytes -= size
-        self._received += 1
-        if self._senders:
-            self._wake(self._senders)
-        return (item,)
+            for _ in items:
+                self._wake(self._receivers)
 
     def purge(self) -> None:
         """Drop what is too old."""
         if self._max_age is None:
             return
         oldest_allowed = self._clock() - self._max_age
-        while self._queue and self._queue[0][2] < oldest_allowed:
+        while self._arrivals and self._arrivals[0] < oldest_allowed:
             self._drop_first("max_age")
             self._wake(self._senders)
 
     def _drop_first(self, cause: str) -> None:
-        item, size, _ = self._queue.popleft()
-        self._bytes -= size
+        item = self.queue.popleft()
+        if self._max_age is not None:
+            self._arrivals.popleft()
+        if self._size is not None:
+            self._bytes -= self._size(item)
         self._drop(item, cause)
 
     def _drop(self, item: T, cause: str) -> None:

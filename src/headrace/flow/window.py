@@ -5,8 +5,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from collections.abc import Iterable
+from typing import Protocol
 
 from headrace.config import Window
+
+
+class Sized(Protocol):
+    """An input, as the window sees it."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of its payloads."""
 
 
 class FlowWindow:
@@ -60,6 +70,19 @@ class FlowWindow:
         limit = self._window.inputs
         return (limit is None or self._items < limit) and self._bytes + size <= self._window.bytes
 
+    def admits(self, inputs: Iterable[Sized]) -> int:
+        """Count how many of these inputs would be admitted now, in order."""
+        before, total, closed = self._items, self._bytes, self._closed
+        limit = math.inf if self._window.inputs is None else self._window.inputs
+        limit_bytes = self._window.bytes
+        items = before
+        for one in inputs:
+            total += one.size_bytes
+            if items and not closed and (items >= limit or total > limit_bytes):
+                break
+            items += 1
+        return items - before
+
     async def admit(self, size: int) -> None:
         """Wait for room for one input of `size` bytes and take it. One task at a time; a cancelled wait took none."""
         while not self.fits(size):
@@ -72,9 +95,9 @@ class FlowWindow:
                     self._waiters.remove(waiter)
         self.take(size)
 
-    def take(self, size: int) -> None:
-        """Take room for one input of `size` bytes without asking."""
-        self._items += 1
+    def take(self, size: int, inputs: int = 1) -> None:
+        """Take room for inputs of `size` bytes together without asking."""
+        self._items += inputs
         self._bytes += size
         if self._items > self._peak:
             self._peak = self._items

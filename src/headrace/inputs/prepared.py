@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headrace import codec
+from headrace.errors import HeadraceError
 from headrace.inputs.value import Input
 from headrace.types import Buffer
 
@@ -13,14 +14,19 @@ class Prepared:
     Attributes:
         id: the id under which it travels.
         input: its parts; the input's own id may be another one, or none.
+        position: in the source or list that it is from.
         size_bytes: bytes of its payloads.
+        error: None, or why it cannot be sent (`Unsendable`).
     """
 
-    __slots__ = ("id", "input", "size_bytes")
+    __slots__ = ("id", "input", "position", "size_bytes")
 
-    def __init__(self, input: Input, id: str, size_bytes: int | None = None) -> None:
+    error: HeadraceError | None = None
+
+    def __init__(self, input: Input, id: str, size_bytes: int | None = None, position: int = 0) -> None:
         self.input: Input = input
         self.id: str = id
+        self.position: int = position
         self.size_bytes: int = input.size_bytes if size_bytes is None else size_bytes
 
     def __repr__(self) -> str:
@@ -33,11 +39,17 @@ class Prepared:
 
     def named(self, id: str) -> Prepared:
         """Make the same input with another id."""
-        return Prepared(self.input, id, self.size_bytes)
+        return Prepared(self.input, id, self.size_bytes, self.position)
 
     def emptied(self) -> Prepared:
         """Return the same input without its payloads, for one that is not sent again."""
-        return Prepared(_NOTHING, self.id)
+        return Prepared(_NOTHING, self.id, 0, self.position)
+
+    def share(self) -> tuple[int, int]:
+        """Count the bytes that it takes of a request at most, and its videos."""
+        fields = self.input.fields
+        envelope = 15 + 4 * len(self.id) + 12 * len(fields)
+        return self.size_bytes + envelope, sum(field.type == "video" for field in fields)
 
     def encode(self) -> list[Buffer]:
         """Encode it for a request, in parts."""
@@ -62,9 +74,12 @@ class PreparedText(Prepared):
 
     __slots__ = ("_text",)
 
-    def __init__(self, text: str, id: str) -> None:
+    source = ""  # it is not known
+
+    def __init__(self, text: str, id: str, position: int = 0) -> None:
         self._text = text
         self.id = id
+        self.position = position
 
     @property
     def input(self) -> Input:  # type: ignore[override]  # made anew each time, and seldom needed
@@ -76,14 +91,13 @@ class PreparedText(Prepared):
         """Bytes of the text."""
         return len(self._text)
 
-    @property
-    def source(self) -> str:
-        """What it came from: that is not known."""
-        return ""
-
     def named(self, id: str) -> Prepared:
         """Make the same text with another id."""
-        return PreparedText(self._text, id)
+        return PreparedText(self._text, id, self.position)
+
+    def share(self) -> tuple[int, int]:
+        """Count the bytes that it takes of a request at most, and its videos."""
+        return len(self._text) + 27 + 4 * len(self.id), 0
 
     def encode(self) -> list[Buffer]:
         """Encode it for a request, in parts."""
@@ -113,6 +127,21 @@ class PreparedFile(Prepared):
         return self._message if head == self._head else None
 
 
+class Unsendable(Prepared):
+    """An input that could not be prepared: its error is delivered in its turn."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, id: str, error: HeadraceError, source: str, position: int = 0) -> None:
+        super().__init__(Input((), source=source), id, 0, position)
+        self.error: HeadraceError | None = error
+
+    def named(self, id: str) -> Prepared:
+        """Make the same with another id."""
+        assert self.error is not None
+        return Unsendable(id, self.error, self.source, self.position)
+
+
 _NOTHING = Input(())
 
-__all__ = ["Prepared", "PreparedFile"]
+__all__ = ["Prepared", "PreparedFile", "PreparedText", "Unsendable"]

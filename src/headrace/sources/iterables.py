@@ -13,7 +13,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from headrace.errors import ConfigError, SourceError
 
@@ -76,9 +76,18 @@ async def pull_some(source: Source[T], limit: int) -> list[T]:
     try:
         return await source.some(limit)
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
+        refuse_false_cancel(error)
+        raise
+
+
+def refuse_false_cancel(error: asyncio.CancelledError) -> None:
+    """Check that a CancelledError which came out of a source was meant for the task that pulls it.
+
+    Raises:
+        SourceError: nobody cancelled the task.
+    """
+    task = asyncio.current_task()
+    if task is not None and not task.cancelling():
         raise SourceError("the iterator of inputs raised CancelledError although nobody cancelled it") from error
 
 
@@ -88,6 +97,9 @@ class _Async(Source[T]):
 
     async def next(self) -> T:
         return await anext(self._iterator)
+
+    async def some(self, limit: int) -> list[T]:
+        return [await anext(self._iterator)]
 
     async def close(self) -> None:
         aclose = getattr(self._iterator, "aclose", None)
@@ -115,7 +127,15 @@ class _Memory(Source[T]):
         self._iterator = iter(())
 
 
-_END = object()
+class _End:
+    """The place of the end among a thread's items: what the iterator raised; None: nothing."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error: BaseException | None = error
+
+
 ITERATOR_CLOSE_SECONDS = 1.0  # closing waits at most so long for an iterator that is in the middle of something
 
 
@@ -128,14 +148,14 @@ class _Arrivals:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.items: deque[tuple[object, BaseException | None]] = deque()  # with what the iterator raised
+        self.items: deque[object] = deque()  # `_End` where the iterator has ended
         self.waiter: asyncio.Future[None] | None = None
         self.waking = False  # a wake-up is scheduled: one is enough for all items
         self.closed = False
 
-    def put(self, item: object, error: BaseException | None) -> None:
-        """Add an item, or what the iterator raised; in the thread."""
-        self.items.append((item, error))
+    def put(self, item: object) -> None:
+        """Add an item, or the end; in the thread."""
+        self.items.append(item)
         if not self.waking:
             self.waking = True
             self.call_in_loop(self._wake)
@@ -151,15 +171,15 @@ class _Arrivals:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
-    def take(self, limit: int) -> list[tuple[object, BaseException | None]]:
-        """Take the oldest, in the loop; a failure or the end is raised."""
+    def take(self, limit: int) -> list[Any]:
+        """Take the oldest items, in the loop; the end comes alone."""
         self.waking = False  # before looking: what arrives after this wakes again
-        taken: list[tuple[object, BaseException | None]] = []
-        while self.items and len(taken) < limit:
-            item, error = self.items[0]
-            if taken and (error is not None or item is _END):
+        items = self.items
+        taken: list[Any] = []
+        while items and len(taken) < limit:
+            if taken and type(items[0]) is _End:
                 break
-            taken.append(self.items.popleft())
+            taken.append(items.popleft())
         return taken
 
 
@@ -180,7 +200,7 @@ class _Threaded(Source[T]):
     @property
     def held(self) -> int:
         items = self._arrivals.items if self._arrivals is not None else ()
-        return sum(error is None and item is not _END for item, error in items)
+        return sum(type(item) is not _End for item in items)
 
     async def next(self) -> T:
         return (await self.some(1))[0]
@@ -200,12 +220,11 @@ class _Threaded(Source[T]):
                 arrivals.waiter = None
             if self._closed is not None:
                 raise StopAsyncIteration
-        item, error = taken[0]
-        if error is not None or item is _END:
+        if type(taken[0]) is _End:
             self._asked = 0  # the remaining requested items will not come
-            raise error or StopAsyncIteration
+            raise taken[0].error or StopAsyncIteration
         self._asked -= len(taken)
-        return [cast("T", item) for item, _ in taken]
+        return taken
 
     def _start(self) -> tuple[_Arrivals, threading.Thread]:
         if self._arrivals is None or self._thread is None:
@@ -252,12 +271,12 @@ def _serve(requests: queue.SimpleQueue[int | None], iterable: Iterable[Any], arr
             if iterator is None:
                 iterator = iter(iterable)
             while count and not arrivals.closed:
-                arrivals.put(next(iterator), None)
+                arrivals.put(next(iterator))
                 count -= 1
         except StopIteration:
-            arrivals.put(_END, None)
+            arrivals.put(_End(None))
         except BaseException as error:
-            arrivals.put(None, _true_end(error))
+            arrivals.put(_End(_true_end(error)))
     own = iterator if iterator is not None else iterable
     close = getattr(own, "close", None)
     if callable(close) and isinstance(own, Iterator):
@@ -295,4 +314,4 @@ def source(items: Any, single: tuple[type, ...] = ()) -> Source[Any]:
     raise ConfigError(f"cannot iterate over {type(items).__name__}: give an (async) iterator, a list or a single item")
 
 
-__all__ = ["Source", "pull", "pull_some", "source"]
+__all__ = ["Source", "pull", "pull_some", "refuse_false_cancel", "source"]

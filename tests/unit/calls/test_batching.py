@@ -13,7 +13,7 @@ import pytest
 import headrace
 from headrace import Input, Limits, StreamBroken, Timeouts, codec, errors
 from headrace.calls.batching import MAX_IN_FLIGHT, BatchLimits, BatchSpace
-from headrace.inputs.prepared import Prepared
+from headrace.inputs.prepared import Prepared, PreparedText, Unsendable
 from headrace.testing import Fail, MemoryServer, ModelDouble, ReceivedInput, ServerCall
 from headrace.testing.answers import to_response
 from headrace.testing.handlers import STREAM
@@ -382,8 +382,11 @@ async def test_large_inputs_are_pulled_as_the_bytes_in_flight_allow(connect: Con
 def test_a_request_has_room_for_what_it_may_hold() -> None:
     text, video = Prepared(Input.from_text("x" * 100), "a"), Prepared(Input.from_bytes(b"v" * 100, "video"), "b")
     room = BatchSpace(BatchLimits(3, 500, 1), 50)
-    assert [room.take(item, 100) for item in (text, video, video, text, text)] == [True, True, False, True, False]
-    assert BatchSpace(BatchLimits(3, 10), 5).take(text, 100)  # the first always goes
+    assert [room.take(item) for item in (text, video, video, text, text)] == [True, True, False, True, False]
+    assert BatchSpace(BatchLimits(3, 10), 5).take(text)  # the first always goes
+    assert BatchSpace(BatchLimits(3, 500, 1), 50).fill([text, video, video, text]) == 2
+    unsendable = Unsendable("c", errors.InputError("bad"), "")
+    assert BatchSpace(BatchLimits(1, 500), 50).fill([unsendable, text, unsendable, text]) == 3
     assert BatchLimits().window == 16
     assert (BatchLimits(128).window, BatchLimits(128).prefetch) == (512, 128)
 
@@ -391,16 +394,9 @@ def test_a_request_has_room_for_what_it_may_hold() -> None:
 @pytest.mark.parametrize("text", ["", "x", "y" * 127, "z" * 128, "ü" * 20000])
 @pytest.mark.parametrize("id_", ["a", "é" * 256])
 def test_the_room_that_an_input_takes_is_never_less_than_its_bytes(text: str, id_: str) -> None:
-    item = Prepared(Input.multimodal(text=text, image_url="http://example.com/a.png"), id_)
-    encoded = codec.size_of(item.encode())
-    assert not _takes(item, encoded - 1)
-
-
-def _takes(item: Prepared, room_bytes: int) -> bool:
-    room = BatchSpace(BatchLimits(2, room_bytes), 0)
-    # The first one always fits, and this one takes nothing.
-    room.take(Prepared(Input(()), "first"), -15 - 4 * len("first"))
-    return room.take(item, item.size_bytes)
+    several = Prepared(Input.multimodal(text=text, image_url="http://example.com/a.png"), id_)
+    for item in (several, PreparedText(text, id_)) if text.isascii() else (several,):
+        assert item.share()[0] >= codec.size_of(item.encode())
 
 
 @pytest.mark.parametrize("way", ["stream", "map"])

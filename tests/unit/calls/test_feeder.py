@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
-from headrace.calls.feeder import Feeder, Pulled
+from headrace.calls.feeder import Feeder
 from headrace.calls.signal import Signal
 from headrace.calls.stats import Tally
 from headrace.errors import ClosedError, ConfigError, DeadlineExceeded, InputError, SourceError
@@ -93,26 +93,23 @@ class Pipeful:
     reads_ahead = True
 
     def __init__(self, items: int, in_order: bool = True) -> None:
-        self.pipe: Pipe[Pulled] = Pipe(items)
-        self.woken = 0
+        self.pipe: Pipe[Prepared] = Pipe(items)
+        self.offers = 0
         self.in_order = in_order
 
     async def room(self) -> int:
         await self.pipe.ready()
         return self.pipe.room
 
-    def offer(self, pulled: Pulled) -> bool:
-        return self.pipe.send_nowait(pulled)
+    def offer(self, items: Sequence[Prepared]) -> int:
+        self.offers += 1
+        return self.pipe.send_some(items)
 
-    async def put(self, pulled: Pulled) -> None:
-        await self.pipe.send(pulled)
-
-    def fed(self) -> None:
-        self.woken += 1
+    async def put(self, item: Prepared) -> None:
+        await self.pipe.send(item)
 
     def end(self) -> None:
         self.pipe.close_sender()
-        self.fed()
 
 
 def spawn(work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
@@ -124,7 +121,7 @@ def feeding(items: Any, room: int = 100, making: Any = None, in_order: bool = Tr
     return Feeder(source(items), making or convert, tally, intake, spawn), intake, tally
 
 
-def drain(pipe: Pipe[Pulled]) -> list[Pulled]:
+def drain(pipe: Pipe[Prepared]) -> list[Prepared]:
     found = []
     while (pulled := pipe.receive_nowait()) is not None:
         found.append(pulled)
@@ -136,7 +133,7 @@ async def test_it_fills_the_pipe_and_ends_it() -> None:
     await feeder.run()
     assert [(p.position, p.error) for p in drain(intake.pipe)] == [(0, None), (1, None)]
     assert tally.pulled == 2
-    assert intake.woken
+    assert intake.offers == 2
     with pytest.raises(EndOfPipe):
         await intake.pipe.receive()
 
@@ -146,7 +143,7 @@ async def test_what_is_bad_alone_goes_in_with_its_error() -> None:
     await feeder.run()
     found = drain(intake.pipe)
     assert [type(p.error) for p in found] == [type(None), InputError, SourceError, type(None)]
-    assert [p.item.id for p in found[1:3]] == ["b", "item-2"]
+    assert [p.id for p in found[1:3]] == ["b", "item-2"]
 
 
 async def test_what_takes_too_long_is_an_error_of_its_own() -> None:

@@ -129,7 +129,7 @@ async def test_failed_predictions_hold_no_inputs(wire: Wire, tmp_path: Path, wat
 
 def test_an_input_that_timed_out_leaves_its_id_only(watch: Watch) -> None:
     ledger = Ledger(True, FlowWindow(Window(None)))
-    entry = ledger.enter(0, Prepared(Input.from_bytes(watch.payload(), "video"), "a"), 100, 0.0, 1.0)
+    (entry,) = ledger.enter([Prepared(Input.from_bytes(watch.payload(), "video"), "a")], 0.0, 1.0)
     ledger.sent([entry])
     assert watch.alive == 1
     ledger.time_out(entry, DeadlineExceeded("late"))
@@ -144,8 +144,8 @@ def test_an_input_that_timed_out_leaves_its_id_only(watch: Watch) -> None:
 def test_answered_inputs_are_let_go_of_behind_one_that_waits(watch: Watch) -> None:
     ledger = Ledger(False, FlowWindow(Window(None)))
     for position in range(1000):
-        item = Prepared(Input.from_bytes(watch.payload(), "video"), f"i-{position}")
-        entry = ledger.enter(position, item, 100, float(position), 1e6)
+        item = Prepared(Input.from_bytes(watch.payload(), "video"), f"i-{position}", position=position)
+        (entry,) = ledger.enter([item], float(position), 1e6)
         ledger.sent([entry])
         if position:
             ledger.settle(entry, Prediction(b"", (), input_id=item.id, position=position))

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+import operator
 from abc import abstractmethod
+from collections.abc import Sequence
 
 from headrace import codec, events
 from headrace.calls.base import LAST_MOMENT, StreamWork
 from headrace.calls.duplex.settings import DuplexOptions
-from headrace.calls.feeder import Convert, Pulled, Template
+from headrace.calls.feeder import Convert, Template
 from headrace.calls.session import Session
 from headrace.channels.connection import Connection
 from headrace.errors import TransportError
 from headrace.flow.pipe import Pipe
+from headrace.inputs.prepared import Prepared
 from headrace.sources.iterables import Source
 from headrace.transport.base import Call
 
@@ -30,10 +33,10 @@ class DuplexWork(StreamWork):
     ) -> None:
         super().__init__(session, source, convert)
         self.options = options
-        self.pipe: Pipe[Pulled] = Pipe(
+        self.pipe: Pipe[Prepared] = Pipe(
             options.prefetch,
             size_bytes=options.window.bytes,
-            size=lambda pulled: pulled.size,
+            size=operator.attrgetter("size_bytes"),
             overflow=options.overflow,
             max_age=options.max_age,
             on_drop=self._dropped,
@@ -69,20 +72,26 @@ class DuplexWork(StreamWork):
             return 1
         return max(1, min(pipe.room, (self.options.window.bytes - pipe.bytes) // largest))
 
-    def offer(self, pulled: Pulled) -> bool:
-        """Put an input into the pipe, unless it has to wait for room."""
-        return self.pipe.send_nowait(pulled)
+    def offer(self, items: Sequence[Prepared]) -> int:
+        """Put inputs into the pipe, in order, until one has to wait for room; return how many."""
+        taken = self.pipe.send_some(items)
+        self._fed()
+        return taken
 
-    async def put(self, pulled: Pulled) -> None:
+    async def put(self, item: Prepared) -> None:
         """Put an input into the pipe as soon as there is room."""
-        await self.pipe.send(pulled)
+        await self.pipe.send(item)
+        self._fed()
 
     def end(self) -> None:
         """Close the sending end of the pipe."""
         self.pipe.close_sender()
-        self.fed()
+        self._fed()
         if self.pipe.ended:
             self.ready.set()  # the consumer may have nothing more to wait for
+
+    def _fed(self) -> None:
+        """Called when inputs were put into the pipe, and when no more will be."""
 
     def _halted(self) -> None:
         self.pipe.close_receiver()
@@ -91,9 +100,9 @@ class DuplexWork(StreamWork):
         elif self._driving is not None and self._driving is not asyncio.current_task():
             self._driving.cancel()
 
-    def _dropped(self, pulled: Pulled, cause: str) -> None:
+    def _dropped(self, item: Prepared, cause: str) -> None:
         self.tally.drop(cause)
-        self._session.emit(events.Dropped(pulled.item.id, pulled.position, cause))
+        self._session.emit(events.Dropped(item.id, item.position, cause))
 
     async def _one_call(self) -> None:
         """Open a call, write and read it to its end."""

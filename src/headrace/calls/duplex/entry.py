@@ -12,7 +12,6 @@ class Entry:
 
     Attributes:
         seq: order of leaving the pipe; answers are delivered in it when ordered.
-        position: in the source.
         name: the id that the user knows; that of `item` differs if two in flight have the same.
         size: bytes that it counts in the window.
         entered_at: when it entered the window.
@@ -35,16 +34,18 @@ class Entry:
     alone: bool = False
     suspect: bool = False
 
-    def __init__(
-        self, seq: int, position: int, item: Prepared, name: str, size: int, entered_at: float, deadline: float
-    ) -> None:
+    def __init__(self, seq: int, item: Prepared, name: str, size: int, entered_at: float, deadline: float) -> None:
         self.seq = seq
-        self.position = position
         self.item = item
         self.name = name
         self.size = size
         self.entered_at = entered_at
         self.deadline = deadline
+
+    @property
+    def position(self) -> int:
+        """Its place in the source."""
+        return self.item.position
 
     def __lt__(self, other: Entry) -> bool:
         return self.seq < other.seq

@@ -136,25 +136,33 @@ class Ledger:
             unanswered=unanswered,
         )
 
-    def enter(self, position: int, item: Prepared, size: int, now: float, timeout: float) -> Entry:
-        """Take in an input that leaves the pipe; one whose id is in flight already travels under one of ours.
+    def enter(self, items: Sequence[Prepared], now: float, timeout: float) -> list[Entry]:
+        """Take in inputs that leave the pipe; one whose id is in flight already travels under one of ours.
 
-        It counts in the window immediately, even if the window would not admit it.
+        They count in the window immediately, even if the window would not admit them.
         """
-        self.window.take(size)
-        name = item.id
-        if self.knows(name):
-            item = item.named(f"again-{secrets.token_hex(12)}")
-        entry = Entry(self._next_seq, position, item, name, size, now, now + timeout)
-        self._next_seq += 1
-        self._open[item.id] = entry
-        if len(self._usual) > 2 * len(self._open) + 64:  # answered ones, with what they hold, behind one that waits
-            self._usual = deque(waiting for waiting in self._usual if waiting.answer is None and not waiting.extended)
-        if not self._usual or self._usual[-1].deadline <= entry.deadline:
-            self._usual.append(entry)
+        open_, late, seq, deadline = self._open, self._late, self._next_seq, now + timeout
+        entries: list[Entry] = []
+        total = 0
+        for item in items:
+            name, size = item.id, item.size_bytes
+            if name in open_ or name in late:
+                item = item.named(f"again-{secrets.token_hex(12)}")
+            open_[item.id] = entry = Entry(seq, item, name, size, now, deadline)
+            entries.append(entry)
+            seq += 1
+            total += size
+        self._next_seq = seq
+        self.window.take(total, len(entries))
+        usual = self._usual
+        if len(usual) > 2 * len(open_) + 64:  # answered ones, with what they hold, behind one that waits
+            self._usual = usual = deque(entry for entry in usual if entry.answer is None and not entry.extended)
+        if not usual or usual[-1].deadline <= deadline:
+            usual.extend(entries)
         else:
-            heapq.heappush(self._deadlines, (entry.deadline, entry))
-        return entry
+            for entry in entries:
+                heapq.heappush(self._deadlines, (deadline, entry))
+        return entries
 
     def sent(self, entries: Sequence[Entry]) -> None:
         """Note that entries go out in one request."""
@@ -284,8 +292,8 @@ class Ledger:
         """Give an open entry its one answer."""
         del self._open[entry.item.id]
         entry.answer = answer
-        if entry.item.source:
-            answer.source = entry.item.source
+        if source := entry.item.source:
+            answer.source = source
         if self.ordered:
             self._done[entry.seq] = entry
         else:

@@ -24,13 +24,14 @@ from headrace.calls.duplex.recovery import REFUSALS, Recovery
 from headrace.calls.duplex.retries import Retries
 from headrace.calls.duplex.sender import Outbox
 from headrace.calls.duplex.settings import DuplexOptions
-from headrace.calls.feeder import Convert, Pulled, Template
+from headrace.calls.feeder import Convert, Template
 from headrace.calls.retry import RETRIED
 from headrace.calls.session import Session, StreamsExhausted
 from headrace.calls.signal import Signal
 from headrace.channels.connection import Connection
 from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, TransportError
 from headrace.flow.window import FlowWindow
+from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
 from headrace.sources.iterables import Source
 from headrace.status import fatal, kind_of
@@ -49,7 +50,7 @@ class Duplex(DuplexWork):
         super().__init__(session, source, convert, template, options)
         self.ledger: Ledger = Ledger(options.ordered, FlowWindow(options.window))
         self._wakeup = Signal()  # for pump and driver
-        self._outbox = Outbox(self.pipe, self.ledger, options.batching, options.timeout)
+        self._outbox = Outbox(self.pipe, self.ledger, options.batching, options.timeout, session.budget, self._settle)
         self._deadlines = Alarm(self._time_out)
         self._retries = Retries(session, self.ledger, self.tally, options.warm_up, self._settle, self._rested)
         self._recovery = Recovery(session, self.ledger, self._outbox, self._retries, self.tally, options, self._settle)
@@ -87,7 +88,7 @@ class Duplex(DuplexWork):
             self._vacancy.set()
         else:
             self._wakeup.set()
-        if self._held_up and len(self.pipe):
+        if self._held_up and self.pipe.queue:
             self._enter_waiting()
         return entry.answer
 
@@ -109,20 +110,13 @@ class Duplex(DuplexWork):
         room = int(min(unsent, pipe.room + max(0, window.room)))
         return min(room, max(1, (max_bytes - window.bytes) // largest) if largest else 1)
 
-    def offer(self, pulled: Pulled) -> bool:
-        """Take an input into the window, or else into the pipe, unless it has to wait for room."""
-        if self._eager and not len(self.pipe) and self.ledger.window.fits(pulled.size):
-            self._session.budget.called()
-            self._enter(pulled)
-            return True
-        return self.pipe.send_nowait(pulled)
-
-    def _enter(self, pulled: Pulled) -> None:
-        entry = self.ledger.enter(pulled.position, pulled.item, pulled.size, time.monotonic(), self.options.timeout)
-        if pulled.error is None:
-            self._outbox.queue.append(entry)
-        else:
-            self._settle(entry, pulled.error)
+    def offer(self, items: Sequence[Prepared]) -> int:
+        """Take inputs into the window, or else into the pipe, until one has to wait for room; return how many."""
+        entered = self._outbox.enter(items) if self._eager and not self.pipe.queue else 0
+        if entered == len(items):
+            self._wakeup.set()
+            return entered
+        return entered + super().offer(items[entered:])
 
     async def finish(self) -> None:
         """Let a stream whose inputs are all answered end by itself, then stop it; one with late answers immediately."""
@@ -134,10 +128,10 @@ class Duplex(DuplexWork):
         await self._wait(LAST_MOMENT)
         self._leave()
 
-    def fed(self) -> None:
+    def _fed(self) -> None:
         """Wake the pump."""
         self._wakeup.set()
-        if self._held_up and len(self.pipe):
+        if self._held_up and self.pipe.queue:
             self._enter_waiting()
 
     def _halted(self) -> None:
@@ -149,8 +143,8 @@ class Duplex(DuplexWork):
         if self._standstill is not None:
             self._standstill.cancel()
 
-    def _dropped(self, pulled: Pulled, cause: str) -> None:
-        super()._dropped(pulled, cause)
+    def _dropped(self, item: Prepared, cause: str) -> None:
+        super()._dropped(item, cause)
         self._wakeup.set()
 
     # --- driver: opens the call, reads it, opens it again
@@ -221,14 +215,10 @@ class Duplex(DuplexWork):
         try:
             while not self._stopped:
                 self._held_up = self._eager
-                entries, rejected = outbox.take(len(head))
-                for entry, error in rejected:
-                    self._settle(entry, error)
+                entries = outbox.take(len(head))
                 if entries:
                     if not self._deadlines.is_set:
                         self._arm()
-                    if outbox.fresh:
-                        self._session.budget.called(outbox.fresh)
                     if not outbox.queue:
                         self._vacancy.set()
                     self.ledger.sent(entries)
@@ -253,10 +243,7 @@ class Duplex(DuplexWork):
         """Take inputs from the pipe into the window although the pump cannot send: their timeouts start now."""
         if self._stopped:
             return
-        entered, rejected = self._outbox.enter_waiting()
-        self._session.budget.called(entered)
-        for entry, error in rejected:
-            self._settle(entry, error)
+        self._outbox.enter_waiting()
         self._arm()
         self._wakeup.set()
         self._vacancy.set()
@@ -384,10 +371,10 @@ class Duplex(DuplexWork):
 
     def _window_stands(self) -> bool:
         """Whether inputs wait, the window admits none, and the server is the bottleneck."""
-        waiting = self.pipe.waiting
-        if waiting is None or self.ledger.untaken or self._call is None:
+        waiting = self.pipe.queue
+        if not waiting or self.ledger.untaken or self._call is None:
             return False
-        return self._outbox.gathers or not self.ledger.window.fits(waiting)
+        return self._outbox.gathers or not self.ledger.window.fits(waiting[0].size_bytes)
 
 
 def _request(head: bytes, entries: Sequence[Entry]) -> list[Buffer]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from headrace.calls.batching import MAX_IN_FLIGHT, BatchLimits, BatchSpace
 from headrace.calls.duplex.entry import Entry
 from headrace.calls.duplex.ledger import Ledger
-from headrace.calls.feeder import Pulled
 from headrace.errors import HeadraceError
 from headrace.flow.pipe import Pipe
-
-#: Entries that could not be sent, each with what is wrong with its input.
-Rejected: TypeAlias = list[tuple[Entry, HeadraceError]]
+from headrace.flow.rate import Budget
+from headrace.inputs.prepared import Prepared
 
 
 class Outbox:
@@ -23,17 +21,28 @@ class Outbox:
 
     Args:
         timeout: seconds that an input may take from then on.
+        budget: of retries; it grows with each input that enters.
+        reject: ends an input that cannot be sent with its error.
     """
 
-    def __init__(self, pipe: Pipe[Pulled], ledger: Ledger, batching: BatchLimits, timeout: float) -> None:
+    def __init__(
+        self,
+        pipe: Pipe[Prepared],
+        ledger: Ledger,
+        batching: BatchLimits,
+        timeout: float,
+        budget: Budget,
+        reject: Callable[[Entry, HeadraceError], None],
+    ) -> None:
         self.queue: deque[Entry] = deque()  # in the ledger and to be sent, before those in the pipe
-        self.fresh: int = 0  # inputs of the last request that were never sent before
         self.gathers: bool = False  # inputs wait until a request is answered
         self._pipe = pipe
         self._ledger = ledger
         self._window = ledger.window
         self._batching = batching
         self._timeout = timeout
+        self._budget = budget
+        self._reject = reject
         self._half = min(batching.inputs, ledger.window.max_items) / 2
         self._probing = False
         self._since: float | None = None  # when what waits for others was first seen
@@ -41,55 +50,48 @@ class Outbox:
     def sendable(self) -> bool:
         """Drop what is too old; return whether something could be sent now, even alone."""
         self._pipe.purge()
-        size = self._pipe.waiting
-        return bool(self.queue) or (size is not None and self._window.fits(size))
+        return bool(self.queue) or self._window.admits(islice(self._pipe.queue, 1)) > 0
 
     def resend(self, entries: Iterable[Entry]) -> None:
         """Send these before anything new: all unanswered inputs, in order."""
         self.queue = deque(entries)
 
-    def enter_waiting(self) -> tuple[int, Rejected]:
-        """Take inputs from the pipe into the window, as far as it admits them, to be sent later.
+    def enter(self, items: Sequence[Prepared]) -> int:
+        """Take inputs into the window, as far as it admits them, to be sent later; return how many."""
+        count = self._window.admits(items)
+        if count:
+            self.queue.extend(self._enter(items[:count]))
+        return count
 
-        Returns:
-            How many inputs were taken in, and those that are not to be sent.
-        """
-        entered = len(self.queue)
-        rejected: Rejected = []
-        while (waiting := self._pipe.first()) is not None and self._window.fits(waiting[1]):
-            self._enter(self.queue, rejected)
-        return len(self.queue) - entered, rejected
+    def enter_waiting(self) -> None:
+        """As `enter`, with the inputs in the pipe."""
+        self._pipe.purge()
+        count = self._window.admits(self._pipe.queue)
+        if count:
+            self.queue.extend(self._enter(self._pipe.receive_some(count)))
 
-    def take(self, head_bytes: int) -> tuple[list[Entry], Rejected]:
-        """Take the inputs of the next request; none if there is none, or if it is better to wait for more.
-
-        Returns:
-            The inputs of the request, and those that turned out not to be sendable.
-        """
+    def take(self, head_bytes: int) -> list[Entry]:
+        """Take the inputs of the next request; none if there is none, or if it is better to wait for more."""
         entries: list[Entry] = []
-        rejected: Rejected = []
-        self.fresh = 0
         if self._probing and self._ledger.probing:
-            return entries, rejected
+            return entries
         self._probing = False
         queue = self.queue
         if queue and self._batching.inputs == 1 and queue[0].answer is None and not queue[0].suspect:
             entries.append(queue.popleft())  # as nearly all, if each is a request
-            return entries, rejected
+            return entries
         space = BatchSpace(self._batching, head_bytes)
         if queue and self._take_queued(entries, space):
-            return entries, rejected
+            return entries
         if not entries and self._gathering():
-            return entries, rejected
+            return entries
         self._since = None
-        before, limit = len(entries), self._batching.inputs
-        while len(entries) < limit and (waiting := self._pipe.first()) is not None:
-            pulled, size, _ = waiting
-            if not self._window.fits(size) or not (pulled.error is not None or space.take(pulled.item, size)):
-                break
-            self._enter(entries, rejected)
-        self.fresh = len(entries) - before
-        return entries, rejected
+        self._pipe.purge()
+        waiting = self._pipe.queue
+        count = space.fill(islice(waiting, self._window.admits(waiting)))
+        if count:
+            entries += self._enter(self._pipe.receive_some(count))
+        return entries
 
     def _take_queued(self, entries: list[Entry], space: BatchSpace) -> bool:
         """Take queued inputs; return whether that completes the request."""
@@ -101,26 +103,26 @@ class Outbox:
                         self._probing = True  # by itself, with nothing else in flight
                         entries.append(self.queue.popleft())
                     return True
-                if entries and (entry.alone or not space.take(entry.item, entry.size)):
+                if entries and (entry.alone or not space.take(entry.item)):
                     return True
                 if not entries:
-                    space.take(entry.item, entry.size)
+                    space.take(entry.item)
                 entries.append(entry)
             self.queue.popleft()
             if entry.alone and entries:
                 return True
         return False
 
-    def _enter(self, entries: list[Entry] | deque[Entry], rejected: Rejected) -> None:
-        """Take the first input out of the pipe into the books, unless it has just become too old."""
-        pulled = self._pipe.receive_nowait()
-        if pulled is None:
-            return
-        entry = self._ledger.enter(pulled.position, pulled.item, pulled.size, time.monotonic(), self._timeout)
-        if pulled.error is None:
-            entries.append(entry)
-        else:
-            rejected.append((entry, pulled.error))
+    def _enter(self, items: Sequence[Prepared]) -> list[Entry]:
+        """Take inputs into the ledger; return the entries of those that can be sent."""
+        entries = self._ledger.enter(items, time.monotonic(), self._timeout)
+        sendable = [entry for entry in entries if entry.item.error is None]
+        self._budget.called(len(sendable))
+        if len(sendable) < len(entries):
+            for entry in entries:
+                if entry.item.error is not None:
+                    self._reject(entry, entry.item.error)
+        return sendable
 
     def patience(self) -> float | None:
         """Return how many seconds inputs may still wait for a batch; None: until something else happens."""

@@ -65,9 +65,6 @@ class FreeDuplex(DuplexWork):
         """Take the next answer, or None."""
         return self._answers.receive_nowait()
 
-    def fed(self) -> None:
-        """Nothing: the pump waits at the pipe."""
-
     @property
     def in_order(self) -> bool:
         """Yes: only the order says what belongs together."""
@@ -133,13 +130,12 @@ class FreeDuplex(DuplexWork):
                     self._bad = None
                     self.ready.set()
                 try:
-                    pulled = await self.pipe.receive()
+                    item = await self.pipe.receive()
                 except EndOfPipe:
                     break
-                item = pulled.item
-                if pulled.error is not None:
+                if item.error is not None:
                     self.tally.errors += 1
-                    self._bad = Prediction.failed(pulled.error, input_id=item.id, position=pulled.position)
+                    self._bad = Prediction.failed(item.error, input_id=item.id, position=item.position)
                     continue
                 self.tally.sent += 1
                 if self._replayable:

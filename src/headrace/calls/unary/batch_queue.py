@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from headrace import events
@@ -260,9 +260,10 @@ class BatchQueue:
             if call.over:  # its caller was cancelled in this turn of the loop
                 self._settle(call)
                 continue
-            if call.item.id in ids or not space.take(call.item, call.size):
+            if call.item.id in ids or not space.take(call.item):
                 break
             ids.add(call.item.id)
+            call.item.position = len(batch)
             batch.append(waiting.popleft())
             self._waiting_bytes -= call.size
         return batch
@@ -294,9 +295,10 @@ class BatchQueue:
             shared.retries += counts.retries
             counts.attempts = counts.retries = 0
 
-        def deliver(position: int, prediction: Prediction) -> None:
+        def deliver(predictions: Sequence[Prediction]) -> None:
             count()
-            self._finish(calls[position], prediction.error or prediction)
+            for prediction in predictions:
+                self._finish(calls[prediction.position], prediction.error or prediction)
 
         def attempts_of(position: int) -> Attempts:
             call = calls[position]
@@ -309,7 +311,7 @@ class BatchQueue:
             await predict_many(
                 replace(self._session, counts=counts, emit=emit),
                 self._head,
-                {position: call.item for position, call in enumerate(calls)},
+                [call.item for call in calls],
                 self._limits,
                 deadline=Deadline(latest + GRACE, latest + GRACE - time.monotonic()),
                 warm_up=None if any(call.warm_up is None for call in calls) else math.inf,

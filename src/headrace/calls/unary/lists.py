@@ -31,8 +31,8 @@ from headrace.transport.base import Buffer, Metadata
 MAX_IN_FLIGHT = 8  # requests of one list
 TOGETHER = 0.1  # seconds that an input may wait longer, to be sent again with others
 
-#: The inputs of one request, with their positions.
-_Group: TypeAlias = Sequence[tuple[int, Prepared]]
+#: The inputs of one request.
+_Group: TypeAlias = Sequence[Prepared]
 
 
 def predict_one(
@@ -81,20 +81,20 @@ class SingleInput:
         return prediction
 
 
-#: Gets the position of an input, and its prediction once that is final.
-Deliver = Callable[[int, Prediction], None]
+#: Gets predictions that are final.
+Deliver = Callable[[Sequence[Prediction]], None]
 
 
 async def predict_many(
     session: Session,
     head: bytes,
-    items: Mapping[int, Prepared],
+    items: Sequence[Prepared],
     limits: Limits,
     *,
     deadline: Deadline,
     warm_up: float | None = None,
     metadata: Metadata = (),
-    deliver: Deliver = lambda *_: None,
+    deliver: Deliver = lambda _: None,
     is_open: Callable[[int], bool] = lambda _: True,
     attempts_of: Callable[[int], Attempts] | None = None,
     packed: bool = False,
@@ -103,14 +103,17 @@ async def predict_many(
 
     Args:
         head: the request's template.
-        items: position -> input, loaded and checked, each with an id.
+        items: loaded and checked, each with an id, in the order of their positions.
         deadline: for everything; what has no answer by then fails with `DeadlineExceeded`.
-        deliver: gets each prediction as soon as it is final, others may still be tried again.
-        is_open: says whether an input is still worth trying again.
-        attempts_of: starts the attempts of an input, which are its own whatever happens to the others; None: as the
-            session has them.
+        deliver: gets predictions as soon as they are final, others may still be tried again.
+        is_open: says whether the input at a position is still worth trying again.
+        attempts_of: starts the attempts of the input at a position, which are its own whatever happens to the others;
+            None: as the session has them.
         packed: we grouped these unrelated inputs, which fit into one request: if it fails as a whole and one input may
             be to blame, bisect it.
+
+    Returns:
+        The predictions by position.
 
     Raises:
         ServerError: the server refuses them all (credential, permission, quota, unknown model).
@@ -124,7 +127,7 @@ async def predict_many(
 
 async def _send_again(
     work: _Round,
-    items: Mapping[int, Prepared],
+    items: Sequence[Prepared],
     is_open: Callable[[int], bool],
     attempts_of: Callable[[int], Attempts] | None,
 ) -> None:
@@ -147,7 +150,7 @@ async def _send_again(
                 own.budget = budget
             delay = own.after(error)
             if delay is None:
-                deliver(position, work.results[position])
+                deliver([work.results[position]])
                 continue
             delays[position] = delay
             if kind_of(error) is Kind.WARMING and work.warm_up is None:
@@ -158,19 +161,19 @@ async def _send_again(
             if delay < remaining:
                 due[position] = now + delay
             else:
-                deliver(position, work.results[position])
+                deliver([work.results[position]])
         if not due:
             return
         session.counts.retries += 1
         group = _next_due(due, now)
         await asyncio.sleep(max(due.pop(position) for position in group) - now)
-        await work.run({position: items[position] for position in group if is_open(position)})
+        await work.run([item for item in items if item.position in group and is_open(item.position)])
 
 
-def _next_due(due: Mapping[int, float], now: float) -> list[int]:
+def _next_due(due: Mapping[int, float], now: float) -> set[int]:
     """Choose the inputs to send next: those whose delay is close to that of the first."""
     until = now + 2 * (min(due.values()) - now) + TOGETHER
-    return [position for position, when in due.items() if when <= until]
+    return {position for position, when in due.items() if when <= until}
 
 
 class _SharedBudget(Budget):
@@ -209,33 +212,33 @@ class _Round:
     again: dict[int, HeadraceError] = field(default_factory=dict)  # position -> why to send it again
     encoded: dict[int, list[Buffer]] = field(default_factory=dict)  # of those that had to be measured
 
-    async def run(self, items: Mapping[int, Prepared]) -> None:
+    async def run(self, items: Sequence[Prepared]) -> None:
         """Send inputs in requests within the limits."""
         if not items:
             return
-        positioned = list(items.items())
         if self.packed:
-            await self._send(positioned)
+            await self._send(items)
             return
-        self.encoded = {position: item.encode() for position, item in positioned}
+        self.encoded = {item.position: item.encode() for item in items}
         room = self.limits.request_bytes - len(self.head)
-        groups = split(list(items.values()), self.limits, map(codec.size_of, self.encoded.values()), room)
-        ready = [[positioned[index] for index in group] for group in groups]
+        groups = split(items, self.limits, map(codec.size_of, self.encoded.values()), room)
+        ready = [[items[index] for index in group] for group in groups]
         if ready:
             await self._send(ready[0])  # the first goes alone: a refusal of the whole call would hit the others too
         if len(ready) > 1:
-            errors = [error for position, _ in ready[0] if (error := self.results[position].error) is not None]
+            errors = [error for item in ready[0] if (error := self.results[item.position].error) is not None]
             if len(errors) == len(ready[0]) and fatal(errors[0]):
                 raise errors[0]
             await _together(ready[1:], self._send)
 
     async def _send(self, group: _Group) -> None:
         number = len(group)
-        whole = group[0][1].whole(self.head) if number == 1 else None
+        whole = group[0].whole(self.head) if number == 1 else None
         parts: list[Buffer] = [self.head] if whole is None else [whole]
         if whole is None:
-            for position, item in group:
-                parts += self.encoded.get(position) or item.encode()
+            encoded = self.encoded
+            for item in group:
+                parts += encoded[item.position] if encoded else item.encode()
         try:
             response = await unary(
                 self.session,
@@ -245,21 +248,22 @@ class _Round:
                 timeout=self.deadline,
                 warm_up=self.warm_up,
                 label="" if number == 1 else f"a request with {number} inputs",
-                input_id=group[0][1].id if number == 1 else "",
+                input_id=group[0].id if number == 1 else "",
             )
         except HeadraceError as error:
             await self._refused(group, error)
             return
-        results, again, deliver = self.results, self.again, self.deliver
-        for (position, item), prediction in zip(group, _predictions(response, group, packed=self.packed), strict=True):
-            if item.source:
-                prediction.source = item.source
-            results[position] = prediction
+        results, final = self.results, []
+        for item, prediction in zip(group, _predictions(response, group, packed=self.packed), strict=True):
+            if source := item.source:
+                prediction.source = source
+            results[item.position] = prediction
             failure = prediction.error
             if failure is not None and kind_of(failure) in RETRIED:
-                again[position] = failure
+                self.again[item.position] = failure
             else:
-                deliver(position, prediction)
+                final.append(prediction)
+        self.deliver(final)
 
     async def _refused(self, group: _Group, error: HeadraceError) -> None:
         """Handle a request that failed as a whole, after its retries."""
@@ -267,11 +271,11 @@ class _Round:
             half = len(group) // 2
             await _together([group[:half], group[half:]], self._send)
             return
-        for position, item in group:
-            self.results[position] = failed = Prediction.failed(error, input_id=item.id, position=position)
+        for item in group:
+            failed = Prediction.failed(error, input_id=item.id, position=item.position)
             failed.source = item.source
-        for position, _ in group:
-            self.deliver(position, self.results[position])
+            self.results[item.position] = failed
+        self.deliver([self.results[item.position] for item in group])
 
 
 async def _together(groups: Sequence[_Group], send: Callable[[_Group], Awaitable[None]]) -> None:
@@ -307,27 +311,28 @@ def _predictions(response: Envelope, group: _Group, *, packed: bool) -> list[Pre
     """
     raw, head, answers = response.raw, response.head, response.answers
     if len(group) == 1:
-        position, item = group[0]
+        (item,) = group
         for answer in answers:
             if isinstance(answer, ServerError):
-                return [_failed(answer, item, position, raw)]
+                return [_failed(answer, item, raw)]
         outputs = cast("Sequence[Output]", answers)
-        return [Prediction(raw, outputs, head, item.id, position)]
+        return [Prediction(raw, outputs, head, item.id, item.position)]
     if id_of(answers[0]):
         by_id = {id_of(answer): answer for answer in answers}
-        if len(by_id) == len(group) and all(item.id in by_id for _, item in group):
-            answers = [by_id[item.id] for _, item in group]
+        if len(by_id) == len(group) and all(item.id in by_id for item in group):
+            answers = [by_id[item.id] for item in group]
+    shared = None if packed else raw
     return [
-        _failed(answer, item, position, raw)
+        _failed(answer, item, raw)
         if isinstance(answer, ServerError)
-        else Prediction(None if packed else raw, (answer,), head, item.id, position)
-        for (position, item), answer in zip(group, answers, strict=True)
+        else Prediction(shared, (answer,), head, item.id, item.position)
+        for item, answer in zip(group, answers, strict=True)
     ]
 
 
-def _failed(error: ServerError, item: Prepared, position: int, raw: bytes) -> Prediction:
+def _failed(error: ServerError, item: Prepared, raw: bytes) -> Prediction:
     error.input_id = item.id
-    return Prediction.failed(error, input_id=item.id, position=position, raw=raw)
+    return Prediction.failed(error, input_id=item.id, position=item.position, raw=raw)
 
 
 def join(predictions: Sequence[Prediction]) -> Prediction:

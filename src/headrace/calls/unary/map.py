@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headrace.calls.base import StreamWork
 from headrace.calls.batching import BatchLimits, BatchSpace
 from headrace.calls.deadline import Deadline
-from headrace.calls.feeder import Convert, Pulled, Template
+from headrace.calls.feeder import Convert, Template
 from headrace.calls.session import Session
 from headrace.calls.signal import Signal
 from headrace.calls.unary.lists import predict_many
@@ -72,18 +73,18 @@ class MapWork(StreamWork):
         self._idle: deque[asyncio.Future[None]] = deque()  # the workers that found nothing to send
         self._due = 0  # workers that were started or woken and have not looked yet
         self._sending = 0  # requests in flight
-        self._gathered: deque[Pulled] = deque()  # pulled and not sent
+        self._gathered: deque[Prepared] = deque()  # pulled and not sent
         self._head: bytes | None = None
-        self._pending: dict[int, int] = {}  # taken in and not answered: position -> bytes
-        self._done: dict[int, tuple[Prediction, int]] = {}  # answered and not taken, by position, with their bytes
-        self._order: deque[tuple[Prediction, int]] = deque()  # the same if they are taken as they come
+        self._sizes: dict[int, int] = {}  # of inputs in the window: position -> bytes
+        self._done: dict[int, Prediction] = {}  # answered and not taken, by position
+        self._order: deque[Prediction] = deque()  # the same if they are taken as they come
         self._next = 0
         self._ended = False
 
     @property
     def finished(self) -> bool:
         """Whether every input was answered and taken."""
-        return self._ended and not self._pending and not self._done and not self._order
+        return self._ended and not self._sizes
 
     @property
     def in_flight(self) -> tuple[int, int]:
@@ -93,19 +94,18 @@ class MapWork(StreamWork):
     def take(self) -> Prediction | None:
         """Take the next prediction that can be delivered, or None."""
         if self._options.ordered:
-            answered = self._done.pop(self._next, None)
+            prediction = self._done.pop(self._next, None)
         else:
-            answered = self._order.popleft() if self._order else None
-        if answered is None:
+            prediction = self._order.popleft() if self._order else None
+        if prediction is None:
             return None
         self._next += 1
-        self._window.free(answered[1])
+        self._window.free(self._sizes.pop(prediction.position))
         self._wanted.set()
         self._freed.set()
-        return answered[0]
+        return prediction
 
     def _halted(self) -> None:
-        self._pending.clear()
         self._gathered.clear()
         current = asyncio.current_task()
         for task in self._tasks:
@@ -125,29 +125,30 @@ class MapWork(StreamWork):
             await self._wanted.wait()
         return count
 
-    def offer(self, pulled: Pulled) -> bool:
-        """Queue an input for the next request, unless earlier ones were larger than expected."""
-        window = self._window
-        if not window.fits(0):
-            return False
-        position = pulled.position
-        window.take(pulled.size)
-        self._pending[position] = pulled.size
-        if pulled.error is not None:
-            input_id = pulled.item.id
-            failed = Prediction.failed(pulled.error, input_id=input_id, position=position)
-            failed.source = pulled.item.source
-            self._settle(position, failed)
-            return True
-        self._gathered.append(pulled)
-        return True
+    def offer(self, items: Sequence[Prepared]) -> int:
+        """Queue inputs for the next requests, unless earlier ones were larger than expected; return how many."""
+        window, gathered, taken = self._window, self._gathered, 0
+        for item in items:
+            if not window.fits(0):
+                break
+            taken += 1
+            size = self._sizes[item.position] = item.size_bytes
+            window.take(size)
+            if item.error is None:
+                gathered.append(item)
+            else:
+                failed = Prediction.failed(item.error, input_id=item.id, position=item.position)
+                failed.source = item.source
+                self._settle([failed])
+        self._send_gathered()
+        return taken
 
-    async def put(self, pulled: Pulled) -> None:
+    async def put(self, item: Prepared) -> None:
         """Queue an input for the next request as soon as there is room."""
-        while not self.offer(pulled):
+        while not self.offer((item,)):
             await self._freed.wait()
 
-    def fed(self) -> None:
+    def _send_gathered(self) -> None:
         """Wake or start one worker per queued request."""
         self._arrived.set()
         requests = -(-len(self._gathered) // self._batching.inputs)
@@ -219,20 +220,13 @@ class MapWork(StreamWork):
                     return
                 await self._arrived.wait(remaining)
 
-    def _next_group(self, head: bytes) -> dict[int, Prepared]:
+    def _next_group(self, head: bytes) -> list[Prepared]:
         """Take the inputs of one request: those that are there."""
-        batching, gathered = self._batching, self._gathered
-        group: dict[int, Prepared] = {}
-        space = BatchSpace(batching, len(head))
-        while gathered and len(group) < batching.inputs:
-            pulled = gathered[0]
-            if not space.take(pulled.item, pulled.size):
-                break
-            group[pulled.position] = pulled.item
-            gathered.popleft()
-        return group
+        gathered = self._gathered
+        count = BatchSpace(self._batching, len(head)).fill(gathered)
+        return [gathered.popleft() for _ in range(count)]
 
-    async def _send(self, head: bytes, group: dict[int, Prepared]) -> None:
+    async def _send(self, head: bytes, group: Sequence[Prepared]) -> None:
         self.tally.sent += len(group)
         options = self._options
         await predict_many(
@@ -247,22 +241,23 @@ class MapWork(StreamWork):
             packed=True,
         )
 
-    def _settle(self, position: int, prediction: Prediction) -> None:
+    def _settle(self, predictions: Sequence[Prediction]) -> None:
         if self._stopped:
-            return  # it was counted then
-        error = prediction.error
-        if error is not None and fatal(error):
-            raise error
-        size = self._pending.pop(position)
-        if error is None:
-            self.tally.received += 1
-        else:
-            self.tally.errors += 1
-        if self._options.ordered:
-            self._done[position] = prediction, size
-        else:
-            self._order.append((prediction, size))
+            return  # they were counted then
+        tally, ordered = self.tally, self._options.ordered
         self.ready.set()
+        for prediction in predictions:
+            error = prediction.error
+            if error is None:
+                tally.received += 1
+            elif fatal(error):
+                raise error
+            else:
+                tally.errors += 1
+            if ordered:
+                self._done[prediction.position] = prediction
+            else:
+                self._order.append(prediction)
 
 
 __all__ = ["MapOptions", "MapWork"]

@@ -59,7 +59,8 @@ class Stream:
     def enter(self, input_id: str = "", timeout: float = 1e9) -> Entry:
         item = Prepared(Input.from_text("x"), input_id or f"i{len(self.entered)}")
         number = len(self.entered)
-        entry = self.ledger.enter(number, item, 1 << number, self.now, timeout)  # by its size the window shows which
+        item.position, item.size_bytes = number, 1 << number  # by its size the window shows which
+        (entry,) = self.ledger.enter([item], self.now, timeout)
         self.entered.append(entry)
         self.waiting.append(entry)
         return entry

@@ -7,15 +7,16 @@ import itertools
 import pytest
 
 from headrace.calls.batching import BatchLimits
+from headrace.calls.duplex.entry import Entry
 from headrace.calls.duplex.ledger import Ledger
 from headrace.calls.duplex.sender import Outbox
-from headrace.calls.feeder import Pulled
 from headrace.config import Window
-from headrace.errors import InputError
+from headrace.errors import HeadraceError, InputError
 from headrace.flow.pipe import Pipe
+from headrace.flow.rate import Budget
 from headrace.flow.window import FlowWindow
 from headrace.inputs import Input
-from headrace.inputs.prepared import Prepared
+from headrace.inputs.prepared import Prepared, Unsendable
 
 pytestmark = pytest.mark.core
 
@@ -25,19 +26,27 @@ class Stream:
 
     def __init__(self, batch: int = 1, window: int | None = None, **pipe: object) -> None:
         self.dropped: list[str] = []
-        self.pipe: Pipe[Pulled] = Pipe(64, on_drop=lambda pulled, _: self.dropped.append(pulled.item.id), **pipe)  # type: ignore[arg-type]
+        self.pipe: Pipe[Prepared] = Pipe(64, on_drop=lambda item, _: self.dropped.append(item.id), **pipe)  # type: ignore[arg-type]
         self.ledger = Ledger(True, FlowWindow(Window(window)))
-        self.outbox = Outbox(self.pipe, self.ledger, BatchLimits(batch), 60.0)
+        self.rejected: list[tuple[str, str]] = []
+        self.budget = Budget(100.0, 1.0, 0.0)
+        while self.budget.spend():
+            pass
+        self.outbox = Outbox(self.pipe, self.ledger, BatchLimits(batch), 60.0, self.budget, self.reject)
+
+    def reject(self, entry: Entry, error: HeadraceError) -> None:
+        self.rejected.append((entry.name, str(error)))
 
     def put(self, *names: str) -> None:
         for position, name in enumerate(names):
-            error = InputError("bad") if "!" in name else None
-            item = Prepared(Input.from_text(name), name)
-            assert self.pipe.send_nowait(Pulled(position, item, item.size_bytes, error))
+            bad = "!" in name
+            item = Unsendable(name, InputError("bad"), "") if bad else Prepared(Input.from_text(name), name)
+            item.position = position
+            assert self.pipe.send_nowait(item)
         self.pipe.close_sender()
 
     def take(self) -> list[str]:
-        entries, self.rejected = self.outbox.take(0)
+        entries = self.outbox.take(0)
         if entries:
             self.ledger.sent(entries)
         return [entry.name for entry in entries]
@@ -47,9 +56,9 @@ def test_bad_inputs_are_rejected_on_the_way_and_count_in_the_window() -> None:
     stream = Stream(batch=3)
     stream.put("a!", "b", "c!", "d")
     assert stream.take() == ["b", "d"]
-    assert [(entry.name, str(error)) for entry, error in stream.rejected] == [("a!", "bad"), ("c!", "bad")]
+    assert stream.rejected == [("a!", "bad"), ("c!", "bad")]
     assert stream.ledger.window.items == 4
-    assert stream.outbox.fresh == 2
+    assert stream.budget.tokens == 2  # those that are sent are counted when they enter
 
 
 def test_no_more_leaves_the_pipe_than_the_window_admits() -> None:
@@ -63,10 +72,10 @@ def test_no_more_leaves_the_pipe_than_the_window_admits() -> None:
 def test_what_enters_ahead_of_its_request_is_sent_in_order() -> None:
     stream = Stream(batch=4, window=3)
     stream.put("a", "b!", "c", "d")
-    entered, rejected = stream.outbox.enter_waiting()
-    assert (entered, [entry.name for entry, _ in rejected], len(stream.pipe)) == (2, ["b!"], 1)
+    stream.outbox.enter_waiting()
+    assert (len(stream.outbox.queue), stream.rejected, len(stream.pipe)) == (2, [("b!", "bad")], 1)
     assert stream.take() == ["a", "c"]
-    assert stream.outbox.fresh == 0  # these were counted when they entered
+    assert stream.budget.tokens == 2  # these were counted when they entered
 
 
 def test_what_goes_again_goes_first_and_alone_where_it_has_to() -> None:
