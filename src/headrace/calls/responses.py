@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
@@ -84,6 +85,7 @@ def miscounted(outputs: int | str, inputs: int | None, request_id: str = "") -> 
 
 
 LAYOUT_ATTEMPTS = 16  # for one token stream, whose pieces may all differ in more than their text
+TEXT_KEPT = 1 << 20  # characters at the end of the text that the error of a broken stream has
 MAX_OUTPUTS = 1024  # of one response to fewer inputs: one input may have several
 SUCCESS = status_pb2.SUCCESS
 _UNTROUBLED = (0, SUCCESS)  # of an output: it has no status of its own, or a good one
@@ -130,14 +132,27 @@ def prediction(input_id: str, raw: bytes) -> Prediction:
 
 
 class Pieces:
-    """Makes predictions from the messages of one token stream."""
+    """Makes predictions from the messages of one token stream, and keeps the end of its text.
 
-    __slots__ = ("_attempts", "_input_id", "_layout")
+    Attributes:
+        received: how many there were.
+        input_id: of the input that the stream answers, once it is known.
+    """
 
-    def __init__(self, input_id: str) -> None:
-        self._input_id = input_id
+    __slots__ = ("_attempts", "_layout", "_size", "_texts", "input_id", "received")
+
+    def __init__(self) -> None:
+        self.received: int = 0
+        self.input_id: str = ""
         self._layout: codec.PieceLayout | None = None
         self._attempts = 0  # to learn a layout
+        self._texts: deque[str] = deque()
+        self._size = 0
+
+    @property
+    def text(self) -> str:
+        """The text so far, of a long one the last `TEXT_KEPT` characters or a piece more."""
+        return "".join(self._texts)
 
     def read(self, raw: bytes) -> Prediction | None:
         """Make a prediction from one message; None for a marker.
@@ -148,20 +163,38 @@ class Pieces:
         """
         layout = self._layout
         if layout is not None and (text := layout.text_of(raw)) is not None:
-            return Prediction.piece(raw, text, layout.status, self._input_id)
+            piece = Prediction.piece(raw, text, layout.status, self.input_id, self.received)
+        else:
+            decoded = self._decode(raw)
+            if decoded is None:
+                return None
+            piece, text = decoded, decoded.text
+        self.received += 1
+        self._texts.append(text)
+        self._size += len(text)
+        if self._size > TEXT_KEPT:
+            self._forget_oldest()
+        return piece
+
+    def _decode(self, raw: bytes) -> Prediction | None:
         if (single := codec.single_output(raw)) is not None:
             head, output = single
-            answer = Prediction(raw, (output,), head, self._input_id)
+            piece = Prediction(raw, (output,), head, self.input_id, self.received)
             if self._attempts < LAYOUT_ATTEMPTS:
                 self._attempts += 1
-                self._layout = codec.layout_of(raw, head, answer.text) or layout
-            return answer
-        answer = prediction(self._input_id, raw)
-        if answer._outputs:
-            return answer
+                self._layout = codec.layout_of(raw, head, piece.text) or self._layout
+            return piece
+        piece = prediction(self.input_id, raw)
+        piece.position = self.received
+        if piece._outputs:
+            return piece
         if read(raw, 1).marker:
             return None
-        raise PredictionFailed("a message of the stream has no output", request_id=answer.request_id)
+        raise PredictionFailed("a message of the stream has no output", request_id=piece.request_id)
+
+    def _forget_oldest(self) -> None:
+        while self._size > TEXT_KEPT and len(self._texts) > 1:
+            self._size -= len(self._texts.popleft())
 
 
 def failure_of(message: status_pb2.Status, request_id: str = "", input_id: str | None = None) -> ServerError | None:

@@ -98,7 +98,7 @@ class Prediction:
         return cls(raw, (), input_id=input_id, position=position, error=drop_traceback(error))
 
     @classmethod
-    def piece(cls, raw: bytes, text: str, status: status_pb2.Status, input_id: str) -> Prediction:
+    def piece(cls, raw: bytes, text: str, status: status_pb2.Status, input_id: str, position: int) -> Prediction:
         """Make a piece of a token stream whose text is known; the message is decoded when something else is asked for.
 
         Args:
@@ -109,7 +109,7 @@ class Prediction:
         piece._text = text
         piece._status = status
         piece.input_id = input_id
-        piece.position = 0
+        piece.position = position
         return piece
 
     def __repr__(self) -> str:

@@ -125,7 +125,7 @@ def test_outputs_without_end_are_counted_not_made(bomb: str, way: str) -> None:
     raw = BOMBS[bomb]
     ways: dict[str, Callable[[], object]] = {
         "prediction": lambda: responses.prediction("a", raw),
-        "piece": lambda: responses.Pieces("a").read(raw),
+        "piece": lambda: responses.Pieces().read(raw),
         "read": lambda: responses.read(raw, 3),
     }
     seconds = []

@@ -134,9 +134,8 @@ class ReadAhead:
         return self._bytes >= self._limit_bytes or len(self.ready) >= self._limit
 
     async def room(self) -> None:
-        """Wait until half of the answers are taken, or the consumer is gone."""
-        # Not until there is any room: each waking costs a turn of the loop.
-        while not self._closed and (2 * len(self.ready) > self._limit or 2 * self._bytes > self._limit_bytes):
+        """Wait until the answers are taken, or the consumer is gone."""
+        if self.ready:
             self._room = asyncio.get_running_loop().create_future()
             await self._room
 
@@ -150,33 +149,28 @@ class ReadAhead:
 
     # -- the side that takes
 
-    def take(self) -> Prediction:
-        """Take the oldest answer out, when one is ready or it is over.
+    def take(self) -> deque[Prediction]:
+        """Take out all answers, when one is ready or it is over; the coroutine reads as many again meanwhile.
 
         Raises:
             StopAsyncIteration: all were taken, and the end has come.
             ClosedError: `close` was called.
             BaseException: what the coroutine gave.
         """
-        if not self.ready:
+        answers = self.ready
+        if not answers:
             if self._closed:
                 raise ClosedError("the stream is closed")
             if self.failure is not None:
                 raise self.failure
             raise StopAsyncIteration
-        answer = self.ready.popleft()
-        self._bytes -= len(answer.raw)
-        if self._room is not None:
-            self._make_room()
-        return answer
+        self._empty()
+        return answers
 
     def close(self) -> None:
         """Drop the queued answers; the caller ends what the coroutine waits for, except room."""
         self._closed = True
-        self.ready.clear()
-        self._bytes = 0
-        if self._room is not None:
-            self._make_room()
+        self._empty()
         self.waiter.open_soon()
 
     async def ended(self) -> None:
@@ -191,10 +185,11 @@ class ReadAhead:
         """Whether the consumer is gone."""
         return self._closed
 
-    def _make_room(self) -> None:
-        room = self._room
-        if room is not None and 2 * len(self.ready) <= self._limit and 2 * self._bytes <= self._limit_bytes:
-            self._room = None
+    def _empty(self) -> None:
+        self.ready = deque()
+        self._bytes = 0
+        room, self._room = self._room, None
+        if room is not None:
             room.set_result(None)
 
     def _arrived(self, _: object = None) -> None:

@@ -7,7 +7,6 @@ Retried only before the first answer: sampling cannot be resumed.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from headrace import codec
@@ -28,10 +27,9 @@ from headrace.errors import (
 from headrace.status import Kind, kind_of
 from headrace.transport.base import Buffer, Call, Metadata
 
-READY_BYTES = 1 << 20  # answers that wait for the consumer
-READY_ITEMS = 1024
+READY_BYTES = 1 << 19  # answers that wait for the consumer; it may hold as many
+READY_ITEMS = 512
 IDLE_LOOKS = 8  # in an idle timeout, which is that much longer at most
-TEXT_KEPT = 1 << 20  # characters at the end of the text that the error of a broken stream has
 
 #: Makes the request's parts and the input's id; runs within the first-answer timeout (it may look things up).
 Prepare = Callable[[], Awaitable[tuple[Sequence[Buffer], str]]]
@@ -70,7 +68,7 @@ class Reader:
 
     Attributes:
         ahead: the queue; None: not begun.
-        received: answers that have arrived.
+        pieces: what has arrived.
     """
 
     def __init__(
@@ -83,7 +81,7 @@ class Reader:
         warm_up: float | None,
     ) -> None:
         self.ahead: ReadAhead | None = None
-        self.received: int = 0
+        self.pieces: responses.Pieces = responses.Pieces()
         self._opening: asyncio.Task[None] | None = None
         self._session = session
         self._prepare = prepare
@@ -91,15 +89,12 @@ class Reader:
         self._first = first
         self._idle = idle
         self._warm_up = warm_up
-        self._texts: deque[str] = deque()
-        self._text_size = 0
         self._opened: _OpenedCall | None = None
         self._stopped = False
         self._heard = False
         self._full = False
         self._timer: asyncio.TimerHandle | None = None
         self._idle_over = False
-        self._pieces: responses.Pieces | None = None
 
     def start(self) -> ReadAhead:
         """Begin, unless it has."""
@@ -113,7 +108,7 @@ class Reader:
     async def _open_and_read(self, ahead: ReadAhead) -> None:
         """Open the call, wait for its first answer, and leave the rest to callbacks."""
         try:
-            answered = await self._first_answer()
+            answered = await self._first_answer(ahead)
         except asyncio.CancelledError:
             self._close()
             ahead.end(ClosedError("the stream is closed"))
@@ -133,12 +128,12 @@ class Reader:
         if opened is not None:
             opened.close()
 
-    async def _first_answer(self) -> bool:
+    async def _first_answer(self, ahead: ReadAhead) -> bool:
         deadline = Deadline.after(self._first)
         phase = CallState()
         try:
             async with asyncio.timeout(deadline.or_none) as scope:
-                return await self._open_until_first(deadline, phase, scope)
+                return await self._open_until_first(ahead, deadline, phase, scope)
         except TimeoutError as error:
             if isinstance(error, HeadraceError):
                 raise
@@ -146,15 +141,17 @@ class Reader:
                 "the first answer of the stream", deadline, self._session.channels.target
             ) from phase.last
 
-    async def _open_until_first(self, deadline: Deadline, phase: CallState, scope: asyncio.Timeout) -> bool:
+    async def _open_until_first(
+        self, ahead: ReadAhead, deadline: Deadline, phase: CallState, scope: asyncio.Timeout
+    ) -> bool:
         attempts = self._session.attempts(warm_up=self._warm_up)
         phase.doing = "preparing the input"
         parts, input_id = await self._prepare()
-        self._pieces = responses.Pieces(input_id)
+        self.pieces.input_id = input_id
         while True:
             phase.attempt = attempts.number
             try:
-                return await self._open(parts, phase)
+                return await self._open(ahead, parts, phase)
             except HeadraceError as error:
                 self._close()
                 if self._stopped:
@@ -172,7 +169,7 @@ class Reader:
             phase.doing = f"waiting {delay:.3g} s to try again"
             await asyncio.sleep(delay)
 
-    async def _open(self, parts: Sequence[Buffer], phase: CallState) -> bool:
+    async def _open(self, ahead: ReadAhead, parts: Sequence[Buffer], phase: CallState) -> bool:
         """Open the call and read up to the first answer; False if it ends without any."""
         session = self._session
         phase.doing = "waiting for its turn"
@@ -188,7 +185,8 @@ class Reader:
         try:
             while (raw := await opened.read()) is not None:
                 opened.answered()
-                if self._take_in(raw):
+                if (answer := self.pieces.read(raw)) is not None:
+                    self._full = ahead.put(answer, len(raw))
                     connection.succeeded()
                     return True
         except TransportError as error:
@@ -196,32 +194,11 @@ class Reader:
             raise
         return False
 
-    def _take_in(self, raw: bytes) -> bool:
-        """Put the answer of a message into the queue, if it has one; the first one and all others come this way."""
-        assert self._pieces is not None
-        assert self.ahead is not None
-        answer = self._pieces.read(raw)
-        if answer is None:
-            return False
-        answer.position = self.received
-        self.received += 1
-        text = answer.text
-        self._texts.append(text)
-        self._text_size += len(text)
-        if self._text_size > TEXT_KEPT:
-            self._forget_oldest()
-        self._full = self.ahead.put(answer, len(raw))
-        return True
-
-    def _forget_oldest(self) -> None:
-        while self._text_size > TEXT_KEPT and len(self._texts) > 1:
-            self._text_size -= len(self._texts.popleft())
-
     async def _read_rest(self, ahead: ReadAhead) -> Exception | None:
         """Read to the end, and return the error if the stream failed; no task runs this, see `ReadAhead`."""
         opened = self._opened
         assert opened is not None
-        read, read_now, take_in = opened.read, opened.read_now, self._take_in
+        read, read_now, answer_of = opened.read, opened.read_now, self.pieces.read
         if self._idle is not None:
             self._watch(self._idle, IDLE_LOOKS)
         try:
@@ -232,9 +209,12 @@ class Reader:
                 if (raw := await read()) is None:
                     break
                 self._heard = True
-                take_in(raw)
-                while not self._full and (raw := read_now()) is not None:
-                    take_in(raw)
+                while raw is not None:
+                    answer = answer_of(raw)
+                    if answer is not None and ahead.put(answer, len(raw)):
+                        self._full = True
+                        break
+                    raw = read_now()
         except asyncio.CancelledError:  # nobody can cancel this: the call was ended locally
             return self._failure(ConnectionLost("the call was cancelled locally"))
         except Exception as error:
@@ -275,13 +255,13 @@ class Reader:
         if not isinstance(error, HeadraceError):
             return error
         self._session.counts.failures += not self._stopped
-        return self._broken(error) if self.received else error
+        return self._broken(error) if self.pieces.received else error
 
     def _broken(self, cause: HeadraceError) -> StreamBroken:
         error = StreamBroken(
-            f"the stream broke after {self.received} answers: {cause}",
-            text="".join(self._texts),
-            received=self.received,
+            f"the stream broke after {self.pieces.received} answers: {cause}",
+            text=self.pieces.text,
+            received=self.pieces.received,
         )
         error.code = cause.code
         error.__cause__ = cause

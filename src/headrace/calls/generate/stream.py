@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import warnings
+from collections import deque
 from types import TracebackType
 from typing import Self
 
@@ -45,34 +46,39 @@ class TokenStream(AsyncContext, AsyncIteration):
     ) -> None:
         self._close_timeout = session.timeouts.close
         self._reader = Reader(session, prepare, metadata, timeout, idle, warm_up)
+        self._taken: deque[Prediction] = deque()  # from the reader, all that was there at once
         self._reading = False
         self._done = False
 
     def __repr__(self) -> str:
         state = "closed" if self._done else "new" if self._reader.ahead is None else "open"
-        return f"<TokenStream {state}: {self._reader.received} received>"
+        return f"<TokenStream {state}: {self.received} received>"
 
     @property
     def received(self) -> int:
         """Answers that have arrived."""
-        return self._reader.received
+        return self._reader.pieces.received
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Prediction:
+        if not self._taken:
+            await self._take()
+        return self._taken.popleft()
+
+    async def _take(self) -> None:
+        """Take the answers that are ready from the reader; wait for one."""
         if self._reading:
             raise ConcurrentUse("another task is reading this stream")
         if self._done:
             raise StopAsyncIteration
         ahead = self._reader.ahead or self._reader.start()
-        if ahead.ready:
-            return ahead.take()
         self._reading = True
         try:
             while not (ahead.ready or ahead.over or ahead.closed):
                 await ahead.waiter
-            return ahead.take()
+            self._taken = ahead.take()
         except asyncio.CancelledError:
             raise
         except BaseException:
@@ -92,8 +98,8 @@ class TokenStream(AsyncContext, AsyncIteration):
     ) -> None:
         ahead = self._reader.ahead
         failure = None
-        if ahead is not None and not (self._done or ahead.ready):  # pieces that nobody read come before it
-            failure = ahead.failure
+        if ahead is not None and not (self._done or self._taken or ahead.ready):
+            failure = ahead.failure  # pieces that nobody has read would come before it
         await self.aclose()
         if exc is None and failure is not None:
             raise failure
@@ -112,6 +118,7 @@ class TokenStream(AsyncContext, AsyncIteration):
     async def aclose(self) -> None:
         """End the call; idempotent, time-boxed by `Timeouts.close`."""
         self._done = True
+        self._taken.clear()
         reader = self._reader
         reader.stop()
         if reader.running:

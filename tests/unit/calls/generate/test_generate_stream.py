@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,10 +14,12 @@ import pytest
 
 import headrace
 from headrace import Input, RetryPolicy, Timeouts, errors, events
-from headrace.testing import Fail, GrpcFail, MemoryServer, ModelDouble, ReceivedInput, prediction_handlers
+from headrace.codec import GENERATE
+from headrace.testing import Fail, GrpcFail, MemoryServer, ModelDouble, ReceivedInput, ServerCall, prediction_handlers
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as rpc
 from headrace.v2 import status_pb2
+from tests.support.bridge import GrpcServer
 from tests.support.rig import WIRES, Wire, rigged
 
 pytestmark = pytest.mark.core
@@ -219,7 +222,7 @@ async def test_a_failure_after_it_is_a_broken_stream_with_the_text_so_far(connec
     assert double.attempts.total() == 1
 
 
-async def until_failed(stream: headrace.TokenStream) -> None:
+async def until_ended(stream: headrace.TokenStream) -> None:
     await asyncio.wait_for(stream._reader.ended(), 5)
     assert not stream._reader.running
 
@@ -227,24 +230,24 @@ async def until_failed(stream: headrace.TokenStream) -> None:
 async def test_leaving_raises_what_nobody_read(connect: Connect) -> None:
     with pytest.raises(errors.AuthError):
         async with connect(ModelDouble(lambda item: [Fail(11001)])).generate_by_bytes("x") as stream:
-            await until_failed(stream)
+            await until_ended(stream)
     model = connect(ModelDouble(lambda item: ["one ", "two ", Fail(11001)]))
     with pytest.raises(errors.StreamBroken, match="broke after 2 answers"):
         async with model.generate_by_bytes("x") as stream:
             await anext(stream)
             await anext(stream)
-            await until_failed(stream)
+            await until_ended(stream)
 
 
 async def test_leaving_is_quiet_before_the_failure_and_after_one_was_raised(connect: Connect) -> None:
     model = connect(ModelDouble(lambda item: ["one ", "two ", Fail(11001)]))
     async with model.generate_by_bytes("x") as stream:
-        await until_failed(stream)
+        await until_ended(stream)
         assert (await anext(stream)).text == "one "  # the second is not wanted, nor what comes after it
     with pytest.raises(ZeroDivisionError):
         async with model.generate_by_bytes("x") as stream:
             [await anext(stream), await anext(stream)]
-            await until_failed(stream)
+            await until_ended(stream)
             raise ZeroDivisionError
     async with model.generate_by_bytes("x") as stream:
         with pytest.raises(errors.StreamBroken):
@@ -276,6 +279,58 @@ async def test_markers_are_no_pieces() -> None:
     server = MemoryServer(prediction_handlers(answer))
     async with headrace.Client(base_url="http://localhost:1", transport=server) as client:
         assert [p.text async for p in client.model("u/a/models/m").generate_by_bytes("x")] == ["x"]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("pieces", [1, 2, 700])
+@pytest.mark.parametrize(
+    "last", [b"\xff", b"\x0a\x04\x08\xf9\xf1\x01", b""], ids=["no message", "failure", "no status"]
+)
+async def test_pieces_that_came_together_with_a_failure_come_before_it(
+    wire: Wire, pieces: int, last: bytes, tmp_path: Path
+) -> None:
+    """One receive of the connection can hold all of them, also the first piece and the failure."""
+    status = status_pb2.Status(code=status_pb2.SUCCESS)
+    answers = [
+        rpc.MultiOutputResponse(status=status, outputs=[pb.Output(data=pb.Data(text=pb.Text(raw=f"{n} ")))])
+        for n in range(pieces)
+    ]
+
+    async def generate(call: ServerCall) -> None:
+        await call.read()
+        for answer in answers:
+            await call.write(answer.SerializeToString())
+        await call.write(last)
+        await call.write(answers[0].SerializeToString())
+
+    server = MemoryServer({GENERATE: generate})
+    texts = [f"{n} " for n in range(pieces)]
+    async with contextlib.AsyncExitStack() as stack:
+        options: dict[str, Any] = {"base_url": "http://localhost:1", "transport": server}
+        if wire != "memory":
+            served = await stack.enter_async_context(GrpcServer(server, f"unix:{tmp_path}/s"))
+            options = {"base_url": served.address, "transport": wire}
+        client = await stack.enter_async_context(headrace.Client(**options))
+        for pause in (False, True):
+            read: list[str] = []
+            stream = client.model("u/a/models/m").generate_by_bytes("x")
+            with pytest.raises(errors.StreamBroken) as caught:
+                async for piece in stream:
+                    read.append(piece.text)
+                    assert piece.position == len(read) - 1
+                    if pause:
+                        await asyncio.sleep(0)
+            assert read == texts
+            assert (caught.value.received, caught.value.text) == (pieces, "".join(texts))
+        assert len(server.calls) == 2
+
+
+async def test_nothing_is_read_after_closing_though_pieces_were_there(connect: Connect) -> None:
+    stream = connect(ModelDouble(lambda item: PIECES)).generate_by_bytes("x")
+    assert (await anext(stream)).text == "one "
+    await until_ended(stream)
+    await stream.aclose()
+    assert [piece async for piece in stream] == []
 
 
 async def test_one_input_is_taken(connect: Connect) -> None:

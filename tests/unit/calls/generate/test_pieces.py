@@ -65,9 +65,17 @@ unusual = st.builds(
 streams = st.lists(st.one_of(st.builds(piece, texts, heads, statuses), unusual), min_size=1, max_size=6)
 
 
-def by_protobuf(raw: bytes) -> Prediction | HeadraceError | None:
-    """What a message says that is the only one of its stream, so that nothing is known of it."""
-    return outcome(responses.Pieces("an input"), raw)
+def pieces_of(input_id: str) -> responses.Pieces:
+    pieces = responses.Pieces()
+    pieces.input_id = input_id
+    return pieces
+
+
+def by_protobuf(raw: bytes, position: int) -> Prediction | HeadraceError | None:
+    """What a message says if nothing is known of its stream."""
+    pieces = pieces_of("an input")
+    pieces.received = position
+    return outcome(pieces, raw)
 
 
 def outcome(pieces: responses.Pieces, raw: bytes) -> Prediction | HeadraceError | None:
@@ -102,9 +110,9 @@ def checked(raw: bytes, expected: Prediction | HeadraceError | None, read: Predi
 @example([piece(b"a", b"\x0a"), piece(b"b", b"\x0a")])
 @example([field(0x0A, GOOD) + output(field(0x32, text(b"a") + text(b"b"))), piece(b"abc")])
 def test_the_pieces_of_a_stream_say_what_protobuf_says(stream: list[bytes]) -> None:
-    pieces = responses.Pieces("an input")
+    pieces = pieces_of("an input")
     for raw in stream:
-        checked(raw, by_protobuf(raw), outcome(pieces, raw))
+        checked(raw, by_protobuf(raw, pieces.received), outcome(pieces, raw))
 
 
 @pytest.mark.parametrize("head", [b"", SUCCEEDED, NAMED])
@@ -112,7 +120,7 @@ def test_the_pieces_of_a_stream_say_what_protobuf_says(stream: list[bytes]) -> N
 def test_pieces_that_differ_in_their_text_alone_are_not_decoded(
     head: bytes, status: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pieces = responses.Pieces("an input")
+    pieces = pieces_of("an input")
     first = pieces.read(piece(b"the first", head, status))
     monkeypatch.setattr(codec, "single_output", None)
     read = [pieces.read(piece(b"x" * size, head, status)) for size in range(60)]
@@ -122,7 +130,7 @@ def test_pieces_that_differ_in_their_text_alone_are_not_decoded(
 
 
 def test_another_layout_is_learned_where_the_stream_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    pieces = responses.Pieces("an input")
+    pieces = pieces_of("an input")
     for status in (GOOD, OTHER):
         pieces.read(piece(b"a", status=status))
     monkeypatch.setattr(codec, "single_output", None)
@@ -132,7 +140,7 @@ def test_another_layout_is_learned_where_the_stream_changes(monkeypatch: pytest.
 
 
 def test_pieces_that_all_differ_are_not_learned_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    pieces, attempts = responses.Pieces("an input"), []
+    pieces, attempts = pieces_of("an input"), []
     monkeypatch.setattr(codec, "layout_of", lambda *args: attempts.append(args))
     for number in range(100):
         pieces.read(piece(b"a", field(0x0A, b"id %d" % number)))
@@ -140,7 +148,7 @@ def test_pieces_that_all_differ_are_not_learned_for_ever(monkeypatch: pytest.Mon
 
 
 def test_text_that_is_not_utf8_is_reported_as_by_protobuf() -> None:
-    pieces = responses.Pieces("an input")
+    pieces = pieces_of("an input")
     pieces.read(piece(b"fine"))
     with pytest.raises(PredictionFailed, match="cannot be decoded"):
         pieces.read(piece(b"\xff\xff\xff\xff"))
