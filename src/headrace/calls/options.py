@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from headrace import reference
@@ -153,18 +153,21 @@ FRAME_OPTIONS = frozenset(FrameOptions.__optional_keys__)
 
 @dataclass(frozen=True, slots=True)
 class ResolvedOptions:
-    """A call's options, checked; `params` and `config` are checked when the template is encoded."""
+    """A call's options, checked; `params` and `config` are checked when the template is encoded.
+
+    Attributes:
+        warm_up: seconds to wait for a deploying model: no limit but the timeout if the user gave one.
+    """
 
     timeout: float | Unset | None
     params: Mapping[str, Any] | None
     config: Mapping[str, Any] | None
     routing: Mapping[str, str]
     metadata: Metadata
+    warm_up: float | None = field(init=False)
 
-    @property
-    def warm_up(self) -> float | None:
-        """Seconds to wait for a deploying model: no limit but the timeout if the user gave one."""
-        return None if isinstance(self.timeout, Unset) else float("inf")
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "warm_up", None if isinstance(self.timeout, Unset) else math.inf)
 
     def seconds(self, default: float | None) -> float | None:
         """The timeout in seconds."""

@@ -64,13 +64,12 @@ class Session:
             now: `time.monotonic`, which the caller has at hand.
         """
         pool = self.channels.pool()
-        concurrency = pool.concurrency
-        if pool.waiters or not concurrency.free:
+        connection = None if pool.waiters else pool.find(now)
+        if connection is None or not pool.concurrency.enter():
             return None
-        connection = pool.find(now)
-        if connection is None or not self.rate.start(now):
+        if not self.rate.start(now):
+            pool.concurrency.release()
             return None
-        concurrency.enter()
         connection.enter(now)
         return connection
 

@@ -51,6 +51,7 @@ class ChannelManager:
         self._listeners: tuple[weakref.ref[events.Emitter], ...] = (weakref.ref(emit),)
         self._indexes = itertools.count()
         self._pools: dict[int, LoopPool] = {}
+        self._last: LoopPool | None = None  # that was used; most programs have one loop
         self._process = _forks  # in which it makes connections
         self._closed = False
 
@@ -89,17 +90,20 @@ class ChannelManager:
         Raises:
             ClosedError: the client is closed.
         """
+        loop = asyncio.get_running_loop()
+        pool = self._last
+        if pool is not None and pool.loop is loop and self._process == _forks and not self._closed:
+            return pool
         if self._closed:
             raise ClosedError("the client is closed")
-        loop = asyncio.get_running_loop()
         pool = self._pools.get(id(loop))
-        if pool is not None and pool.loop is loop and self._process == _forks:
-            return pool
-        self._forget_stale()
-        limits = self._limits
-        pool = self._pools[id(loop)] = LoopPool(
-            loop, self._make, limits.connections, limits.concurrency, self._transmission.connect_timeout
-        )
+        if pool is None or pool.loop is not loop or self._process != _forks:
+            self._forget_stale()
+            limits = self._limits
+            pool = self._pools[id(loop)] = LoopPool(
+                loop, self._make, limits.connections, limits.concurrency, self._transmission.connect_timeout
+            )
+        self._last = pool
         return pool
 
     async def acquire(self, timeout: float | None = None) -> Connection:
@@ -110,7 +114,7 @@ class ChannelManager:
         """Close the running loop's connections, discard the others'; calls still running get `grace` seconds."""
         if self._closed:
             return
-        self._closed = True
+        self._closed, self._last = True, None
         self._forget_stale()
         loop = asyncio.get_running_loop()
         pools, self._pools = list(self._pools.values()), {}

@@ -9,7 +9,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 
-from headrace.channels.assign import DOUBT, NEW, assign
+from headrace.channels.assign import DOUBT, NEW, QUIET, assign
 from headrace.channels.connection import Connection
 from headrace.errors import ClosedError
 from headrace.flow.rate import Concurrency
@@ -71,13 +71,19 @@ class LoopPool:
 
     def find(self, now: float) -> Connection | None:
         """Find a connected connection with room, to be used immediately; waiting calls come first."""
-        while True:
-            connection = assign(self.connections, self._max_connections, now)
-            if connection is None or connection is NEW or not connection.ready:
-                return None
-            if connection.transport.healthy:
+        connections = self.connections
+        if len(connections) == 1:  # the usual case, and nothing to choose
+            connection = connections[0]
+            quiet = connection.calls and now - connection.last_answer > QUIET
+            if connection.ready and connection.calls < connection.limit and not quiet and connection.transport.healthy:
                 return connection
-            connection.lost()
+        while True:
+            chosen = assign(connections, self._max_connections, now)
+            if chosen is None or chosen is NEW or not chosen.ready:
+                return None
+            if chosen.transport.healthy:
+                return chosen
+            chosen.lost()
 
     async def acquire(self, timeout: float | None = None) -> Connection:
         """Take a place on a connected connection; give it back with `release`. A cancelled wait took none.

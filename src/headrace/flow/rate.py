@@ -36,6 +36,7 @@ class Rate:
     FIRST = 10.0  # lowest first rate after a throttle, even after few calls: a guess to start from
     FAST, SLOW = 2.0, 1.02  # growth a second
     UNLIMITED = 10_000.0  # calls a second that count as unlimited
+    MARKS = 0.05  # seconds between two looks at the count of starts
 
     def __init__(self, per_second: float | None, clock: Clock = time.monotonic) -> None:
         self._max = per_second
@@ -47,7 +48,9 @@ class Rate:
         self._given_back: set[int] = set()
         self._ceiling = math.inf  # the rate that was throttled last
         self._cut = -math.inf
-        self._starts: deque[float] = deque()  # of the last second
+        self._started = 0  # calls
+        self._marks: deque[tuple[float, int]] = deque()  # how many had started before, at times of the last second
+        self._next_mark = -math.inf
         self._throttles: deque[float] = deque()
 
     @property
@@ -60,11 +63,7 @@ class Rate:
         if self._now is not None:
             return False
         self._issued += 1
-        self._due = self._issued
-        starts = self._starts
-        starts.append(now)
-        if starts[0] < now - 1.0:
-            _forget(starts, now)
+        self._count_start(now)
         return True
 
     def take(self) -> int:
@@ -84,8 +83,7 @@ class Rate:
         """Return how many seconds to wait before asking again; 0: the call starts now."""
         seconds = self.until(ticket)
         if seconds == 0:
-            self._starts.append(self._when)
-            _forget(self._starts, self._when)
+            self._count_start(self._when)
         return seconds
 
     def give_back(self, ticket: int) -> None:
@@ -101,13 +99,28 @@ class Rate:
             return
         self._advance(now)
         self._cut = now
-        _forget(self._throttles, now)
-        _forget(self._starts, now)
-        refused = len(self._throttles) / max(1, len(self._starts))
-        throttled_at = self._now if self._now is not None else max(self.FIRST, float(len(self._starts)))
+        self._forget(now)
+        started = self._started - self._marks[0][1] if self._marks else 0  # in the last second
+        refused = len(self._throttles) / max(1, started)
+        throttled_at = self._now if self._now is not None else max(self.FIRST, float(started))
         # A first throttle of a client without a rate says little: what came just before may be a burst.
         self._ceiling = throttled_at if self._now is not None else math.inf
         self._now = max(min(self.SLOWEST, throttled_at), throttled_at * min(0.95, max(0.5, 1.0 - refused)))
+
+    def _count_start(self, now: float) -> None:
+        """Count a start; a mark now and then costs less than the time of each."""
+        if now >= self._next_mark:
+            self._forget(now)
+            self._marks.append((now, self._started))
+            self._next_mark = now + self.MARKS
+        self._started += 1
+
+    def _forget(self, now: float) -> None:
+        """Keep the last second."""
+        while self._marks and self._marks[0][0] < now - 1.0:
+            self._marks.popleft()
+        while self._throttles and self._throttles[0] < now - 1.0:
+            self._throttles.popleft()
 
     def _advance(self, now: float) -> None:
         """Let tickets become due, and the rate grow, for the time since the last look."""
@@ -137,12 +150,6 @@ class Rate:
             self._now = min(self._now, self._max)
         elif self._now > min(10 * self._ceiling, self.UNLIMITED):
             self._now = None  # the server throttles no more
-
-
-def _forget(times: deque[float], now: float) -> None:
-    """Keep the last second."""
-    while times and times[0] < now - 1.0:
-        times.popleft()
 
 
 class Waited(TimeoutError):
@@ -218,14 +225,12 @@ class Concurrency:
         """Calls waiting now."""
         return len(self._turns)
 
-    @property
-    def free(self) -> bool:
-        """Whether a call can be admitted now."""
-        return self._running + 1 <= self._limit and not self._turns
-
-    def enter(self) -> None:
-        """Take a place that is free."""
+    def enter(self) -> bool:
+        """Take a place if one is free; calls that wait come first."""
+        if self._turns or self._running + 1 > self._limit:
+            return False
         self._running += 1
+        return True
 
     def queue(self, timeout: float | None = None) -> Turn:
         """Queue a call: `with concurrency.queue() as turn: await turn` takes a place.
@@ -235,8 +240,7 @@ class Concurrency:
         """
         loop = asyncio.get_running_loop()
         turn = Turn(self, loop)
-        if self.free:
-            self.enter()
+        if self.enter():
             turn.set_result(None)
             return turn
         self._turns.append(turn)

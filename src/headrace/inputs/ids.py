@@ -9,4 +9,4 @@ from collections.abc import Iterator
 
 def new_ids() -> Iterator[str]:
     """Make ids, unique in a client and most likely among all clients: lower-case letters, digits and '-'."""
-    return map(f"h{os.urandom(4).hex()}-%x".__mod__, itertools.count())  # no generator: threads may share it
+    return map(f"h{os.urandom(4).hex()}-".__add__, map(str, itertools.count()))  # no generator: threads may share it

@@ -8,13 +8,13 @@ from __future__ import annotations
 import array
 import os
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace import codec, media
 from headrace.errors import ConfigError, HeadraceError, PredictionFailed, ServerError, drop_traceback
 from headrace.results import shown
+from headrace.results.cached import cached
 from headrace.results.plain import to_dict
 from headrace.results.views import (
     Concept,
@@ -178,7 +178,7 @@ class Prediction:
         rest = {"error": self.error, "source": self.source, "_input_ids": tuple(self._input_ids)}
         return _restored, (type(self), raw, outputs, status, self.input_id, self.position, rest)
 
-    @cached_property
+    @cached
     def _outputs(self) -> Sequence[Output]:
         """The outputs of a prediction that was made without them."""
         return tuple(codec.decode(self.raw).outputs)
@@ -264,22 +264,22 @@ class Prediction:
             self._text = data.text.raw or data.string_value
         return self._text
 
-    @cached_property
+    @cached
     def concepts(self) -> tuple[Concept, ...]:
         """The concepts as the server orders them (best first)."""
         return concepts_of(self.data)
 
-    @cached_property
+    @cached
     def regions(self) -> tuple[Region, ...]:
         """The regions of the picture."""
         return regions_of(self.data)
 
-    @cached_property
+    @cached
     def frames(self) -> tuple[Frame, ...]:
         """The frames of the video."""
         return frames_of(self.data)
 
-    @cached_property
+    @cached
     def embeddings(self) -> tuple[memoryview[float], ...]:
         """The vectors, each a view of 32-bit floats: `numpy.asarray(v)` looks at them without copying.
 

@@ -167,7 +167,7 @@ async def _attempt(
         Waited: the call's time is over.
         HeadraceError: the attempt failed.
     """
-    timeout = None if ends == math.inf else max(0.0, ends - now)
+    timeout = None if ends == math.inf else ends - now if ends > now else 0.0
     limit = session.timeouts.attempt
     if limit is not None and (timeout is None or limit < timeout):
         timeout = limit

@@ -96,10 +96,9 @@ class Call:
         self._http: Fields | None = None  # headers of an answer that is no gRPC answer
         self._excerpt = b""
 
-    def place(self, connection: Wire, stream: Stream) -> Sequence[Buffer] | None:
-        """Begin on a stream that was opened for it; gives its only message, framed, if it has one."""
+    def begin(self, connection: Wire) -> Sequence[Buffer] | None:
+        """Begin on a connection, which sets `stream`; gives its only message, framed, if it has one."""
         self.connection = connection
-        self.stream = stream
         self._credit_bytes = connection.credit_bytes
         try:
             return self._begin()
@@ -129,7 +128,7 @@ class Call:
     def take_headers(self, event: events.ResponseHeaders) -> None:
         """Take the response's headers."""
         fields = event.fields
-        facts = outcome.facts_of(fields)
+        facts = fields.note or outcome.facts_of(fields)
         if not facts.grpc:
             self._http = fields
             if event.end:
@@ -177,7 +176,7 @@ class Call:
 
     def _end_with_status(self, fields: Fields) -> None:
         error: HeadraceError | None = None
-        if not outcome.facts_of(fields).success:
+        if not (fields.note or outcome.facts_of(fields)).success:
             error = outcome.error_of_status(fields, self._slot.target)
         if error is None and self._assembler is not None and not self._assembler.empty:
             error = self._error("INTERNAL", "the response ended inside a message")
@@ -212,9 +211,11 @@ class Call:
 
     def _end(self, error: HeadraceError | None) -> None:
         self.done = True
-        if self.connection is not None and self.stream is not None:
-            self.connection.ended(self.stream)
+        connection, stream = self.connection, self.stream
+        if connection is not None:
             self.connection = self.stream = None  # the stream refers to the call
+            if stream is not None:
+                connection.ended(stream)
         self._slot.ended(self)
         self._over(error)
 
@@ -241,7 +242,7 @@ class UnaryCall(Call):
         metadata: Metadata,
         parts: Sequence[Buffer],
     ) -> None:
-        super().__init__(slot, loop, method, metadata)
+        Call.__init__(self, slot, loop, method, metadata)
         self.future: asyncio.Future[bytes] = loop.create_future()
         self._parts = parts
         self._answer: bytes | None = None
@@ -289,7 +290,7 @@ class StreamCall(Call):
         metadata: Metadata,
         only: Sequence[Buffer] | None,
     ) -> None:
-        super().__init__(slot, loop, method, metadata)
+        Call.__init__(self, slot, loop, method, metadata)
         self._only = only
         self._messages: deque[bytes] = deque()
         self._used = 0  # bytes that were read, less those given back

@@ -111,7 +111,6 @@ class Connection(asyncio.BufferedProtocol):
         """Whether calls can begin here, at once or when others have ended."""
         return self.engine.can_open and not self.closed
 
-    @property
     def has_room(self) -> bool:
         """Whether another call can begin now."""
         engine = self.engine
@@ -128,12 +127,11 @@ class Connection(asyncio.BufferedProtocol):
         """Open a stream for a call."""
         if self._watch is not None and self._watch.asleep:
             self._watch.wake()
-        stream = self.engine.request(block)
-        stream.owner = call
-        message = call.place(self, stream)
-        if message is not None:
-            self.engine.send(stream, message, True)
-        self._write_soon()
+        message = call.begin(self)
+        if not call.done:
+            call.stream = stream = self.engine.request(block, content=message)
+            stream.owner = call
+            self._write_soon()
 
     def drain(self) -> None:
         """Take no more calls, and close when those that run have ended."""

@@ -12,7 +12,10 @@ PREFIX_BYTES = 5
 #: More parts than this that are smaller than this on average are joined: a step for each costs more than the copy.
 _FEW, _SMALL = 8, 4_096
 _SMALL = 1_024
+#: A message smaller than this is one piece of memory, whatever its parts.
+_JOINED = 4_096
 _prefix = struct.Struct(">BI").unpack_from
+_write_prefix = struct.Struct(">BI").pack
 #: What we can decompress, as grpc-accept-encoding says it, with zlib's name for it.
 ENCODINGS = {"identity": 0, "deflate": zlib.MAX_WBITS, "gzip": zlib.MAX_WBITS | 16}
 
@@ -35,7 +38,9 @@ def framed(parts: Sequence[Buffer]) -> list[Buffer]:
     Raises:
         MessageError: its length is none that gRPC can write.
     """
-    size = sum(map(len, parts))
+    size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
+    if size < _JOINED:
+        return [b"".join((_write_prefix(0, size), *parts))]
     if size >> 32:
         raise MessageError(f"a message of {size:,} bytes; the largest that gRPC can send has 4 GiB", too_large=True)
     prefix = b"\0" + size.to_bytes(4, "big")
@@ -50,6 +55,8 @@ def whole_messages(data: bytes | memoryview, limit: int) -> list[bytes] | None:
     position, size = 0, len(data)
     while size - position >= PREFIX_BYTES:
         flag, length = _prefix(data, position)
+        if length + PREFIX_BYTES == size and not flag and length <= limit:
+            return [bytes(data[PREFIX_BYTES:])]
         position += PREFIX_BYTES + length
         if flag or length > limit or position > size:
             return None

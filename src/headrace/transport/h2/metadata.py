@@ -52,6 +52,9 @@ class RequestBlocks:
         self._authority = authority
         self._tls = tls
         self._entries: dict[tuple[str, Metadata], _Block] = {}
+        self._last: _Block | None = None  # of the same method and metadata as the call before, in most calls
+        self._last_method = ""
+        self._last_metadata: Metadata | None = None
 
     def block(self, method: str, metadata: Metadata, timeout: float | None) -> tuple[bytes, int]:
         """Give the block of a call, and its size as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
@@ -59,13 +62,11 @@ class RequestBlocks:
         Raises:
             ConfigError: metadata that cannot be sent.
         """
-        key = (method, tuple(metadata))
-        entry = self._entries.get(key)
-        if entry is None:
-            entry = self._make(*key)
-            if len(self._entries) >= self._MAX_BLOCKS:
-                self._entries.clear()
-            self._entries[key] = entry
+        entry = self._last
+        if entry is None or method is not self._last_method or metadata is not self._last_metadata:
+            entry = self._last = self._entry(method, tuple(metadata))
+            self._last_method = method
+            self._last_metadata = metadata if type(metadata) is tuple else None  # a list may change
         if timeout is None:
             return entry.whole, entry.size
         milliseconds = math.ceil(timeout * 1000)
@@ -76,6 +77,15 @@ class RequestBlocks:
             literal = headers.block([("grpc-timeout", timeout_text(timeout))])
             block = entry.timed[milliseconds] = b"".join((entry.pseudo, literal, entry.rest))
         return block, entry.size + 53
+
+    def _entry(self, method: str, metadata: tuple[tuple[str, str], ...]) -> _Block:
+        entry = self._entries.get((method, metadata))
+        if entry is None:
+            entry = self._make(method, metadata)
+            if len(self._entries) >= self._MAX_BLOCKS:
+                self._entries.clear()
+            self._entries[method, metadata] = entry
+        return entry
 
     def _make(self, method: str, metadata: Metadata) -> _Block:
         items = [(name.lower(), value) for name, value in metadata]

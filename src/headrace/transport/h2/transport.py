@@ -192,13 +192,16 @@ class H2Transport:
         """Start a call, or let it wait."""
         self._check_open()
         connection = self._connection
-        if timeout is not None and timeout < FAR:
+        if timeout is not None:
             if timeout <= 0:
                 call.expired()
                 return
-            assert self._deadlines is not None
-            call.deadline = self._deadlines.add(call, timeout)
-        if connection is not None and not self._waiting and connection.has_room:
+            if timeout < FAR:
+                assert self._deadlines is not None
+                call.deadline = self._deadlines.add(call, timeout)
+            else:
+                timeout = None
+        if connection is not None and not self._waiting and connection.has_room():
             self._place(call, connection, timeout)
         else:
             self._waiting[call] = None
@@ -221,15 +224,13 @@ class H2Transport:
                 if self._attempt is None:
                     self._start_attempt(self._options.connect_timeout)
                 return
-            if not connection.has_room:
+            if not connection.has_room():
                 return
             call = next(iter(self._waiting))
             del self._waiting[call]
             self._place(call, connection, None if call.deadline is None else call.deadline - call.loop.time())
 
     def _place(self, call: Call, connection: Connection, timeout: float | None) -> None:
-        if timeout is not None and timeout >= FAR:
-            timeout = None
         try:
             block, size = self._blocks.block(call.method, call.metadata, timeout)
         except HeadraceError as error:

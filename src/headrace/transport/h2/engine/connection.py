@@ -33,8 +33,8 @@ class Engine(State):
         if window := self.limits.connection_window_bytes - frames.DEFAULT_WINDOW:
             self.output.frames.append(frames.window_update(0, window))
 
-    def request(self, block: bytes, end: bool = False) -> Stream:
-        """Open a stream with a header block."""
+    def request(self, block: bytes, end: bool = False, content: Sequence[Buffer] | None = None) -> Stream:
+        """Open a stream with a header block, and with `content` if that is all there is to send."""
         assert self.can_open, "the connection takes no more streams"
         stream_id, peer = self.next_id, self.peer
         stream = Stream(stream_id, peer.window_bytes, self.receive_window, sent_end=end)
@@ -45,6 +45,8 @@ class Engine(State):
             block = self.table_updates.take() + block
             self.unsent = self.next_id  # the updates have to leave
         self.output.frames.append(frames.headers(stream_id, block, end, peer.frame_bytes))
+        if content is not None:
+            self.output.add(stream, content, True)
         return stream
 
     def send(self, stream: Stream, parts: Sequence[Buffer], end: bool = False) -> bool:

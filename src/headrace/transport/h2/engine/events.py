@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from headrace.transport.h2.engine.headers import Fields
 from headrace.transport.h2.engine.streams import Stream
 
+new = tuple.__new__  #: makes an event in half the time of its own constructor
 
-@dataclass(slots=True)
-class ResponseHeaders:
+
+class ResponseHeaders(NamedTuple):
     """The headers of a response; with `end` they are all there is (trailers only)."""
 
     stream: Stream
@@ -18,8 +19,7 @@ class ResponseHeaders:
     end: bool
 
 
-@dataclass(slots=True)
-class Content:
+class Content(NamedTuple):
     """A piece of a response; `size` is what the windows were charged with, and what `Engine.consumed` gives back."""
 
     stream: Stream
@@ -28,8 +28,7 @@ class Content:
     end: bool
 
 
-@dataclass(slots=True)
-class Trailers:
+class Trailers(NamedTuple):
     """The trailers, which end a response."""
 
     stream: Stream

@@ -41,13 +41,15 @@ class Output:
 
     def add(self, stream: Stream, parts: Sequence[Buffer], end: bool) -> bool:
         """Write content of a stream; False where views of it are kept until the windows open."""
-        size = sum(map(len, parts))
+        size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
         pending = stream.pending
         if not pending and size <= SMALL and (not size or (size <= self.window and size <= stream.send_window)):
             if size or end:
                 header = frames.header(size, frames.DATA, frames.END_STREAM if end else 0, stream.id)
                 self.frames.append(b"".join((header, *parts)))
-                self._charge(stream, size)
+                self.window -= size
+                self.owed += 2 * size
+                stream.send_window -= size
                 stream.sent_end = end
             return True
         if not pending:

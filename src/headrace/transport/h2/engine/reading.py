@@ -6,7 +6,8 @@ No frame with content is stored, unless it is padded.
 from __future__ import annotations
 
 from headrace.transport.h2.engine import control, events, frames
-from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault, unpadded
+from headrace.transport.h2.engine.events import new
+from headrace.transport.h2.engine.frames import HEADER_BYTES, Code, ConnectionFault, StreamFault, read_header, unpadded
 from headrace.transport.h2.engine.responses import Responses
 from headrace.transport.h2.engine.state import State
 from headrace.transport.h2.engine.streams import Stream
@@ -30,38 +31,37 @@ class Reader:
         if self._rest:
             data = self._rest + data
         state, responses = self._state, self._responses
-        position, size, longest = 0, len(data), state.limits.frame_bytes
-        while True:
-            if self._remaining:
-                position = self._pass_on(data, position, reported)
-            if size - position < frames.HEADER_BYTES:
-                break
-            word, flags, stream_id = frames.read_header(data, position)
+        size, longest = len(data), state.limits.frame_bytes
+        position = self._pass_on(data, 0, reported) if self._remaining else 0
+        while (start := position + HEADER_BYTES) <= size:
+            word, flags, stream_id = read_header(data, position)
             length, type_ = word >> 8, word & 0xFF
-            stream_id &= 0x7FFFFFFF
+            end = start + length
+            if stream_id > frames.MAX_STREAM_ID:
+                stream_id &= frames.MAX_STREAM_ID  # the highest bit is reserved
             if length > longest:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"a frame of {length} bytes, more than {longest}")
             if responses.block is not None or not state.ready:
                 self._check_order(type_, flags, stream_id)
-            start = position + frames.HEADER_BYTES
-            end = start + length
-            last = bool(flags & frames.END_STREAM)
             if type_ == frames.DATA and not flags & frames.PADDED:
+                last = flags & frames.END_STREAM == 1
                 stream = self._charge(stream_id, length, length, last, reported)
                 if end > size:
-                    self._remaining, self._content, self._content_end, end = length, stream, last, start
+                    self._remaining, self._content, self._content_end = length, stream, last
+                    end = self._pass_on(data, start, reported)
                 elif stream is not None:
                     piece = data[start:end] if length < _VIEW else memoryview(data)[start:end]
-                    reported.append(events.Content(stream, piece, length, last))
+                    reported.append(new(events.Content, (stream, piece, length, last)))
                     if last:
                         state.received_end(stream)
             elif type_ > frames.CONTINUATION:  # unknown: skipped
                 state.count_idle()
-                self._remaining, self._content, end = length, None, start
+                self._remaining, self._content = length, None
+                end = self._pass_on(data, start, reported)
             elif end > size:
                 break
             elif type_ == frames.HEADERS and flags & ~frames.END_STREAM == frames.END_HEADERS:
-                responses.take(stream_id, data[start:end], last, reported)
+                responses.take(stream_id, data[start:end], flags & frames.END_STREAM == 1, reported)
             else:
                 self._frame(type_, control.Frame(flags, stream_id, data[start:end]), reported)
             position = end
@@ -138,6 +138,6 @@ class Reader:
         return end
 
     def _emit(self, stream: Stream, data: bytes | memoryview, size: int, end: bool, reported: events.Reported) -> None:
-        reported.append(events.Content(stream, data, size, end))
+        reported.append(new(events.Content, (stream, data, size, end)))
         if end:
             self._state.received_end(stream)

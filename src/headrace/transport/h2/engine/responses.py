@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headrace.transport.h2.engine import events, frames
+from headrace.transport.h2.engine.events import new
 from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault, unpadded
-from headrace.transport.h2.engine.headers import Fields
 from headrace.transport.h2.engine.state import State
 from headrace.transport.h2.engine.streams import Stream
 
@@ -67,39 +67,32 @@ class Responses:
                 state.reset(stream)
                 reason = f"{fields.size:,} bytes of headers or trailers; the limit is {limit:,}"
                 reported.append(events.Reset(stream, Code.CANCEL, reason, too_large=True))
-            elif not stream.status:
-                self._response(stream, fields, end, reported)
+            elif stream.status:
+                if fields.status or not end:
+                    raise StreamFault(Code.PROTOCOL_ERROR, "a second block of headers")
+                if stream.content_left:
+                    raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
+                state.idle = 0
+                reported.append(new(events.Trailers, (stream, fields)))
+                state.received_end(stream)
+            elif fields.status < 200:
+                self._informational(stream, fields.status, end)
+            elif end and fields.content_length:
+                raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
             else:
-                self._trailers(stream, fields, end, reported)
+                state.idle, stream.status, stream.content_left = 0, fields.status, fields.content_length
+                reported.append(new(events.ResponseHeaders, (stream, fields, end)))
+                if end:
+                    state.received_end(stream)
         except StreamFault as fault:
             if stream is not None and not stream.received_end:
                 state.fault(stream, fault, reported)
 
-    def _response(self, stream: Stream, fields: Fields, end: bool, reported: events.Reported) -> None:
-        status = fields.status
+    def _informational(self, stream: Stream, status: int, end: bool) -> None:
         if not status:
             raise StreamFault(Code.PROTOCOL_ERROR, "headers without :status")
-        if status < 200:
-            stream.informational += 1
-            if end or status == 101:
-                raise StreamFault(Code.PROTOCOL_ERROR, f"status {status} ends the response")
-            if stream.informational > self._state.limits.informational:
-                raise StreamFault(Code.ENHANCE_YOUR_CALM, "1xx responses without end")
-            return
-        if end and fields.content_length:
-            raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
-        stream.status = status
-        stream.content_left = fields.content_length
-        self._state.idle = 0
-        reported.append(events.ResponseHeaders(stream, fields, end))
-        if end:
-            self._state.received_end(stream)
-
-    def _trailers(self, stream: Stream, fields: Fields, end: bool, reported: events.Reported) -> None:
-        if fields.status or not end:
-            raise StreamFault(Code.PROTOCOL_ERROR, "a second block of headers")
-        if stream.content_left:
-            raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
-        self._state.idle = 0
-        reported.append(events.Trailers(stream, fields))
-        self._state.received_end(stream)
+        stream.informational += 1
+        if end or status == 101:
+            raise StreamFault(Code.PROTOCOL_ERROR, f"status {status} ends the response")
+        if stream.informational > self._state.limits.informational:
+            raise StreamFault(Code.ENHANCE_YOUR_CALM, "1xx responses without end")
