@@ -69,7 +69,7 @@ class Preparer:
         ref: ModelRef,
         options: ResolvedOptions,
     ) -> None:
-        self._make = make or (lambda raw: Input.of(raw, input_type))
+        self._make = make
         self._takes_texts = make is None and input_type in (None, "text")
         self._input_type = input_type
         self._timeout = timeout
@@ -105,7 +105,7 @@ class Preparer:
                 return text
         item: Input | None = None
         try:
-            item = self._make(raw)
+            item = self._make(raw) if self._make is not None else Input.of(raw, self._input_type)
             ready = prepare_now(item, self._ids, self._limits)
         except Exception as error:
             own = _own_error_of(error, raw, item)

@@ -111,9 +111,9 @@ class Connection:
         """Note that the server said something."""
         self.last_answer = time.monotonic()
 
-    def succeeded(self) -> None:
-        """Note that the server let a call through."""
-        self.pool.concurrency.succeeded()
+    def succeeded(self, answers: int = 1) -> None:
+        """Note that the server let a call through, or answered so many inputs of one."""
+        self.pool.concurrency.succeeded(answers)
 
     def failed(self, error: BaseException) -> None:
         """Note how a call failed: a refused stream says that the server allows fewer than we assumed."""

@@ -233,9 +233,8 @@ class Pipe(Generic[T]):
         if self._max_age is not None:
             for _ in items:
                 self._arrivals.popleft()
-        if self._senders:
-            for _ in items:
-                self._wake(self._senders)
+        for _ in range(min(count, len(self._senders))):
+            self._wake(self._senders)
         return items
 
     def close_sender(self) -> None:
@@ -285,9 +284,8 @@ class Pipe(Generic[T]):
             self._peak_items = len(self.queue)
         if self._bytes > self._peak_bytes:
             self._peak_bytes = self._bytes
-        if self._receivers:
-            for _ in items:
-                self._wake(self._receivers)
+        for _ in range(min(len(items), len(self._receivers))):
+            self._wake(self._receivers)
 
     def purge(self) -> None:
         """Drop what is too old."""

@@ -270,10 +270,10 @@ class Concurrency:
         if self._turns:
             self._admit()
 
-    def succeeded(self) -> None:
-        """Note a success: one more place after as many successes as there are places."""
+    def succeeded(self, count: int = 1) -> None:
+        """Note successes: one more place after as many successes as there are places."""
         if self._limit < self._max_calls:
-            self._limit = min(float(self._max_calls), self._limit + 1.0 / self._limit)
+            self._limit = min(float(self._max_calls), self._limit + count / self._limit)
             self._admit()
 
     def throttled(self) -> None:

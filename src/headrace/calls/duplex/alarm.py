@@ -14,20 +14,19 @@ class Alarm:
     """Calls `ring` at the earliest time it was set to.
 
     After the event loop was blocked, answers that arrived are read first: the alarm rings as much later as it is late.
+
+    Attributes:
+        is_set: it is going to ring.
     """
 
-    __slots__ = ("_again", "_handle", "_ring", "_when")
+    __slots__ = ("_again", "_handle", "_ring", "_when", "is_set")
 
     def __init__(self, ring: Callable[[], None]) -> None:
         self._ring = ring
         self._handle: asyncio.TimerHandle | None = None
         self._when = 0.0
         self._again = False
-
-    @property
-    def is_set(self) -> bool:
-        """Whether it is going to ring."""
-        return self._handle is not None
+        self.is_set: bool = False
 
     def set(self, when: float) -> None:
         """Ring at this time of `time.monotonic`, or earlier if it is set to that."""
@@ -36,6 +35,7 @@ class Alarm:
                 return
             self._handle.cancel()
         self._when = when
+        self.is_set = True
         self._handle = asyncio.get_running_loop().call_later(max(0.0, when - time.monotonic()), self._due)
 
     def cancel(self) -> None:
@@ -43,9 +43,11 @@ class Alarm:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
+            self.is_set = False
 
     def _due(self) -> None:
         self._handle = None
+        self.is_set = False
         now = time.monotonic()
         late = now - self._when
         if late > STILL and not self._again:

@@ -166,12 +166,12 @@ class Ledger:
 
     def sent(self, entries: Sequence[Entry]) -> None:
         """Note that entries go out in one request."""
-        self._request += 1
-        self._awaited[self._request] = len(entries)
+        self._request = request = self._request + 1
+        self._awaited[request] = company = len(entries)
         for entry in entries:
-            entry.request = self._request
-            entry.company = len(entries)
-            self._wire.append(entry)
+            entry.request = request
+            entry.company = company
+        self._wire.extend(entries)
 
     def extend(self, entry: Entry, seconds: float) -> None:
         """Give an entry more time."""
@@ -196,7 +196,10 @@ class Ledger:
                 return None
             wire.popleft()
         self.received += 1
-        self._awaits_no_more(entry.request)
+        if entry.company == 1:
+            self._awaited.pop(entry.request, None)
+        else:
+            self._awaits_no_more(entry.request)
         entry.request = -1
         return entry
 

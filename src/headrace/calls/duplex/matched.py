@@ -84,10 +84,9 @@ class Duplex(DuplexWork):
         entry = self.ledger.take()
         if entry is None:
             return None
-        if self._eager:
-            self._vacancy.set()
-        else:
-            self._wakeup.set()
+        signal = self._vacancy if self._eager else self._wakeup
+        if not signal.is_set:
+            signal.set()
         if self._held_up and self.pipe.queue:
             self._enter_waiting()
         return entry.answer
@@ -199,13 +198,22 @@ class Duplex(DuplexWork):
         self._recovery.reached = True
 
     async def _read(self, call: Call, connection: Connection) -> None:
-        read, answered = call.read, self._answered
-        while (raw := await read()) is not None:
-            if self._stopped:
-                return  # answers that arrived in the same moment are settled at the end
+        read_now, answered = call.read_now, self._answered
+        raw = await call.read()
+        while raw is not None:
             connection.answered()
-            if answered(raw):
-                connection.succeeded()
+            self.ready.set()  # all that have arrived are processed before another task runs
+            if not self._eager:
+                self._wakeup.set()  # more may be sent now
+            predictions = 0
+            while raw is not None:
+                if self._stopped:
+                    return  # answers that arrived in the same moment are settled at the end
+                predictions += answered(raw)
+                raw = read_now()
+            if predictions:
+                connection.succeeded(predictions)
+            raw = await call.read()
 
     # --- pump: pipe -> call
 
@@ -223,7 +231,7 @@ class Duplex(DuplexWork):
                         self._vacancy.set()
                     self.ledger.sent(entries)
                     tally.sent += len(entries)
-                    await write(_request(head, entries))
+                    await write(entries[0].item.request(head) if len(entries) == 1 else _request(head, entries))
                 elif self._finished_sending():
                     await call.half_close()
                     return  # what is to be sent again after this goes over another call
@@ -250,20 +258,19 @@ class Duplex(DuplexWork):
 
     # --- answers
 
-    def _answered(self, raw: bytes) -> bool:
-        """Process a response; return whether it brought a prediction."""
+    def _answered(self, raw: bytes) -> int:
+        """Process a response; return how many predictions it brought."""
         single = codec.single_output(raw)
         if single is not None and (entry := self.ledger.match_single(single[1])) is not None:
             self._recovery.last_failure = self._recovery.refusal = None
             self.ledger.settle(entry, Prediction(raw, (single[1],), single[0], entry.name, entry.position))
             self.tally.received += 1
-            self.ready.set()
-            if not self._eager or entry.suspect:
-                self._wakeup.set()  # more may be sent now
-            return True
+            if entry.suspect:
+                self._wakeup.set()  # others may be sent now
+            return 1
         response = responses.read(raw)
         if response.marker:
-            return False
+            return 0
         refusal = response.refusal
         if refusal is not None and fatal(refusal):
             raise refusal
@@ -289,9 +296,8 @@ class Duplex(DuplexWork):
             elif response.failure is None:
                 self._failed(entry, answer)
         self.tally.received += received
-        self.ready.set()
         self._wakeup.set()
-        return received > 0
+        return received
 
     def _settle(self, entry: Entry, error: HeadraceError) -> None:
         self.tally.errors += 1
@@ -378,8 +384,6 @@ class Duplex(DuplexWork):
 
 
 def _request(head: bytes, entries: Sequence[Entry]) -> list[Buffer]:
-    if len(entries) == 1:
-        return entries[0].item.request(head)
     parts: list[Buffer] = [head]
     for entry in entries:
         parts += entry.item.encode()

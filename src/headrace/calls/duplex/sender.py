@@ -116,13 +116,18 @@ class Outbox:
     def _enter(self, items: Sequence[Prepared]) -> list[Entry]:
         """Take inputs into the ledger; return the entries of those that can be sent."""
         entries = self._ledger.enter(items, time.monotonic(), self._timeout)
-        sendable = [entry for entry in entries if entry.item.error is None]
-        self._budget.called(len(sendable))
-        if len(sendable) < len(entries):
-            for entry in entries:
-                if entry.item.error is not None:
-                    self._reject(entry, entry.item.error)
-        return sendable
+        for entry in entries:
+            if entry.item.error is not None:
+                entries = self._without_unsendable(entries)
+                break
+        self._budget.called(len(entries))
+        return entries
+
+    def _without_unsendable(self, entries: list[Entry]) -> list[Entry]:
+        for entry in entries:
+            if entry.item.error is not None:
+                self._reject(entry, entry.item.error)
+        return [entry for entry in entries if entry.item.error is None]
 
     def patience(self) -> float | None:
         """Return how many seconds inputs may still wait for a batch; None: until something else happens."""
