@@ -5,6 +5,9 @@ that allows one ping in each interval sees no more. While it answers pings and s
 gRPC's servers count pings that are less than five minutes apart until they send something themselves, and end the
 connection at the third. A call that begins after a longer silence is preceded by a ping, for
 a connection that died meanwhile answers neither.
+
+An event loop that is blocked may not have sent the ping, or not have read its answer: then the wait for the answer
+starts again, once.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Protocol
 
 QUICK_PINGS = 2  # in a silence that nothing but their answers breaks
 SLOW_SECONDS = 305.0  # of silence before further ones
+BLOCKED = 0.05  # seconds that a timer may be late before the event loop counts as blocked
 
 
 class Pinged(Protocol):
@@ -79,10 +83,16 @@ class Watch:
         else:
             self._pings += 1
             connection.ping()
-            self._timer = self._loop.call_later(self._timeout, self._check_answer, connection.heard)
+            self._wait_for_answer(connection.heard)
 
-    def _check_answer(self, heard: float) -> None:
-        if self._connection.heard == heard:
-            self._connection.give_up(f"no answer to a ping within {self._timeout:g} s")
-        else:
+    def _wait_for_answer(self, heard: float, *, again: bool = False) -> None:
+        due = self._loop.time() + self._timeout
+        self._timer = self._loop.call_later(self._timeout, self._check_answer, heard, due, again)
+
+    def _check_answer(self, heard: float, due: float, again: bool) -> None:
+        if self._connection.heard != heard:
             self._look()
+        elif not again and self._loop.time() - due > BLOCKED:
+            self._wait_for_answer(heard, again=True)
+        else:
+            self._connection.give_up(f"no answer to a ping within {self._timeout:g} s")

@@ -213,6 +213,54 @@ def test_any_byte_is_a_sign_of_life_and_silence_is_none() -> None:
     assert "within 3 s" in connection.lost
 
 
+@pytest.mark.parametrize(
+    ("blocked", "answer", "lost"),
+    [
+        ((), None, 11.0),
+        ((8.0, 12.0), 12.1, None),  # the ping left after the block
+        ((8.0, 12.0), 14.9, None),
+        ((8.0, 12.0), None, 15.0),
+        ((8.0, 11.04), None, 11.04),  # no block: a timer may be a little late
+        ((8.0, 60.0), None, 63.0),
+        ((8.0, 12.0, 13.0, 17.0), None, 17.0),  # only once
+        ((8.0, 10.9), 10.95, None),
+    ],
+)
+def test_a_loop_that_is_blocked_while_it_waits_for_the_answer_waits_again(
+    blocked: tuple[float, ...], answer: float | None, lost: float | None
+) -> None:
+    clock, connection, _ = watched(latency=None)
+    if answer is not None:
+        clock.call_later(answer, connection.hear)
+    for start, end in zip(blocked[::2], blocked[1::2], strict=True):
+        clock.run(until=start)
+        clock.now = end
+    while not connection.lost and connection.heard != answer:
+        clock.run(until=max(clock.now, min(due for due, *_ in clock.timers)))
+    assert (clock.now if connection.lost else None) == lost
+    assert connection.pings == [8.0]
+
+
+async def test_a_loop_that_is_blocked_right_after_a_ping_keeps_its_connection() -> None:
+    async with FrameServer(silent) as server, connected(server, keepalive=KeepAlive(0.05, 0.2)) as transport:
+        running = asyncio.ensure_future(call(transport))
+        await server.until(lambda: server.requests)
+        connection = transport._connection
+        assert connection is not None
+        ping, blocks = connection.ping, iter([0.4])
+
+        def block_and_ping() -> None:
+            asyncio.get_running_loop().call_soon(time.sleep, next(blocks, 0))
+            ping()
+
+        connection.ping = block_and_ping  # type: ignore[method-assign]
+        await server.until(lambda: server.peer.of(PING))
+        await server.until(lambda: connection.pong or connection.closed)
+        assert not connection.closed
+        server.peer.answer(1)
+        assert await running == b"answer"
+
+
 @pytest.mark.case("KA-03", "KA-04")
 def test_nothing_is_sent_while_no_call_runs_and_a_call_after_a_long_silence_comes_behind_a_ping() -> None:
     clock, connection, watch = watched()
