@@ -12,7 +12,6 @@ from headrace import credentials, reference
 from headrace._version import __version__
 from headrace.calls.options import checked_timeout
 from headrace.calls.session import Counts, Session
-from headrace.calls.stats import ClientStats
 from headrace.calls.unary.lists import predict_one
 from headrace.catalog import Catalog, ModelInfo
 from headrace.channels.manager import ChannelManager
@@ -41,6 +40,7 @@ from headrace.transport.base import TransportFactory
 from headrace.transport.choice import choose, reaches_target
 
 if TYPE_CHECKING:
+    from headrace.calls.stats import ClientStats
     from headrace.calls.unary.coalesce import Coalescer
     from headrace.local import LocalServer
 
@@ -205,6 +205,8 @@ class Client(AsyncContext):
     @property
     def stats(self) -> ClientStats:
         """A snapshot of the counts."""
+        from headrace.calls.stats import ClientStats
+
         counts: Counts = self._calls.counts
         connections = self._calls.channels.connections
         return ClientStats(

@@ -6,16 +6,18 @@ import io
 import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, Iterable
-from typing import Any, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, Unpack
 
-from headrace.calls.generate.stream import TokenStream
 from headrace.calls.options import CallOptions, StreamOptions
 from headrace.calls.shown import shows
-from headrace.calls.streams import PredictionStream
 from headrace.errors import ConfigError
 from headrace.inputs import Input, InputLike, InputType
 from headrace.model_calls import ModelCalls
 from headrace.results import Prediction
+
+if TYPE_CHECKING:
+    from headrace.calls.generate.stream import TokenStream
+    from headrace.calls.streams import PredictionStream
 
 T = TypeVar("T")
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Unpack, cast
 
 from headrace import reference
-from headrace.calls.generate.stream import TokenStream
 from headrace.calls.options import (
     CALL_OPTIONS,
     CLIENT_OPTIONS,
@@ -20,7 +19,6 @@ from headrace.calls.options import (
 )
 from headrace.calls.prepare import advised, input_of
 from headrace.calls.shown import shows
-from headrace.calls.streams import OnError, PredictionStream
 from headrace.catalog import ModelInfo
 from headrace.errors import (
     ConfigError,
@@ -31,15 +29,17 @@ from headrace.forms import UNNAMED, Forms
 from headrace.inputs import Frames, Input, InputLike, InputType
 from headrace.model_calls import ModelCalls
 from headrace.results import Prediction
-from headrace.sources.iterables import Source
 from headrace.support.misuse import AsyncContext
 
 if TYPE_CHECKING:
+    from headrace.calls.generate.stream import TokenStream
+    from headrace.calls.streams import OnError, PredictionStream
     from headrace.client import Client
     from headrace.frames.stream import FrameStream
     from headrace.methods.call import MethodCall
     from headrace.methods.signatures import Method
     from headrace.reference import ModelRef
+    from headrace.sources.iterables import Source
 
 _LISTS = (list, tuple)
 

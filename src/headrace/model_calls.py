@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace.calls.deadline import Deadline
-from headrace.calls.generate.stream import TokenStream
 from headrace.calls.options import (
     CALL_OPTIONS,
     STREAM_OPTIONS,
@@ -24,7 +23,6 @@ from headrace.calls.options import (
 )
 from headrace.calls.prepare import Preparer, joined, own_error, predict_prepared
 from headrace.calls.session import Session
-from headrace.calls.streams import OnError, PredictionStream
 from headrace.calls.unary.lists import predict_many
 from headrace.catalog import Catalog, template
 from headrace.config import Limits, Timeouts, Unset
@@ -34,9 +32,12 @@ from headrace.inputs.checks import prepare_now, prepare_text
 from headrace.inputs.prepared import Prepared
 from headrace.reference import ModelRef
 from headrace.results import Prediction
-from headrace.sources.base import InputSource
-from headrace.sources.iterables import Source, source
 from headrace.types import Buffer
+
+if TYPE_CHECKING:
+    from headrace.calls.generate.stream import TokenStream
+    from headrace.calls.streams import OnError, PredictionStream
+    from headrace.sources.iterables import Source
 
 #: Sends one prepared input, as `predict_one` does: alone, or together with those of concurrent calls.
 PredictOne: TypeAlias = Callable[..., Coroutine[Any, Any, Prediction]]
@@ -180,6 +181,10 @@ class ModelCalls:
 
     def generate(self, item: Input, resolved: ResolvedOptions) -> TokenStream:
         """Send one input and read its answer in pieces."""
+        from headrace.calls.generate.stream import (
+            TokenStream,
+        )  # what not every program uses is imported when it is used
+
         timeouts = self.backend.timeouts
         seconds = resolved.seconds(timeouts.first_answer)
         preparer = self._preparer(None, None, resolved, seconds)
@@ -203,8 +208,9 @@ class ModelCalls:
         self, items: Any, make: Callable[[Any], Input] | None, input_type: InputType | None, options: StreamOptions
     ) -> PredictionStream:
         """Stream inputs that `make` makes of items; None: of anything that stands for one."""
-        from headrace.calls.duplex.matched import Duplex  # what not every program uses is imported when it is used
+        from headrace.calls.duplex.matched import Duplex
         from headrace.calls.duplex.unmatched import FreeDuplex
+        from headrace.calls.streams import PredictionStream
 
         backend = self.backend
         resolved = self.resolve(options, input_type, STREAM_OPTIONS)
@@ -232,6 +238,7 @@ class ModelCalls:
         batch_wait: float,
     ) -> PredictionStream:
         """Put items through concurrent unary calls."""
+        from headrace.calls.streams import PredictionStream
         from headrace.calls.unary.map import MapOptions, MapWork
 
         backend = self.backend
@@ -268,6 +275,9 @@ class ModelCalls:
 
 def _source(inputs: Any, seconds: float | None) -> Source[Any]:
     """Make a source of what the user gave; one that makes inputs itself gets the time that each may take."""
+    from headrace.sources.base import InputSource
+    from headrace.sources.iterables import source
+
     if isinstance(inputs, InputSource):
         inputs.limit_each(seconds)
     return source([inputs] if is_single(inputs) else inputs)

@@ -9,9 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict, cast
 
 from headrace import reference
-from headrace.calls.batching import AUTO_BYTES, BatchLimits
-from headrace.calls.duplex.settings import DuplexOptions
-from headrace.calls.streams import OnError
 from headrace.config import (
     TLS,
     Coalesce,
@@ -26,10 +23,13 @@ from headrace.config import (
 )
 from headrace.errors import ConfigError
 from headrace.events import OnEvent
-from headrace.flow.pipe import OVERFLOWS, Overflow
 from headrace.transport.base import OWN_HEADERS, Metadata, TransportFactory
 
 if TYPE_CHECKING:
+    from headrace.calls.batching import BatchLimits
+    from headrace.calls.duplex.settings import DuplexOptions
+    from headrace.calls.streams import OnError
+    from headrace.flow.pipe import Overflow
     from headrace.track import Tracker
 
 _ROUTING = ("deployment_id", "compute_cluster_id", "nodepool_id", "deployment_user_id", "user_id")
@@ -270,6 +270,8 @@ def checked_overflow(value: Any) -> Overflow:
     Raises:
         ConfigError: it is not one of `OVERFLOWS`.
     """
+    from headrace.flow.pipe import OVERFLOWS
+
     if value not in OVERFLOWS:
         raise ConfigError(f"overflow must be one of {', '.join(OVERFLOWS)}, not {value!r:.60}")
     return cast("Overflow", value)
@@ -315,6 +317,8 @@ def checked_batching(batch: Batch, wait: float, limits: Limits) -> BatchLimits:
     Raises:
         ConfigError: a number of inputs that no request may have, a bad waiting time, or one without batching.
     """
+    from headrace.calls.batching import AUTO_BYTES, BatchLimits
+
     limit = limits.inputs_per_request
     if batch not in (None, "auto") and (
         not isinstance(batch, int) or isinstance(batch, bool) or not 1 <= batch <= limit
@@ -335,6 +339,8 @@ def duplex_options(options: StreamOptions, given: ResolvedOptions, limits: Limit
     Raises:
         ConfigError: one of them is invalid.
     """
+    from headrace.calls.duplex.settings import DuplexOptions
+
     checked_flag("matched", options.get("matched", True))
     batching = checked_batching(options.get("batch"), options.get("batch_wait", 0.0), limits)
     seconds = given.seconds(timeouts.input)

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import os
 import ssl
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -66,6 +65,8 @@ def _file(pem: Pem, stack: contextlib.ExitStack) -> str:
     """Give a path of a PEM: Python's `ssl` takes certificates with their keys from files alone."""
     if not isinstance(pem, bytes):
         return os.fspath(pem)
+    import tempfile  # costs as much as the rest of the module
+
     folder = stack.enter_context(tempfile.TemporaryDirectory())  # for the user alone, and gone at once
     path = Path(folder) / "pem"
     path.write_bytes(pem)
