@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 PredictOne: TypeAlias = Callable[..., Coroutine[Any, Any, Prediction]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Backend:
     """What a client gives its models to work with.
 

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from headrace.blocking.base import Closing
 from headrace.blocking.call import apply, peek, run
 from headrace.blocking.model import Model
 from headrace.blocking.thread import Opened, close, open_until_closed
-from headrace.calls.stats import ClientStats
 from headrace.catalog import ModelInfo
 from headrace.client import Client as AsyncClient
 from headrace.config import TLS, UNSET, Coalesce, KeepAlive, Limits, Pem, RetryPolicy, Target, Timeouts, Unset
 from headrace.events import OnEvent
 from headrace.transport.base import TransportFactory
+
+if TYPE_CHECKING:
+    from headrace.calls.stats import ClientStats
 
 
 class Client(Closing):

@@ -23,7 +23,6 @@ from headrace.calls.options import (
     check_names,
 )
 from headrace.calls.shown import shows
-from headrace.calls.streams import OnError
 from headrace.catalog import ModelInfo
 from headrace.forms import UNNAMED
 from headrace.inputs import Frames, InputLike, InputType
@@ -32,6 +31,7 @@ from headrace.results import Prediction
 
 if TYPE_CHECKING:
     from headrace.blocking.client import Client
+    from headrace.calls.streams import OnError
     from headrace.methods.signatures import Method
     from headrace.reference import ModelRef
 

@@ -151,7 +151,7 @@ CLIENT_OPTIONS = frozenset(ClientOptions.__optional_keys__)
 FRAME_OPTIONS = frozenset(FrameOptions.__optional_keys__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ResolvedOptions:
     """A call's options, checked; `params` and `config` are checked when the template is encoded.
 

@@ -5,7 +5,6 @@ Delays: exponential backoff with full jitter (Brooker, "Exponential Backoff And 
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +23,13 @@ MAX_EXPONENT = 64  # every cap is reached by then; much larger values overflow a
 MAX_PROGRESS = 1000  # times that progress restarts the warm-up budget: a server may report progress forever
 
 
-@dataclass(slots=True)
+def _draw() -> float:
+    import random  # costs as much as ten of our modules, and calls that succeed need none of it
+
+    return random.random()
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class Attempts:
     """The attempts of one call (or one input of a stream, or one opening of a stream).
 
@@ -40,7 +45,7 @@ class Attempts:
     budget: Budget
     warm_up: float
     emit: Callable[[events.Event], None]
-    unit: Callable[[], float] = random.random
+    unit: Callable[[], float] = _draw
     clock: Callable[[], float] = time.monotonic
     number: int = 1
     _failures: int = field(default=0)

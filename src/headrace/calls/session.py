@@ -17,7 +17,7 @@ from headrace.flow.rate import Budget, Rate, Turn, Waited
 from headrace.status import Kind, kind_of
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Counts:
     """How often things happened in a client since it was made."""
 
@@ -28,7 +28,7 @@ class Counts:
     failures: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Session:
     """What the calls of a client share.
 
@@ -40,7 +40,7 @@ class Session:
     timeouts: Timeouts
     rate: Rate
     budget: Budget
-    metadata: tuple[tuple[str, str], ...] = field(repr=False)
+    metadata: tuple[tuple[str, str], ...]
     emit: events.Emitter
     counts: Counts = field(default_factory=Counts)
 
@@ -172,7 +172,7 @@ class StreamsExhausted(DeadlineExceeded):
     """Every connection was at its stream limit for as long as a stream may wait."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class CallState:
     """What a call is doing and what went wrong before, so that a timeout can say so."""
 

@@ -196,7 +196,7 @@ class _SharedBudget(Budget):
         return self._granted
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Round:
     """Sends each of some inputs once; keeps what came of it."""
 

@@ -6,7 +6,6 @@ their own, and a stream that waits for the end of an outage is to be back soon.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 
 _FIRST, _FACTOR, _LONGEST, _JITTER = 0.05, 1.6, 0.25, 0.2
@@ -16,13 +15,13 @@ class Backoff:
     """When one slot may connect again.
 
     Args:
-        draw: gives a number from -1 to 1.
+        draw: gives a number from -1 to 1; None: at random.
     """
 
     __slots__ = ("_draw", "_failures", "_not_before")
 
-    def __init__(self, draw: Callable[[], float] = lambda: random.uniform(-1, 1)) -> None:
-        self._draw = draw
+    def __init__(self, draw: Callable[[], float] | None = None) -> None:
+        self._draw = draw or _draw
         self._failures = 0
         self._not_before = 0.0
 
@@ -40,3 +39,9 @@ class Backoff:
     def pause(self, now: float) -> float:
         """Give the seconds to wait before the next attempt."""
         return max(0.0, self._not_before - now)
+
+
+def _draw() -> float:
+    import random  # costs as much as ten of our modules, and connections that are made at once need none of it
+
+    return random.uniform(-1, 1)

@@ -49,7 +49,7 @@ _CREDIT = 1 << 16
 _GONE = 1.0  # seconds until a socket that is being closed is cut
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Settings:
     """What a connection needs to know."""
 

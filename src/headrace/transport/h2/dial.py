@@ -33,7 +33,7 @@ class DialFailed(Exception):
         self.permanent = permanent
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Phase:
     """What connecting is doing, for the message of a timeout."""
 

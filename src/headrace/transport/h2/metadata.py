@@ -28,7 +28,7 @@ _FIXED = headers.block(
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class _Block:
     """The header block of a method and metadata, whole and as what stands before and behind grpc-timeout."""
 

@@ -33,7 +33,7 @@ _BY_RESET: dict[int, int] = {
 EXCERPT = 200
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Facts:
     """What headers or trailers say to a call.
 

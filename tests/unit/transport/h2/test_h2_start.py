@@ -23,8 +23,21 @@ HEAVY = (
     "html",
     "http.client",
     "json",
+    "random",
     "secrets",
+    "tempfile",
     "urllib.request",
+)
+#: What only streams of inputs or of tokens use.
+OF_STREAMS = (
+    "headrace.calls.base",
+    "headrace.calls.duplex",
+    "headrace.calls.feeder",
+    "headrace.calls.generate",
+    "headrace.calls.stats",
+    "headrace.calls.streams",
+    "headrace.flow.pipe",
+    "headrace.sources.iterables",
 )
 SCRIPT = f"""
 import asyncio, sys, headrace
@@ -32,7 +45,7 @@ async def main():
     async with headrace.Client(base_url=sys.argv[1], transport="h2") as client:
         print((await client.model("u/a/models/m").predict("text")).text)
 asyncio.run(main())
-print([name for name in {HEAVY!r} if name in sys.modules])
+print([name for name in {HEAVY + OF_STREAMS!r} if name in sys.modules])
 """
 
 
