@@ -63,6 +63,8 @@ async def ours(arguments: Arguments) -> AsyncIterator[aio.Work]:
         reading = wire.open(GENERATE, CREDENTIAL, timeout=DEADLINE, first=parts)
         while await reading.read() is not None:
             count += 1
+            while reading.read_now() is not None:
+                count += 1
         return count
 
     async def duplex(number: int) -> None:

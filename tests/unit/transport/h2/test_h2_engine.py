@@ -7,6 +7,7 @@ arrive whole, one by one, and by sevens.
 from __future__ import annotations
 
 import ast
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -427,6 +428,58 @@ def test_a_whole_exchange_is_the_same_wherever_it_is_cut() -> None:
     assert all(outcome(cut) == whole for cut in range(len(exchange)))
 
 
+def facts_of(seen: Seen, streams: tuple[Stream, Stream]) -> tuple[Any, ...]:
+    """What an engine has done and knows, apart from how many pieces the content came in."""
+    content = {
+        stream.id: b"".join(bytes(e.data) for e in seen.of(events.Content) if e.stream is stream) for stream in streams
+    }
+    sizes = [sum(e.size for e in seen.of(events.Content) if e.stream is stream) for stream in streams]
+    others = [(type(event), getattr(event, "code", 0)) for event in seen.events if type(event) is not events.Content]
+    engine = seen.engine
+    windows = [stream.receive_window for stream in streams]
+    return content, sizes, others, seen.output, windows, engine.credit.remaining, engine.idle, list(engine.streams)
+
+
+SMALL_FRAMES: list[Callable[[random.Random], bytes]] = [
+    *(lambda r: frame(DATA, 0, 1, r.randbytes(r.choice([1, 30, 500]))) for _ in range(12)),
+    *(lambda r: frame(DATA, 0, 3, r.randbytes(r.choice([1, 30]))) for _ in range(4)),
+    lambda r: frame(DATA, 0, 1, r.randbytes(r.choice([4_095, 4_096, 9_000]))),
+    lambda r: frame(DATA, 0, 1),
+    lambda r: frame(DATA, PADDED, 1, padded(r.randbytes(9), 3)),
+    lambda r: frame(DATA, r.choice([0, 0, 0, END]), 1, r.randbytes(9)),
+    lambda r: frame(DATA, 0x40, 1, r.randbytes(9)),  # an unknown flag
+    lambda r: frame(0xEE, 0, 1, r.randbytes(3)),
+    lambda r: frame(HEADERS, END_HEADERS | END, 1, TRAILERS) if r.random() < 0.1 else PING_8,
+    lambda r: frame(DATA, 0, 5, b"never opened") if r.random() < 0.05 else b"",
+]
+
+
+@pytest.mark.case("H2-4.1-04")
+@pytest.mark.parametrize("promised", [None, 3_000], ids=["", "content-length"])
+@pytest.mark.parametrize("windows", [65_535, 4_000], ids=["", "small windows"])
+def test_frames_that_come_together_say_what_they_say_one_by_one(promised: int | None, windows: int) -> None:
+    limits = H2Limits(connection_window_bytes=65_535, frame_bytes=16_384, stream_window_bytes=65_535)
+    for number in range(60):
+        r = random.Random(number)
+        run = b"".join(r.choice(SMALL_FRAMES)(r) for _ in range(r.randint(2, 120)))
+        outcomes = []
+        for size in (0, 7):
+            engine, one, three = begun(limits)
+            engine.receive(RESPONSE + frame(HEADERS, END_HEADERS, 3, OK_BLOCK))
+            one.content_left, one.receive_window, engine.credit.remaining = promised, windows, windows + 30_000
+            reported = [event for piece in split(run, size) for event in engine.receive(piece)]
+            seen = Seen(engine, one, reported, b"".join(engine.take_output()))
+            outcomes.append(facts_of(seen, (one, three)))
+        assert outcomes[0] == outcomes[1], number
+
+
+def test_a_burst_of_small_frames_is_one_piece_of_content() -> None:
+    engine, one, _ = begun()
+    engine.receive(RESPONSE)
+    reported = engine.receive(b"".join(frame(DATA, 0, 1, b"%03d" % n) for n in range(200)))
+    assert reported == [events.Content(one, b"".join(b"%03d" % n for n in range(200)), 600, False)]
+
+
 # -- what leaves
 
 
@@ -809,4 +862,4 @@ def test_the_engine_does_no_io() -> None:
                 assert not name.startswith("headrace") or name.startswith(
                     ("headrace.transport.h2.engine", "headrace.errors")
                 )
-    assert total <= 1_200
+    assert total <= 1_220

@@ -13,6 +13,7 @@ from headrace.transport.h2.engine.state import State
 from headrace.transport.h2.engine.streams import Stream
 
 _VIEW = 4_096  # content from this size on is passed on as a view of what was received
+_PLAIN_DATA = bytes((frames.DATA, 0))  # type and flags
 
 
 class Reader:
@@ -51,6 +52,9 @@ class Reader:
                     end = self._pass_on(data, start, reported)
                 elif stream is not None:
                     piece = data[start:end] if length < _VIEW else memoryview(data)[start:end]
+                    if data[end + 3 : end + 5] == _PLAIN_DATA and 0 < length < _VIEW and not last:
+                        piece, end = self._run(data, start, end, stream)
+                        length = len(piece)
                     reported.append(new(events.Content, (stream, piece, length, last)))
                     if last:
                         state.received_end(stream)
@@ -66,6 +70,25 @@ class Reader:
                 self._frame(type_, control.Frame(flags, stream_id, data[start:end]), reported)
             position = end
         self._rest = data[position:]
+
+    def _run(self, data: bytes, start: int, end: int, stream: Stream) -> tuple[bytes, int]:
+        """Join small content with that of the frames behind it, a step for a burst of messages; gives the end of both.
+
+        It goes on as long as no window runs out: `_charge` takes what comes then.
+        """
+        credit, pieces = self._state.credit, [data[start:end]]
+        stop = min(len(data), end + stream.receive_window, end + credit.remaining - credit.low)
+        while (start := end + HEADER_BYTES) < stop and stream.content_left is None:
+            word, flags, stream_id = read_header(data, end)
+            length = word >> 8
+            if word & 0xFF or flags or stream_id != stream.id or not 0 < length < _VIEW or start + length > stop:
+                break
+            end = start + length
+            pieces.append(data[start:end])
+        piece = b"".join(pieces)
+        stream.receive_window -= len(piece) - len(pieces[0])  # which is charged already
+        credit.remaining -= len(piece) - len(pieces[0])
+        return piece, end
 
     def _check_order(self, type_: int, flags: int, stream_id: int) -> None:
         if not self._state.ready and (type_ != frames.SETTINGS or flags & frames.ACK):
