@@ -61,7 +61,10 @@ class Call:
         bucket: where `Deadlines` keeps it; 0: nowhere.
         done: it is over.
         connection, stream: None until it is placed, and once it is over.
+        at_once: it may leave in the turn of the loop in which it begins, so that a cancel in that turn comes too late.
     """
+
+    at_once = False
 
     __slots__ = (
         "_assembler",
@@ -232,6 +235,7 @@ class Call:
 class UnaryCall(Call):
     """A call with one message each way; `future` gets the answer."""
 
+    at_once = True
     __slots__ = ("_answer", "_parts", "future")
 
     def __init__(
