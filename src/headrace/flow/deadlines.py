@@ -5,18 +5,26 @@ from __future__ import annotations
 import asyncio
 import heapq
 import math
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 _GRAIN = 50  # milliseconds; a call ends at most so much late
 
 
 class Timed(Protocol):
-    """Something with a deadline."""
+    """Something with a deadline.
 
-    bucket: int
+    Attributes:
+        bucket: what has the same deadline; None: it has none.
+    """
+
+    bucket: Bucket | None
 
     def expired(self) -> None:
         """The deadline is over."""
+
+
+#: In the order in which they were added.
+Bucket: TypeAlias = dict[Timed, None]
 
 
 class Deadlines:
@@ -24,7 +32,7 @@ class Deadlines:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._buckets: dict[int, dict[Timed, None]] = {}  # by the millisecond in which they end, in order
+        self._buckets: dict[int, Bucket] = {}  # by the millisecond in which they end
         self._order: list[int] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -34,22 +42,21 @@ class Deadlines:
         number = int(when * 1000) + 1
         if seconds > 1.0:
             number += -number % _GRAIN
-        call.bucket = number
         bucket = self._buckets.get(number)
         if bucket is None:
-            self._buckets[number] = {call: None}
+            bucket = self._buckets[number] = {}
             heapq.heappush(self._order, number)
             if self._order[0] == number:
                 self._arm(number)
-        else:
-            bucket[call] = None
+        bucket[call] = None
+        call.bucket = bucket
         return when
 
     def remove(self, call: Timed) -> None:
         """Forget a call."""
-        bucket = self._buckets.get(call.bucket)
-        if bucket is not None:
-            bucket.pop(call, None)
+        if call.bucket is not None:
+            call.bucket.pop(call, None)
+            call.bucket = None
 
     def clear(self) -> None:
         """Forget all calls."""
@@ -69,6 +76,7 @@ class Deadlines:
         now = math.floor(self._loop.time() * 1000 + 1e-6)
         while self._order and self._order[0] <= now:
             for call in list(self._buckets.pop(heapq.heappop(self._order))):
+                self.remove(call)
                 call.expired()
         while self._order and not self._buckets[self._order[0]]:  # all of them ended in time
             del self._buckets[heapq.heappop(self._order)]
@@ -76,4 +84,4 @@ class Deadlines:
             self._arm(self._order[0])
 
 
-__all__ = ["Deadlines"]
+__all__ = ["Bucket", "Deadlines"]

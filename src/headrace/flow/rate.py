@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from headrace.flow.deadlines import Deadlines
+from headrace.flow.deadlines import Bucket, Deadlines
 
 Clock = Callable[[], float]
 
@@ -163,10 +163,8 @@ class Waited(TimeoutError):
 class Turn(asyncio.Future[None]):
     """The turn of a call that queues for a place; done when the call has it.
 
-    As a context it leaves the queue, or gives the place back, if the block fails or is cancelled.
-
     Attributes:
-        bucket: where `Deadlines` keeps it; 0: nowhere.
+        bucket: where `Deadlines` keeps it.
     """
 
     __slots__ = ("_concurrency", "bucket")
@@ -174,19 +172,15 @@ class Turn(asyncio.Future[None]):
     def __init__(self, concurrency: Concurrency, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
         self._concurrency = concurrency
-        self.bucket: int = 0
+        self.bucket: Bucket | None = None
 
     def expired(self) -> None:
         """The call has waited for too long."""
         if not self.done():
             self.set_exception(Waited("waiting for its turn"))
 
-    def __enter__(self) -> Turn:
-        return self
-
-    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
-        if error is None:
-            return
+    def leave(self) -> None:
+        """Leave the queue, or give the place back, if awaiting the turn failed or what the place was for."""
         if self.done() and not self.cancelled() and self.exception() is None:
             self._concurrency.release()
         else:
@@ -233,7 +227,7 @@ class Concurrency:
         return True
 
     def queue(self, timeout: float | None = None) -> Turn:
-        """Queue a call: `with concurrency.queue() as turn: await turn` takes a place.
+        """Queue a call: awaiting the turn takes a place. If that fails or is cancelled, `Turn.leave` has to be called.
 
         Args:
             timeout: seconds after which awaiting it raises `Waited`; if they are more than one, up to 50 ms late.
@@ -292,7 +286,7 @@ class Concurrency:
                 turn.set_result(None)
 
     def _end_wait(self, turn: Turn) -> None:
-        if turn.bucket and self._deadlines is not None:
+        if self._deadlines is not None:
             self._deadlines.remove(turn)
 
 

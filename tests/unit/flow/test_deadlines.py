@@ -8,7 +8,7 @@ import unittest.mock
 
 import pytest
 
-from headrace.flow.deadlines import Deadlines
+from headrace.flow.deadlines import Bucket, Deadlines
 
 pytestmark = pytest.mark.core
 
@@ -43,7 +43,7 @@ async def test_deadlines_end_in_their_order_and_those_that_ended_in_time_do_not(
     ended: list[float] = []
 
     class Timed:
-        bucket = 0
+        bucket: Bucket | None = None
 
         def __init__(self, seconds: float) -> None:
             self.seconds = seconds

@@ -281,8 +281,12 @@ async def turns() -> None:
 
 
 async def place(limit: Concurrency, timeout: float | None = None) -> None:
-    with limit.queue(timeout) as turn:
+    turn = limit.queue(timeout)
+    try:
         await turn
+    except BaseException:
+        turn.leave()
+        raise
 
 
 async def test_no_more_calls_run_than_the_limit_and_the_first_to_come_is_first() -> None:
@@ -413,8 +417,12 @@ async def test_what_comes_together_with_a_cancel_takes_no_place_and_is_not_logge
     queued = [limit.queue(60.0)]
 
     async def call() -> None:
-        with queued[0] as turn:
+        turn = queued[0]
+        try:
             await turn
+        except BaseException:
+            turn.leave()
+            raise
 
     task = loop.create_task(call())
     await turns()

@@ -106,9 +106,13 @@ async def unary(
                 if hedge_after is None:
                     connection = session.admit_nowait(now)
                     if connection is None:
-                        with session.queue(ends) as turn:
+                        turn = session.queue(ends)
+                        try:
                             await turn  # in no coroutine of its own: many calls may wait
                             connection = await session.admit(ends)
+                        except BaseException:
+                            turn.leave()
+                            raise
                         now = time.monotonic()
                     return await _attempt(session, connection, method, request, headers, ends, now)
                 return await hedged(
@@ -143,9 +147,13 @@ async def _admitted(session: Session, method: str, request: Request[T], headers:
     """Make an attempt, once it is admitted."""
     connection = session.admit_nowait(time.monotonic())
     if connection is None:
-        with session.queue(ends) as turn:
+        turn = session.queue(ends)
+        try:
             await turn
             connection = await session.admit(ends)
+        except BaseException:
+            turn.leave()
+            raise
     return await _attempt(session, connection, method, request, headers, ends, time.monotonic())
 
 

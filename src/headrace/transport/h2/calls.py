@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from headrace import status
 from headrace.errors import HeadraceError
+from headrace.flow.deadlines import Bucket
 from headrace.transport.h2 import outcome
 from headrace.transport.h2.engine import events
 from headrace.transport.h2.engine.headers import Fields
@@ -58,7 +59,7 @@ class Call:
 
     Attributes:
         deadline: by the loop's clock, or None.
-        bucket: where `Deadlines` keeps it; 0: nowhere.
+        bucket: where `Deadlines` keeps it.
         done: it is over.
         connection, stream: None until it is placed, and once it is over.
         at_once: it may leave in the turn of the loop in which it begins, so that a cancel in that turn comes too late.
@@ -88,7 +89,7 @@ class Call:
         self.method: str = method
         self.metadata: Metadata = metadata
         self.deadline: float | None = None
-        self.bucket: int = 0
+        self.bucket: Bucket | None = None
         self.done: bool = False
         self.connection: Wire | None = None
         self.stream: Stream | None = None
