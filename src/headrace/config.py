@@ -38,7 +38,8 @@ class Timeouts:
         connect: making a connection.
         total: a unary call with queueing, retries and warm-up.
         attempt: one attempt of a unary call; None: only the total counts.
-        first_answer: a token stream until its first piece; a duplex stream whose window is full, until any answer.
+        first_answer: a token stream or a free duplex stream until the first answer; another duplex stream whose window
+            is full, until any answer.
         idle: between two pieces of a token stream, or two answers of a free duplex stream.
         input: one input of a duplex stream, from its leaving the pipe to its answer.
         warm_up: waiting for a model that is deploying, if the user gave no timeout.

@@ -222,8 +222,9 @@ class ModelCalls:
         pulled = _source(items, seconds)
         if options.get("matched", True):
             return PredictionStream(Duplex(backend.session(), pulled, preparer, template, settings), on_error)
-        idle = resolved.seconds(backend.timeouts.idle)
-        return PredictionStream(FreeDuplex(backend.session(), pulled, preparer, template, settings, idle), on_error)
+        silences = resolved.seconds(backend.timeouts.first_answer), resolved.seconds(backend.timeouts.idle)
+        work = FreeDuplex(backend.session(), pulled, preparer, template, settings, *silences)
+        return PredictionStream(work, on_error)
 
     def map(
         self,

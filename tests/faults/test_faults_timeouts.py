@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -185,11 +186,68 @@ async def test_idle_of_a_free_stream(wire: Wire, tmp_path: Path) -> None:
             await asyncio.Event().wait()
         return str(item.text)
 
-    async with rigged(wire, tmp_path, first_only, timeouts=Timeouts(idle=0.5)) as rig:
-        with pytest.raises(StreamBroken, match=r"for 0\.5 s \(idle"):
+    async with rigged(wire, tmp_path, first_only, timeouts=Timeouts(idle=0.2)) as rig:
+        with timed() as took, pytest.raises(StreamBroken, match=r"for 0\.2 s \(idle") as caught:
             async for _ in rig.model.stream_by_bytes((f"text {n}" for n in range(3)), "text", matched=False):
                 pass
+        assert caught.value.received == 1
+        assert took.wall > 0.19
         await rig.until(lambda: rig.calls[0].cancelled, timeout=1)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("options", [{}, {"timeout": TOTAL}])
+async def test_the_first_answer_of_a_free_stream(options: dict[str, Any], wire: Wire, tmp_path: Path) -> None:
+    timeouts = Timeouts() if options else Timeouts(first_answer=TOTAL)
+    async with rigged(wire, tmp_path, _never, timeouts=timeouts) as rig:
+
+        async def run() -> Took:
+            stream = rig.model.stream_by_bytes(["one", "two"], "text", matched=False, **options)
+            with timed() as took, pytest.raises(DeadlineExceeded, match=r"gave no first answer within 0\.2 s"):
+                await anext(stream)
+            return took
+
+        await in_time(run)
+        await rig.until(lambda: all(call.cancelled for call in rig.calls), timeout=1)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_free_stream_is_not_idle_before_its_first_answer(wire: Wire, tmp_path: Path) -> None:
+    async with rigged(wire, tmp_path, timeouts=Timeouts(idle=0.02)) as rig:
+        rig.double.hold()
+        async with rig.model.stream_by_bytes(["one"], "text", matched=False) as stream:
+            await rig.double.received(1)
+            await asyncio.sleep(0.1)  # longer than `idle`
+            rig.double.release()
+            assert (await anext(stream)).text == "one"
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("shape", ["generate", "free"])
+async def test_a_loop_that_was_blocked_is_not_an_idle_server(shape: str, wire: Wire, tmp_path: Path) -> None:
+    async def tokens(_: Any) -> AsyncIterator[str]:
+        yield "one"
+        await more.wait()
+        yield "two"
+
+    async def source() -> AsyncIterator[str]:
+        yield "one"
+        await more.wait()
+        yield "two"
+
+    more = asyncio.Event()
+    function = tokens if shape == "generate" else lambda item: item.text
+    async with rigged(wire, tmp_path, function, timeouts=Timeouts(idle=0.2)) as rig:
+        stream: Any = (
+            rig.model.generate_by_bytes("text", "text")
+            if shape == "generate"
+            else rig.model.stream_by_bytes(source(), "text", matched=False)
+        )
+        async with stream:
+            assert (await anext(stream)).text == "one"
+            more.set()
+            time.sleep(0.6)  # as a user's own work may
+            assert (await anext(stream)).text == "two"
 
 
 async def test_a_slow_consumer_is_not_an_idle_server(tmp_path: Path) -> None:

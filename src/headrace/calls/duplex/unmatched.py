@@ -1,16 +1,18 @@
 """Unmatched duplex streams: any number of answers to any number of inputs, in the server's order.
 
 No matching, no window of items, no resume, no accounting: what the server sends is delivered as it arrives.
-Answers that wait for the consumer are bounded in bytes; the idle timeout bounds silence. Reopened only before the
-first answer, with what was sent until then.
+Answers that wait for the consumer are bounded in bytes; timeouts bound the server's silence before the first answer and
+between two. Reopened only before the first answer, with what was sent until then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+import time
 
 from headrace.calls import responses
+from headrace.calls.duplex.alarm import Alarm
 from headrace.calls.duplex.base import DuplexWork
 from headrace.calls.duplex.settings import DuplexOptions
 from headrace.calls.feeder import Convert, Template
@@ -34,7 +36,11 @@ from headrace.transport.base import Call
 
 
 class FreeDuplex(DuplexWork):
-    """The working parts of an unmatched duplex stream."""
+    """The working parts of an unmatched duplex stream.
+
+    Args:
+        first_answer: seconds that a call waits for an answer while none has come; `idle`: between two. None: any time.
+    """
 
     def __init__(
         self,
@@ -43,9 +49,11 @@ class FreeDuplex(DuplexWork):
         convert: Convert,
         template: Template,
         options: DuplexOptions,
+        first_answer: float | None,
         idle: float | None,
     ) -> None:
         super().__init__(session, source, convert, template, options)
+        self._first_answer = first_answer
         self._idle = idle
         self._answers: Pipe[Prediction] = Pipe(
             1 << 16, size_bytes=options.window.bytes, size=lambda prediction: len(prediction.raw)
@@ -53,8 +61,8 @@ class FreeDuplex(DuplexWork):
         self._sent: list[Prepared] = []  # until the first answer: the inputs that another call must begin with
         self._sent_bytes = 0
         self._bad: Prediction | None = None  # an input that could not be sent, before its error is delivered
-        self._idle_timer: asyncio.TimerHandle | None = None
-        self._idle_over = False
+        self._silence = Alarm(self._fell_silent)
+        self._silent = False
 
     @property
     def finished(self) -> bool:
@@ -78,7 +86,7 @@ class FreeDuplex(DuplexWork):
     def _halted(self) -> None:
         super()._halted()
         self._answers.close_sender()
-        self._stop_idle_clock()
+        self._silence.cancel()
 
     async def _drive(self) -> None:
         session = self._session
@@ -91,7 +99,7 @@ class FreeDuplex(DuplexWork):
                     await self._one_call()
                     return
                 except (TransportError, ServerError) as error:
-                    failure: TransportError | ServerError = self._idle_failure() or error
+                    failure: TransportError | ServerError = self._silence_failure() if self._silent else error
                 if self._stopped:
                     return
                 session.failed(failure)
@@ -109,15 +117,15 @@ class FreeDuplex(DuplexWork):
         return not self.tally.received and self._sent_bytes <= self.options.window.bytes
 
     async def _read(self, call: Call, connection: Connection) -> None:
-        self._start_idle_clock()
+        self._watch_silence()
         try:
             while (raw := await call.read()) is not None and not self._stopped:
-                self._stop_idle_clock()
+                self._silence.cancel()
                 connection.answered()
                 await self._deliver(raw, connection)
-                self._start_idle_clock()
+                self._watch_silence()
         finally:
-            self._stop_idle_clock()
+            self._silence.cancel()
 
     async def _pump(self, call: Call, head: bytes) -> None:
         """Write what another call had before, then what the pipe gives."""
@@ -168,29 +176,27 @@ class FreeDuplex(DuplexWork):
             await self._answers.send(prediction)
             self.ready.set()
 
-    def _start_idle_clock(self) -> None:
-        """Start to count how long the server is silent."""
-        if self._idle is not None and not self._stopped:
-            self._idle_timer = asyncio.get_running_loop().call_later(self._idle, self._idled)
+    @property
+    def _limit(self) -> float | None:
+        """How long the server may be silent now."""
+        return self._idle if self.tally.received else self._first_answer
 
-    def _stop_idle_clock(self) -> None:
-        """Do not count while the consumer is the bottleneck."""
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-            self._idle_timer = None
+    def _watch_silence(self) -> None:
+        """Start to count how long the server is silent; not while the consumer is the bottleneck."""
+        if (limit := self._limit) is not None and not self._stopped:
+            self._silence.set(time.monotonic() + limit)
 
-    def _idled(self) -> None:
-        self._idle_over = True
+    def _fell_silent(self) -> None:
+        self._silent = True
         if self._call is not None:
             self._call.cancel()
 
-    def _idle_failure(self) -> DeadlineExceeded | None:
+    def _silence_failure(self) -> DeadlineExceeded:
         """Make the error of a call that was ended because the server was silent for too long."""
-        if not self._idle_over:
-            return None
-        return DeadlineExceeded(
-            f"the stream gave no answer for {self._idle:g} s (idle timeout)", target=str(self._session.channels.target)
-        )
+        limit, target = self._limit, str(self._session.channels.target)
+        if self.tally.received:
+            return DeadlineExceeded(f"the stream gave no answer for {limit:g} s (idle timeout)", target=target)
+        return DeadlineExceeded(f"the stream gave no first answer within {limit:g} s", target=target)
 
     def _final(self, cause: TransportError | ServerError) -> HeadraceError:
         """Return the stream's final error: the failure itself if nothing was answered, otherwise `StreamBroken`."""
