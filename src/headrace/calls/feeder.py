@@ -7,7 +7,7 @@ files are read one after another as long as that is quick; one that takes longer
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from headrace.errors import HeadraceError, InputError
 from headrace.inputs import Input
 from headrace.inputs.prepared import Prepared, Unsendable
 from headrace.sources.items import OWN_ERRORS
-from headrace.sources.iterables import Source, refuse_false_cancel
+from headrace.sources.iterables import Source, next_of, refuse_false_cancel
 
 #: Turns an item of the source into a checked input with an id: immediately, or with I/O first.
 Convert = Callable[[object], Prepared | Coroutine[Any, Any, Prepared]]
@@ -81,7 +81,7 @@ class Feeder:
             BaseException: what the user's iterator raised, as it is.
         """
         self.pulling = True
-        source, intake, tally = self._source, self._intake, self._tally
+        intake = self._intake
         room = 0
         try:
             while True:
@@ -90,8 +90,9 @@ class Feeder:
                     room = 0  # they have taken some
                 if room < 1:
                     room = await intake.room()
+                largest = self.largest
                 try:
-                    items = await source.some(room)
+                    count = await self._pull(room)
                 except StopAsyncIteration:
                     await self._wait_for_aside(0)
                     if not self.stopped:
@@ -100,12 +101,8 @@ class Feeder:
                 except asyncio.CancelledError as error:
                     refuse_false_cancel(error)
                     raise
-                count, largest = len(items), self.largest
-                tally.pulled += count
-                if self.stopped:  # the iterator swallowed the cancellation
-                    tally.drop("closed", count)
+                if self.stopped:  # the items were counted then, or here if the iterator swallowed the cancellation
                     return
-                await self._take_in(items)
                 room = room - count if self.largest == largest else 0  # it was counted with that size
         finally:
             self.pulling = False
@@ -113,44 +110,99 @@ class Feeder:
                 task.cancel()
             await self._wait_for_aside(0)
 
-    async def _take_in(self, items: list[object]) -> None:
-        convert = self._convert
-        position = self._tally.pulled - len(items)
+    async def _pull(self, room: int) -> int:
+        """Pull the next item and those that are available, at most so many, and take them in; return how many."""
+        iterator = self._source.iterator
+        if iterator is not None and not self._aside:
+            return await self._pull_steps(iterator, room)
+        items = await self._source.some(room)
+        position = self._tally.pulled
+        if self._dropped(len(items)):
+            return len(items)
         ready: list[Prepared] = []
-        for item in items:
-            try:
-                prepared = convert(item)
-            except OWN_ERRORS as error:
-                prepared = _unsendable(position, item, error)
-            except BaseException:
-                self._intake.offer(ready)  # they come before the stream's failure
-                raise
-            if isinstance(prepared, Prepared):
-                prepared.position = position
-                if (size := prepared.size_bytes) >= self.largest and prepared.error is None:
-                    self.largest = size or 1
-                ready.append(prepared)
-            else:
-                await self._put_in(ready)  # this one may take a while
-                ready = []
-                await self._prepare_apart(position, item, prepared)
-                if self.stopped:
-                    return  # items already pulled were counted then
-            position += 1
+        try:
+            for item in items:
+                prepared = self._prepared(position, item)
+                if isinstance(prepared, Prepared):
+                    ready.append(prepared)
+                else:
+                    await self._put_in(ready)  # this one may take a while
+                    await self._prepare_apart(position, item, prepared)
+                    if self.stopped:
+                        break  # items already pulled were counted then
+                position += 1
+        except BaseException:
+            self._offer(ready)  # they come before the stream's failure
+            raise
         await self._put_in(ready)
+        return len(items)
+
+    async def _pull_steps(self, iterator: AsyncIterator[object], room: int) -> int:
+        """As `_pull`, from an async iterator: what it gives without waiting is taken in together."""
+        ready: list[Prepared] = []
+
+        def before_waiting() -> None:
+            self._offer(ready)
+
+        try:
+            for count in range(1, room + 1):
+                item = await next_of(iterator, before_waiting)
+                position, largest = self._tally.pulled, self.largest
+                if self._dropped(1):
+                    return count
+                prepared = self._prepared(position, item)
+                if not isinstance(prepared, Prepared):
+                    await self._put_in(ready)  # this one may take a while
+                    await self._prepare_apart(position, item, prepared)
+                    return count
+                ready.append(prepared)
+                if self.largest != largest:
+                    break  # there is less room than expected
+        except BaseException:
+            self._offer(ready)  # they come before the end, or the stream's failure
+            raise
+        await self._put_in(ready)
+        return count
+
+    def _dropped(self, number: int) -> bool:
+        """Count items that were pulled; return whether they are dropped, as the stream was stopped meanwhile."""
+        self._tally.pulled += number
+        if self.stopped:
+            self._tally.drop("closed", number)
+        return self.stopped
+
+    def _prepared(self, position: int, item: object) -> Prepared | Coroutine[Any, Any, Prepared]:
+        """Prepare an item, now or later; one that cannot be sent is taken in with its error."""
+        try:
+            prepared = self._convert(item)
+        except OWN_ERRORS as error:
+            prepared = _unsendable(position, item, error)
+        if isinstance(prepared, Prepared):
+            prepared.position = position
+            if (size := prepared.size_bytes) >= self.largest and prepared.error is None:
+                self.largest = size or 1
+        return prepared
+
+    def _offer(self, items: list[Prepared]) -> None:
+        """Take inputs in without waiting, and empty the list; those that have to wait are set aside."""
+        if not items or self.stopped:
+            return
+        taken = 0 if self._aside and self._intake.in_order else self._intake.offer(items)
+        for item in items[taken:]:
+            self._set_aside(self._follow(item, self._last))
+        items.clear()
 
     async def _put_in(self, items: list[Prepared]) -> None:
-        intake = self._intake
-        if self._aside and intake.in_order:
-            for item in items:
-                self._set_aside(self._follow(item, self._last))
-            return
+        """Take inputs in, waiting for room, and empty the list."""
+        if self._aside and self._intake.in_order:
+            self._offer(items)
         while items:
-            taken = intake.offer(items)
-            if taken == len(items):
-                return
-            await self._put(items[taken])
-            items = items[taken + 1 :]
+            taken = self._intake.offer(items)
+            waiting = items[taken:]
+            items.clear()
+            if waiting:
+                await self._put(waiting[0])
+                items += waiting[1:]
 
     # --- what takes a while
 

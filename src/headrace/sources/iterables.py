@@ -11,8 +11,9 @@ import contextvars
 import itertools
 import queue
 import threading
+import types
 from collections import deque
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable, Iterator
 from typing import Any, Generic, TypeVar
 
 from headrace.errors import ConfigError, SourceError
@@ -21,7 +22,13 @@ T = TypeVar("T")
 
 
 class Source(Generic[T]):
-    """One way to pull and to close, whatever the user gave."""
+    """One way to pull and to close, whatever the user gave.
+
+    Attributes:
+        iterator: an async iterator that gives the same items as `next`, for `next_of`; None if there is none.
+    """
+
+    iterator: AsyncIterator[T] | None = None
 
     async def next(self) -> T:
         """Return the next item.
@@ -91,18 +98,64 @@ def refuse_false_cancel(error: asyncio.CancelledError) -> None:
         raise SourceError("the iterator of inputs raised CancelledError although nobody cancelled it") from error
 
 
+@types.coroutine
+def next_of(iterator: AsyncIterator[T], before_waiting: Callable[[], None]) -> Generator[Any, Any, T]:
+    """Return an async iterator's next item; if it is not there yet, call `before_waiting` first.
+
+    So items that come without waiting can be gathered, and are not held back by one that does not.
+
+    Raises: as `anext` does.
+    """
+    step = _step_of(anext(iterator))
+    try:
+        awaited = next(step)
+    except StopIteration as end:
+        item: T = end.value
+        return item
+    before_waiting()
+    rest: T = yield from _Begun(step, awaited)
+    return rest
+
+
+def _step_of(awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
+    if not hasattr(awaitable, "__await__"):  # the coroutines of `types.coroutine` have none
+        awaitable = _awaiting(awaitable)
+    return awaitable.__await__()
+
+
+async def _awaiting(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+class _Begun(Generator[Any, Any, T]):
+    """What remains of an await that has begun: the first thing that it waits for is still to be handed on."""
+
+    __slots__ = ("_first", "_step")
+
+    def __init__(self, step: Generator[Any, Any, T], first: object) -> None:
+        self._step = step
+        self._first: list[object] = [first]
+
+    def send(self, value: Any) -> Any:
+        if self._first:
+            return self._first.pop()
+        return next(self._step) if value is None else self._step.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        if hasattr(self._step, "throw"):
+            return self._step.throw(*error)
+        return super().throw(*error)
+
+
 class _Async(Source[T]):
     def __init__(self, iterable: AsyncIterable[T]) -> None:
-        self._iterator = aiter(iterable)
+        self.iterator: AsyncIterator[T] = aiter(iterable)
 
     async def next(self) -> T:
-        return await anext(self._iterator)
-
-    async def some(self, limit: int) -> list[T]:
-        return [await anext(self._iterator)]
+        return await anext(self.iterator)
 
     async def close(self) -> None:
-        aclose = getattr(self._iterator, "aclose", None)
+        aclose = getattr(self.iterator, "aclose", None)
         if aclose is not None:
             await aclose()
 
@@ -314,4 +367,4 @@ def source(items: Any, single: tuple[type, ...] = ()) -> Source[Any]:
     raise ConfigError(f"cannot iterate over {type(items).__name__}: give an (async) iterator, a list or a single item")
 
 
-__all__ = ["Source", "pull", "pull_some", "refuse_false_cancel", "source"]
+__all__ = ["Source", "next_of", "pull", "pull_some", "refuse_false_cancel", "source"]

@@ -138,6 +138,73 @@ async def test_it_fills_the_pipe_and_ends_it() -> None:
         await intake.pipe.receive()
 
 
+def convert_now(raw: object) -> Prepared:
+    if raw == "bad":
+        raise InputError("it is bad", input_id="b")
+    if raw == "wrong":
+        raise ConfigError("which type?")
+    return Prepared(Input.from_text(str(raw)), f"id-{raw}")
+
+
+async def test_what_an_async_iterator_gives_without_waiting_goes_in_together() -> None:
+    gate = asyncio.Event()
+
+    async def items() -> AsyncIterator[str]:
+        for name in ("a", "b", "c", "d"):
+            yield name
+        await gate.wait()
+        yield "e"
+
+    feeder, intake, tally = feeding(items(), making=convert_now)
+    task = asyncio.create_task(feeder.run())
+    await turns()
+    assert [p.id for p in intake.pipe.queue] == ["id-a", "id-b", "id-c", "id-d"]  # they do not wait for the next one
+    assert intake.offers == 2  # the first alone: its size says how many there is room for
+    gate.set()
+    await asyncio.wait_for(task, 1)
+    assert [(p.id, p.position) for p in drain(intake.pipe)][4:] == [("id-e", 4)]
+    assert tally.pulled == 5
+
+
+async def test_an_iterator_may_wait_for_the_answer_to_what_it_gave() -> None:
+    intake: Pipeful
+
+    async def items() -> AsyncIterator[int]:
+        for number in range(5):
+            yield number
+            while len(intake.pipe) <= number:
+                await asyncio.sleep(0)
+
+    feeder, intake, _ = feeding(items(), making=convert_now)
+    await asyncio.wait_for(feeder.run(), 1)
+    assert len(intake.pipe) == 5
+
+
+@pytest.mark.parametrize("last", [ValueError("mine"), "wrong", None])
+async def test_what_came_before_the_end_or_a_failure_goes_in(last: object) -> None:
+    feeder, intake, _ = feeding(Feed(["a", "b", "bad", *([last] if last else [])]), making=convert_now)
+    if last:
+        with pytest.raises((ValueError, ConfigError)):
+            await feeder.run()
+    else:
+        await feeder.run()
+    assert [p.id for p in drain(intake.pipe)] == ["id-a", "id-b", "b"]
+
+
+async def test_what_is_larger_than_expected_waits_for_room_of_its_own() -> None:
+    feeder, intake, tally = feeding(Feed(["x", "y", "z" * 50, "v", "w"]), making=convert_now)
+    intake.pipe = Pipe(100, size_bytes=10, size=lambda item: item.size_bytes)
+    task = asyncio.create_task(feeder.run())
+    await turns(50)
+    assert [p.size_bytes for p in intake.pipe.queue] == [1, 1]
+    assert tally.pulled == 3
+    assert len(drain(intake.pipe)) == 2
+    await turns(50)
+    assert [p.size_bytes for p in drain(intake.pipe)] == [50]
+    await asyncio.wait_for(task, 1)
+    assert [p.position for p in drain(intake.pipe)] == [3, 4]
+
+
 async def test_what_is_bad_alone_goes_in_with_its_error() -> None:
     feeder, intake, _ = feeding(Feed(["a", "bad", "gone", "c"]))
     await feeder.run()
