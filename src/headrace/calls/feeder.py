@@ -139,6 +139,7 @@ class Feeder:
 
     async def _pull_steps(self, iterator: AsyncIterator[object], room: int) -> int:
         """As `_pull`, from an async iterator: what it gives without waiting is taken in together."""
+        tally = self._tally
         ready: list[Prepared] = []
 
         def before_waiting() -> None:
@@ -147,8 +148,10 @@ class Feeder:
         try:
             for count in range(1, room + 1):
                 item = await next_of(iterator, before_waiting)
-                position, largest = self._tally.pulled, self.largest
-                if self._dropped(1):
+                position, largest = tally.pulled, self.largest
+                tally.pulled = position + 1
+                if self.stopped:
+                    tally.drop("closed")
                     return count
                 prepared = self._prepared(position, item)
                 if not isinstance(prepared, Prepared):

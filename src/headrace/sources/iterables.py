@@ -106,7 +106,10 @@ def next_of(iterator: AsyncIterator[T], before_waiting: Callable[[], None]) -> G
 
     Raises: as `anext` does.
     """
-    step = _step_of(anext(iterator))
+    awaitable: Awaitable[T] = anext(iterator)
+    if not hasattr(awaitable, "__await__"):  # the coroutines of `types.coroutine` have none
+        awaitable = _awaiting(awaitable)
+    step = awaitable.__await__()
     try:
         awaited = next(step)
     except StopIteration as end:
@@ -115,12 +118,6 @@ def next_of(iterator: AsyncIterator[T], before_waiting: Callable[[], None]) -> G
     before_waiting()
     rest: T = yield from _Begun(step, awaited)
     return rest
-
-
-def _step_of(awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
-    if not hasattr(awaitable, "__await__"):  # the coroutines of `types.coroutine` have none
-        awaitable = _awaiting(awaitable)
-    return awaitable.__await__()
 
 
 async def _awaiting(awaitable: Awaitable[T]) -> T:

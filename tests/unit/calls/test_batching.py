@@ -283,6 +283,24 @@ async def test_requests_that_have_timed_out_hold_nothing_up(connect: Connect, ec
         assert requests(double)[-1] == ["a", "b"]
 
 
+@pytest.mark.parametrize("echo_ids", [True, False])
+@pytest.mark.parametrize("way", ["stream", "map"])
+async def test_the_response_of_an_input_that_shared_a_request_is_its_own(
+    connect: Connect, way: str, echo_ids: bool
+) -> None:
+    double = ModelDouble(echo, echo_ids=echo_ids)
+    model = connect(double)
+    inputs = list("abcdef")
+    stream = model.stream(inputs, "text", batch=3) if way == "stream" else model.map(inputs, batch=3, input_type="text")
+    async with stream:
+        found = [prediction async for prediction in stream]
+    assert max(map(len, requests(double))) > 1
+    assert [p.text for p in found] == inputs
+    for prediction in found:
+        outputs = rpc.MultiOutputResponse.FromString(prediction.raw).outputs
+        assert [output.data.text.raw for output in outputs] == [prediction.text]
+
+
 # -- map
 
 

@@ -212,20 +212,25 @@ class Ledger:
             Mismatch: an unknown id, a mix of answers with and without ids, or a wrong number of answers.
         """
         self.received += 1
-        return list(self._by_ids(response) if self._has_ids(response) else self._in_order(response))
+        ids = self._ids(response)
+        return list(self._by_ids(response, ids)) if ids else self._in_order(response)
 
-    def _has_ids(self, response: Envelope) -> bool:
-        ids = [id_of(answer) for answer in response.answers]
+    def _ids(self, response: Envelope) -> list[str]:
+        """Return the inputs' ids that the answers carry; none if they are to be matched by order."""
+        answers = response.answers
+        ids = [answer.input.id if type(answer) is pb.Output else id_of(answer) for answer in answers]
         with_ids = any(ids)
-        nameless = next((answer for answer in response.answers if isinstance(answer, ServerError)), None)
+        if not with_ids and self.matching is Matching.BY_ORDER:
+            return []
+        nameless = next((answer for answer in answers if isinstance(answer, ServerError)), None)
         if with_ids and not all(ids):
             raise Mismatch("a response has outputs with and without input ids") from nameless
-        if not response.answers:
-            return False
+        if not answers:
+            return []
         mode = Matching.BY_ID if with_ids else Matching.BY_ORDER
         if self.matching is mode:
-            return with_ids
-        failed = all(isinstance(answer, ServerError) for answer in response.answers)
+            return ids
+        failed = all(isinstance(answer, ServerError) for answer in answers)
         if self.matching is Matching.OPEN:
             if not failed:  # a refusal may come from somebody else, such as a gateway while a model starts
                 self._decide(mode)
@@ -233,7 +238,7 @@ class Ledger:
             raise Mismatch(
                 f"answers were matched {self.matching.value} so far; this one can only be matched {mode.value}"
             ) from nameless
-        return with_ids
+        return ids if with_ids else []
 
     def _decide(self, mode: Matching) -> None:
         """Fix the way of matching at the first good answer."""
@@ -244,10 +249,11 @@ class Ledger:
         else:
             self._late.clear()
 
-    def _by_ids(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
+    def _by_ids(self, response: Envelope, ids: Sequence[str]) -> Iterator[tuple[Entry, Prediction | ServerError]]:
         by_id: dict[str, list[Output | ServerError]] = {}
-        for answer in response.answers:
-            by_id.setdefault(id_of(answer), []).append(answer)
+        for input_id, answer in zip(ids, response.answers, strict=True):
+            by_id.setdefault(input_id, []).append(answer)
+        raw = response.raw if len(by_id) == 1 else None  # of several inputs: each gets a response of its own
         for input_id, answers in by_id.items():
             entry = self._open.get(input_id)
             if entry is None or entry.request < 0:
@@ -258,19 +264,21 @@ class Ledger:
                     self._off_wire(late)
                 continue
             self._off_wire(entry)
-            yield entry, _result(entry, answers, response)
+            yield entry, _result(entry, answers, raw, response)
 
-    def _in_order(self, response: Envelope) -> Iterator[tuple[Entry, Prediction | ServerError]]:
-        if not self._wire:
+    def _in_order(self, response: Envelope) -> list[tuple[Entry, Prediction | ServerError]]:
+        wire = self._wire
+        if not wire:
             raise Mismatch("the server sent an answer after every input sent was answered")
-        request = self._wire[0].request
-        if self.matching is Matching.BY_ID and self._wire[-1].request != request:
+        request = wire[0].request
+        if self.matching is Matching.BY_ID and wire[-1].request != request:
             raise Mismatch("the answer has no input id, and several requests wait for one") from response.failure
         group: list[Entry] = []
-        while self._wire and self._wire[0].request == request:
-            group.append(self._wire.popleft())
-        answers = response.answers
+        while wire and wire[0].request == request:
+            group.append(wire.popleft())
+        answers, head, failure = response.answers, response.head, response.failure
         single = len(group) == 1
+        matched: list[tuple[Entry, Prediction | ServerError]] = []
         if response.failure is None and not single and len(answers) != len(group):
             raise Mismatch(
                 f"{len(answers)} answers came for a request with {len(group)} inputs, and they don't say for which"
@@ -282,14 +290,15 @@ class Ledger:
                 self.window.free(entry.size)
             if entry.answer is not None:  # timed out meanwhile
                 self._late.pop(entry.item.id, None)
-            elif response.failure is not None:
-                yield entry, response.failure
+            elif failure is not None:
+                matched.append((entry, failure))
             elif single:
-                yield entry, _result(entry, answers, response)
+                matched.append((entry, _result(entry, answers, response.raw, response)))
             elif isinstance(answer := answers[index], ServerError):
-                yield entry, answer
+                matched.append((entry, answer))
             else:
-                yield entry, Prediction(None, (answer,), response.head, entry.name, entry.position)
+                matched.append((entry, Prediction(None, (answer,), head, entry.name, entry.item.position)))
+        return matched
 
     def settle(self, entry: Entry, answer: Prediction) -> None:
         """Give an open entry its one answer."""
@@ -384,9 +393,11 @@ class Ledger:
             self._awaited[request] = remaining
 
 
-def _result(entry: Entry, answers: Sequence[Output | ServerError], response: Envelope) -> Prediction | ServerError:
+def _result(
+    entry: Entry, answers: Sequence[Output | ServerError], raw: bytes | None, response: Envelope
+) -> Prediction | ServerError:
     for answer in answers:
         if isinstance(answer, ServerError):
             return answer
     outputs = cast("Sequence[Output]", answers)
-    return Prediction(response.raw, outputs, response.head, entry.name, entry.position)
+    return Prediction(raw, outputs, response.head, entry.name, entry.position)
