@@ -48,8 +48,11 @@ class Prepared:
     def share(self) -> tuple[int, int]:
         """Count the bytes that it takes of a request at most, and its videos."""
         fields = self.input.fields
-        envelope = 15 + 4 * len(self.id) + 12 * len(fields)
-        return self.size_bytes + envelope, sum(field.type == "video" for field in fields)
+        videos = 0
+        for field in fields:  # of many inputs, and `sum` costs three times as much
+            if field.type == "video":
+                videos += 1
+        return self.size_bytes + 15 + 4 * len(self.id) + 12 * len(fields), videos
 
     def encode(self) -> list[Buffer]:
         """Encode it for a request, in parts."""

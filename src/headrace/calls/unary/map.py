@@ -101,8 +101,10 @@ class MapWork(StreamWork):
             return None
         self._next += 1
         self._window.free(self._sizes.pop(prediction.position))
-        self._wanted.set()
-        self._freed.set()
+        if not self._wanted.is_set:
+            self._wanted.set()
+        if not self._freed.is_set:
+            self._freed.set()
         return prediction
 
     def _halted(self) -> None:
@@ -127,19 +129,22 @@ class MapWork(StreamWork):
 
     def offer(self, items: Sequence[Prepared]) -> int:
         """Queue inputs for the next requests, unless earlier ones were larger than expected; return how many."""
-        window, gathered, taken = self._window, self._gathered, 0
+        window, gathered, sizes = self._window, self._gathered, self._sizes
+        room, room_bytes = window.room, self._options.window_bytes - window.bytes
+        taken = total = 0
         for item in items:
-            if not window.fits(0):
+            if taken >= room or total > room_bytes:
                 break
             taken += 1
-            size = self._sizes[item.position] = item.size_bytes
-            window.take(size)
+            size = sizes[item.position] = item.size_bytes
+            total += size
             if item.error is None:
                 gathered.append(item)
             else:
                 failed = Prediction.failed(item.error, input_id=item.id, position=item.position)
                 failed.source = item.source
                 self._settle([failed])
+        window.take(total, taken)
         self._send_gathered()
         return taken
 
