@@ -104,7 +104,9 @@ CELLS = (
     _layers("layers_unary", 50_000),
     _layers("layers_tokens", 100_000),
     _layers("layers_duplex", 50_000),
+    _layers("layers_bulk", 51_200),
     _layers("full_unary", 50_000),
     _layers("full_tokens", 100_000),
     _layers("full_duplex", 50_000),
+    _layers("full_bulk", 51_200),
 )

@@ -111,6 +111,7 @@ GOALS = (
     _layers("our layers, a call", "unary", 6, "SDK 40-55"),
     _layers("our layers, a token", "tokens", 2, ""),
     _layers("our layers, a duplex input", "duplex", 14, ""),
+    _layers("our layers, a packed input", "bulk", 7, ""),
     Goal("bulk against the SDK's batches", Run("bulk"), Run("bulk", "sdk-batch"), cost_ratio, 0.8, "x", "1"),
     Goal("uploads of 20 MiB", Run("upload-1"), Run("upload-1", RAW), gain, 8, "times", "1.9", at_least=True),
     Goal("extra memory of uploads, 4 at once", Run("upload-4"), None, copies(4 * UPLOAD), 0.3, "payloads", "4-6"),

@@ -21,7 +21,7 @@ from benchmarks.server import ROOT, Port, pinned, serve
 from benchmarks.server.answers import canned, clarifai
 
 SECONDS = 900.0  # after which a sample has hung
-LAYERS = tuple(f"{how}_{kind}" for how in ("layers", "full") for kind in ("unary", "tokens", "duplex"))
+LAYERS = tuple(f"{how}_{kind}" for how in ("layers", "full") for kind in ("unary", "tokens", "duplex", "bulk"))
 CALLS = ("unary", "unary_fixed", "at_once", "upload", "bulk")
 STREAMS = ("tokens_burst", "tokens_paced", "duplex", "hop", "long_stream")
 WIRE = ("unary", "upload", "tokens_burst", "tokens_paced", "duplex")  # of a transport alone

@@ -37,9 +37,11 @@ SHAPES: Mapping[str, str] = {
     "layers_unary": "a call over a transport that answers at once in memory; the input is there, the answer unread",
     "layers_tokens": "a message, likewise",
     "layers_duplex": "an input through one stream, likewise",
+    "layers_bulk": "an input of a packed request, likewise",
     "full_unary": "as layers_unary, but each input is built and each answer read",
     "full_tokens": "as layers_tokens, likewise",
     "full_duplex": "as layers_duplex, likewise",
+    "full_bulk": "as layers_bulk, likewise",
 }
 
 PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -16,7 +16,9 @@ from headrace.config import Target, Transmission
 from headrace.inputs import InputType
 from headrace.transport.base import Buffer, Metadata
 
-ANSWER = ENVELOPE + OUTPUT
+INPUTS = 128  # of a packed request
+ANSWERS = [ENVELOPE + OUTPUT * inputs for inputs in range(INPUTS + 1)]
+ANSWER = ANSWERS[1]
 
 
 class NullCall:
@@ -84,8 +86,8 @@ class NullTransport:
         """Be connected."""
 
     async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
-        """Answer."""
-        return ANSWER
+        """Answer each input: two parts, after those of the template."""
+        return ANSWERS[len(parts) // 2]
 
     def open(
         self,
@@ -143,6 +145,14 @@ async def duplex(model: Model, item: str | Input, arguments: Arguments, look: bo
             assert not look or prediction.text
 
 
+async def bulk(model: Model, item: str | Input, arguments: Arguments, look: bool) -> None:
+    """Put inputs through packed requests."""
+    inputs = itertools.repeat(item, arguments.n)
+    packed = model.map(inputs, concurrency=8, batch=INPUTS, input_type=_kind(item))
+    async for prediction in packed:
+        assert not look or prediction.text
+
+
 def _kind(item: str | Input) -> InputType | None:
     return None if isinstance(item, Input) else "text"
 
@@ -170,9 +180,11 @@ SHAPES = {
     "layers_unary": shape(unary, look=False),
     "layers_tokens": shape(tokens, look=False),
     "layers_duplex": shape(duplex, look=False),
+    "layers_bulk": shape(bulk, look=False),
     "full_unary": shape(unary, look=True),
     "full_tokens": shape(tokens, look=True),
     "full_duplex": shape(duplex, look=True),
+    "full_bulk": shape(bulk, look=True),
 }
 
 if __name__ == "__main__":
