@@ -42,7 +42,7 @@ MODULES: dict[str, tuple[str, dict[str, str]]] = {
 STREAMS = tuple(MODULES["streams"][1])
 
 #: Left out: how the asyncio API works; names of the official package that say "async"; `close` is made of `aclose`.
-LEFT_OUT = {"close", "async_predict", "async_generate", "either"}
+LEFT_OUT = {"close", "async_predict", "async_generate", "async_stream", "either"}
 
 #: Attributes that the asyncio constructors set, which are properties here: class -> name -> (type, docstring).
 ATTRIBUTES = {
@@ -84,6 +84,7 @@ DOCSTRINGS = {
         Args:
             models: ids of the built-in models to serve; None: all. Each is loaded on first use.
             serve: the user's own model classes, as "path/to/module.py:Class".
+            transport: as of `Client`; the server is not started if a tape is replayed, or a double answers.
 
         Raises:
             ConnectFailed: the server did not start; the message has its last lines.

@@ -151,6 +151,7 @@ class Client(AsyncContext):
         limits: Limits | None = None,
         keepalive: KeepAlive | None = None,
         coalesce: Coalesce | bool = False,
+        transport: Literal["auto", "grpc", "h2"] | TransportFactory = "auto",
         on_event: OnEvent | None = None,
     ) -> Client:
         """Make a client with its own embedded server: a child process on a private socket file.
@@ -161,13 +162,14 @@ class Client(AsyncContext):
         Args:
             models: ids of the built-in models to serve; None: all. Each is loaded on first use.
             serve: the user's own model classes, as "path/to/module.py:Class".
+            transport: as of `Client`; the server is not started if a tape is replayed, or a double answers.
 
         Raises (on entering):
             ConnectFailed: the server did not start; the message has its last lines.
         """
         from headrace.local import LocalServer
 
-        server = LocalServer(models, serve)
+        server = LocalServer(models, serve, needed=reaches_target(transport))
         return cls(
             timeout=timeout,
             timeouts=timeouts,
@@ -175,6 +177,7 @@ class Client(AsyncContext):
             limits=limits,
             keepalive=keepalive,
             coalesce=coalesce,
+            transport=transport,
             on_event=on_event,
             _local=server,
         )

@@ -160,6 +160,10 @@ class Forms(ABC):
         """Generate: the official package's name of `generate`."""
         return self.generate(*args, **kwargs)
 
+    def async_stream(self, *args: Any, **kwargs: Any) -> PredictionStream:
+        """Stream: the official package's name of `stream`."""
+        return self.stream(*args, **kwargs)
+
     @abstractmethod
     async def predict(
         self, inputs: Any, input_type: InputType | None = None, **options: Unpack[CallOptions]
@@ -169,6 +173,12 @@ class Forms(ABC):
     @abstractmethod
     def generate(self, inputs: Any, input_type: InputType | None = None, **options: Unpack[CallOptions]) -> TokenStream:
         """Send one input and read the answer in pieces."""
+
+    @abstractmethod
+    def stream(
+        self, inputs: Any, input_type: InputType | None = None, **options: Unpack[StreamOptions]
+    ) -> PredictionStream:
+        """Send many inputs and read their predictions."""
 
 
 def _either(value: T, official: T, name: str) -> T:

@@ -32,12 +32,16 @@ class LocalServer:
     """One `python -m headrace.server` on a socket that only this user can reach (0600 in a 0700 folder).
 
     It ends when its standard input does, so it never outlives this process.
+
+    Args:
+        needed: calls go to it; False: a double or a tape answers them, and nothing is started.
     """
 
     user_id: str = USER_ID
     app_id: str = APP_ID
 
-    def __init__(self, models: Sequence[str] | None, serve: Sequence[str]) -> None:
+    def __init__(self, models: Sequence[str] | None, serve: Sequence[str], *, needed: bool = True) -> None:
+        self._needed = needed
         self._folder = _private_folder()
         self.target: Target = Target.of_socket(self._folder / SOCKET)
         self._arguments = ["--unix", self.target.path, "--watch-stdin"]
@@ -55,8 +59,8 @@ class LocalServer:
 
     @property
     def started(self) -> bool:
-        """Whether the server is up."""
-        return self._process is not None and not self._stopped
+        """Whether calls can be made: the server is up, or none is needed."""
+        return (self._process is not None or not self._needed) and not self._stopped
 
     @property
     def stopped(self) -> bool:
@@ -77,7 +81,7 @@ class LocalServer:
         """
         if self._stopped:
             raise ClosedError("the client is closed")
-        if self._process is not None:
+        if self.started:
             return
         self._folder.mkdir(mode=0o700)
         try:

@@ -8,13 +8,15 @@ import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from headrace import local
+from headrace import Client, blocking, local
 from headrace.errors import ClosedError, ConnectFailed
 from headrace.events import Emitter, Event, ServerLog
 from headrace.local import LocalServer
+from headrace.testing import ModelDouble, Tape
 
 Child = Callable[[str], LocalServer]
 
@@ -126,3 +128,37 @@ async def test_progress_becomes_events(child: Child) -> None:
     await server.start(Emitter(got.append))
     await server.stop()
     assert got == [ServerLog("w", 5, 9)]
+
+
+async def test_a_tape_records_the_embedded_server_and_is_replayed_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "echo.jsonl"
+
+    async def texts(**options: Any) -> list[str]:
+        async with Client.local(["echo"], transport=Tape(path, **options)) as client:
+            model = client.model(model_id="echo")
+            streamed = [p.text async for p in model.stream(["a", "b"], "text")]
+            return [(await model.predict("one", "text")).text, *streamed]
+
+    recorded = await texts(mode="record")
+    assert len(recorded) == 3
+    monkeypatch.setattr(local.sys, "executable", "/nowhere/python")  # type: ignore[attr-defined]
+    assert await texts() == recorded
+    with pytest.raises(OSError, match="nowhere"):
+        await texts(mode="record")
+
+
+async def test_a_double_in_place_of_the_embedded_server_starts_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local.sys, "executable", "/nowhere/python")  # type: ignore[attr-defined]
+    double = ModelDouble(lambda item: item.text.upper())
+    async with Client.local(transport=double) as client:
+        assert (await client.model(model_id="echo").predict("one", "text")).text == "ONE"
+    with pytest.raises(ClosedError, match="embedded server ended"):
+        await client.model(model_id="echo").predict("one", "text")
+
+
+def test_the_blocking_client_takes_a_transport_too() -> None:
+    double = ModelDouble(lambda item: item.text.upper())
+    with blocking.Client.local(transport=double) as client:
+        assert client.model(model_id="echo").predict("one", "text").text == "ONE"

@@ -146,6 +146,7 @@ async def test_names_of_the_official_package(tmp_path: Path) -> None:
             model.generate_by_filepath(filepath=path, input_type="text"),
             model.generate_by_bytes(input_bytes=b"bytes", input_type="text"),
             model.async_generate("text"),
+            model.async_stream(["text"]),
             model.stream_by_url(url_iterator=iter([url]), input_type="text"),
             model.stream_by_bytes(input_bytes_iterator=iter([b"bytes"]), input_type="text"),
             model.stream_by_filepath(filepath=path, input_type="text"),

@@ -126,6 +126,7 @@ class Client(Closing):
         limits: Limits | None = None,
         keepalive: KeepAlive | None = None,
         coalesce: Coalesce | bool = False,
+        transport: Literal["auto", "grpc", "h2"] | TransportFactory = "auto",
         on_event: OnEvent | None = None,
     ) -> Client:
         """Make a client with an embedded server of its own: a child process on a private socket file.
@@ -137,6 +138,7 @@ class Client(Closing):
         Args:
             models: ids of the built-in models to serve; None: all. Each is loaded on first use.
             serve: the user's own model classes, as "path/to/module.py:Class".
+            transport: as of `Client`; the server is not started if a tape is replayed, or a double answers.
 
         Raises:
             ConnectFailed: the server did not start; the message has its last lines.
@@ -151,6 +153,7 @@ class Client(Closing):
                 limits=limits,
                 keepalive=keepalive,
                 coalesce=coalesce,
+                transport=transport,
                 on_event=on_event,
             )
         )
