@@ -129,6 +129,8 @@ class Preparer:
             item = item.with_id(next(self._ids))
         head = b"" if is_ready(item) else await self.template(deadline)
         try:
+            if (ready := prepare_now(item, self._ids, self._limits)) is not None:
+                return ready
             async with within(deadline, f"{name_of(item)}: reading it"):
                 return await prepare(item, self._limits, head)
         except HeadraceError as error:

@@ -365,6 +365,21 @@ async def test_a_reader_that_is_slow_stops_the_server(connect: Connect) -> None:
         assert double.server.calls[0].sent_messages < 20
 
 
+@pytest.mark.parametrize("read", [0, 1, 600])
+async def test_pieces_are_read_ahead_up_to_a_number(connect: Connect, read: int) -> None:
+    """Those that were handed over together and those that wait count alike."""
+    pieces = [f"{n} " for n in range(5_000)]
+    async with connect(ModelDouble(lambda item: pieces)).generate_by_bytes("x") as stream:
+        texts = [(await anext(stream)).text for _ in range(read)]
+        before = -1
+        while before < stream.received:
+            before = stream.received
+            for _ in range(100):
+                await asyncio.sleep(0)
+        assert read + 500 <= stream.received <= read + 1_024
+        assert texts + [piece.text async for piece in stream] == pieces
+
+
 async def test_a_forgotten_stream_warns_and_ends_its_call(connect: Connect) -> None:
     paced = Paced(PIECES)
     double = ModelDouble(paced)
