@@ -12,7 +12,7 @@ from headrace import credentials, reference
 from headrace._version import __version__
 from headrace.calls.options import checked_timeout
 from headrace.calls.session import Counts, Session
-from headrace.calls.unary.lists import predict_one
+from headrace.calls.unary.single import predict_one
 from headrace.catalog import Catalog, ModelInfo
 from headrace.channels.manager import ChannelManager
 from headrace.config import (

@@ -23,7 +23,6 @@ from headrace.calls.options import (
 )
 from headrace.calls.prepare import Preparer, joined, own_error, predict_prepared
 from headrace.calls.session import Session
-from headrace.calls.unary.lists import predict_many
 from headrace.catalog import Catalog, template
 from headrace.config import Limits, Timeouts, Unset
 from headrace.errors import HeadraceError
@@ -159,6 +158,8 @@ class ModelCalls:
         self, inputs: Mapping[int, InputLike], input_type: InputType | None, options: CallOptions
     ) -> Prediction:
         """Send several inputs by their positions, in as many requests as the limits ask for."""
+        from headrace.calls.unary.lists import predict_many
+
         resolved = self.resolve(options, input_type)
         backend = self.backend
         deadline = Deadline.after(resolved.seconds(backend.timeouts.total))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from headrace import media
 from headrace.calls.deadline import Deadline, within
-from headrace.calls.unary.lists import join
 from headrace.config import Limits
 from headrace.errors import (
     ConfigError,
@@ -245,6 +244,8 @@ def joined(predictions: dict[int, Prediction]) -> Prediction:
         PartialFailure: some failed; it holds the others.
         HeadraceError: all failed: the first one's error.
     """
+    from headrace.calls.unary.lists import join
+
     errors = {position: p.error for position, p in sorted(predictions.items()) if p.error is not None}
     if not errors:
         return join([predictions[position] for position in sorted(predictions)])

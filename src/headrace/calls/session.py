@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from headrace import events
 from headrace.calls.deadline import Deadline
-from headrace.calls.retry import Attempts
 from headrace.channels.connection import Connection
 from headrace.channels.manager import ChannelManager
 from headrace.config import RetryPolicy, Timeouts
 from headrace.errors import ConnectFailed, DeadlineExceeded, HeadraceError
 from headrace.flow.rate import Budget, Rate, Turn, Waited
 from headrace.status import Kind, kind_of
+
+if TYPE_CHECKING:
+    from headrace.calls.retry import Attempts
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -51,6 +54,8 @@ class Session:
             warm_up: seconds to wait for a deploying model; None: as configured.
             fresh: a new call, which adds to the retry budget; not a further look at one that is counted already.
         """
+        from headrace.calls.retry import Attempts  # most programs start without a failure
+
         if fresh:
             self.budget.called()
         return Attempts(self.policy, self.budget, self.timeouts.warm_up if warm_up is None else warm_up, self.emit)

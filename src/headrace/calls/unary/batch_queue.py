@@ -19,7 +19,8 @@ from headrace.calls.batching import BatchLimits, BatchSpace
 from headrace.calls.deadline import Deadline
 from headrace.calls.retry import Attempts
 from headrace.calls.session import CallState, Counts, Session
-from headrace.calls.unary.lists import predict_many, predict_one
+from headrace.calls.unary.lists import predict_many
+from headrace.calls.unary.single import predict_one
 from headrace.config import Limits
 from headrace.errors import ClosedError, HeadraceError, ServerError
 from headrace.inputs.prepared import Prepared

@@ -7,11 +7,10 @@ import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from headrace.calls.deadline import Deadline
 from headrace.calls.hedge import hedged
-from headrace.calls.retry import Attempts
 from headrace.calls.session import CallState, Session
 from headrace.channels.connection import Connection
 from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, TransportError, drop_traceback
@@ -19,6 +18,9 @@ from headrace.flow.rate import Waited
 from headrace.status import Kind, kind_of
 from headrace.support.ids import named
 from headrace.transport.base import Buffer, Metadata
+
+if TYPE_CHECKING:
+    from headrace.calls.retry import Attempts
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

@@ -13,7 +13,7 @@ from headrace.calls.batching import BatchLimits
 from headrace.calls.deadline import Deadline
 from headrace.calls.session import Session
 from headrace.calls.unary.batch_queue import BatchQueue, QueuedCall
-from headrace.calls.unary.lists import predict_one
+from headrace.calls.unary.single import predict_one
 from headrace.config import Coalesce, Limits
 from headrace.errors import ConfigError
 from headrace.inputs.prepared import Prepared

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
 from headrace import codec
 from headrace.calls import responses
@@ -33,52 +33,6 @@ TOGETHER = 0.1  # seconds that an input may wait longer, to be sent again with o
 
 #: The inputs of one request.
 _Group: TypeAlias = Sequence[Prepared]
-
-
-def predict_one(
-    session: Session,
-    head: bytes,
-    item: Prepared,
-    *,
-    timeout: float | Deadline | None,
-    warm_up: float | None = None,
-    metadata: Metadata = (),
-) -> Coroutine[Any, Any, Prediction]:
-    """Send one input, loaded and checked, with an id.
-
-    Raises (when awaited):
-        HeadraceError: the input's error.
-    """
-    return unary(
-        session,
-        codec.PREDICT,
-        SingleInput(head, item),
-        metadata=metadata,
-        timeout=timeout,
-        warm_up=warm_up,
-        input_id=item.id,
-    )
-
-
-class SingleInput:
-    """The request with one input."""
-
-    __slots__ = ("_head", "_item")
-
-    def __init__(self, head: bytes, item: Prepared) -> None:
-        self._head = head
-        self._item = item
-
-    def parts(self) -> list[Buffer]:
-        """Encode the template and the input."""
-        return self._item.request(self._head)
-
-    def parse(self, raw: bytes) -> Prediction:
-        """Make the input's prediction."""
-        prediction = responses.prediction(self._item.id, raw)
-        if source := self._item.source:
-            prediction.source = source
-        return prediction
 
 
 #: Gets predictions that are final.

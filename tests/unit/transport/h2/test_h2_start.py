@@ -28,14 +28,17 @@ HEAVY = (
     "tempfile",
     "urllib.request",
 )
-#: What only streams of inputs or of tokens use.
-OF_STREAMS = (
+#: What only streams, lists of inputs and failures use.
+OF_OTHER_CALLS = (
     "headrace.calls.base",
+    "headrace.calls.batching",
     "headrace.calls.duplex",
     "headrace.calls.feeder",
     "headrace.calls.generate",
+    "headrace.calls.retry",
     "headrace.calls.stats",
     "headrace.calls.streams",
+    "headrace.calls.unary.lists",
     "headrace.flow.pipe",
     "headrace.sources.iterables",
 )
@@ -45,7 +48,7 @@ async def main():
     async with headrace.Client(base_url=sys.argv[1], transport="h2") as client:
         print((await client.model("u/a/models/m").predict("text")).text)
 asyncio.run(main())
-print([name for name in {HEAVY + OF_STREAMS!r} if name in sys.modules])
+print([name for name in {HEAVY + OF_OTHER_CALLS!r} if name in sys.modules])
 """
 
 
