@@ -51,16 +51,18 @@ def framed(parts: Sequence[Buffer]) -> list[Buffer]:
 
 def whole_messages(data: bytes | memoryview, limit: int) -> list[bytes] | None:
     """Cut a piece of a response that holds whole, plain messages and nothing else; None for any other."""
-    messages: list[bytes] = []
     position, size = 0, len(data)
-    while size - position >= PREFIX_BYTES:
-        flag, length = _prefix(data, position)
+    if size >= PREFIX_BYTES:
+        flag, length = _prefix(data)
         if length + PREFIX_BYTES == size and not flag and length <= limit:
             return [bytes(data[PREFIX_BYTES:])]
-        position += PREFIX_BYTES + length
+    messages: list[bytes] = []
+    while (start := position + PREFIX_BYTES) <= size:
+        flag, length = _prefix(data, position)
+        position = start + length
         if flag or length > limit or position > size:
             return None
-        messages.append(bytes(data[position - length : position]))
+        messages.append(bytes(data[start:position]))
     return messages if position == size else None
 
 
