@@ -107,6 +107,25 @@ async def test_inputs_may_travel_in_other_requests_than_when_they_were_recorded(
         tape.check(unused=True)
 
 
+@pytest.mark.parametrize("ids", [True, False], ids=["ids", "no ids"])
+@pytest.mark.parametrize("batch", [None, 1, 3, 4])
+@pytest.mark.parametrize("order", ["cab", "acb", "dcba", "badc", "abcdfe"])
+async def test_inputs_may_come_in_another_order_than_when_they_were_recorded(
+    order: str, batch: int | None, ids: bool, tmp_path: Path
+) -> None:
+    """As those do that are sent again after a pause."""
+    path = tmp_path / "t.jsonl"
+
+    async def live(client: headrace.Client, inputs: str) -> list[str]:
+        async with client.model(**MODEL).stream(list(inputs), input_type="text", batch=batch) as stream:
+            return [p.text async for p in stream]
+
+    async with recording(path, "memory", ModelDouble(shout, echo_ids=ids)) as client:
+        assert await live(client, "".join(sorted(order))) == sorted(order.upper())
+    async with replaying(path) as client:
+        assert await live(client, order) == list(order.upper())
+
+
 @pytest.mark.parametrize(("then", "now"), [(10, 3), (3, 10), (1, 7), (10, 1)])
 async def test_lists_may_travel_in_other_requests_than_when_they_were_recorded(
     then: int, now: int, tmp_path: Path

@@ -167,12 +167,16 @@ class Script:
 
     @property
     def _same_requests(self) -> bool:
-        """Whether what came so far travels in the requests of the recording."""
-        return all(
-            place in self.come and self.come[place] == item.request
-            for place, item in enumerate(self.inputs)
-            if item.request < len(self._sizes)
-        ) and all(size == len(request.inputs) for size, request in zip(self._sizes, self.requests, strict=False))
+        """Whether what came so far travels in the requests of the recording, in the same order in each."""
+        return (
+            all(
+                place in self.come and self.come[place] == item.request
+                for place, item in enumerate(self.inputs)
+                if item.request < len(self._sizes)
+            )
+            and all(size == len(request.inputs) for size, request in zip(self._sizes, self.requests, strict=False))
+            and all(place == index for index, place in enumerate(self.come))
+        )
 
     def _due(self, step: Step) -> bool:
         """Whether all that was sent before it has come."""
