@@ -11,6 +11,7 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
+from benchmarks import instructions
 from benchmarks.cells import CELLS, Cell
 from benchmarks.figures import Spread, rows, verdicts
 from benchmarks.goals import GOALS, Goal, Run, cost_ratio
@@ -170,3 +171,28 @@ def test_goals_name_cells_and_clients_that_are_measured() -> None:
         for one in (goal.ours, goal.against):
             if one is not None and one.peer in own:
                 assert pairs([cells[one.cell]], {one.peer: own[one.peer]}), goal.title
+
+
+def test_instructions_are_read_from_the_report_of_valgrind() -> None:
+    assert instructions.total("==7== Cachegrind\n==7== \n==7== I refs:        1,211,004,567\n") == 1_211_004_567
+    with pytest.raises(instructions.Failed, match="no cell of this name"):
+        instructions.total("Traceback\nValueError: no cell of this name\n")
+
+
+def test_counting_without_valgrind_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit, match="apt install valgrind"):
+        instructions.main([])
+
+
+def test_a_unit_is_the_difference_of_two_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+
+    def count(cell: Cell, peer: object, address: str, n: int) -> int:
+        counted.append(n)
+        return 1_000_000 + 50 * n
+
+    monkeypatch.setattr(instructions, "count", count)
+    cell = next(cell for cell in CELLS if cell.name == "unary-64")
+    assert instructions.per_unit(cell, own_peers()["headrace-h2"], "") == 50
+    assert counted == [4 * cell.quick, 2 * cell.quick]
