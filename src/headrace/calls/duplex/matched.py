@@ -263,7 +263,7 @@ class Duplex(DuplexWork):
         single = codec.single_output(raw)
         if single is not None and (entry := self.ledger.match_single(single[1])) is not None:
             self._recovery.last_failure = self._recovery.refusal = None
-            self.ledger.settle(entry, Prediction(raw, (single[1],), single[0], entry.name, entry.position))
+            self.ledger.settle(entry, Prediction(raw, (single[1],), single[0], entry.name, entry.item.position))
             self.tally.received += 1
             if entry.suspect:
                 self._wakeup.set()  # others may be sent now

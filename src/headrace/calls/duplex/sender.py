@@ -88,7 +88,7 @@ class Outbox:
         self._since = None
         self._pipe.purge()
         waiting = self._pipe.queue
-        count = space.fill(islice(waiting, self._window.admits(waiting)))
+        count = self._window.admits(islice(waiting, space.fill(waiting)))
         if count:
             entries += self._enter(self._pipe.receive_some(count))
         return entries

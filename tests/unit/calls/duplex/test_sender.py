@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections import deque
+from collections.abc import Iterator
 
 import pytest
 
@@ -67,6 +69,26 @@ def test_no_more_leaves_the_pipe_than_the_window_admits() -> None:
     assert stream.take() == ["a", "b"]
     assert stream.take() == []
     assert len(stream.pipe) == 1
+
+
+class Counted(deque[Prepared]):
+    """A queue that counts the items that are looked at."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[Prepared]:
+        for item in super().__iter__():
+            self.looks += 1
+            yield item
+
+
+def test_a_request_looks_at_no_more_of_a_long_queue_than_it_takes() -> None:
+    stream = Stream(batch=3)
+    stream.put(*map(str, range(60)))
+    queue = stream.pipe.queue = Counted(stream.pipe.queue)
+    for _ in range(20):
+        assert len(stream.take()) == 3
+    assert queue.looks <= 60 * 3
 
 
 def test_what_enters_ahead_of_its_request_is_sent_in_order() -> None:
