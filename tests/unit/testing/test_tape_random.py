@@ -26,7 +26,7 @@ BEHAVIOUR: dict[str, Any] = {
     "denied": lambda item: GrpcFail("PERMISSION_DENIED", "not you"),
     "unseen": lambda item: GrpcFail("UNAVAILABLE", "full", unprocessed=True) if item.attempt == 1 else item.text,
 }
-ONE_BY_ONE = ("plain", "bad", "busy")  # failures that leave the other inputs of a stream alone
+ONE_BY_ONE = ("plain", "bad", "busy")  # failures that leave the other inputs of a list alone
 PIECES: dict[str, list[Any]] = {
     "plain": ["one ", "two ", "three"],
     "bad": ["one ", Fail(10020, "the model fell over")],
@@ -97,7 +97,7 @@ steps = st.one_of(
     st.builds(
         Step,
         st.just("stream"),
-        words(*ONE_BY_ONE, count=12),
+        words("plain", "bad", count=12),  # time decides which call carries an input that is sent again
         leave,
         st.sampled_from([(), (("batch", 3),), (("window", 1),), (("prefetch", 1),)]),
     ),
