@@ -7,6 +7,7 @@ import heapq
 import math
 from typing import Protocol, TypeAlias
 
+FAR = 1e8  # seconds beyond which a deadline is none
 _GRAIN = 50  # milliseconds; a call ends at most so much late
 
 
@@ -84,4 +85,4 @@ class Deadlines:
             self._arm(self._order[0])
 
 
-__all__ = ["Bucket", "Deadlines"]
+__all__ = ["FAR", "Bucket", "Deadlines"]

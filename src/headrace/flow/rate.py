@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from headrace.flow.deadlines import Bucket, Deadlines
+from headrace.flow.deadlines import FAR, Bucket, Deadlines
 
 Clock = Callable[[], float]
 
@@ -238,7 +238,7 @@ class Concurrency:
             turn.set_result(None)
             return turn
         self._turns.append(turn)
-        if timeout is not None:
+        if timeout is not None and timeout < FAR:
             if self._deadlines is None:
                 self._deadlines = Deadlines(loop)
             self._deadlines.add(turn, timeout)

@@ -13,15 +13,13 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from headrace import status
 from headrace.config import KeepAlive, Target, Transmission
 from headrace.errors import ClosedError, HeadraceError
-from headrace.flow.deadlines import Deadlines
+from headrace.flow.deadlines import FAR, Deadlines
 from headrace.transport.h2.backoff import Backoff
 from headrace.transport.h2.calls import Call, StreamCall, UnaryCall
 from headrace.transport.h2.connection import Connection, Settings
 from headrace.transport.h2.dial import DialFailed, Phase, dial
 from headrace.transport.h2.metadata import RequestBlocks
 from headrace.types import Buffer, Metadata
-
-FAR = 1e8  # seconds beyond which a deadline is none
 
 
 class H2Transport:
