@@ -139,13 +139,14 @@ class Pieces:
         input_id: of the input that the stream answers, once it is known.
     """
 
-    __slots__ = ("_attempts", "_layout", "_size", "_texts", "input_id", "received")
+    __slots__ = ("_attempts", "_layout", "_single_output", "_size", "_texts", "input_id", "received")
 
     def __init__(self) -> None:
         self.received: int = 0
         self.input_id: str = ""
         self._layout: codec.PieceLayout | None = None
         self._attempts = 0  # to learn a layout
+        self._single_output = codec.SingleOutputs().read
         self._texts: deque[str] = deque()
         self._size = 0
 
@@ -177,12 +178,14 @@ class Pieces:
         return piece
 
     def _decode(self, raw: bytes) -> Prediction | None:
-        if (single := codec.single_output(raw)) is not None:
+        if (single := self._single_output(raw)) is not None:
             head, output = single
             piece = Prediction(raw, (output,), head, self.input_id, self.received)
+            data = output.data
+            piece._text = text = data.text.raw or data.string_value
             if self._attempts < LAYOUT_ATTEMPTS:
                 self._attempts += 1
-                self._layout = codec.layout_of(raw, head, piece.text) or self._layout
+                self._layout = codec.layout_of(raw, head, text) or self._layout
             return piece
         piece = prediction(self.input_id, raw)
         piece.position = self.received

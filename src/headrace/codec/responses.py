@@ -54,6 +54,42 @@ def single_output(raw: bytes) -> tuple[status_pb2.Status, pb.Output] | None:
     return None
 
 
+class SingleOutputs:
+    """As `single_output`, for the messages of one stream: their common status is decoded once."""
+
+    __slots__ = ("_head", "_start")
+
+    def __init__(self) -> None:
+        self._start = b"\0"  # status and output key of the last message; no message begins like this
+        self._head = status_pb2.Status()
+
+    def read(self, raw: bytes) -> tuple[status_pb2.Status, pb.Output] | None:
+        """Return status and output of a small, good response with one output; otherwise None.
+
+        Raises:
+            PredictionFailed: the bytes are not a response.
+        """
+        start = self._start
+        if raw.startswith(start) and _holds_one_field(raw, len(start)):
+            try:
+                output = pb.Output.FromString(raw[len(start) + 1 :])
+            except DecodeError as error:
+                raise _undecodable(raw, error) from None
+            if output.status.code in _UNTROUBLED:
+                return self._head, output
+        single = single_output(raw)
+        if single is not None and len(raw) > 2 and raw[0] == _STATUS_KEY:
+            end = 2 + raw[1]  # if the status is short
+            if raw[end : end + 1] == _OUTPUTS_TAG and _holds_one_field(raw, end + 1):
+                self._start, self._head = raw[: end + 1], single[0]
+        return single
+
+
+def _holds_one_field(raw: bytes, at: int) -> bool:
+    """Whether the length at this place is short and covers the whole remainder."""
+    return at < len(raw) and raw[at] < 0x80 and at + 1 + raw[at] == len(raw)
+
+
 def decode_as(cls: type[M], raw: bytes) -> M:
     """Decode a message of type `cls`.
 
@@ -189,6 +225,7 @@ def response_of(status: status_pb2.Status, outputs: Iterable[bytes]) -> bytes:
 
 
 _STATUS_KEY, _OUTPUTS_KEY = 0x0A, 0x12  # MultiOutputResponse: status = 1, outputs = 2
+_OUTPUTS_TAG = bytes((_OUTPUTS_KEY,))
 _SUCCESS = status_pb2.SUCCESS
 _UNTROUBLED = (0, _SUCCESS)  # of an output: it has no status of its own, or a good one
 _OUTPUT_STATUS_KEY, _OUTPUT_INPUT_KEY, _OUTPUT_DATA_KEY = 0x12, 0x2A, 0x32  # Output: status = 2, input = 5, data = 6

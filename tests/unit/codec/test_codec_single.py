@@ -53,16 +53,25 @@ def slowly(raw: bytes) -> tuple[bytes, bytes] | str | None:
     return response.status.SerializeToString(), response.outputs[0].SerializeToString()
 
 
-@given(messages)
-@example(USUAL)
-@example(USUAL + field(0x0A, OTHER))
-@example(field(0x0A, GOOD) + field(0x12, output("b", 30101)))
-@example(USUAL + b"\x12\x00")
-def test_a_message_says_what_protobuf_says(raw: bytes) -> None:
-    expected = slowly(raw)
-    if expected == "no message":
-        with pytest.raises(PredictionFailed, match="cannot be decoded"):
-            codec.single_output(raw)
-        return
-    single = codec.single_output(raw)
-    assert (single and (single[0].SerializeToString(), single[1].SerializeToString())) == expected
+@given(st.lists(st.one_of(messages, st.just(USUAL)), min_size=1, max_size=8))
+@example([USUAL, USUAL, field(0x0A, GOOD) + field(0x12, output("b")) + field(0x0A, OTHER)])
+@example([USUAL, field(0x0A, GOOD) + field(0x12, output("b", 30101)), USUAL[:-1], USUAL + b"\x12\x00"])
+@example([field(0x0A, GOOD) + field(0x12, output("a")) + field(0x0A, OTHER), USUAL])
+def test_the_messages_of_a_stream_say_what_protobuf_says(stream: list[bytes]) -> None:
+    outputs = codec.SingleOutputs()
+    for raw in stream:
+        expected = slowly(raw)
+        for read in (codec.single_output, outputs.read):
+            if expected == "no message":
+                with pytest.raises(PredictionFailed, match="cannot be decoded"):
+                    read(raw)
+                continue
+            single = read(raw)
+            assert (single and (single[0].SerializeToString(), single[1].SerializeToString())) == expected
+
+
+def test_a_status_that_all_messages_begin_with_is_decoded_once() -> None:
+    outputs = codec.SingleOutputs()
+    heads = [single[0] for single in map(outputs.read, [USUAL] * 3) if single]
+    assert len(heads) == 3
+    assert heads[1] is heads[2]
