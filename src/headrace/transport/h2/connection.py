@@ -18,9 +18,10 @@ from headrace.errors import ClosedError, HeadraceError
 from headrace.transport.h2.calls import TAKERS, Call
 from headrace.transport.h2.diagnosis import EarlyEnd, check_alpn, printable, recognize
 from headrace.transport.h2.engine import Engine, H2Limits, events
-from headrace.transport.h2.engine.frames import Code, code_name
+from headrace.transport.h2.engine.frames import Code
 from headrace.transport.h2.engine.streams import Stream
 from headrace.transport.h2.keepalive import Watch
+from headrace.transport.h2.outcome import code_name
 from headrace.types import Buffer
 
 #: Content framed at once before the socket is asked whether it takes more.

@@ -13,7 +13,7 @@ from headrace import status
 from headrace.errors import ServerError, TransportError
 from headrace.transport.h2.diagnosis import printable
 from headrace.transport.h2.engine import events
-from headrace.transport.h2.engine.frames import Code, code_name
+from headrace.transport.h2.engine.frames import Code
 from headrace.transport.h2.engine.headers import Fields
 from headrace.transport.h2.metadata import decoded_binary
 
@@ -126,6 +126,11 @@ def error_of_reset(event: events.Reset, target: str) -> TransportError | ServerE
         unprocessed=event.code == Code.REFUSED_STREAM and not event.stream.status,
         broken=number in (1, 13, 14),
     )
+
+
+def code_name(code: int) -> str:
+    """Name an error code, also one that no document knows."""
+    return Code(code).name if code < len(Code) else f"code {code:#x}"
 
 
 def _error(number: int, details: str, target: str) -> TransportError | ServerError:

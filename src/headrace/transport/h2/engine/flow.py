@@ -47,9 +47,7 @@ class Output:
             if size or end:
                 header = frames.header(size, frames.DATA, frames.END_STREAM if end else 0, stream.id)
                 self.frames.append(b"".join((header, *parts)))
-                self.window -= size
-                self.owed += 2 * size
-                stream.send_window -= size
+                self._charge(stream, size)
                 stream.sent_end = end
             return True
         if not pending:

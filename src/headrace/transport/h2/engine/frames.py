@@ -20,6 +20,7 @@ PADDED = 0x8
 HAS_PRIORITY = 0x20
 
 SETTINGS_ACK = bytes((0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0))
+PLAIN_DATA = bytes((DATA, 0))  # type and flags
 
 two_words: Callable[..., tuple[int, ...]] = struct.Struct(">II").unpack_from
 setting: struct.Struct = struct.Struct(">HI")
@@ -61,11 +62,6 @@ class ConnectionFault(Fault):
 
 class StreamFault(Fault):
     """A violation that ends one stream (RFC 9113 section 5.4.2)."""
-
-
-def code_name(code: int) -> str:
-    """Name an error code, also one that no document knows."""
-    return Code(code).name if code < len(Code) else f"code {code:#x}"
 
 
 def header(length: int, type_: int, flags: int, stream_id: int) -> bytes:

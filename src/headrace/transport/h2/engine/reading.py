@@ -1,7 +1,4 @@
-"""Cutting what arrives into frames, and passing content on as it comes. RFC 9113 sections 3.4, 4 and 6.1.
-
-No frame with content is stored, unless it is padded.
-"""
+"""Cutting what arrives into frames; content is passed on as it comes, unless padded. RFC 9113 sections 3.4, 4, 6.1."""
 
 from __future__ import annotations
 
@@ -13,7 +10,6 @@ from headrace.transport.h2.engine.state import State
 from headrace.transport.h2.engine.streams import Stream
 
 _VIEW = 4_096  # content from this size on is passed on as a view of what was received
-_PLAIN_DATA = bytes((frames.DATA, 0))  # type and flags
 
 
 class Reader:
@@ -38,8 +34,7 @@ class Reader:
             word, flags, stream_id = read_header(data, position)
             length, type_ = word >> 8, word & 0xFF
             end = start + length
-            if stream_id > frames.MAX_STREAM_ID:
-                stream_id &= frames.MAX_STREAM_ID  # the highest bit is reserved
+            stream_id &= frames.MAX_STREAM_ID  # the highest bit is reserved
             if length > longest:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"a frame of {length} bytes, more than {longest}")
             if responses.block is not None or not state.ready:
@@ -52,12 +47,10 @@ class Reader:
                     end = self._pass_on(data, start, reported)
                 elif stream is not None:
                     piece = data[start:end] if length < _VIEW else memoryview(data)[start:end]
-                    if data[end + 3 : end + 5] == _PLAIN_DATA and 0 < length < _VIEW and not last:
+                    if data[end + 3 : end + 5] == frames.PLAIN_DATA and 0 < length < _VIEW and not last:
                         piece, end = self._run(data, start, end, stream)
                         length = len(piece)
-                    reported.append(new(events.Content, (stream, piece, length, last)))
-                    if last:
-                        state.received_end(stream)
+                    self._emit(stream, piece, length, last, reported)
             elif type_ > frames.CONTINUATION:  # unknown: skipped
                 state.count_idle()
                 self._remaining, self._content = length, None
