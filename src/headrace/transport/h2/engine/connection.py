@@ -20,6 +20,12 @@ class Engine(State):
     After each command, and after `receive`, what `take_output` gives has to be written, all of it and in order.
     """
 
+    can_open: bool  # these are what it assigns of `State`, with the types that they have there
+    draining: bool
+    failure: events.Failed | None
+    next_id: int
+    unsent: int
+
     def __init__(self, limits: H2Limits | None = None, *, first_stream_id: int = 1) -> None:
         super().__init__(limits or H2Limits(), first_stream_id)
         self._reader = Reader(self)

@@ -8,8 +8,6 @@ from typing import NamedTuple, TypeAlias
 from headrace.transport.h2.engine.headers import Fields
 from headrace.transport.h2.engine.streams import Stream
 
-new = tuple.__new__  #: makes an event in half the time of its own constructor
-
 
 class ResponseHeaders(NamedTuple):
     """The headers of a response; with `end` they are all there is (trailers only)."""

@@ -20,7 +20,6 @@ PADDED = 0x8
 HAS_PRIORITY = 0x20
 
 SETTINGS_ACK = bytes((0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0))
-PLAIN_DATA = bytes((DATA, 0))  # type and flags
 
 two_words: Callable[..., tuple[int, ...]] = struct.Struct(">II").unpack_from
 setting: struct.Struct = struct.Struct(">HI")
@@ -108,11 +107,8 @@ def goaway(last_id: int, code: int, debug: bytes = b"") -> bytes:
 
 def headers(stream_id: int, block: bytes, end: bool, frame_bytes: int) -> bytes:
     """Write a header block as HEADERS, with CONTINUATION frames where the peer's frame size asks for them."""
-    flags = END_STREAM if end else 0
-    if len(block) <= frame_bytes:
-        return _header.pack(len(block) << 8 | HEADERS, flags | END_HEADERS, stream_id) + block
-    type_, written = HEADERS, list[bytes]()
+    type_, flags, written = HEADERS, END_STREAM if end else 0, list[bytes]()
     while len(block) > frame_bytes:
         written += (header(frame_bytes, type_, flags, stream_id), block[:frame_bytes])
         block, type_, flags = block[frame_bytes:], CONTINUATION, 0
-    return b"".join((*written, header(len(block), type_, END_HEADERS, stream_id), block))
+    return b"".join((*written, header(len(block), type_, flags | END_HEADERS, stream_id), block))

@@ -85,13 +85,13 @@ class BlockDecoder:
 
     def decode(self, block: bytes) -> Fields:
         """Decode and check a block; what cannot be decoded ends the connection, what is malformed its stream."""
-        if (fields := self._cache.get(block)) is not None:
-            return fields
-        fields = Fields(self.decode_raw(block))
-        if not self._table and len(block) + fields.size <= _CACHED_BYTES:  # the table was empty, as it will be
-            if len(self._cache) >= _CACHED_BLOCKS:
-                self._cache.clear()
-            self._cache[block] = fields
+        fields = self._cache.get(block)
+        if fields is None:
+            fields = Fields(self.decode_raw(block))
+            if not self._table and len(block) + fields.size <= _CACHED_BYTES:  # the table was empty, as it will be
+                if len(self._cache) >= _CACHED_BLOCKS:
+                    self._cache.clear()
+                self._cache[block] = fields
         return fields
 
     def decode_raw(self, block: bytes) -> list[tuple[bytes, bytes]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from headrace.transport.h2.engine import control, events, frames
-from headrace.transport.h2.engine.events import new
 from headrace.transport.h2.engine.frames import HEADER_BYTES, Code, ConnectionFault, StreamFault, read_header, unpadded
 from headrace.transport.h2.engine.responses import Responses
 from headrace.transport.h2.engine.state import State
 from headrace.transport.h2.engine.streams import Stream
 
+_new = tuple.__new__  # makes an event in half the time of its own constructor
 _VIEW = 4_096  # content from this size on is passed on as a view of what was received
 
 
@@ -47,7 +47,7 @@ class Reader:
                     end = self._pass_on(data, start, reported)
                 elif stream is not None:
                     piece = data[start:end] if length < _VIEW else memoryview(data)[start:end]
-                    if data[end + 3 : end + 5] == frames.PLAIN_DATA and 0 < length < _VIEW and not last:
+                    if data[end + 3 : end + 5] == b"\0\0" and 0 < length < _VIEW and not last:  # DATA again
                         piece, end = self._run(data, start, end, stream)
                         length = len(piece)
                     self._emit(stream, piece, length, last, reported)
@@ -154,6 +154,6 @@ class Reader:
         return end
 
     def _emit(self, stream: Stream, data: bytes | memoryview, size: int, end: bool, reported: events.Reported) -> None:
-        reported.append(new(events.Content, (stream, data, size, end)))
+        reported.append(_new(events.Content, (stream, data, size, end)))
         if end:
             self._state.received_end(stream)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from headrace.transport.h2.engine import events, frames
-from headrace.transport.h2.engine.events import new
 from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault, unpadded
 from headrace.transport.h2.engine.state import State
 from headrace.transport.h2.engine.streams import Stream
+
+_new = tuple.__new__  # makes an event in half the time of its own constructor
 
 
 @dataclass(slots=True)
@@ -73,7 +74,7 @@ class Responses:
                 if stream.content_left:
                     raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
                 state.idle = 0
-                reported.append(new(events.Trailers, (stream, fields)))
+                reported.append(_new(events.Trailers, (stream, fields)))
                 state.received_end(stream)
             elif fields.status < 200:
                 self._informational(stream, fields.status, end)
@@ -81,7 +82,7 @@ class Responses:
                 raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
             else:
                 state.idle, stream.status, stream.content_left = 0, fields.status, fields.content_length
-                reported.append(new(events.ResponseHeaders, (stream, fields, end)))
+                reported.append(_new(events.ResponseHeaders, (stream, fields, end)))
                 if end:
                     state.received_end(stream)
         except StreamFault as fault:

@@ -8,9 +8,8 @@ from headrace.transport.h2.engine import frames
 from headrace.transport.h2.engine.frames import Code, ConnectionFault
 from headrace.transport.h2.engine.limits import H2Limits
 
-HEADER_TABLE_SIZE, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = (
-    range(1, 7)
-)
+HEADER_TABLE_SIZE, ENABLE_PUSH = 1, 2
+INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = 4, 5, 6
 #: Smallest and largest value, and the error for others.
 _RANGES = {
     ENABLE_PUSH: (0, 0, Code.PROTOCOL_ERROR),
