@@ -37,9 +37,8 @@ LINES = (
 )
 #: Columns of the table; a client that has several programs is shown with the one that measured the cell.
 CLIENTS = {
-    "headrace": ("headrace",),
+    "headrace": ("headrace-h2",),
     "headrace, grpc": ("headrace-grpc",),
-    "headrace, h2": ("headrace-h2",),
     "headrace, coalesced": ("headrace-coalesced",),
     "raw grpc.aio": ("raw",),
     "clarifai, async": ("sdk-async", "sdk-stream"),
@@ -52,7 +51,7 @@ CLIENTS = {
 SHORT_LINES = tuple(
     line for line in LINES if line.cell in ("unary-1", "unary-64", "tokens-paced-100", "upload-4", "at-once")
 )
-SHORT_CLIENTS = ("headrace", "headrace, grpc", "headrace, h2", "raw grpc.aio", "clarifai, async", "openai")
+SHORT_CLIENTS = ("headrace", "headrace, grpc", "raw grpc.aio", "clarifai, async", "openai")
 
 
 def measured(text: str) -> tuple[str, Cells]:

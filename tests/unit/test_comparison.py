@@ -31,7 +31,7 @@ def test_a_figure_is_taken_from_its_cell() -> None:
     run, cells = comparison.measured(performance)
     assert run == "2026-01-01, commit abc."
     assert comparison.table(cells).splitlines() == [
-        "| client CPU, or memory | headrace, h2 | raw grpc.aio |",
+        "| client CPU, or memory | headrace | raw grpc.aio |",
         "|---|---:|---:|",
         "| `predict`, one at a time, us |  | 224 |",
         "| an upload of 20 MiB, 4 at once, ms | 15.1 |  |",

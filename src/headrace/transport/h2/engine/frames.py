@@ -107,8 +107,8 @@ def goaway(last_id: int, code: int, debug: bytes = b"") -> bytes:
 
 def headers(stream_id: int, block: bytes, end: bool, frame_bytes: int) -> bytes:
     """Write a header block as HEADERS, with CONTINUATION frames where the peer's frame size asks for them."""
-    type_, flags, written = HEADERS, END_STREAM if end else 0, list[bytes]()
+    type_, flags, written = HEADERS, END_STREAM if end else 0, b""
     while len(block) > frame_bytes:
-        written += (header(frame_bytes, type_, flags, stream_id), block[:frame_bytes])
+        written += header(frame_bytes, type_, flags, stream_id) + block[:frame_bytes]
         block, type_, flags = block[frame_bytes:], CONTINUATION, 0
-    return b"".join((*written, header(len(block), type_, flags | END_HEADERS, stream_id), block))
+    return b"".join((written, header(len(block), type_, flags | END_HEADERS, stream_id), block))
