@@ -53,11 +53,16 @@ class Running:
     async def refuses(self) -> None:
         """Wait until it listens no more, so that another one can."""
         async with asyncio.timeout(SECONDS):
-            with contextlib.suppress(ConnectionRefusedError):
-                while True:
+            while True:
+                try:
                     _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+                except ConnectionRefusedError:
+                    return
+                except ConnectionResetError:
+                    pass  # it stopped listening before it had accepted this one
+                else:
                     writer.transport.abort()
-                    await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02)
 
     async def ended(self) -> None:
         """Wait until it has ended."""
