@@ -182,9 +182,7 @@ class ModelCalls:
 
     def generate(self, item: Input, resolved: ResolvedOptions) -> TokenStream:
         """Send one input and read its answer in pieces."""
-        from headrace.calls.generate.stream import (
-            TokenStream,
-        )  # what not every program uses is imported when it is used
+        from headrace.calls.generate.stream import TokenStream  # imported when used, as not every program does
 
         timeouts = self.backend.timeouts
         seconds = resolved.seconds(timeouts.first_answer)
