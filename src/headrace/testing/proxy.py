@@ -229,12 +229,11 @@ class FaultProxy:
     # -- connections
 
     async def _accept_all(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
         accepted = 0
         while (limit := self._faults.max_connections) is None or accepted < limit:
-            client, _ = await loop.sock_accept(listener)
-            accepted += 1
-            self._add(client)
+            if (client := await _accept(listener)) is not None:
+                accepted += 1
+                self._add(client)
 
     def _stop_listening(self, listener: socket.socket) -> None:
         listener.close()
@@ -262,6 +261,27 @@ class FaultProxy:
                 {"message": "the fault proxy failed", "exception": error, "task": task}
             )
         self._traffic.notify()
+
+
+async def _accept(listener: socket.socket) -> socket.socket | None:
+    """Wait for a connection; None if it went away in the meantime.
+
+    `sock_accept` of asyncio's selector loop accepts a connection and loses it when it is cancelled in the turn in which
+    the connection comes; its client waits for ever. Here a cancelled wait leaves the connection to the listener.
+    """
+    loop = asyncio.get_running_loop()
+    here = asyncio.Event()
+    try:
+        loop.add_reader(listener, here.set)
+    except NotImplementedError:  # Windows' default loop, whose sock_accept closes what it has accepted
+        return (await loop.sock_accept(listener))[0]
+    try:
+        await here.wait()
+        return listener.accept()[0]
+    except (BlockingIOError, ConnectionAbortedError):
+        return None
+    finally:
+        loop.remove_reader(listener)
 
 
 def _listen_address(listen: str) -> tuple[str, str, int]:

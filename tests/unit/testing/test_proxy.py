@@ -324,6 +324,22 @@ async def test_connections_are_refused_and_accepted_again(echo_server: str) -> N
             assert await reader.readexactly(5) == b"hello"
 
 
+async def test_a_connection_that_comes_as_it_stops_is_refused_or_ended(echo_server: str) -> None:
+    loop = asyncio.get_running_loop()
+    failures: list[dict[str, Any]] = []  # which would keep the connection alive
+    loop.set_exception_handler(lambda _, context: failures.append(context))
+    async with FaultProxy(echo_server) as proxy:
+        await asyncio.sleep(0)  # the proxy waits for a connection now
+        host, _, port = proxy.address.removeprefix("http://").rpartition(":")
+        with socket.create_connection((host, int(port))) as client:
+            client.setblocking(False)
+            await asyncio.sleep(0)  # in this turn the loop sees the connection, after this test
+            await proxy.refuse()
+            with contextlib.suppress(ConnectionResetError):
+                assert await asyncio.wait_for(loop.sock_recv(client, 1), 10) == b""
+        assert (proxy.stats.connections, failures) == (0, [])
+
+
 async def test_it_refuses_after_so_many_connections(echo_server: str) -> None:
     async with FaultProxy(echo_server, ConnectionFaults(max_connections=2)) as proxy:
         for _ in range(2):
