@@ -166,7 +166,7 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self, reason: str) -> None:
         """End the connection; the socket is closed once what is written has left."""
         if not self.closed and self._transport is not None:
-            self._flush()
+            self._flush(last=True)
             self._transport.close()
             self._cut = self._loop.call_later(_GONE, self._transport.abort)
         self._lost(reason)
@@ -356,12 +356,16 @@ class Connection(asyncio.BufferedProtocol):
             _settle(self._idle)
             self.abort(self.goaway or "the connection is not needed any more")
 
-    def _flush(self) -> None:
-        """Write what the calls of this turn have made, and content while the socket takes it."""
+    def _flush(self, *, last: bool = False) -> None:
+        """Write what the calls of this turn have made, and content, while the socket takes it.
+
+        While it takes nothing the engine keeps what waits, and counts it: a server that does not read, and sends what
+        has to be acknowledged, would fill the socket's buffer without end. `last`: what is ready leaves all the same.
+        """
         transport, engine = self._transport, self.engine
         if transport is None or transport.is_closing():
             return
-        while output := engine.take_output(0 if self.paused else _BURST):
+        while (last or not self.paused) and (output := engine.take_output(0 if self.paused else _BURST)):
             if len(output) == 1:
                 transport.write(output[0])
             elif max(map(len, output)) <= _JOINED:

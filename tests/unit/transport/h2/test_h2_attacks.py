@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import itertools
 import time
@@ -237,6 +238,31 @@ async def test_a_server_that_reads_nothing_fills_no_buffer_and_is_given_up() -> 
         with pytest.raises(errors.ConnectionLost, match="no answer to a ping"):
             await streams[0].read()
         assert not transport.healthy
+        server.reading.set()
+
+
+@pytest.mark.case("AT-06", "AT-08")
+@pytest.mark.parametrize("asked", [frame(PING, 0, 0, b"12345678"), settings()], ids=["PING", "SETTINGS"])
+async def test_replies_to_a_server_that_reads_nothing_are_counted_however_slowly_it_asks(asked: bytes) -> None:
+    batch = 300  # less than the bound, so that none comes at once
+
+    async with FrameServer(lambda peer, stream: None) as server, connected(server) as transport:
+        running = asyncio.ensure_future(call(transport))
+        await server.until(lambda: server.requests)
+        server.reading.clear()
+        assert transport._connection is not None
+        socket = transport._connection._transport
+        assert socket is not None
+        highest = 0
+        with contextlib.suppress(ConnectionError):
+            while not running.done():
+                server.peer.send(asked * batch)
+                await server.peer.writer.drain()
+                await asyncio.sleep(0)
+                highest = max(highest, socket.get_write_buffer_size())
+        with pytest.raises(errors.ConnectionLost, match=r"acknowledgements wait to be read|bring nothing"):
+            await running
+        assert highest < BOUND
         server.reading.set()
 
 
