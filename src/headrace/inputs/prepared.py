@@ -136,7 +136,7 @@ class Unsendable(Prepared):
     __slots__ = ("error",)
 
     def __init__(self, id: str, error: HeadraceError, source: str, position: int = 0) -> None:
-        super().__init__(Input((), source=source), id, 0, position)
+        super().__init__(Input((), source=source), id, ERROR_BYTES, position)
         self.error: HeadraceError | None = error
 
     def named(self, id: str) -> Prepared:
@@ -146,5 +146,6 @@ class Unsendable(Prepared):
 
 
 _NOTHING = Input(())
+ERROR_BYTES = 1024  # that an input without payloads and its error count in a window of bytes alone
 
 __all__ = ["Prepared", "PreparedFile", "PreparedText", "Unsendable"]

@@ -22,7 +22,7 @@ from headrace.calls.duplex.entry import Entry
 from headrace.calls.duplex.ledger import Ledger, Mismatch
 from headrace.calls.duplex.recovery import REFUSALS, Recovery
 from headrace.calls.duplex.retries import Retries
-from headrace.calls.duplex.sender import Outbox
+from headrace.calls.duplex.sender import MAX_UNSENT, Outbox
 from headrace.calls.duplex.settings import DuplexOptions
 from headrace.calls.feeder import Convert, Template
 from headrace.calls.retry import RETRIED
@@ -38,8 +38,6 @@ from headrace.status import fatal, kind_of
 from headrace.support.ids import named
 from headrace.transport.base import Buffer, Call
 
-MAX_UNSENT = 64  # unsent inputs in the window at which no more are pulled
-
 
 class Duplex(DuplexWork):
     """The working parts of a matched duplex stream."""
@@ -50,7 +48,10 @@ class Duplex(DuplexWork):
         super().__init__(session, source, convert, template, options)
         self.ledger: Ledger = Ledger(options.ordered, FlowWindow(options.window))
         self._wakeup = Signal()  # for pump and driver
-        self._outbox = Outbox(self.pipe, self.ledger, options.batching, options.timeout, session.budget, self._settle)
+        max_unsent = max(MAX_UNSENT, options.prefetch)
+        self._outbox = Outbox(
+            self.pipe, self.ledger, options.batching, options.timeout, max_unsent, session.budget, self._settle
+        )
         self._deadlines = Alarm(self._time_out)
         self._retries = Retries(session, self.ledger, self.tally, options.warm_up, self._settle, self._rested)
         self._recovery = Recovery(session, self.ledger, self._outbox, self._retries, self.tally, options, self._settle)
@@ -60,7 +61,6 @@ class Duplex(DuplexWork):
         self._eager = self.pipe.lossless and options.batching.inputs == 1
         self._held_up = self._eager  # nor do they wait for a pump that cannot send: their timeouts run anyway
         self._vacancy = Signal()  # for the feeder: inputs may enter the window
-        self._max_unsent = max(MAX_UNSENT, options.prefetch)
         self._standstill: Standstill | None = None
 
     @property
@@ -93,6 +93,9 @@ class Duplex(DuplexWork):
 
     async def room(self) -> int:
         """Wait until an input may be pulled; return how many."""
+        if self._outbox.rejected:
+            self._outbox.rejected = False
+            await asyncio.sleep(0)  # a source of inputs that cannot be sent waits for nothing else
         if not self._eager:
             return await super().room()
         while (room := self._room()) < 1:
@@ -105,8 +108,7 @@ class Duplex(DuplexWork):
         max_bytes = self.options.window.bytes
         if len(pipe):  # the window is full
             return min(pipe.room, (max_bytes - pipe.bytes) // (largest or 1))
-        unsent = self._max_unsent - len(self._outbox.queue)
-        room = int(min(unsent, pipe.room + max(0, window.room)))
+        room = int(min(self._outbox.room(), pipe.room + max(0, window.room)))
         return min(room, max(1, (max_bytes - window.bytes) // largest) if largest else 1)
 
     def offer(self, items: Sequence[Prepared]) -> int:

@@ -15,14 +15,22 @@ from headrace.flow.pipe import Pipe
 from headrace.flow.rate import Budget
 from headrace.inputs.prepared import Prepared
 
+MAX_UNSENT = 64  # inputs that wait in the window to be sent
+
 
 class Outbox:
     """Builds the requests of one stream; inputs taken from the pipe enter the ledger.
 
     Args:
         timeout: seconds that an input may take from then on.
+        max_unsent: inputs that may wait in the window to be sent.
         budget: of retries; it grows with each input that enters.
         reject: ends an input that cannot be sent with its error.
+
+    Attributes:
+        queue: inputs in the window that are to be sent, before those in the pipe.
+        gathers: inputs wait until a request is answered.
+        rejected: inputs that cannot be sent have entered; whoever looks at it resets it.
     """
 
     def __init__(
@@ -31,11 +39,13 @@ class Outbox:
         ledger: Ledger,
         batching: BatchLimits,
         timeout: float,
+        max_unsent: int,
         budget: Budget,
         reject: Callable[[Entry, HeadraceError], None],
     ) -> None:
-        self.queue: deque[Entry] = deque()  # in the ledger and to be sent, before those in the pipe
-        self.gathers: bool = False  # inputs wait until a request is answered
+        self.queue: deque[Entry] = deque()
+        self.gathers: bool = False
+        self.rejected: bool = False
         self._pipe = pipe
         self._ledger = ledger
         self._window = ledger.window
@@ -43,6 +53,7 @@ class Outbox:
         self._timeout = timeout
         self._budget = budget
         self._reject = reject
+        self._max_unsent = max_unsent
         self._half = min(batching.inputs, ledger.window.max_items) / 2
         self._probing = False
         self._since: float | None = None  # when what waits for others was first seen
@@ -64,11 +75,18 @@ class Outbox:
         return count
 
     def enter_waiting(self) -> None:
-        """As `enter`, with the inputs in the pipe."""
+        """As `enter`, with the inputs in the pipe, as long as few are still to be sent."""
         self._pipe.purge()
-        count = self._window.admits(self._pipe.queue)
-        if count:
+        count = min(self._window.admits(self._pipe.queue), self.room())
+        if count > 0:
             self.queue.extend(self._enter(self._pipe.receive_some(count)))
+
+    def room(self) -> int:
+        """Return how many more inputs may enter before some are sent; those that have timed out are forgotten."""
+        queue = self.queue
+        while queue and queue[0].answer is not None:
+            queue.popleft()
+        return self._max_unsent - len(queue)
 
     def take(self, head_bytes: int) -> list[Entry]:
         """Take the inputs of the next request; none if there is none, or if it is better to wait for more."""
@@ -124,6 +142,7 @@ class Outbox:
         return entries
 
     def _without_unsendable(self, entries: list[Entry]) -> list[Entry]:
+        self.rejected = True
         for entry in entries:
             if entry.item.error is not None:
                 self._reject(entry, entry.item.error)

@@ -11,7 +11,7 @@ import pytest
 from headrace.calls.batching import BatchLimits
 from headrace.calls.duplex.entry import Entry
 from headrace.calls.duplex.ledger import Ledger
-from headrace.calls.duplex.sender import Outbox
+from headrace.calls.duplex.sender import MAX_UNSENT, Outbox
 from headrace.config import Window
 from headrace.errors import HeadraceError, InputError
 from headrace.flow.pipe import Pipe
@@ -34,7 +34,7 @@ class Stream:
         self.budget = Budget(100.0, 1.0, 0.0)
         while self.budget.spend():
             pass
-        self.outbox = Outbox(self.pipe, self.ledger, BatchLimits(batch), 60.0, self.budget, self.reject)
+        self.outbox = Outbox(self.pipe, self.ledger, BatchLimits(batch), 60.0, MAX_UNSENT, self.budget, self.reject)
 
     def reject(self, entry: Entry, error: HeadraceError) -> None:
         self.rejected.append((entry.name, str(error)))

@@ -11,7 +11,7 @@ import pytest
 
 import headrace
 from headrace import Client
-from headrace.calls.duplex.matched import MAX_UNSENT
+from headrace.calls.duplex.sender import MAX_UNSENT
 from headrace.config import Target, Transmission
 from headrace.errors import InputError
 from headrace.transport.base import Buffer, Metadata
