@@ -23,6 +23,7 @@ from headrace.results import Output, Prediction
 from headrace.v2 import resources_pb2 as pb
 
 MAX_LATE = 65536  # ids of timed-out inputs whose answers may still come
+MAX_KEPT = 16 * 1024  # bytes of an answered input that may be kept until its deadline
 
 
 class Matching(enum.Enum):
@@ -306,6 +307,8 @@ class Ledger:
         entry.answer = answer
         if source := entry.item.source:
             answer.source = source
+        if entry.size > MAX_KEPT:
+            entry.item = entry.item.emptied()
         if self.ordered:
             self._done[entry.seq] = entry
         else:

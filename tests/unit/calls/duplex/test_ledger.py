@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -111,6 +113,40 @@ def test_a_late_refusal_by_id_frees_the_place_though_nothing_has_been_answered()
     assert stream.ledger.match(response(PredictionFailed("no", input_id=late.item.id))) == []
     assert stream.freed == {0}
     assert stream.ledger.on_wire == 1
+
+
+class Payload(bytearray):
+    """Bytes whose end can be observed."""
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_a_large_payload_is_kept_until_its_answer_and_no_longer(by_id: bool) -> None:
+    stream = Stream(by_id=by_id)
+    payloads: list[weakref.ref[Payload]] = []
+
+    def enter() -> Entry:
+        payload = Payload(1 << 20)
+        payloads.append(weakref.ref(payload))
+        item = Prepared(Input.from_bytes(payload, "image"), f"i{len(payloads)}")
+        (entry,) = stream.ledger.enter([item], 0.0, 60.0)
+        stream.waiting.append(entry)
+        return entry
+
+    first = enter()  # waits for its answer, so that all deadlines after it stay in the queue
+    for _ in range(20):
+        enter()
+    while stream.waiting:
+        stream.send()
+    if by_id:
+        for _ in range(20):
+            stream.answer(1)
+        assert [payload() is not None for payload in payloads] == [True] + [False] * 20
+        assert first.answer is None
+    else:
+        for count in range(20):
+            stream.answer()
+            assert sum(payload() is not None for payload in payloads) == 20 - count
+        assert first.answer is not None
 
 
 class LedgerMachine(RuleBasedStateMachine):
