@@ -169,7 +169,7 @@ class Pieces:
             decoded = self._decode(raw)
             if decoded is None:
                 return None
-            piece, text = decoded, decoded.text
+            piece, text = decoded, _text_of(decoded)
         self.received += 1
         self._texts.append(text)
         self._size += len(text)
@@ -198,6 +198,10 @@ class Pieces:
     def _forget_oldest(self) -> None:
         while self._size > TEXT_KEPT and len(self._texts) > 1:
             self._size -= len(self._texts.popleft())
+
+
+def _text_of(piece: Prediction) -> str:
+    return piece.text if len(piece) == 1 else "".join(output.text for output in piece)
 
 
 def failure_of(message: status_pb2.Status, request_id: str = "", input_id: str | None = None) -> ServerError | None:

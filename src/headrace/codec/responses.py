@@ -78,8 +78,8 @@ class SingleOutputs:
             if output.status.code in _UNTROUBLED:
                 return self._head, output
         single = single_output(raw)
-        if single is not None and len(raw) > 2 and raw[0] == _STATUS_KEY:
-            end = 2 + raw[1]  # if the status is short
+        if single is not None and len(raw) > 2 and raw[0] == _STATUS_KEY and raw[1] < 0x80:
+            end = 2 + raw[1]  # of the status
             if raw[end : end + 1] == _OUTPUTS_TAG and _holds_one_field(raw, end + 1):
                 self._start, self._head = raw[: end + 1], single[0]
         return single

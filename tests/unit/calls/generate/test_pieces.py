@@ -149,6 +149,16 @@ def test_pieces_that_all_differ_are_not_learned_for_ever(monkeypatch: pytest.Mon
     assert len(attempts) == responses.LAYOUT_ATTEMPTS
 
 
+def test_a_message_with_several_outputs_is_a_piece_with_all_of_them() -> None:
+    pieces = pieces_of("an input")
+    pieces.read(piece(b"a"))
+    several = pieces.read(piece(b"b") + output(field(0x32, text(b"c"))))
+    pieces.read(piece(b"d"))
+    assert several is not None
+    assert ([one.text for one in several], several.position) == (["b", "c"], 1)
+    assert (pieces.text, pieces.received) == ("abcd", 3)
+
+
 def test_text_that_is_not_utf8_is_reported_as_by_protobuf() -> None:
     pieces = pieces_of("an input")
     pieces.read(piece(b"fine"))
