@@ -130,7 +130,7 @@ class Rate:
             self._given_back.clear()
             return
         following = math.floor(self._due) + 1
-        self._due += self._now * seconds
+        self._due += min(self._now * seconds, max(1.0, self._now * self.LOOK_AGAIN))  # no burst after a standstill
         while self._given_back and following <= self._due:
             if following in self._given_back:
                 self._given_back.remove(following)
@@ -139,7 +139,7 @@ class Rate:
         if self._due >= self._issued:
             self._due = self._issued  # nobody waits: unused time is not saved, and says nothing about the limit
         elif self._now != self._max and now - self._cut >= self.EPISODE:
-            self._grow(seconds)
+            self._grow(min(seconds, self.LOOK_AGAIN))
 
     def _grow(self, seconds: float) -> None:
         assert self._now is not None

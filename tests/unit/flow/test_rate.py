@@ -130,6 +130,23 @@ def test_an_idle_second_is_not_saved_up() -> None:
     assert rate.wait(rate.take()) == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("jump", [-1e6, 0.0, 2.0, 3600.0, 1e6])
+@pytest.mark.parametrize("per_second", [0.5, 10.0, 1000.0, None])
+def test_after_a_standstill_calls_do_not_start_in_a_burst(per_second: float | None, jump: float) -> None:
+    clock = Clock()
+    rate = Rate(per_second, clock)
+    rate.wait(rate.take())
+    rate.throttled()
+    before = rate.per_second
+    assert before is not None
+    tickets = [rate.take() for _ in range(10_000)]
+    clock.now += jump
+    due = [rate.wait(ticket) == 0 for ticket in tickets]
+    assert sum(due) <= max(1.0, before * rate.LOOK_AGAIN) + 1
+    assert due == sorted(due, reverse=True)
+    assert before <= (rate.per_second or 0) <= 2 * before
+
+
 def test_without_a_rate_nothing_waits_until_the_server_throttles() -> None:
     clock = Clock()
     rate = Rate(None, clock)
