@@ -165,10 +165,7 @@ class _Memory(Source[T]):
         return (await self.some(1))[0]
 
     async def some(self, limit: int) -> list[T]:
-        try:
-            items = list(itertools.islice(self._iterator, limit))
-        except StopAsyncIteration as error:
-            raise _true_end(error) from error
+        items = list(itertools.islice(self._iterator, limit))
         if not items:
             raise StopAsyncIteration
         return items
@@ -272,7 +269,7 @@ class _Threaded(Source[T]):
                 raise StopAsyncIteration
         if type(taken[0]) is _End:
             self._asked = 0  # the remaining requested items will not come
-            raise taken[0].error or StopAsyncIteration
+            raise StopAsyncIteration if (error := taken[0].error) is None else error
         self._asked -= len(taken)
         return taken
 
@@ -336,6 +333,9 @@ def _serve(requests: queue.SimpleQueue[int | None], iterable: Iterable[Any], arr
             pass  # the user's generator failed while closing; the stream is over
 
 
+_IN_MEMORY = (list.__iter__, tuple.__iter__)
+
+
 def _is_sequence(items: object) -> bool:
     """Return whether something is iterated by its indexes, as data sets of training libraries are."""
     return hasattr(type(items), "__getitem__") and hasattr(type(items), "__len__")
@@ -357,7 +357,9 @@ def source(items: Any, single: tuple[type, ...] = ()) -> Source[Any]:
         return _Memory([items])
     if isinstance(items, AsyncIterable):
         return _Async(items)
-    if isinstance(items, list | tuple):
+    if (
+        isinstance(items, list | tuple) and type(items).__iter__ in _IN_MEMORY
+    ):  # not that of a subclass with an iteration of its own
         return _Memory(items)
     if isinstance(items, Iterable) or _is_sequence(items):
         return _Threaded(items)

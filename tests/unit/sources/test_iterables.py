@@ -161,8 +161,23 @@ async def test_an_iterator_is_pulled_and_closed_in_one_thread_of_its_own() -> No
     assert log.closed == 1
 
 
+class Empty(Exception):
+    """An exception that is false, as one that holds a list of errors and has none."""
+
+    def __len__(self) -> int:
+        return 0
+
+
+class Numbers(list[int]):
+    """A list that makes its items when they are asked for, as lazy views of data do."""
+
+    def __iter__(self) -> Iterator[int]:
+        yield from (0, 1)
+        raise ValueError("mine")
+
+
 @pytest.mark.parametrize("kind", ["numbers", "anumbers"])
-@pytest.mark.parametrize("error", [ValueError("mine"), OSError("mine"), TimeoutError(), KeyError("k")])
+@pytest.mark.parametrize("error", [ValueError("mine"), OSError("mine"), TimeoutError(), KeyError("k"), Empty()])
 async def test_the_users_exception_comes_out_as_itself(kind: str, error: Exception) -> None:
     items = source(getattr(Log(), kind)(1, error))
     assert await items.next() == 0
@@ -394,10 +409,12 @@ async def test_what_was_taken_from_an_iterator_and_given_to_nobody_is_known() ->
     assert await source([1, 2, 3]).some(2) == [1, 2]
 
 
-async def test_a_failure_comes_after_what_was_given_before_it() -> None:
-    items = source(Log().numbers(3, ValueError("mine")))
+@pytest.mark.parametrize("iterable", [lambda: Log().numbers(2, ValueError("mine")), Numbers])
+async def test_a_failure_comes_after_what_was_given_before_it(iterable: Callable[[], Any]) -> None:
+    items = source(iterable())
     found: list[int] = []
     with pytest.raises(ValueError, match="mine"):
         while True:
             found += await items.some(10)
-    assert found == [0, 1, 2]
+    assert found == [0, 1]
+    await items.close()
