@@ -100,6 +100,14 @@ class Connection:
         self._reset_limit()
         self._on_event(events.Connected(self._target, self.index, seconds))
 
+    def ended_at_once(self) -> ConnectFailed:
+        """Make the error of a connection that was made, and was gone before a call could use it."""
+        return ConnectFailed(
+            f"{self._target}: cannot connect (the server ended the connection as soon as it was made)",
+            target=self._target,
+            status="UNAVAILABLE",
+        )
+
     def lost(self) -> None:
         """Note that it is not connected any more."""
         if self.ready:

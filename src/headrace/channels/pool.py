@@ -190,6 +190,8 @@ class LoopPool:
         started, connection.connecting, connection.connecting_since = connection.connecting_since, None, None
         assert started is not None
         error = None if attempt.cancelled() else attempt.exception()
+        if error is None and not attempt.cancelled() and not connection.transport.healthy:
+            error = connection.ended_at_once()  # else the calls that wait would connect again and again
         if error is not None:
             connection.failed_at = now
             if not self.connected and all(other.connecting is None for other in self.connections):

@@ -54,7 +54,7 @@ class Wire:
         await self.network.open.wait()
         if self.network.failure is not None:
             raise self.network.failure
-        self.up = True
+        self.up = not self.network.brief
 
     async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
         raise NotImplementedError
@@ -85,6 +85,7 @@ class Network:
         self.open = asyncio.Event()
         self.open.set()
         self.failure: Exception | None = None
+        self.brief = False  # connections that are gone as soon as they are made
         self.events: list[events.Event] = []
         self.heard = self.events.append
         self.emit = events.Emitter(self.heard)
@@ -482,6 +483,19 @@ async def test_a_failed_attempt_fails_all_that_wait_and_the_next_call_makes_anot
     connection = await manager.acquire()
     assert [wire.connects for wire in network.wires] == [2]
     assert connection.calls == 1
+    await manager.close(0)
+
+
+async def test_a_connection_that_is_gone_before_a_call_could_use_it_is_a_failed_attempt(network: Network) -> None:
+    manager = network.manager()
+    network.brief = True
+    for task in acquiring(manager, 3):
+        with pytest.raises(ConnectFailed, match="as soon as it was made"):
+            await task
+    assert [wire.connects for wire in network.wires] == [1]
+    network.brief = False
+    (task,) = acquiring(manager)
+    (await task).release()
     await manager.close(0)
 
 

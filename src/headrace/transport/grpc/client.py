@@ -80,8 +80,12 @@ class GrpcTransport:
         channel: Any = self._open_channel()
         deadline = time.monotonic() + timeout
         self._connecting += 1
+        tried = False
         try:
             while (state := channel.get_state(try_to_connect=True)) is not State.READY:
+                if state is State.IDLE and tried:  # it was ready, and is gone: gRPC would make the next one at once
+                    raise self._connect_error("the server ended the connection as soon as it was made")
+                tried = True
                 if state is State.SHUTDOWN:
                     raise ClosedError("the connection is closed")
                 if state is State.TRANSIENT_FAILURE:
@@ -255,13 +259,12 @@ class GrpcTransport:
         if not self._explained:
             self._explained = True
             advice = await explain(self.target, self._options, details, seconds)
-        return status.call_error(
-            "UNAVAILABLE",
-            f"{advice} [{details}]" if advice and details else advice or details,
-            target=str(self.target),
-            connecting=True,
-            permanent=bool(advice),
-        )
+        text = f"{advice} [{details}]" if advice and details else advice or details
+        return self._connect_error(text, permanent=bool(advice))
+
+    def _connect_error(self, details: str, *, permanent: bool = False) -> HeadraceError:
+        target = str(self.target)
+        return status.call_error("UNAVAILABLE", details, target=target, connecting=True, permanent=permanent)
 
     def _unanswered(self, call: Any) -> HeadraceError:
         """Return why a call ended with OK and no message: older gRPC servers do so at the deadline."""

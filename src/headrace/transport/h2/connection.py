@@ -114,6 +114,11 @@ class Connection(asyncio.BufferedProtocol):
         """Whether calls can begin here, at once or when others have ended."""
         return self.engine.can_open and not self.closed
 
+    @property
+    def unused(self) -> bool:
+        """Whether no call has begun here yet."""
+        return self.engine.next_id == 1
+
     def has_room(self) -> bool:
         """Whether another call can begin now."""
         engine = self.engine

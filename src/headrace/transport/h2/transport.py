@@ -85,7 +85,7 @@ class H2Transport:
             raise self._connect_failed(DialFailed(f"no connection within {timeout:g} s ({self._phase.doing})"))
         failure = attempt.result()
         if failure is None and not self.healthy:
-            failure = DialFailed("the connection ended at once")
+            failure = DialFailed("the server ended the connection as soon as it was made")
         if failure is not None:
             raise self._connect_failed(failure)
 
@@ -178,6 +178,8 @@ class H2Transport:
         if connection.closed:
             self._draining.discard(connection)
         if connection is self._connection and not connection.usable:
+            if connection.unused:
+                self._backoff.failed(connection.heard)
             self._drain_connection()
         if connection.closed and self.on_connection_end is not None:
             self.on_connection_end(connection.violation)
@@ -279,7 +281,7 @@ class H2Transport:
                     await anext(self._loop_end)
             else:
                 self._draining.add(connection)
-                failure = DialFailed(connection.goaway or "the connection ended at once")
+                failure = DialFailed(connection.goaway or "the server ended the connection as soon as it was made")
         finally:
             if self._attempt is asyncio.current_task():
                 self._attempt = None
