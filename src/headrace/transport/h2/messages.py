@@ -5,15 +5,17 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
+from typing import cast
 
 from headrace.types import Buffer
 
 PREFIX_BYTES = 5
 #: More parts than this that are smaller than this on average are joined: a step for each costs more than the copy.
-_FEW, _SMALL = 8, 4_096
-_SMALL = 1_024
+_FEW, _SMALL = 8, 1_024
 #: A message smaller than this is one piece of memory, whatever its parts.
 _JOINED = 4_096
+#: A part smaller than this is copied if it is less than a quarter of what it was received in, which it would keep.
+_OWN = 16_384
 _prefix = struct.Struct(">BI").unpack_from
 _write_prefix = struct.Struct(">BI").pack
 #: What we can decompress, as grpc-accept-encoding says it, with zlib's name for it.
@@ -108,8 +110,8 @@ class Assembler:
                 raise MessageError(f"a message of {length:,} bytes; the limit is {self._limit:,}", too_large=True)
             position += PREFIX_BYTES
             if position + length > size:
-                self._flag, self._parts = flag, [data[position:]]
-                self._missing = length - (size - position)
+                self._flag, self._missing = flag, length - (size - position)
+                self._keep(data[position:])
                 return messages
             message = bytes(data[position : position + length])
             messages.append(message if not flag else self._decompressed(flag, message))
@@ -131,12 +133,14 @@ class Assembler:
 
     def _keep(self, part: bytes | memoryview) -> None:
         """Keep a part; small ones together, for an object of its own can take twenty times a part's bytes."""
-        if len(part) >= _SMALL:
-            self._parts.append(part)
-        elif isinstance(last := self._parts[-1], bytearray):
+        size, parts = len(part), self._parts
+        if size >= _SMALL:
+            scattered = isinstance(part, memoryview) and size < _OWN and 4 * size < len(cast("bytes", part.obj))
+            parts.append(bytes(part) if scattered else part)
+        elif parts and isinstance(last := parts[-1], bytearray):
             last += part
         else:
-            self._parts.append(bytearray(part))
+            parts.append(bytearray(part))
 
     def _decompressed(self, flag: int, message: bytes) -> bytes:
         if flag != 1:

@@ -197,6 +197,24 @@ def test_a_large_message_in_tiny_pieces_takes_little_more_than_its_bytes() -> No
     assert assembler.take(pieces[-1]) == [bytes(MiB // 32)]
 
 
+@pytest.mark.case("AT-16", "AT-18")
+@pytest.mark.parametrize("size", [1_023, 1_024, 4_096, 16_383, 16_384, 65_536])
+def test_parts_of_a_message_between_frames_that_say_nothing_keep_little_of_what_they_came_in(size: int) -> None:
+    received = 131_072
+    assembler = Assembler(256 * MiB)
+    assembler.take(message(bytes(8 * MiB))[:10])
+    tracemalloc.start()
+    try:
+        before, kept = tracemalloc.get_traced_memory()[0], 0
+        while kept < MiB:
+            assembler.take(memoryview(bytes(bytearray(received)))[:size])  # an object of its own
+            kept += size
+        held = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert held < 8.2 * kept
+
+
 # -- with sockets
 
 
