@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def _read(data: bytes, pieces: list[bytes]) -> tuple[Any, ...]:
         output += b"".join(map(bytes, connection.take_output()))
     content: dict[int, bytes] = {}
     others = []
-    for event in reported:
+    for event in frame_by_frame(reported):
         if isinstance(event, events.Content):
             content[event.stream.id] = content.get(event.stream.id, b"") + bytes(event.data)
         else:
@@ -75,6 +75,17 @@ def _read(data: bytes, pieces: list[bytes]) -> tuple[Any, ...]:
     assert len(connection.streams) <= 3
     cut_off = {} if failure is not None else content  # content of the last receive before a failure
     return others, cut_off, sorted(output) if failure is None else failure, sorted(connection.streams)
+
+
+def frame_by_frame(reported: list[events.Event]) -> Iterator[events.Event]:
+    """Give the events of whole answers as those of their frames."""
+    for event in reported:
+        if isinstance(event, events.Answer):
+            yield events.ResponseHeaders(event.stream, event.headers, False)
+            yield events.Content(event.stream, event.data, len(event.data), False)
+            yield events.Trailers(event.stream, event.trailers)
+        else:
+            yield event
 
 
 def dice_end(data: bytes) -> bool:

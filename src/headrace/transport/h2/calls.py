@@ -18,7 +18,7 @@ from headrace.transport.h2 import outcome
 from headrace.transport.h2.engine import events
 from headrace.transport.h2.engine.headers import Fields
 from headrace.transport.h2.engine.streams import Stream
-from headrace.transport.h2.messages import PREFIX_BYTES, Assembler, MessageError, framed, whole_messages
+from headrace.transport.h2.messages import PREFIX_BYTES, Assembler, MessageError, framed, whole_message, whole_messages
 from headrace.types import Buffer, Metadata
 
 
@@ -168,6 +168,15 @@ class Call:
         else:
             self._end_with_status(event.fields)
 
+    def take_answer(self, event: events.Answer) -> None:
+        """Take a whole response."""
+        stream, headers, data, trailers = event
+        self.take_headers(events.ResponseHeaders(stream, headers, False))
+        if not self.done:
+            self.take_content(events.Content(stream, data, len(data), False))
+        if not self.done:
+            self.take_trailers(events.Trailers(stream, trailers))
+
     def take_reset(self, event: events.Reset) -> None:
         """Take the early end of the stream."""
         if self._late():
@@ -255,6 +264,21 @@ class UnaryCall(Call):
     def _begin(self) -> Sequence[Buffer]:
         parts, self._parts = self._parts, ()
         return framed(parts)
+
+    def take_answer(self, event: events.Answer) -> None:
+        """Take a whole response: in one step, where it is one message and a success."""
+        stream, headers, data, trailers = event
+        opening, ending = headers.note, trailers.note  # None: the blocks are new
+        if opening is not None and opening.plain and ending is not None and ending.success and stream.sent_end:
+            message = whole_message(data, self._slot.message_bytes)
+            if message is not None:
+                self.done = True
+                self.connection = self.stream = None
+                self._slot.ended(self)
+                if not self.future.done():
+                    self.future.set_result(message)
+                return
+        Call.take_answer(self, event)
 
     def _received(self, messages: list[bytes]) -> None:
         if self._unreturned >= self._credit_bytes:

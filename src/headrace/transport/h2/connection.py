@@ -206,12 +206,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def ended(self, stream: Stream) -> None:
         """Note that a stream's call is over; what it still had to send is dropped."""
-        streams = self.engine.streams
-        if stream.id in streams:
+        if stream.id in self.engine.streams:
             self.engine.reset(stream, Code.NO_ERROR)  # the server has said all it has to say
             self._write_soon()
-        if not streams and not self.usable:
-            self._write_soon()  # which closes it
 
     async def writable(self) -> None:
         """Wait until the socket takes more."""
@@ -265,13 +262,15 @@ class Connection(asyncio.BufferedProtocol):
         if not engine.ready:
             self._first = (self._first + data)[:256]
         for event in engine.receive(data):
-            taker = TAKERS.get(type(event))
-            if taker is None:
+            if type(event) is events.Answer:
+                if not (call := event.stream.owner).done:
+                    call.take_answer(event)
+            elif (taker := TAKERS.get(type(event))) is None:
                 self._take(event)
             elif not (call := event.stream.owner).done:  # type: ignore[union-attr]
                 taker(call, event)
-        if engine.output.frames or engine.output.waiting:
-            self._write_soon()
+        if engine.output.frames or engine.output.waiting or not (engine.can_open or engine.streams):
+            self._write_soon()  # which closes a connection that nobody needs any more
 
     def pause_writing(self) -> None:
         """Stop writing content: the socket's buffer is full."""

@@ -51,6 +51,15 @@ def framed(parts: Sequence[Buffer]) -> list[Buffer]:
     return [prefix, *parts]
 
 
+def whole_message(data: bytes | memoryview, limit: int) -> bytes | None:
+    """Cut the message out of content that is one whole, plain message; None for any other."""
+    size = len(data) - PREFIX_BYTES
+    if size < 0:
+        return None
+    flag, length = _prefix(data)
+    return bytes(data[PREFIX_BYTES:]) if length == size and not flag and length <= limit else None
+
+
 def whole_messages(data: bytes | memoryview, limit: int) -> list[bytes] | None:
     """Cut a piece of a response that holds whole, plain messages and nothing else; None for any other."""
     position, size = 0, len(data)
@@ -163,4 +172,4 @@ class Assembler:
         return unpacked
 
 
-__all__ = ["ENCODINGS", "PREFIX_BYTES", "Assembler", "MessageError", "framed", "whole_messages"]
+__all__ = ["ENCODINGS", "PREFIX_BYTES", "Assembler", "MessageError", "framed", "whole_message", "whole_messages"]

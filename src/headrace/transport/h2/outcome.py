@@ -41,19 +41,22 @@ class Facts:
         grpc: they are of a gRPC answer; where grpc-status stands, they are.
         success: they end a call, and it succeeded.
         encoding: of compressed messages.
+        plain: they are of a gRPC answer whose messages are not compressed.
     """
 
     grpc: bool
     success: bool
     encoding: str
+    plain: bool
 
 
 def facts_of(fields: Fields) -> Facts:
     """Read headers or trailers once: equal blocks of a connection share their fields, and so what is noted there."""
     facts: Facts | None = fields.note
     if facts is None:
+        grpc, encoding = _speaks_grpc(fields), fields.first.get("grpc-encoding", "identity")
         success = _statuses(fields) == ["0"]
-        facts = fields.note = Facts(_speaks_grpc(fields), success, fields.first.get("grpc-encoding", "identity"))
+        facts = fields.note = Facts(grpc, success, encoding, plain=grpc and encoding == "identity")
     return facts
 
 

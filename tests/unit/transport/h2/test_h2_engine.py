@@ -437,7 +437,7 @@ def facts_of(seen: Seen, streams: tuple[Stream, Stream]) -> tuple[Any, ...]:
     others = [(type(event), getattr(event, "code", 0)) for event in seen.events if type(event) is not events.Content]
     engine = seen.engine
     windows = [stream.receive_window for stream in streams]
-    return content, sizes, others, seen.output, windows, engine.credit.remaining, engine.idle, list(engine.streams)
+    return content, sizes, others, seen.output, windows, engine.uncredited, engine.idle, list(engine.streams)
 
 
 SMALL_FRAMES: list[Callable[[random.Random], bytes]] = [
@@ -466,7 +466,7 @@ def test_frames_that_come_together_say_what_they_say_one_by_one(promised: int | 
         for size in (0, 7):
             engine, one, three = begun(limits)
             engine.receive(RESPONSE + frame(HEADERS, END_HEADERS, 3, OK_BLOCK))
-            one.content_left, one.receive_window, engine.credit.remaining = promised, windows, windows + 30_000
+            one.content_left, one.receive_window, engine.uncredited = promised, windows, 35_535 - windows
             reported = [event for piece in split(run, size) for event in engine.receive(piece)]
             seen = Seen(engine, one, reported, b"".join(engine.take_output()))
             outcomes.append(facts_of(seen, (one, three)))
@@ -596,11 +596,11 @@ def test_h2_5_1_13_after_our_reset_everything_is_decoded_credited_and_dropped() 
     engine, one, _ = begun()
     engine.reset(one)
     engine.take_output()
-    left = engine.credit.remaining
+    before = engine.uncredited
     late = frame(HEADERS, END_HEADERS, 1, b"\x88\x40\x01a\x01b") + frame(DATA, 0, 1, bytes(50)) + update(1, 5)
     assert not engine.receive(late + FINISH + frame(RST, 0, 1, bytes(4)))
     assert not engine.take_output()
-    assert engine.credit.remaining == left - 50
+    assert engine.uncredited == before + 50
     (event,) = engine.receive(frame(HEADERS, END_HEADERS, 3, b"\x88\xbe"))
     assert event.fields.items == (("a", "b"),)  # type: ignore[union-attr]
     for _ in range(1_001):
@@ -643,14 +643,14 @@ def test_both_windows_are_exact_after_many_messages() -> None:
         for buffer in engine.take_output():
             assert bytes(buffer)[3] == WINDOW
             granted[int.from_bytes(bytes(buffer)[5:9], "big")] += int.from_bytes(bytes(buffer)[9:], "big")
-        assert granted[0] == engine.credit.remaining
+        assert granted[0] == 65_535 - engine.uncredited
         assert granted[1] == one.receive_window
         assert min(granted.values()) > 30_000
     engine.reset(three)
     engine.take_output()
-    before = engine.credit.remaining
+    before = engine.uncredited
     engine.receive(frame(DATA, 0, 3, bytes(100)))  # of a stream that we have reset: the connection's window counts it
-    assert engine.credit.remaining == before - 100
+    assert engine.uncredited == before + 100
 
 
 @pytest.mark.case("H2-6.10-08")

@@ -27,20 +27,17 @@ def _check(kind: str, frame: Frame, size: int, *, on_connection: bool) -> None:
         raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"{kind} of {len(frame.payload)} bytes")
 
 
-def _priority(state: State, frame: Frame, reported: events.Reported) -> None:
-    stream = state.streams.get(frame.stream_id)
-    if stream is not None and len(frame.payload) != 5:
-        state.fault(stream, StreamFault(Code.FRAME_SIZE_ERROR, f"PRIORITY of {len(frame.payload)} bytes"), reported)
-        return
+def _priority(state: State, frame: Frame, _: events.Reported) -> None:
+    if frame.stream_id in state.streams and len(frame.payload) != 5:
+        raise StreamFault(Code.FRAME_SIZE_ERROR, f"PRIORITY of {len(frame.payload)} bytes")
     _check("PRIORITY", frame, 5, on_connection=False)
     state.count_idle()
 
 
 def _rst_stream(state: State, frame: Frame, reported: events.Reported) -> None:
     _check("RST_STREAM", frame, 4, on_connection=False)
-    stream = state.streams.get(frame.stream_id)
+    stream = state.opened(frame.stream_id, "RST_STREAM")
     if stream is None:
-        state.check_opened(frame.stream_id, "RST_STREAM")
         state.count_idle()
         return
     state.forget(stream)
@@ -92,7 +89,7 @@ def _ping(state: State, frame: Frame, reported: events.Reported) -> None:
 
 def _goaway(state: State, frame: Frame, reported: events.Reported) -> None:
     _check("GOAWAY", frame, max(8, len(frame.payload)), on_connection=True)
-    last_id, code = frames.two_words(frame.payload)
+    last_id, code = (int.from_bytes(frame.payload[start : start + 4], "big") for start in (0, 4))
     state.count_idle()
     state.draining, state.can_open = True, False
     state.last_id = min(state.last_id, last_id & 0x7FFFFFFF)
@@ -102,7 +99,7 @@ def _goaway(state: State, frame: Frame, reported: events.Reported) -> None:
     reported.append(events.GoAway(code, frame.payload[8 : 8 + _DEBUG_BYTES], unprocessed))
 
 
-def _window_update(state: State, frame: Frame, reported: events.Reported) -> None:
+def _window_update(state: State, frame: Frame, _: events.Reported) -> None:
     if len(frame.payload) != 4:
         raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"WINDOW_UPDATE of {len(frame.payload)} bytes")
     increment = int.from_bytes(frame.payload, "big") & 0x7FFFFFFF
@@ -116,15 +113,14 @@ def _window_update(state: State, frame: Frame, reported: events.Reported) -> Non
         if state.output.window > frames.MAX_WINDOW:
             raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "the connection's window is too large")
         return
-    stream = state.streams.get(frame.stream_id)
+    stream = state.opened(frame.stream_id, "WINDOW_UPDATE")
     if stream is None:
-        state.check_opened(frame.stream_id, "WINDOW_UPDATE")
         return
     stream.send_window += increment
     if not increment:
-        state.fault(stream, StreamFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of 0"), reported)
-    elif stream.send_window > frames.MAX_WINDOW:
-        state.fault(stream, StreamFault(Code.FLOW_CONTROL_ERROR, "the stream's window is too large"), reported)
+        raise StreamFault(Code.PROTOCOL_ERROR, "WINDOW_UPDATE of 0")
+    if stream.send_window > frames.MAX_WINDOW:
+        raise StreamFault(Code.FLOW_CONTROL_ERROR, "the stream's window is too large")
 
 
 HANDLERS: dict[int, Callable[[State, Frame, events.Reported], None]] = dict(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
 from headrace.transport.h2.engine.headers import Fields
@@ -33,8 +32,16 @@ class Trailers(NamedTuple):
     fields: Fields
 
 
-@dataclass(slots=True)
-class Reset:
+class Answer(NamedTuple):
+    """A whole response in one: its headers, its content, of which windows were charged with all, and its trailers."""
+
+    stream: Stream
+    headers: Fields
+    data: bytes
+    trailers: Fields
+
+
+class Reset(NamedTuple):
     """The stream ended early; `reason` says why we reset it, "" where the server did; `too_large`: its headers were."""
 
     stream: Stream
@@ -43,8 +50,7 @@ class Reset:
     too_large: bool = False
 
 
-@dataclass(slots=True)
-class GoAway:
+class GoAway(NamedTuple):
     """The server opens no further streams, and those unprocessed are closed; `debug`: up to 200 bytes of its words."""
 
     code: int
@@ -60,13 +66,12 @@ class Pong:
     """The answer to a ping came."""
 
 
-@dataclass(slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The server violated the protocol: write the output, and close the connection. `Engine.streams` has open calls."""
 
     code: int
     reason: str
 
 
-Event: TypeAlias = ResponseHeaders | Content | Trailers | Reset | GoAway | SettingsChanged | Pong | Failed
+Event: TypeAlias = ResponseHeaders | Content | Trailers | Answer | Reset | GoAway | SettingsChanged | Pong | Failed
 Reported: TypeAlias = list[Event]

@@ -108,20 +108,3 @@ class Output:
         self.window -= size
         stream.send_window -= size
         self.owed += 2 * size
-
-
-class Credit:
-    """What the server may still send on the connection; it hears of more when less than `low` is `left`.
-
-    All is given back then: the streams' windows bound memory, and a stream that nobody reads must not stop the others.
-    """
-
-    def __init__(self, window_bytes: int) -> None:
-        self.remaining: int = window_bytes
-        self.low: int = window_bytes - window_bytes // 2 + 1  # so that half of it is given back at once
-        self._window = window_bytes
-
-    def renew(self) -> int:
-        """Give all back; gives the increment to send."""
-        increment, self.remaining = self._window - self.remaining, self._window
-        return increment

@@ -21,10 +21,10 @@ HAS_PRIORITY = 0x20
 
 SETTINGS_ACK = bytes((0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0))
 
-two_words: Callable[..., tuple[int, ...]] = struct.Struct(">II").unpack_from
 setting: struct.Struct = struct.Struct(">HI")
 _header = struct.Struct(">IBI")
-read_header: Callable[..., tuple[int, ...]] = _header.unpack_from
+#: Gives the first byte of the length and its other two, type and flags as one number, and the stream.
+read_header: Callable[..., tuple[int, ...]] = struct.Struct(">BHHI").unpack_from
 
 
 class Code(enum.IntEnum):

@@ -19,7 +19,8 @@ _STATIC = {":authority": 1, ":path": 4, "authorization": 23, "content-type": 31,
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+\Z")
 _UPDATES = re.compile(rb"([\x20-\x3e]|\x3f[\x80-\xff]*[\x00-\x7f]){3}|\x3f[\x80-\xff]{5}")  # no block begins so
 _FORBIDDEN = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"))
-_CACHED_BLOCKS, _CACHED_BYTES, _DECODED_BYTES = 256, 2_048, 1 << 18
+CACHED_BYTES = 2_048  # of the largest block in the cache, and of its fields
+_CACHED_BLOCKS, _DECODED_BYTES = 256, 1 << 18
 
 
 class Fields:
@@ -72,7 +73,7 @@ class BlockDecoder:
 
     def __init__(self) -> None:
         self._decoder = hpack.Decoder(max_header_list_size=_DECODED_BYTES)
-        self._cache: dict[bytes, Fields] = {}
+        self.cache: dict[bytes, Fields] = {}
         self._table: bool | None = True  # None: we may have none, but the server has not said yet that it knows
 
     def settings_acknowledged(self) -> None:
@@ -85,13 +86,13 @@ class BlockDecoder:
 
     def decode(self, block: bytes) -> Fields:
         """Decode and check a block; what cannot be decoded ends the connection, what is malformed its stream."""
-        fields = self._cache.get(block)
+        fields = self.cache.get(block)
         if fields is None:
             fields = Fields(self.decode_raw(block))
-            if not self._table and len(block) + fields.size <= _CACHED_BYTES:  # the table was empty, as it will be
-                if len(self._cache) >= _CACHED_BLOCKS:
-                    self._cache.clear()
-                self._cache[block] = fields
+            if not self._table and len(block) + fields.size <= CACHED_BYTES:  # the table was empty, as it will be
+                if len(self.cache) >= _CACHED_BLOCKS:
+                    self.cache.clear()
+                self.cache[block] = fields
         return fields
 
     def decode_raw(self, block: bytes) -> list[tuple[bytes, bytes]]:

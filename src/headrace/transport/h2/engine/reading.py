@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import struct
+
 from headrace.transport.h2.engine import control, events, frames
 from headrace.transport.h2.engine.frames import HEADER_BYTES, Code, ConnectionFault, StreamFault, read_header, unpadded
+from headrace.transport.h2.engine.headers import CACHED_BYTES, Fields
 from headrace.transport.h2.engine.responses import Responses
 from headrace.transport.h2.engine.state import State
 from headrace.transport.h2.engine.streams import Stream
 
 _new = tuple.__new__  # makes an event in half the time of its own constructor
-_VIEW = 4_096  # content from this size on is passed on as a view of what was received
+_SMALL = 4_096  # larger content is passed on as a view of what was received
+_OPENING = frames.HEADERS << 8 | frames.END_HEADERS
+_ENDING = _OPENING | frames.END_STREAM
 
 
 class Reader:
@@ -22,117 +27,139 @@ class Reader:
         self._remaining = 0  # bytes of a frame that is passed on, or skipped, as it comes
         self._content: Stream | None = None  # whose they are; None: nobody's
         self._content_end = False
+        self._credit_bytes = state.limits.connection_window_bytes // 2  # so much is given back at once
+        self._longest = state.limits.frame_bytes
+        self._small = min(_SMALL, self._longest)
+        cached = min(self._longest, state.limits.header_list_bytes) >= CACHED_BYTES  # so no cached block is too large
+        self._blocks: dict[bytes, Fields] = state.decoder.cache if cached else {}
 
     def read(self, data: bytes, reported: events.Reported) -> None:
         """Read what has come, and report it; a violation of the protocol is a `ConnectionFault`."""
         if self._rest:
             data = self._rest + data
-        state, responses = self._state, self._responses
-        size, longest = len(data), state.limits.frame_bytes
+        responses, size = self._responses, len(data)
         position = self._pass_on(data, 0, reported) if self._remaining else 0
-        while (start := position + HEADER_BYTES) <= size:
-            word, flags, stream_id = read_header(data, position)
-            length, type_ = word >> 8, word & 0xFF
+        while True:
+            if (begun := responses.begun) is None:
+                position = self._usual(data, position, reported)
+            if (start := position + HEADER_BYTES) > size:
+                break
+            high, low, kind, stream_id = read_header(data, position)
+            length, type_, flags = high << 16 | low, kind >> 8, kind & 0xFF
             end = start + length
             stream_id &= frames.MAX_STREAM_ID  # the highest bit is reserved
-            if length > longest:
-                raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"a frame of {length} bytes, more than {longest}")
-            if responses.block is not None or not state.ready:
-                self._check_order(type_, flags, stream_id)
-            if type_ == frames.DATA and not flags & frames.PADDED:
-                last = flags & frames.END_STREAM == 1
-                stream = self._charge(stream_id, length, length, last, reported)
-                if end > size:
-                    self._remaining, self._content, self._content_end = length, stream, last
-                    end = self._pass_on(data, start, reported)
-                elif stream is not None:
-                    piece = data[start:end] if length < _VIEW else memoryview(data)[start:end]
-                    if data[end + 3 : end + 5] == b"\0\0" and 0 < length < _VIEW and not last:  # DATA again
-                        piece, end = self._run(data, start, end, stream)
-                        length = len(piece)
-                    self._emit(stream, piece, length, last, reported)
-            elif type_ > frames.CONTINUATION:  # unknown: skipped
-                state.count_idle()
-                self._remaining, self._content = length, None
-                end = self._pass_on(data, start, reported)
-            elif end > size:
+            if length > self._longest:
+                raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"a frame of {length} bytes, more than {self._longest}")
+            if not self._state.ready and (type_ != frames.SETTINGS or flags & frames.ACK):
+                raise ConnectionFault(Code.PROTOCOL_ERROR, "the first frame is not SETTINGS")
+            if begun is not None and (type_ != frames.CONTINUATION or stream_id != begun.stream_id):
+                raise ConnectionFault(Code.PROTOCOL_ERROR, "a header block is interrupted")
+            passed_on = type_ > frames.CONTINUATION or (type_ == frames.DATA and not flags & frames.PADDED)
+            if not passed_on and end > size:
                 break
-            elif type_ == frames.HEADERS and flags & ~frames.END_STREAM == frames.END_HEADERS:
-                responses.take(stream_id, data[start:end], flags & frames.END_STREAM == 1, reported)
-            else:
-                self._frame(type_, control.Frame(flags, stream_id, data[start:end]), reported)
-            position = end
+            try:
+                if not passed_on:
+                    self._frame(type_, control.Frame(flags, stream_id, data[start:end]), reported)
+                else:
+                    self._content, self._content_end, self._remaining = None, bool(flags & frames.END_STREAM), length
+                    if type_ == frames.DATA:
+                        self._content = self._charge(stream_id, length, length, self._content_end)
+                    else:  # unknown: skipped
+                        self._state.count_idle()
+            except StreamFault as fault:
+                self._state.fault(stream_id, fault, reported)
+            position = self._pass_on(data, start, reported) if passed_on else end
         self._rest = data[position:]
 
-    def _run(self, data: bytes, start: int, end: int, stream: Stream) -> tuple[bytes, int]:
-        """Join small content with that of the frames behind it, a step for a burst of messages; gives the end of both.
+    def _usual(self, data: bytes, position: int, reported: events.Reported) -> int:
+        """Take small content and whole answers, a step for each; gives the position of the first frame that is neither.
 
-        It goes on as long as no window runs out: `_charge` takes what comes then.
+        Frame by frame the result is the same: nothing is taken here that is wrong, or new, or makes a window run out.
         """
-        credit, pieces = self._state.credit, [data[start:end]]
-        stop = min(len(data), end + stream.receive_window, end + credit.remaining - credit.low)
-        while (start := end + HEADER_BYTES) < stop and stream.content_left is None:
-            word, flags, stream_id = read_header(data, end)
-            length = word >> 8
-            if word & 0xFF or flags or stream_id != stream.id or not 0 < length < _VIEW or start + length > stop:
+        state, size, small = self._state, len(data), self._small
+        while (start := position + HEADER_BYTES) <= size:
+            high, length, kind, stream_id = read_header(data, position)
+            stream, end = state.streams.get(stream_id), start + length
+            if stream is None or high or end > size:
                 break
-            end = start + length
-            pieces.append(data[start:end])
-        piece = b"".join(pieces)
-        stream.receive_window -= len(piece) - len(pieces[0])  # which is charged already
-        credit.remaining -= len(piece) - len(pieces[0])
-        return piece, end
+            if kind == _OPENING and not stream.status:
+                if not (end := self._answer(data, start, end, stream, reported)):
+                    break
+            else:
+                window = min(stream.receive_window, self._credit_bytes - state.uncredited - 1)
+                if kind or stream.content_left is not None or not 0 < length <= small or length > window:
+                    break
+                pieces, frame, stop = [data[start:end]], data[position + 3 : start], min(start + window, size)
+                while data[end + 3 : end + HEADER_BYTES] == frame:  # more of the stream's content
+                    start, length = end + HEADER_BYTES, int.from_bytes(data[end : end + 3], "big")
+                    if not 0 < length <= small or start + length > stop:
+                        break
+                    end = start + length
+                    pieces.append(data[start:end])
+                piece, state.idle = b"".join(pieces), 0
+                stream.receive_window -= len(piece)
+                state.uncredited += len(piece)
+                reported.append(_new(events.Content, (stream, piece, len(piece), False)))
+            position = end
+        return position
 
-    def _check_order(self, type_: int, flags: int, stream_id: int) -> None:
-        if not self._state.ready and (type_ != frames.SETTINGS or flags & frames.ACK):
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "the first frame is not SETTINGS")
-        block = self._responses.block
-        if block is not None and (type_ != frames.CONTINUATION or stream_id != block.stream_id):
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "a header block is interrupted")
+    def _answer(self, data: bytes, start: int, end: int, stream: Stream, reported: events.Reported) -> int:
+        """Take a block of headers with the content and the trailers behind it, a whole answer; gives the end, or 0."""
+        state, blocks = self._state, self._blocks
+        headers = blocks.get(data[start:end])
+        if headers is None or headers.status != 200 or headers.content_length is not None:
+            return 0
+        try:
+            high, length, kind, stream_id = read_header(data, end)
+            start = end + HEADER_BYTES
+            end = start + length
+            if high or kind or stream_id != stream.id or not 0 < length <= self._small:
+                return 0
+            if length > stream.receive_window or state.uncredited + length >= self._credit_bytes:
+                return 0
+            high, size, kind, stream_id = read_header(data, end)
+        except struct.error:  # it has not come whole
+            return 0
+        last = end + HEADER_BYTES + size
+        trailers = blocks.get(data[end + HEADER_BYTES : last])
+        if high or kind != _ENDING or stream_id != stream.id or last > len(data) or trailers is None or trailers.status:
+            return 0
+        stream.receive_window -= length
+        state.uncredited += length
+        stream.status, state.idle = 200, 0
+        state.received_end(stream)
+        reported.append(_new(events.Answer, (stream, headers, data[start:end], trailers)))
+        return last
 
     def _frame(self, type_: int, frame: control.Frame, reported: events.Reported) -> None:
         if type_ == frames.HEADERS:
-            self._responses.headers(frame.payload, frame.flags, frame.stream_id, reported)
+            self._responses.headers(frame, reported)
         elif type_ == frames.CONTINUATION:
-            self._responses.continuation(frame.payload, frame.flags, reported)
+            self._responses.continuation(frame, reported)
         elif type_ == frames.DATA:
             data, length = unpadded(frame.payload, frame.flags), len(frame.payload)
             last = bool(frame.flags & frames.END_STREAM)
-            stream = self._charge(frame.stream_id, length, len(data), last, reported)
+            stream = self._charge(frame.stream_id, length, len(data), last)
             if stream is not None:
-                self._emit(stream, data, length, last, reported)
+                reported.append(events.Content(stream, data, length, last))
+                if last:
+                    self._state.received_end(stream)
         else:
             control.HANDLERS[type_](self._state, frame, reported)
 
-    def _charge(self, stream_id: int, length: int, payload: int, end: bool, reported: events.Reported) -> Stream | None:
+    def _charge(self, stream_id: int, length: int, payload: int, end: bool) -> Stream | None:
         """Check a DATA frame of `length` bytes, and charge the windows; gives the stream whose content follows."""
         state = self._state
-        stream = state.streams.get(stream_id)
-        if stream is None:
-            state.check_opened(stream_id, "DATA")
-        credit = state.credit
-        credit.remaining -= length
-        if credit.remaining < credit.low:
-            if credit.remaining < 0:
+        stream = state.opened(stream_id, "DATA")
+        state.uncredited += length
+        if state.uncredited >= self._credit_bytes:  # all of it: a stream that nobody reads must not stop the others
+            if state.uncredited > state.limits.connection_window_bytes:
                 raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "more content than the connection's window allows")
-            state.output.frames.append(frames.window_update(0, credit.renew()))
+            state.output.frames.append(frames.window_update(0, state.uncredited))
+            state.uncredited = 0
         if stream is None or stream.received_end:
             state.count_idle()
             return None
-        if length > stream.receive_window or not stream.status or stream.content_left is not None:
-            try:
-                self._check_content(stream, length, payload, end)
-            except StreamFault as fault:
-                state.fault(stream, fault, reported)
-                return None
-        stream.receive_window -= length
-        if payload or end:
-            state.idle = 0
-        else:
-            state.count_idle()
-        return stream
-
-    def _check_content(self, stream: Stream, length: int, payload: int, end: bool) -> None:
         if not stream.status:
             raise StreamFault(Code.PROTOCOL_ERROR, "content before the headers")
         if length > stream.receive_window:
@@ -141,6 +168,12 @@ class Reader:
             stream.content_left -= payload
             if stream.content_left < 0 or (stream.content_left and end):
                 raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
+        stream.receive_window -= length
+        if payload or end:
+            state.idle = 0
+        else:
+            state.count_idle()
+        return stream
 
     def _pass_on(self, data: bytes, position: int, reported: events.Reported) -> int:
         """Report what has come of a frame's content; gives the position behind it."""
@@ -148,12 +181,11 @@ class Reader:
         size = end - position
         self._remaining -= size
         stream = self._content
-        if stream is not None and size and stream.id in self._state.streams:  # it was not reset meanwhile
-            piece = data[position:end] if size < _VIEW else memoryview(data)[position:end]
-            self._emit(stream, piece, size, self._content_end and not self._remaining, reported)
+        whole = not self._remaining
+        if stream is not None and (size or whole) and stream.id in self._state.streams:  # it was not reset meanwhile
+            piece = data[position:end] if size <= _SMALL else memoryview(data)[position:end]
+            end_stream = self._content_end and whole
+            reported.append(_new(events.Content, (stream, piece, size, end_stream)))
+            if end_stream:
+                self._state.received_end(stream)
         return end
-
-    def _emit(self, stream: Stream, data: bytes | memoryview, size: int, end: bool, reported: events.Reported) -> None:
-        reported.append(_new(events.Content, (stream, data, size, end)))
-        if end:
-            self._state.received_end(stream)

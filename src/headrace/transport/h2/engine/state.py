@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace.transport.h2.engine import events, frames
-from headrace.transport.h2.engine.flow import Credit, Output
+from headrace.transport.h2.engine.flow import Output
 from headrace.transport.h2.engine.frames import Code, ConnectionFault, StreamFault
 from headrace.transport.h2.engine.headers import BlockDecoder, TableUpdates
 from headrace.transport.h2.engine.limits import H2Limits
@@ -22,6 +22,7 @@ class State:
         can_open: a stream can be opened, apart from the number of streams.
         draining: no stream can be opened any more; `last_id` is the highest one that the server processes.
         failure: why the connection has to be closed.
+        uncredited: bytes that were received and not given back to the connection's window yet.
         next_id: of the stream that is opened next.
         unsent: streams from this id on are in the output alone: nothing of them has left.
         replies: acknowledgements of ours that have not left.
@@ -40,7 +41,7 @@ class State:
         self.failure: events.Failed | None = None
         self.output: Output = Output(self.peer)
         self.receive_window: int = max(limits.stream_window_bytes, frames.DEFAULT_WINDOW)  # until the server knows ours
-        self.credit: Credit = Credit(limits.connection_window_bytes)
+        self.uncredited: int = 0
         self.decoder: BlockDecoder = BlockDecoder()
         self.table_updates: TableUpdates = TableUpdates()
         self.next_id: int = first_stream_id
@@ -70,25 +71,32 @@ class State:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, f"{self.replies} acknowledgements wait to be read")
         self.output.frames.append(frame)
 
-    def check_opened(self, stream_id: int, frame: str) -> None:
-        """Check that a stream which is not open has been: frames may follow its end, never come before its begin."""
-        if not stream_id & 1 or stream_id >= self.next_id:
+    def opened(self, stream_id: int, frame: str) -> Stream | None:
+        """Give a stream, None where it is closed: frames may follow its end, never come before its begin."""
+        stream = self.streams.get(stream_id)
+        if stream is None and (not stream_id & 1 or stream_id >= self.next_id):
             raise ConnectionFault(Code.PROTOCOL_ERROR, f"{frame} for stream {stream_id}, which was never opened")
+        return stream
 
     def received_end(self, stream: Stream) -> None:
         """Note that the server has said all it has to say on a stream."""
-        stream.received_end = True
+        if stream.content_left:
+            raise StreamFault(Code.PROTOCOL_ERROR, "not as much content as content-length says")
+        stream.received_end, stream.content_left = True, 0
         self._resets = 0
         if stream.sent_end:
             del self.streams[stream.id]
 
-    def fault(self, stream: Stream, fault: StreamFault, reported: events.Reported) -> None:
-        """Reset a stream on which the server violated the protocol."""
+    def fault(self, stream_id: int, fault: StreamFault, reported: events.Reported) -> None:
+        """Reset a stream on which the server violated the protocol, if it is open."""
+        if (stream := self.streams.get(stream_id)) is None:
+            return
         self.reset(stream, fault.code)
         self._resets += 1
         if self._resets > self.limits.resets:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, f"{self._resets} violations in a row on single streams")
-        reported.append(events.Reset(stream, fault.code, fault.reason))
+        if not stream.received_end:
+            reported.append(events.Reset(stream, fault.code, fault.reason))
 
     def count_idle(self, cost: int = 1) -> None:
         """Count a frame that brought nothing."""

@@ -22,7 +22,7 @@ class Stream:
         sent_end, received_end: which halves are closed.
         status: of the response; 0 before its headers.
         informational: 1xx responses so far.
-        content_left: bytes that content-length still promises; None where it promises nothing.
+        content_left: bytes of content that may still come; None: any number, for there is no content-length.
     """
 
     id: int
@@ -36,4 +36,4 @@ class Stream:
     received_end: bool = False
     status: int = 0
     informational: int = 0
-    content_left: int | None = None
+    content_left: int | None = 0
