@@ -190,12 +190,14 @@ async def test_the_timeout_is_for_the_first_piece_alone(connect: Connect) -> Non
 
 async def test_waiting_for_a_model_has_a_budget_of_its_own(connect: Connect) -> None:
     got: list[events.Event] = []
-    double = ModelDouble(lambda item: [Fail(21351)] if item.attempt < 10 else PIECES)
+    double = ModelDouble(lambda item: [Fail(21351)] if item.attempt < 12 else PIECES)
     model = connect(
-        double, timeouts=Timeouts(first_answer=0.15), retry=RetryPolicy(warm_up_cap=0.05), on_event=got.append
+        double, timeouts=Timeouts(first_answer=0.5), retry=RetryPolicy(warm_up_cap=0.1), on_event=got.append
     )
     assert await model.generate_by_bytes("x").text() == "one two three"
-    assert sum(isinstance(event, events.WarmUp) for event in got) == 9
+    waits = [event.delay for event in got if isinstance(event, events.WarmUp)]
+    assert len(waits) == 11
+    assert sum(waits) > 0.5
 
 
 # -- failures
