@@ -95,6 +95,8 @@ class Target:
             raise ConfigError(
                 f"base_url {shown!r}: expected https://host[:port], http://host:port, host:port or unix:/path"
             )
+        if not host.isascii():
+            host = _in_ascii(host, shown)
         tls = scheme == "https" if sep else not is_loopback(host)
         port = port or (443 if tls else 80)
         bracketed = f"[{host}]" if ":" in host else host
@@ -117,6 +119,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _in_ascii(host: str, shown: str) -> str:
+    """Write an international name as resolvers, TLS and HTTP take it: xn--..."""
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ConfigError(f"base_url {shown!r}: {host!r} is no name of a host") from None
 
 
 def _without_secrets(text: str) -> str:

@@ -64,6 +64,9 @@ def test_a_relative_socket_path_is_made_absolute() -> None:
         "http://:80",
         ":80",
         "https://h:port",
+        "https://\u200b:1",
+        "https://" + "ü" * 70,
+        "https://ü..h",
         "https://h:99999",
         "https://h:-1",
         "https://h:0",
@@ -126,3 +129,10 @@ def test_loopback(host: str) -> None:
 @pytest.mark.parametrize("host", ["localhost.evil.com", "127.0.0.1.evil.com", "10.0.0.1", "::2", "h", "", "0.0.0.0"])
 def test_not_loopback(host: str) -> None:
     assert not is_loopback(host)
+
+
+def test_an_international_name_is_written_as_resolvers_tls_and_http_take_it() -> None:
+    target = Target.parse("https://Bücher.example:8443")
+    assert target.host == "xn--bcher-kva.example"
+    assert target.url == "https://xn--bcher-kva.example:8443"
+    assert target.address == "xn--bcher-kva.example:8443"

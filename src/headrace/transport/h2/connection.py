@@ -16,7 +16,7 @@ from headrace import status
 from headrace.config import KeepAlive
 from headrace.errors import ClosedError, HeadraceError
 from headrace.transport.h2.calls import TAKERS, Call
-from headrace.transport.h2.diagnosis import EarlyEnd, check_alpn, printable, recognize
+from headrace.transport.h2.diagnosis import CHECK_PORT, EarlyEnd, check_alpn, printable, recognize
 from headrace.transport.h2.engine import Engine, H2Limits, events
 from headrace.transport.h2.engine.frames import Code
 from headrace.transport.h2.engine.streams import Stream
@@ -284,9 +284,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End all calls."""
-        reason = str(exc) if exc is not None else "the server closed the connection"
+        reason = getattr(exc, "strerror", None) or str(exc) if exc is not None else "the server closed the connection"
         if not self.engine.ready and not isinstance(exc, ssl.SSLError):
-            reason = f"{reason} before its HTTP/2 settings came"
+            reason = f"{reason} before its HTTP/2 settings came: {CHECK_PORT}"
             exc = ConnectionError(reason) if self._first else EarlyEnd(reason)
         self._lost(reason, exc)
         self._transport = None
@@ -319,6 +319,8 @@ class Connection(asyncio.BufferedProtocol):
             self._write_soon()
         elif isinstance(event, events.Failed):
             reason = f"the server violated HTTP/2: {event.reason} ({code_name(event.code)})"
+            if not self.engine.ready:
+                reason = f"{reason}: {CHECK_PORT}"
             if recognize(self._first) is None:  # it speaks HTTP/2
                 self.violation = reason
             self.abort(reason)

@@ -10,6 +10,8 @@ from headrace.config import TLS, Target
 
 _SPEAKS_TLS = "the server speaks TLS: write https:// in base_url="
 _NO_H2 = "the server's TLS offers no HTTP/2 (ALPN h2), which gRPC needs: check the port, or the proxy before it"
+#: What to do about a server that says nothing of what it speaks.
+CHECK_PORT = "is it a gRPC port? check base_url="
 _SHOWN = 200
 #: What no HTTP/2 server says first: its SETTINGS would be longer than half a megabyte.
 _TEXT = re.compile(rb"[\t\n\r -~]{3,}")

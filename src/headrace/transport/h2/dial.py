@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from headrace.config import Target, Transmission
+from headrace.errors import ConfigError
 from headrace.transport.h2.addresses import open_socket
 from headrace.transport.h2.connection import Connection
-from headrace.transport.h2.diagnosis import EarlyEnd, Misfit, explain_early_end, explain_tls
+from headrace.transport.h2.diagnosis import CHECK_PORT, EarlyEnd, Misfit, explain_early_end, explain_tls
 from headrace.transport.h2.proxy import Proxy, Tunnel, proxy_of
 from headrace.transport.h2.tls import make_context
 
 _SHUTDOWN = 1.0  # seconds for TLS to say goodbye
+_SETTINGS = "waiting for the server's HTTP/2 settings"
 _CONNECT_CALL = re.compile(r"\[Errno (\d+)\] Connect call failed")
 
 
@@ -39,6 +40,11 @@ class Phase:
 
     doing: str = "connecting"
 
+    def late(self, timeout: float) -> DialFailed:
+        """Make the error for when there is no connection after `timeout` seconds."""
+        advice = f"; it takes connections and says nothing: {CHECK_PORT}" if self.doing == _SETTINGS else ""
+        return DialFailed(f"no connection within {timeout:g} s ({self.doing}){advice}")
+
 
 async def dial(
     target: Target, options: Transmission, make: Callable[[], Connection], timeout: float, phase: Phase
@@ -55,15 +61,17 @@ async def dial(
     try:
         async with asyncio.timeout(timeout):
             connection = await _open(target, options, make, phase)
-            phase.doing = "waiting for the server's HTTP/2 settings"
+            phase.doing = _SETTINGS
             await connection.ready
             ready = True
             return connection
     except TimeoutError as error:
         if str(error):  # of the system, not ours
             raise DialFailed(str(error)) from None
-        raise DialFailed(f"no connection within {timeout:g} s ({phase.doing})") from None
-    except OSError as error:
+        raise phase.late(timeout) from None
+    except ConfigError:
+        raise
+    except (OSError, ValueError) as error:  # a ValueError: a name that is none
         explained: BaseException | None = explain_tls(error) if isinstance(error, ssl.SSLError) else error
         if isinstance(error, EarlyEnd) and not target.path and proxy_of(target) is None:
             explained = await explain_early_end(error, target, options.tls, end - loop.time())
@@ -83,6 +91,8 @@ async def _open(target: Target, options: Transmission, make: Callable[[], Connec
         phase.doing = "reading certificates"
     context = await loop.run_in_executor(None, make_context, options.tls) if target.tls else None
     name = (options.tls.server_name or target.host) if context is not None else None
+    if context is not None:  # a name that is none fails here, before there is a socket to lose
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
     proxy = proxy_of(target)
     if proxy is not None:
         phase.doing = f"connecting through {proxy}"
@@ -111,7 +121,10 @@ async def _open_through(
 ) -> Connection:
     """Open a tunnel, and the connection inside it."""
     loop = asyncio.get_running_loop()
-    connected = await open_socket(proxy.host, proxy.port)
+    try:
+        connected = await open_socket(proxy.host, proxy.port)
+    except OSError as error:
+        raise ConnectionError(f"no connection to {proxy}: {_text(error, Phase())}") from None
     transport, tunnel = await loop.create_connection(lambda: Tunnel(loop, proxy, target), sock=connected)
     try:
         early = await tunnel.opened
@@ -139,9 +152,9 @@ async def _open_through(
 def _text(error: BaseException, phase: Phase) -> str:
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or error}"
-    if isinstance(error, socket.gaierror):
-        return f"{error.strerror or error} ({phase.doing})"
     if not str(error) and isinstance(error, ConnectionError):
         return f"the server ended the connection ({phase.doing})"
     text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror and not _CONNECT_CALL.search(text):
+        return f"{error.strerror} ({phase.doing})"
     return _CONNECT_CALL.sub(lambda found: f"{os.strerror(int(found[1]))}:", text)  # asyncio gives the number alone

@@ -20,14 +20,18 @@ class Proxy:
     """An HTTP proxy; its password is in no text of it."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme != "http" or not parts.hostname:
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            host, port = parts.hostname, parts.port
+        except ValueError:  # its text repeats what was given, perhaps with a password
+            parts, host, port = urlsplit(""), None, None
+        if parts.scheme != "http" or not host:
             raise ConfigError(
                 "grpc_proxy, https_proxy, http_proxy: a proxy is written as http://host:port, and no other kind is "
                 "supported; name the server in no_proxy to connect to it directly"
             )
-        self.host: str = parts.hostname
-        self.port: int = parts.port or 80
+        self.host: str = host
+        self.port: int = port or 80
         self._credential = ""
         if parts.username:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

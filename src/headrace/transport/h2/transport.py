@@ -82,7 +82,7 @@ class H2Transport:
             self._drop_attempt()
         self._check_open()
         if not done:
-            raise self._connect_failed(DialFailed(f"no connection within {timeout:g} s ({self._phase.doing})"))
+            raise self._connect_failed(self._phase.late(timeout))
         failure = attempt.result()
         if failure is None and not self.healthy:
             failure = DialFailed("the server ended the connection as soon as it was made")

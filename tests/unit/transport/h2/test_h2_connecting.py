@@ -111,11 +111,12 @@ def says(data: bytes, *, then_waits: bool = False) -> Callable[..., Any]:
         (b"-ERR unknown command\r\n", "speaks no HTTP/2 there.*-ERR unknown", True),
         (b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "speaks HTTP/1.1.*check base_url=.*400 Bad", True),
         (b"\x15\x03\x03\x00\x02\x02\x28", "speaks TLS: write https://", True),
-        (b"", "closed the connection before its HTTP/2 settings", False),
+        (b"", "closed the connection before its HTTP/2 settings came: is it a gRPC port. check base_url=", False),
+        (b"\xff" * 400, "violated HTTP/2: .*: is it a gRPC port. check base_url=", False),
         (b"\0\0\x06\x04\0", "closed the connection before its HTTP/2 settings", False),
         (b"\0\0\0\4\0\0\0\0\0\0\0\x08\7\0\0\0\0\0\0\0\0\0\0\0\0\0", "GOAWAY", False),
     ],
-    ids=["page", "SSH", "Redis", "HTTP/1.1", "TLS", "nothing", "half a frame", "GOAWAY"],
+    ids=["page", "SSH", "Redis", "HTTP/1.1", "TLS", "nothing", "garbage", "half a frame", "GOAWAY"],
 )
 async def test_h2_3_4_what_a_server_says_first(said: bytes, text: str, permanent: bool) -> None:
     async with listening(says(said)) as port:
@@ -128,7 +129,8 @@ async def test_h2_3_4_what_a_server_says_first(said: bytes, text: str, permanent
 async def test_h2_3_4_04_a_silent_server_is_given_up_in_time() -> None:
     async with listening(says(b"", then_waits=True)) as port:
         error = await failure(f"http://127.0.0.1:{port}", 0.1)
-    assert "0.1 s (waiting for the server's HTTP/2 settings)" in str(error)
+    assert "0.1 s (waiting for the server's HTTP/2 settings); it takes connections and says nothing" in str(error)
+    assert "check base_url=" in str(error)
 
 
 @pytest.mark.case("C-01", "C-02", "C-14")
@@ -317,6 +319,49 @@ async def test_c_12_a_proxy_that_refuses(
     assert f"the proxy 127.0.0.1:{port}" in str(error)
     assert "secret" not in repr(error)
     assert error.permanent is permanent
+
+
+@pytest.mark.case("C-12")
+async def test_a_proxy_that_nobody_answers_at_is_named(proxied: Callable[[str], None]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    proxied(f"http://user:secret@127.0.0.1:{port}")
+    error = await failure("https://model.example")
+    assert f"no connection to the proxy 127.0.0.1:{port}: Connection refused" in str(error)
+    proxied("http://proxy.invalid:1")
+    assert "no connection to the proxy proxy.invalid:1: " in str(await failure("https://model.example"))
+
+
+@pytest.mark.case("C-12", "AT-23")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://u:secret@127.0.0.1:99999",
+        "http://u:secret@127.0.0.1:port",
+        "http://u:secret@[::1",
+        "http://",
+        "http://:1",
+        "https://u:secret@proxy:1",
+        "socks5://u:secret@proxy:1",
+    ],
+)
+async def test_a_proxy_that_is_written_in_another_way_fails_every_call_and_tells_no_secret(
+    url: str, proxied: Callable[[str], None]
+) -> None:
+    proxied(url)
+    async with transport_to("https://model.example") as transport:
+        for attempt in (transport.connect(5), transport.unary(METHOD, [b""], (), 5)):
+            with pytest.raises(errors.ConfigError, match="a proxy is written as http://host:port") as caught:
+                await attempt
+            assert "secret" not in repr(caught.value)
+
+
+@pytest.mark.case("C-02")
+async def test_a_name_that_no_certificate_can_have_fails_every_call() -> None:
+    async with FrameServer(ssl_context=server_context()) as server:
+        error = await failure(server.address, tls=TLS(root_certificates=pem(AUTHORITY), server_name=".example"))
+    assert "cannot connect" in str(error)
 
 
 @pytest.mark.case("C-13")
