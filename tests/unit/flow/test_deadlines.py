@@ -60,3 +60,46 @@ async def test_deadlines_end_in_their_order_and_those_that_ended_in_time_do_not(
         await asyncio.sleep(0.005)
     assert ended == [0.01, 0.01, 0.03]
     deadlines.clear()
+
+
+class Running:
+    """A call, which runs among others until it is over or has expired."""
+
+    def __init__(self, deadlines: Deadlines, calls: dict[Running, float], seconds: float) -> None:
+        self.bucket: Bucket | None = None
+        self.seconds = seconds
+        self._calls = calls
+        calls[self] = deadlines.add(self, seconds)
+
+    def over(self) -> None:
+        del self._calls[self]
+        Deadlines.remove(self)
+
+    def expired(self) -> None:
+        del self._calls[self]
+
+
+async def test_a_call_that_is_soon_over_enters_no_bucket_and_one_that_runs_on_expires() -> None:
+    calls: dict[Running, float] = {}
+    loop = asyncio.get_running_loop()
+    deadlines = Deadlines(loop, calls.items)
+    begun = loop.time()
+    brief, short, runs = (Running(deadlines, calls, seconds) for seconds in (60.0, 0.05, 1.1))
+    assert brief.bucket is None
+    assert short.bucket is not None
+    brief.over()
+    while short in calls:
+        await asyncio.sleep(0.005)
+    assert list(calls) == [runs]
+    later = Running(deadlines, calls, 60.0)
+    while runs in calls:
+        await asyncio.sleep(0.005)
+    assert loop.time() >= begun + 1.1
+    assert later.bucket is not None
+    assert brief.bucket is None
+    later.over()
+    last = Running(deadlines, calls, 1.01)  # after a look that had nothing more to do
+    while last in calls:
+        await asyncio.sleep(0.005)
+    assert not calls
+    deadlines.clear()

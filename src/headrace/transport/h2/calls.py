@@ -19,7 +19,7 @@ from headrace.transport.h2.engine import events
 from headrace.transport.h2.engine.headers import Fields
 from headrace.transport.h2.engine.streams import Stream
 from headrace.transport.h2.messages import PREFIX_BYTES, Assembler, MessageError, framed, whole_message, whole_messages
-from headrace.types import Buffer, Metadata
+from headrace.types import Buffer
 
 
 class Slot(Protocol):
@@ -62,6 +62,7 @@ class Call:
         bucket: where `Deadlines` keeps it.
         done: it is over.
         connection, stream: None until it is placed, and once it is over.
+        credit_bytes: bytes of the server's window that are worth a frame; set when it is placed.
         at_once: it may leave in the turn of the loop in which it begins, so that a cancel in that turn comes too late.
     """
 
@@ -69,25 +70,23 @@ class Call:
 
     __slots__ = (
         "_assembler",
-        "_credit_bytes",
         "_excerpt",
         "_http",
         "_slot",
         "_unreturned",
         "bucket",
         "connection",
+        "credit_bytes",
         "deadline",
         "done",
         "loop",
-        "metadata",
-        "method",
         "stream",
     )  # fmt: skip
 
-    def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop, method: str, metadata: Metadata) -> None:
+    credit_bytes: int
+
+    def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
-        self.method: str = method
-        self.metadata: Metadata = metadata
         self.deadline: float | None = None
         self.bucket: Bucket | None = None
         self.done: bool = False
@@ -95,20 +94,13 @@ class Call:
         self.stream: Stream | None = None
         self._slot = slot
         self._unreturned = 0  # bytes of the server's window that were not given back
-        self._credit_bytes = 0  # so many are worth a frame
         self._assembler: Assembler | None = None  # made where messages are compressed, or do not come whole
         self._http: Fields | None = None  # headers of an answer that is no gRPC answer
         self._excerpt = b""
 
-    def begin(self, connection: Wire) -> Sequence[Buffer] | None:
-        """Begin on a connection, which sets `stream`; gives its only message, framed, if it has one."""
-        self.connection = connection
-        self._credit_bytes = connection.credit_bytes
-        try:
-            return self._begin()
-        except MessageError as error:
-            self.fail(self._bad_message(error))
-            return None
+    def reject(self, error: MessageError) -> None:
+        """End with what is wrong with a message."""
+        self.fail(self._bad_message(error))
 
     def expired(self) -> None:
         """End with the deadline's error."""
@@ -154,7 +146,7 @@ class Call:
             try:
                 messages = self._assembler.take(event.data)
             except MessageError as error:
-                self.fail(self._bad_message(error))
+                self.reject(error)
                 return
         self._unreturned += event.size
         self._received(messages)
@@ -185,7 +177,7 @@ class Call:
             self._end(outcome.error_of_reset(event, self._slot.target))
 
     def drained(self) -> None:
-        """The content that waited is on its way."""
+        """Content can be sent: that which waited is on its way, or the call was placed after it had waited."""
 
     def _end_with_status(self, fields: Fields) -> None:
         error: HeadraceError | None = None
@@ -232,9 +224,6 @@ class Call:
         self._slot.ended(self)
         self._over(error)
 
-    def _begin(self) -> Sequence[Buffer] | None:
-        """Give the only message, framed; None: messages follow by `write`."""
-
     def _received(self, messages: list[bytes]) -> None:
         """Take whole messages; `_unreturned` tells how much smaller the window is."""
 
@@ -246,24 +235,12 @@ class UnaryCall(Call):
     """A call with one message each way; `future` gets the answer."""
 
     at_once = True
-    __slots__ = ("_answer", "_parts", "future")
+    __slots__ = ("_answer", "future")
 
-    def __init__(
-        self,
-        slot: Slot,
-        loop: asyncio.AbstractEventLoop,
-        method: str,
-        metadata: Metadata,
-        parts: Sequence[Buffer],
-    ) -> None:
-        Call.__init__(self, slot, loop, method, metadata)
+    def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop) -> None:
+        Call.__init__(self, slot, loop)
         self.future: asyncio.Future[bytes] = loop.create_future()
-        self._parts = parts
         self._answer: bytes | None = None
-
-    def _begin(self) -> Sequence[Buffer]:
-        parts, self._parts = self._parts, ()
-        return framed(parts)
 
     def take_answer(self, event: events.Answer) -> None:
         """Take a whole response: in one step, where it is one message and a success."""
@@ -281,7 +258,7 @@ class UnaryCall(Call):
         Call.take_answer(self, event)
 
     def _received(self, messages: list[bytes]) -> None:
-        if self._unreturned >= self._credit_bytes:
+        if self._unreturned >= self.credit_bytes:
             self._give_back(self._unreturned)
         for message in messages:
             if self._answer is not None:
@@ -290,7 +267,6 @@ class UnaryCall(Call):
             self._answer = message
 
     def _over(self, error: HeadraceError | None) -> None:
-        self._parts = ()
         if self.future.done():
             return
         if error is None and self._answer is None:
@@ -303,24 +279,12 @@ class UnaryCall(Call):
 
 
 class StreamCall(Call):
-    """A call with any number of messages each way; see `headrace.transport.base.Call`.
+    """A call with any number of messages each way; see `headrace.transport.base.Call`."""
 
-    Args:
-        only: the one message of the call, in parts, after which it is half-closed.
-    """
+    __slots__ = ("_failure", "_messages", "_reader", "_used", "_writer")
 
-    __slots__ = ("_failure", "_messages", "_only", "_reader", "_used", "_writer")
-
-    def __init__(
-        self,
-        slot: Slot,
-        loop: asyncio.AbstractEventLoop,
-        method: str,
-        metadata: Metadata,
-        only: Sequence[Buffer] | None,
-    ) -> None:
-        Call.__init__(self, slot, loop, method, metadata)
-        self._only = only
+    def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop) -> None:
+        Call.__init__(self, slot, loop)
         self._messages: deque[bytes] = deque()
         self._used = 0  # bytes that were read, less those given back
         self._reader: asyncio.Future[None] | None = None
@@ -380,12 +344,12 @@ class StreamCall(Call):
             return None
         message = self._messages.popleft()
         self._used += len(message) + PREFIX_BYTES
-        if self._unreturned >= self._credit_bytes:
+        if self._unreturned >= self.credit_bytes:
             self._make_room()
         return message
 
     def drained(self) -> None:
-        """The content that waited is on its way."""
+        """Let the writer go on."""
         _wake(self._writer)
 
     async def _writable(self) -> None:
@@ -395,16 +359,11 @@ class StreamCall(Call):
         finally:
             self._writer = None
 
-    def _begin(self) -> Sequence[Buffer] | None:
-        only, self._only = self._only, None
-        _wake(self._writer)
-        return None if only is None else framed(only)
-
     def _received(self, messages: list[bytes]) -> None:
         if messages:
             self._messages.extend(messages)
             _wake(self._reader)
-        elif not self._messages and self._unreturned >= self._credit_bytes:
+        elif not self._messages and self._unreturned >= self.credit_bytes:
             self._make_room()  # for the rest of a message
 
     def _make_room(self) -> None:
@@ -414,7 +373,6 @@ class StreamCall(Call):
         self._give_back(size)
 
     def _over(self, error: HeadraceError | None) -> None:
-        self._only = None
         self._failure = error
         _wake(self._reader)
         _wake(self._writer)

@@ -97,7 +97,6 @@ class Connection(asyncio.BufferedProtocol):
         self._settings = settings
         self._transport: asyncio.Transport | None = None
         self._flushing = False
-        self._begun = 0  # calls, since the last write
         self._lone = False  # there was one, or none: calls come one at a time
         self._first = b""  # what the server said before its SETTINGS
         self._received = memoryview(bytearray(_RECEIVED))
@@ -131,19 +130,21 @@ class Connection(asyncio.BufferedProtocol):
         limit = self.engine.peer.max_streams
         return None if limit is None or limit >= _NO_LIMIT else limit
 
-    def start(self, call: Call, block: bytes) -> None:
-        """Open a stream for a call."""
+    def start(self, call: Call, block: bytes, message: Sequence[Buffer] | None) -> None:
+        """Open a stream for a call, with `message` if that is all it sends."""
         if self._watch is not None and self._watch.asleep:
             self._watch.wake()
-        message = call.begin(self)
-        if not call.done:
-            call.stream = stream = self.engine.request(block, content=message)
-            stream.owner = call
-            self._begun += 1
-            if call.at_once and self._lone and not self._flushing and len(self.engine.streams) == 1:
+        call.connection, call.credit_bytes = self, self.credit_bytes
+        call.stream = self.engine.request(block, content=message, owner=call)
+        if not self._flushing:
+            if self._lone and call.at_once and len(self.engine.streams) == 1:
                 self._end_turn()  # a turn of the loop is a tenth of what such a call costs
             else:
                 self._write_soon()
+
+    def calls(self) -> list[Call]:
+        """List the calls that run."""
+        return [stream.owner for stream in self.engine.streams.values()]
 
     def drain(self) -> None:
         """Take no more calls, and close when those that run have ended."""
@@ -356,7 +357,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _end_turn(self) -> None:
         self._flushing = False
-        self._lone, self._begun = self._begun < 2, 0
+        self._lone = self.engine.next_id - self.engine.unsent <= 2
         self._flush()
         if not self.engine.streams and self.engine.ready and not self.usable:
             _settle(self._idle)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from itertools import chain
+from typing import TypeAlias
 
 from headrace import status
 from headrace.config import KeepAlive, Target, Transmission
@@ -18,8 +20,11 @@ from headrace.transport.h2.backoff import Backoff
 from headrace.transport.h2.calls import Call, StreamCall, UnaryCall
 from headrace.transport.h2.connection import Connection, Settings
 from headrace.transport.h2.dial import DialFailed, Phase, dial
+from headrace.transport.h2.messages import MessageError, framed
 from headrace.transport.h2.metadata import RequestBlocks
 from headrace.types import Buffer, Metadata
+
+_Request: TypeAlias = tuple[str, Sequence[Buffer] | None, Metadata]  # method, the only message, metadata
 
 
 class H2Transport:
@@ -52,7 +57,7 @@ class H2Transport:
         self._phase = Phase()
         self._backoff = Backoff()
         self._connecting = 0  # tasks in `connect`
-        self._waiting: dict[Call, None] = {}
+        self._waiting: dict[Call, _Request] = {}
         self._serving = False
         self._max_streams: int | None = None
         self._closed = False
@@ -91,8 +96,8 @@ class H2Transport:
 
     async def unary(self, method: str, parts: Sequence[Buffer], metadata: Metadata, timeout: float | None) -> bytes:
         """Make one unary call; see `Transport.unary`."""
-        call = UnaryCall(self, self._loop or self._bind(), method, metadata, parts)
-        self._begin(call, timeout)
+        call = UnaryCall(self, self._loop or self._bind())
+        self._begin(call, method, parts, metadata, timeout)
         try:
             return await call.future
         except asyncio.CancelledError:
@@ -110,8 +115,8 @@ class H2Transport:
         first: Sequence[Buffer] | None = None,
     ) -> StreamCall:
         """Open a call that streams; see `Transport.open`."""
-        call = StreamCall(self, self._loop or self._bind(), method, metadata, first)
-        self._begin(call, timeout)
+        call = StreamCall(self, self._loop or self._bind())
+        self._begin(call, method, first, metadata, timeout)
         return call
 
     async def close(self, grace: float) -> None:
@@ -163,8 +168,8 @@ class H2Transport:
 
     def ended(self, call: Call) -> None:
         """Note that a call is over."""
-        if call.bucket and self._deadlines is not None:
-            self._deadlines.remove(call)
+        if call.bucket is not None:
+            Deadlines.remove(call)
         if self._waiting:
             self._waiting.pop(call, None)
             self._serve()
@@ -188,10 +193,12 @@ class H2Transport:
 
     # --- placing calls
 
-    def _begin(self, call: Call, timeout: float | None) -> None:
-        """Start a call, or let it wait."""
-        self._check_open()
-        connection = self._connection
+    def _begin(
+        self, call: Call, method: str, parts: Sequence[Buffer] | None, metadata: Metadata, timeout: float | None
+    ) -> None:
+        """Start a call, or let it wait; `parts` are its only message, None if messages follow."""
+        if self._closed:
+            self._check_open()
         if timeout is not None:
             if timeout <= 0:
                 call.expired()
@@ -201,10 +208,11 @@ class H2Transport:
                 call.deadline = self._deadlines.add(call, timeout)
             else:
                 timeout = None
+        connection = self._connection
         if connection is not None and not self._waiting and connection.has_room():
-            self._place(call, connection, timeout)
+            self._place(call, connection, method, parts, metadata, timeout)
         else:
-            self._waiting[call] = None
+            self._waiting[call] = (method, parts, metadata)
             self._serve()
 
     def _serve(self) -> None:
@@ -227,21 +235,35 @@ class H2Transport:
             if not connection.has_room():
                 return
             call = next(iter(self._waiting))
-            del self._waiting[call]
-            self._place(call, connection, None if call.deadline is None else call.deadline - call.loop.time())
+            method, parts, metadata = self._waiting.pop(call)
+            timeout = None if call.deadline is None else call.deadline - call.loop.time()
+            self._place(call, connection, method, parts, metadata, timeout)
+            call.drained()
 
-    def _place(self, call: Call, connection: Connection, timeout: float | None) -> None:
+    def _place(
+        self,
+        call: Call,
+        connection: Connection,
+        method: str,
+        parts: Sequence[Buffer] | None,
+        metadata: Metadata,
+        timeout: float | None,
+    ) -> None:
         try:
-            block, size = self._blocks.block(call.method, call.metadata, timeout)
+            block, size = self._blocks.block(method, metadata, timeout)
+            message = framed(parts) if parts is not None else None
         except HeadraceError as error:
             call.fail(error)
+            return
+        except MessageError as error:
+            call.reject(error)
             return
         limit = connection.engine.peer.header_list_bytes
         if limit is not None and size > limit:
             reason = f"the metadata takes {size:,} bytes; the server takes {limit:,}"
             call.fail(status.call_error("RESOURCE_EXHAUSTED", reason, target=self.target, too_large=True))
             return
-        connection.start(call, block)
+        connection.start(call, block, message)
 
     # --- connecting
 
@@ -250,7 +272,7 @@ class H2Transport:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self._process = os.getpid()
-            self._deadlines = Deadlines(self._loop)
+            self._deadlines = Deadlines(self._loop, self._running)
         return self._loop
 
     def _start_attempt(self, timeout: float) -> asyncio.Task[DialFailed | HeadraceError | None]:
@@ -314,6 +336,12 @@ class H2Transport:
 
     def _connections(self) -> list[Connection]:
         return [*self._draining, *([self._connection] if self._connection is not None else [])]
+
+    def _running(self) -> Iterator[tuple[Call, float]]:
+        """Give the calls that run or wait, with their deadlines."""
+        for call in chain(*(connection.calls() for connection in self._connections()), self._waiting):
+            if call.deadline is not None:
+                yield call, call.deadline
 
     def _drain_connection(self) -> None:
         """Let the connection finish its calls, where it has one, and take no more."""

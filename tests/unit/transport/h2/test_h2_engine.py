@@ -7,6 +7,7 @@ arrive whole, one by one, and by sevens.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ import pytest
 
 import headrace.transport.h2.engine as package
 from headrace.transport.h2.engine import Engine, H2Limits, events, headers
+from headrace.transport.h2.engine.flow import SMALL
 from headrace.transport.h2.engine.streams import Stream
 
 pytestmark = pytest.mark.core
@@ -840,6 +842,28 @@ def test_at_24_closed_streams_leave_nothing_behind() -> None:
         engine.receive(frame(HEADERS, END_HEADERS | END, stream.id, OK_BLOCK))
     assert len(engine.streams) == 2
     assert not engine.output.waiting
+
+
+def test_a_request_with_its_content_is_what_headers_and_content_are_one_after_the_other() -> None:
+    rng = random.Random(7)
+    sizes = (0, 1, 5, 150, 5_000, SMALL - 1, SMALL, SMALL + 1, 30_000)
+    for _ in range(300):
+        window = (4).to_bytes(2, "big") + rng.choice((0, 1, 155, SMALL, 65_535, (1 << 31) - 1)).to_bytes(4, "big")
+        together, apart = begun(settings=window)[0], begun(settings=window)[0]
+        for _ in range(rng.randint(1, 6)):
+            block = bytes(rng.choice((1, 300, SMALL - 1, SMALL, SMALL + 1, 40_000)))
+            parts = [rng.randbytes(rng.choice(sizes)) for _ in range(rng.choice((1, 1, 2)))]
+            one, other = together.request(block, content=parts, owner="a call"), apart.request(block)
+            apart.send(other, parts, end=True)
+            if rng.random() < 0.2:
+                together.reset(one)
+                apart.reset(other)
+            other.owner = "a call"
+            assert all(getattr(one, each.name) == getattr(other, each.name) for each in dataclasses.fields(Stream))
+            assert [together.output.window, together.output.owed] == [apart.output.window, apart.output.owed]
+            if rng.random() < 0.5:
+                assert b"".join(together.take_output()) == b"".join(apart.take_output())
+        assert b"".join(together.take_output()) == b"".join(apart.take_output())
 
 
 # -- the code itself

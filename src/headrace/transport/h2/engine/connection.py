@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from headrace.transport.h2.engine import events, frames
-from headrace.transport.h2.engine.flow import Buffer
+from headrace.transport.h2.engine.flow import SMALL, Buffer, Parts
 from headrace.transport.h2.engine.frames import Code, ConnectionFault
 from headrace.transport.h2.engine.limits import H2Limits
 from headrace.transport.h2.engine.reading import Reader
@@ -33,23 +31,32 @@ class Engine(State):
         if window := self.limits.connection_window_bytes - frames.DEFAULT_WINDOW:
             self.output.frames.append(frames.window_update(0, window))
 
-    def request(self, block: bytes, end: bool = False, content: Sequence[Buffer] | None = None) -> Stream:
+    def request(self, block: bytes, end: bool = False, content: Parts | None = None, owner: object = None) -> Stream:
         """Open a stream with a header block, and with `content` if that is all there is to send."""
         assert self.can_open, "the connection takes no more streams"
-        stream_id, peer = self.next_id, self.peer
-        stream = Stream(stream_id, peer.window_bytes, self.receive_window, sent_end=end)
-        self.streams[stream_id] = stream
-        self.next_id += 2
-        self.can_open = self.next_id <= frames.MAX_STREAM_ID
+        stream_id, peer, output = self.next_id, self.peer, self.output
+        self.streams[stream_id] = stream = Stream(stream_id, peer.window_bytes, self.receive_window, owner)
+        self.next_id = stream_id + 2
+        self.can_open = stream_id < frames.MAX_STREAM_ID
         if self.table_updates.waiting:
             block = self.table_updates.take() + block
             self.unsent = self.next_id  # the updates have to leave
-        self.output.frames.append(frames.headers(stream_id, block, end, peer.frame_bytes))
+        if content is not None and len(content) == 1 and len(block) <= SMALL:  # as with `headers` and `add`, at once
+            size = len(content[0])
+            if size <= SMALL and size <= output.window and size <= stream.send_window:
+                output.frames.append(frames.request(stream_id, block, content[0], size))
+                output.window -= size
+                output.owed += 2 * size
+                stream.send_window -= size
+                stream.sent_end = True
+                return stream
+        output.frames.append(frames.headers(stream_id, block, end, peer.frame_bytes))
+        stream.sent_end = end
         if content is not None:
-            self.output.add(stream, content, True)
+            output.add(stream, content, True)
         return stream
 
-    def send(self, stream: Stream, parts: Sequence[Buffer], end: bool = False) -> bool:
+    def send(self, stream: Stream, parts: Parts, end: bool = False) -> bool:
         """Send content; False where it waits: `take_drained` tells when it has left. A closed stream sends nothing."""
         if stream.sent_end or stream.ending or stream.id not in self.streams:
             return True

@@ -11,6 +11,7 @@ from headrace.transport.h2.engine.settings import PeerSettings
 from headrace.transport.h2.engine.streams import Stream
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
+Parts: TypeAlias = Sequence[Buffer]
 
 #: Content up to this size is joined with its frame header; more goes out in views of the caller's buffers.
 SMALL = 16_384
@@ -39,7 +40,7 @@ class Output:
         self.withdrawn: set[bytes] = set()
         self._peer = peer
 
-    def add(self, stream: Stream, parts: Sequence[Buffer], end: bool) -> bool:
+    def add(self, stream: Stream, parts: Parts, end: bool) -> bool:
         """Write content of a stream; False where views of it are kept until the windows open."""
         size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
         pending = stream.pending
@@ -56,11 +57,6 @@ class Output:
         pending.extend(memoryview(part).cast("B") for part in parts if len(part))
         stream.ending = end
         return not pending
-
-    def drop(self, stream: Stream) -> None:
-        """Forget a stream's pending content."""
-        stream.pending = None
-        self.waiting.pop(stream, None)
 
     def withdraw(self, stream: Stream) -> None:
         """Take back what a stream has sent, none of which has left."""

@@ -22,7 +22,7 @@ HAS_PRIORITY = 0x20
 SETTINGS_ACK = bytes((0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0))
 
 setting: struct.Struct = struct.Struct(">HI")
-_header = struct.Struct(">IBI")
+_write_header = struct.Struct(">IBI").pack
 #: Gives the first byte of the length and its other two, type and flags as one number, and the stream.
 read_header: Callable[..., tuple[int, ...]] = struct.Struct(">BHHI").unpack_from
 
@@ -30,20 +30,9 @@ read_header: Callable[..., tuple[int, ...]] = struct.Struct(">BHHI").unpack_from
 class Code(enum.IntEnum):
     """Error codes of RST_STREAM and GOAWAY."""
 
-    NO_ERROR = 0
-    PROTOCOL_ERROR = 1
-    INTERNAL_ERROR = 2
-    FLOW_CONTROL_ERROR = 3
-    SETTINGS_TIMEOUT = 4
-    STREAM_CLOSED = 5
-    FRAME_SIZE_ERROR = 6
-    REFUSED_STREAM = 7
-    CANCEL = 8
-    COMPRESSION_ERROR = 9
-    CONNECT_ERROR = 10
-    ENHANCE_YOUR_CALM = 11
-    INADEQUATE_SECURITY = 12
-    HTTP_1_1_REQUIRED = 13
+    NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, STREAM_CLOSED = range(6)
+    FRAME_SIZE_ERROR, REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, CONNECT_ERROR, ENHANCE_YOUR_CALM = range(6, 12)
+    INADEQUATE_SECURITY, HTTP_1_1_REQUIRED = 12, 13
 
 
 class Fault(Exception):
@@ -65,7 +54,7 @@ class StreamFault(Fault):
 
 def header(length: int, type_: int, flags: int, stream_id: int) -> bytes:
     """Write a frame header."""
-    return _header.pack(length << 8 | type_, flags, stream_id)
+    return _write_header(length << 8 | type_, flags, stream_id)
 
 
 def unpadded(payload: bytes, flags: int) -> bytes:
@@ -112,3 +101,9 @@ def headers(stream_id: int, block: bytes, end: bool, frame_bytes: int) -> bytes:
         written += header(frame_bytes, type_, flags, stream_id) + block[:frame_bytes]
         block, type_, flags = block[frame_bytes:], CONTINUATION, 0
     return b"".join((written, header(len(block), type_, flags | END_HEADERS, stream_id), block))
+
+
+def request(stream_id: int, block: bytes, content: bytes | bytearray | memoryview, size: int) -> bytes:
+    """Write a whole request of a header block and `size` bytes of content, neither larger than the peer's frames."""
+    head = _write_header(len(block) << 8 | HEADERS, END_HEADERS, stream_id)
+    return b"".join((head, block, _write_header(size << 8 | DATA, END_STREAM, stream_id), content))

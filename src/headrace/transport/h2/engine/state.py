@@ -59,7 +59,8 @@ class State:
     def forget(self, stream: Stream) -> bool:
         """Close an open stream, and tell whether anything of it has left."""
         del self.streams[stream.id]
-        self.output.drop(stream)
+        self.output.waiting.pop(stream, None)
+        stream.pending = None
         if unsent := stream.id >= self.unsent:
             self.output.withdraw(stream)
         return not unsent
