@@ -1,4 +1,4 @@
-"""The demo and the examples, run as their users run them, on real models."""
+"""The demo, run as its users run it, on real models."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import pytest
 
 from tests.support.weights import need
 
-ROOT = Path(__file__).parents[2]
-PHOTOS = ROOT / "src/headrace/data/samples/photos"
 LLM = "smollm2-135m-instruct"
 
 
@@ -74,26 +72,3 @@ def test_demo_shows_first_what_needs_no_weights(tmp_path: Path) -> None:
             rf"headrace models pull {name}",
             failure,
         ), failure
-
-
-def test_example_predict(tmp_path: Path) -> None:
-    done = run(str(ROOT / "examples/predict.py"), str(PHOTOS / "coffee.jpg"), cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "espresso" in done.stdout.splitlines()[0]
-    assert len(done.stdout.splitlines()) == 5
-
-
-@pytest.mark.models
-def test_example_generate(tmp_path: Path) -> None:
-    need(LLM)
-    done = run(str(ROOT / "examples/generate.py"), "What is the capital of France?", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "Paris" in done.stdout
-
-
-def test_example_stream(tmp_path: Path) -> None:
-    photos = sorted(str(path) for path in PHOTOS.glob("*.jpg"))
-    done = run(str(ROOT / "examples/stream.py"), *photos, cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert re.search(r"coffee\.jpg: espresso \d\d%", done.stdout)
-    assert re.search(rf"{len(photos)} answers, at most [1-6] in flight", done.stdout)

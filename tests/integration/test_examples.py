@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -70,6 +71,7 @@ def samples() -> Path:
 async def test_predict(tmp_path: Path) -> None:
     out = await ran("predict", str(samples() / "photos" / "cat.jpg"), cwd=tmp_path)
     assert "tiger cat" in out.splitlines()[0]
+    assert len(out.splitlines()) == 5
 
 
 async def test_generate(tmp_path: Path) -> None:
@@ -84,19 +86,24 @@ async def test_stream(tmp_path: Path) -> None:
     assert f"{photos[0]}: tiger cat" in first
     assert second.startswith("nope.jpg: ")
     assert f"{photos[1]}: espresso" in third
-    assert last.startswith("2 answers")
+    assert re.fullmatch(r"2 answers, at most [1-3] in flight", last)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in EXAMPLES.glob("*.py")))
-@pytest.mark.parametrize("track", [True, False], ids=["all", "local"])
-async def test_each_says_how_it_is_used_with_the_local_extra_alone(name: str, track: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "extras"),
+    [
+        *((path.stem, "local") for path in sorted(EXAMPLES.glob("*.py"))),
+        *((name, "all") for name in FRAMEWORKS),  # what runs without an extra runs with it
+    ],
+)
+async def test_each_says_how_it_is_used_with_the_local_extra_alone(name: str, extras: str, tmp_path: Path) -> None:
     """Extra `local` has no SciPy and no web framework: what needs them says so in one line."""
-    if not track:
+    if extras == "local":
         for package in ("scipy", "aiohttp", "fastapi", "starlette", "uvicorn"):
             (tmp_path / f"{package}.py").write_text("raise ImportError")
     async with running(name, "--help", cwd=tmp_path, PYTHONPATH=str(tmp_path)) as process:
         out, err = await process.communicate()
-    if name in FRAMEWORKS and not track:
+    if name in FRAMEWORKS and extras == "local":
         needed = FRAMEWORKS[name]
         assert (process.returncode, err.decode()) == (1, f"this example needs {needed}: pip install {needed}\n")
     else:
@@ -138,25 +145,35 @@ async def test_webcam(tmp_path: Path) -> None:
         assert sum(1 for _ in container.decode(stream)) == answers
 
 
+@pytest.mark.timeout(200)
 async def test_three_cameras_one_of_which_goes_away(tmp_path: Path) -> None:
-    async with Camera(15) as hall, RtspCamera(15) as door, Camera(15) as yard:
+    for seconds in ("6", "60"):  # a busy machine needs longer to load the model and to see something
+        out = await seen_by_three_cameras(seconds, tmp_path)
+        assert "time is up" in out
+        assert "hunter2" not in out
+        last = {line.split(":")[0]: line for line in out.splitlines() if "fps in" in line}
+        if all(f"camera {number}: a cup" in out for number in range(3)) and "reconnects" in last["camera 2"]:
+            break
+    assert set(last) == {"camera 0", "camera 1", "camera 2"}
+    for number in range(3):
+        assert f"camera {number}: a cup" in out
+    assert "reconnects" in last["camera 2"]
+
+
+async def seen_by_three_cameras(seconds: str, tmp_path: Path) -> str:
+    """Run the example, take the third camera away once something was seen there, and give what was printed."""
+    lines: list[str] = []
+    # Five frames a second, so that a detector on a busy machine keeps up with three cameras.
+    async with Camera(5) as hall, RtspCamera(5) as door, Camera(5) as yard:
         urls = (hall.url, door.url, yard.url)
-        lines: list[str] = []
-        async with running("three_cameras", *urls, "--seconds", "8", cwd=tmp_path) as process, asyncio.timeout(60):
+        async with running("three_cameras", *urls, "--seconds", seconds, cwd=tmp_path) as process, asyncio.timeout(90):
             assert process.stdout is not None
             async for line in process.stdout:
                 lines.append(line.decode())
                 if line.startswith(b"camera 2: a cup") and yard.up:
                     await yard.unplug()
             assert await process.wait() == 0
-    out = "".join(lines)
-    assert "time is up" in out
-    last = {line.split(":")[0]: line for line in out.splitlines() if "fps in" in line}
-    assert set(last) == {"camera 0", "camera 1", "camera 2"}
-    for number in (0, 1):
-        assert f"camera {number}: a cup" in out
-    assert "reconnects" in last["camera 2"]
-    assert "hunter2" not in out
+    return "".join(lines)
 
 
 async def test_http_endpoint(tmp_path: Path) -> None:
@@ -192,7 +209,7 @@ async def test_tokens_in_a_browser(name: str, tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    question = "What is the capital of France?"
+    question = "What colour is grass? One word."  # to others it may give 256 tokens
     async with running(name, "--port", str(port), cwd=tmp_path) as process, aiohttp.ClientSession() as session:
         async with asyncio.timeout(60):
             pieces: list[str] = []

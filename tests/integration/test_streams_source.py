@@ -138,7 +138,7 @@ async def test_a_generator_that_blocks_never_holds_the_loop(call: str, tmp_path:
         def camera() -> Iterator[str]:
             for number in range(3):
                 threads.add(threading.current_thread().name)
-                time.sleep(0.4)  # the very thing that is tested: blocking user code
+                time.sleep(0.2)  # the very thing that is tested: blocking user code
                 yield f"frame {number}"
 
         def start() -> Any:

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 Mode = Literal["stream", "unary"]
 SERVICE = 0.1  # seconds a frame
 FRAME = encoding.jpeg(clips.picture(100))
-SOAK_SECONDS = float(os.environ.get("HEADRACE_SOAK_SECONDS", "4"))
+SOAK_SECONDS = float(os.environ.get("HEADRACE_SOAK_SECONDS", "2"))
 
 
 class Server:
@@ -118,14 +118,14 @@ async def test_a_server_slower_than_the_camera_gets_the_newest_frames(
 ) -> None:
     async def attempt() -> float:
         async with rigged("grpc", tmp_path, Server(1), double=quiet()) as rig:
-            source = camera(30, 3)
+            source = camera(30, 1.5)
             async with rig.model.stream_frames(source, overflow="latest", mode=mode, **settings) as stream:
-                ages = sorted([f.age async for f in stream])
+                ages = sorted([f.age async for f in stream])  # one behind the other, the last would be a second old
             stats = stream.stats
-        assert stats.frames == 90
+        assert stats.frames == 45
         assert balanced(stats)
         assert set(stats.drops) == {"latest"}
-        assert stats.predictions >= 25  # the server was kept busy: 30 in 3 s
+        assert stats.predictions >= 12  # the server was kept busy: 15 in 1.5 s
         return 1 / ages[int(len(ages) * 0.95)]
 
     assert 1 / await best(attempt, 1 / 0.2) < 0.2
@@ -133,14 +133,14 @@ async def test_a_server_slower_than_the_camera_gets_the_newest_frames(
 
 @pytest.mark.alone
 async def test_a_real_video_at_its_pace_stays_fresh_and_balanced(tmp_path: Path) -> None:
-    clip = clips.steady(tmp_path / "a.mp4", 4)
+    clip = clips.steady(tmp_path / "a.mp4", 2)
 
     async def attempt() -> float:
         async with rigged("grpc", tmp_path, Server(1), double=quiet()) as rig:
             async with rig.model.stream_frames(video(clip.path, paced=True), window=1) as stream:
                 ages = sorted([f.age async for f in stream])
             stats = stream.stats
-        assert stats.frames == 120
+        assert stats.frames == 60
         assert balanced(stats)
         return 1 / ages[int(len(ages) * 0.95)]
 

@@ -94,18 +94,21 @@ def whole(module: str, name: str) -> str:
     return f"{module}.{name}" if inside.is_dir() or inside.with_suffix(".py").is_file() else module
 
 
-EDGES = [
-    (module_of(path), imported)
-    for path in FILES
-    for imported in imports_of(path)
-    if imported.split(".")[0] == "headrace" and room_of(imported) != room_of(module_of(path))
-]
+@functools.cache  # when the first test asks: every process that runs tests imports this file, one runs it
+def edges() -> list[tuple[str, str]]:
+    """Every import of one room's module by another room's."""
+    return [
+        (module_of(path), imported)
+        for path in FILES
+        for imported in imports_of(path)
+        if imported.split(".")[0] == "headrace" and room_of(imported) != room_of(module_of(path))
+    ]
 
 
 def test_imports_are_read() -> None:
-    assert ("headrace.calls.unary.call", "headrace.channels.connection") in EDGES
-    assert ("headrace.model", "headrace.client") in EDGES  # inside a function
-    assert len(EDGES) > 100
+    assert ("headrace.calls.unary.call", "headrace.channels.connection") in edges()
+    assert ("headrace.model", "headrace.client") in edges()  # inside a function
+    assert len(edges()) > 100
 
 
 def test_every_room_has_a_floor() -> None:
@@ -116,7 +119,7 @@ def test_every_room_has_a_floor() -> None:
 def test_rooms_import_downwards_only() -> None:
     wrong = [
         f"{importer} -> {imported}"
-        for importer, imported in EDGES
+        for importer, imported in edges()
         if (pair := (room_of(importer), room_of(imported))) not in UPWARDS and FLOOR[pair[0]] < FLOOR[pair[1]]
     ]
     assert not wrong
@@ -168,7 +171,7 @@ def test_modules_import_each_other_only_where_it_is_said_why() -> None:
 def test_some_rooms_are_only_for_a_few(room: str) -> None:
     strangers = {
         importer
-        for importer, imported in EDGES
+        for importer, imported in edges()
         if room_of(imported) == room and room_of(importer) not in ONLY_FOR[room]
     }
     assert not strangers

@@ -235,7 +235,7 @@ async def test_it(tape):
     result.stdout.fnmatch_lines(["*inputs?0?.data.text.raw*", "*recorded: 'one'*", "*now:      'two'*"])
 
 
-@pytest.mark.parametrize("workers", [(), XDIST], ids=["here", "xdist"])
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist.plugin", "-n", "1")], ids=["here", "xdist"])
 def test_calls_that_are_not_replayed_are_told_and_fail_where_that_is_strict(
     workers: tuple[str, ...], pytester: pytest.Pytester
 ) -> None:

@@ -32,7 +32,6 @@ def page(lines: list[str], scale: int = 1) -> bytes:
 
 
 def test_rendered_lines_are_read_word_for_word(ocr: Ocr) -> None:
-    assert not ocr.predict(Item(image=page(LINES))).data.regions
     data = ocr.predict(Item(image=page(LINES), params={"regions": True})).data
     assert data.text.raw.split("\n") == LINES
     assert [region.data.text.raw for region in data.regions] == LINES
@@ -43,7 +42,9 @@ def test_rendered_lines_are_read_word_for_word(ocr: Ocr) -> None:
 
 
 def test_a_large_page_is_read_too(ocr: Ocr) -> None:
-    assert ocr.predict(Item(image=page(LINES, scale=5))).data.text.raw.split("\n") == LINES
+    data = ocr.predict(Item(image=page(LINES, scale=5))).data
+    assert data.text.raw.split("\n") == LINES
+    assert not data.regions  # nobody wanted them
 
 
 @pytest.mark.parametrize("name", ["cat", "rocket"])
@@ -69,7 +70,7 @@ def test_the_engine_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("size", [(20_000, 1), (1, 20_000), (3, 5000), (65_000, 1), (1, 1)])
+@pytest.mark.parametrize("size", [(1, 20_000), (3, 5000), (65_000, 1), (1, 1)])
 def test_a_picture_of_any_shape_is_read(ocr: Ocr, size: tuple[int, int]) -> None:
     target = io.BytesIO()
     Image.new("RGB", size).save(target, "PNG")

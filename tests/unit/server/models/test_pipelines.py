@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,38 @@ from PIL import Image, ImageDraw, ImageFont
 
 from headrace.server import weights
 from headrace.server.model import Item, ModelError, OutputConfig
+from headrace.server.models import answerer as answerer_module
+from headrace.server.models import caption as caption_module
 from headrace.server.models import faces
-from headrace.server.models._facts import Facts
+from headrace.server.models._facts import Facts, Observer
 from headrace.server.models._llama import QWEN, SMOLLM2
 from headrace.server.models._questions import CANNOT_SEE, answer
 from headrace.server.models.answerer import Answerer, described
 from headrace.server.models.caption import Caption
 from headrace.server.models.llm_classifier import PromptClassifier, parse
+
+
+class Remembering(Observer):
+    """Looks at a picture once, however many tests ask about it: five networks go through it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[bytes, Facts] = {}
+
+    def look(self, image: Image.Image) -> Facts:
+        pixels = image.tobytes()
+        if pixels not in self._known:
+            self._known[pixels] = super().look(image)
+        return self._known[pixels]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _looking_once() -> Iterator[None]:
+    observer = functools.cache(Remembering)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(caption_module, "Observer", observer)
+        patch.setattr(answerer_module, "Observer", observer)
+        yield
 
 
 @pytest.fixture(scope="module")
