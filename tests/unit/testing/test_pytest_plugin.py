@@ -33,7 +33,9 @@ def _only_the_plugins_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return pytester.runpytest_subprocess(*PLUGIN, *arguments, timeout=300)
+    if "xdist.plugin" in arguments:
+        return pytester.runpytest_subprocess(*PLUGIN, *arguments, timeout=300)
+    return pytester.runpytest_inprocess(*PLUGIN, *arguments)  # most of the time of a process would be its imports
 
 
 def test_it_is_what_the_entry_point_names() -> None:
