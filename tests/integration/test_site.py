@@ -39,8 +39,7 @@ HOSTS = {
 MODULES = ("sources", "sinks", "frames", "testing", "web")
 #: Pages that are opened, in both colour schemes and at both widths.
 OPENED = ("index.html", "install.html", "performance.html", "tasks.html", "examples.html", "reference/client.html")
-SCHEMES = ("light", "dark")
-WIDTHS = (390, 1280)
+VIEWS = ((390, "light"), (1280, "dark"))  # colours change no width
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +143,7 @@ def watch(page: Page, address: str) -> list[str]:
     return faults
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
 def test_pages_are_whole_in_a_browser(browser: Browser, address: str, width: int, scheme: Any) -> None:
     context = browser.new_context(viewport={"width": width, "height": 860}, color_scheme=scheme)
     page = context.new_page()

@@ -85,7 +85,7 @@ def run(page: Page, *, file: str = "", text: str = "") -> None:
 
 
 TASKS: dict[str, tuple[dict[str, str], str, str]] = {  # model -> input, where the answer is, what it is like
-    "smollm2-135m-instruct": ({"text": "What is the capital of France?"}, ".said", "[a-z]{3}"),
+    "smollm2-135m-instruct": ({"text": "What colour is grass? One word."}, ".said", "[a-z]{3}"),
     "llm-classify": ({"text": "I loved this film. Classes: positive, negative"}, ".output", "positive|negative"),
     "facts-to-answer": ({"file": "photos/cat.jpg", "text": "What is it?"}, ".said", "cat"),
     "efficientnet-lite0": ({"file": "photos/cat.jpg"}, ".concepts", "tiger cat"),
