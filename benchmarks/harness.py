@@ -39,6 +39,7 @@ def own_peers(source: Path = ROOT / "src") -> dict[str, Peer]:
         ("headrace-h2", "ours", every, "h2"),
         ("headrace-grpc", "ours", every, "grpc"),
         ("headrace-coalesced", "coalesced", ("unary", "unary_fixed", "at_once"), "h2"),
+        ("headrace-blocking", "blocking", ("unary", "tokens_burst", "tokens_paced", "duplex"), "h2"),
         ("headrace-layers", "layers", LAYERS, ""),
         ("wire-stub", "wire", WIRE, "stub"),
         ("wire-h2", "wire", WIRE, "h2"),

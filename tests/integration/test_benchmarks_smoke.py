@@ -114,11 +114,15 @@ def test_the_server_ends_with_whoever_started_it(compiled: Path, tmp_path: Path)
 
 def test_a_round_gives_figures_for_every_client(compiled: Path) -> None:
     cell = Cell("unary-64", "unary", "unary", 50, 50, 4)
-    own = {name: peer for name, peer in own_peers().items() if name in ("raw", "headrace-h2", "headrace-grpc")}
+    own = {
+        name: peer
+        for name, peer in own_peers().items()
+        if name in ("raw", "headrace-h2", "headrace-grpc", "headrace-blocking")
+    }
     taken, failed = run(pairs([cell], own), 1, quick=True, say=lambda _text: None)
     assert not failed
     found = json.loads(json.dumps(report(taken, failed, 1, quick=True)))
-    assert {row["peer"] for row in found["rows"]} == {"raw", "headrace-h2", "headrace-grpc"}
+    assert {row["peer"] for row in found["rows"]} == {"raw", "headrace-h2", "headrace-grpc", "headrace-blocking"}
     assert all(row["microseconds"]["median"] > 0 and row["per_second"]["median"] > 0 for row in found["rows"])
     assert {"date", "commit", "machine", "python", "versions", "samples", "goals"} <= set(found)
     assert "grpcio" not in found["versions"]["headrace-h2"]
