@@ -395,16 +395,21 @@ def written_module(name: str) -> str:
     origins |= HELPERS
     at_run: list[str] = []
     for_types: list[str] = []
+    for_others: list[str] = []
     for used in sorted(names_used(text) - set(classes)):
         if used in origins:
             module, original = origins[used].split(":")
             alias = "" if original == used else f" as {used}"
             line = f"from {module.lstrip('?')} import {original}{alias}" if original else f"import {module}"
             (for_types if module.startswith("?") else at_run).append(line)
+            if module.startswith("?"):
+                for_others.append(f'{used} = later("{module.lstrip("?")}", "{original}")')
     if for_types or "TYPE_CHECKING" in text:
         at_run.append("from typing import TYPE_CHECKING")
     if for_types:
+        at_run.append("from headrace.support.later import later")
         for_types = ["if TYPE_CHECKING:", *(f"    {line}" for line in for_types)]
+        for_types += ["else:", *(f"    {line}" for line in for_others)]
     header = HEADER.format(title=title, imports="\n".join([*at_run, *for_types]))
     exported = ", ".join(f'"{cls}"' for cls in sorted(classes))
     return formatted(f"{header}\n\n{text}\n\n__all__ = [{exported}]\n")

@@ -35,6 +35,7 @@ from headrace.flow.rate import Budget, Rate
 from headrace.inputs.ids import new_ids
 from headrace.model import Model
 from headrace.model_calls import Backend
+from headrace.support.later import later
 from headrace.support.misuse import AsyncContext
 from headrace.transport.base import TransportFactory
 from headrace.transport.choice import choose, reaches_target
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from headrace.calls.stats import ClientStats
     from headrace.calls.unary.coalesce import Coalescer
     from headrace.local import LocalServer
+else:
+    ClientStats = later("headrace.calls.stats", "ClientStats")
+    LocalServer = later("headrace.local", "LocalServer")
 
 
 class Client(AsyncContext):

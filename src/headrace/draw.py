@@ -7,25 +7,31 @@ import io
 import math
 import os
 import zlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from headrace import media
 from headrace.errors import InputError
 from headrace.media import MAX_PIXELS, encoding, pictures
+from headrace.support.later import later, later_module
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from PIL import Image, ImageDraw, ImageFont
 
     from headrace.results.views import Region
 
-    Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
-    Colour = tuple[int, int, int]
+    Font: TypeAlias = ImageFont.ImageFont | ImageFont.FreeTypeFont
+else:
+    Image = later_module("PIL.Image")
+    ImageDraw = later_module("PIL.ImageDraw")
+    Font = later("PIL.ImageFont", "FreeTypeFont")
+    Region = later("headrace.results.views", "Region")
+
+Colour: TypeAlias = tuple[int, int, int]
 
 #: A path, an encoded picture as bytes, a PIL picture, or an array of shape (height, width[, 3 or 4]), uint8.
-Picture: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | Any"
+Picture: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | Any
 _MASK_OPACITY = 0.45
 _BACKGROUND = "background"
 _SAME_SHARE = 0.005  # tolerance within which a value counts as the mask's share of the picture

@@ -30,13 +30,13 @@ from headrace.support.files import placed
 if TYPE_CHECKING:
     from headrace.results.views import Concept, Region
 
-File: TypeAlias = "str | os.PathLike[str] | IO[str]"
+File: TypeAlias = str | os.PathLike[str] | IO[str]
 COLUMNS = (
     "input_id", "position", "source", "kind", "item", "name", "value",
     "top", "left", "bottom", "right", "frame", "time", "text",
 )  # fmt: skip
 Row: TypeAlias = dict[str, str]
-Writer: TypeAlias = "Callable[[Prediction | Iterable[Prediction], File], int]"
+Writer: TypeAlias = Callable[[Prediction | Iterable[Prediction], File], int]
 
 
 def to_json(predictions: Prediction | Iterable[Prediction], file: File) -> int:

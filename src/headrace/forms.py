@@ -14,10 +14,14 @@ from headrace.errors import ConfigError
 from headrace.inputs import Input, InputLike, InputType
 from headrace.model_calls import ModelCalls
 from headrace.results import Prediction
+from headrace.support.later import later
 
 if TYPE_CHECKING:
     from headrace.calls.generate.stream import TokenStream
     from headrace.calls.streams import PredictionStream
+else:
+    TokenStream = later("headrace.calls.generate.stream", "TokenStream")
+    PredictionStream = later("headrace.calls.streams", "PredictionStream")
 
 T = TypeVar("T")
 

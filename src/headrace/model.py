@@ -29,6 +29,7 @@ from headrace.forms import UNNAMED, Forms
 from headrace.inputs import Frames, Input, InputLike, InputType
 from headrace.model_calls import ModelCalls
 from headrace.results import Prediction
+from headrace.support.later import later
 from headrace.support.misuse import AsyncContext
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ if TYPE_CHECKING:
     from headrace.methods.signatures import Method
     from headrace.reference import ModelRef
     from headrace.sources.iterables import Source
+else:
+    TokenStream = later("headrace.calls.generate.stream", "TokenStream")
+    OnError = later("headrace.calls.streams", "OnError")
+    PredictionStream = later("headrace.calls.streams", "PredictionStream")
+    Client = later("headrace.client", "Client")
+    FrameStream = later("headrace.frames.stream", "FrameStream")
+    MethodCall = later("headrace.methods.call", "MethodCall")
+    Method = later("headrace.methods.signatures", "Method")
 
 _LISTS = (list, tuple)
 

@@ -28,12 +28,18 @@ from headrace.forms import UNNAMED
 from headrace.inputs import Frames, InputLike, InputType
 from headrace.model import Model as AsyncModel
 from headrace.results import Prediction
+from headrace.support.later import later
 
 if TYPE_CHECKING:
     from headrace.blocking.client import Client
     from headrace.calls.streams import OnError
     from headrace.methods.signatures import Method
     from headrace.reference import ModelRef
+else:
+    Client = later("headrace.blocking.client", "Client")
+    Method = later("headrace.methods.signatures", "Method")
+    ModelRef = later("headrace.reference", "ModelRef")
+    OnError = later("headrace.calls.streams", "OnError")
 
 
 class Model(Forms, Closing):

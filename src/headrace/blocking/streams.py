@@ -15,10 +15,14 @@ from headrace.calls.streams import PredictionStream as AsyncPredictionStream
 from headrace.frames.frame_prediction import FramePrediction
 from headrace.frames.stats import FrameStats
 from headrace.results import Prediction
+from headrace.support.later import later
 
 if TYPE_CHECKING:
     from headrace.frames.stream import FrameStream as AsyncFrameStream
     from headrace.methods.call import MethodCall as AsyncMethodCall
+else:
+    AsyncFrameStream = later("headrace.frames.stream", "FrameStream")
+    AsyncMethodCall = later("headrace.methods.call", "MethodCall")
 
 
 class TokenStream(Stream[Prediction]):

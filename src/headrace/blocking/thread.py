@@ -14,7 +14,7 @@ import contextvars
 import threading
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from headrace.errors import ClosedError
 from headrace.support import forks
@@ -31,7 +31,10 @@ class Closable(Protocol):
 
 
 #: A client that is open: calling it closes it as one that nobody holds any more.
-Opened: TypeAlias = "weakref.finalize[[Closable, int], object]"
+if TYPE_CHECKING:
+    Opened: TypeAlias = weakref.finalize[[Closable, int], object]
+else:
+    Opened = weakref.finalize
 
 
 class LoopThread:

@@ -23,6 +23,7 @@ from headrace.config import (
 )
 from headrace.errors import ConfigError
 from headrace.events import OnEvent
+from headrace.support.later import later
 from headrace.transport.base import OWN_HEADERS, Metadata, TransportFactory
 
 if TYPE_CHECKING:
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from headrace.calls.streams import OnError
     from headrace.flow.pipe import Overflow
     from headrace.track import Tracker
+else:
+    OnError = later("headrace.calls.streams", "OnError")
+    Overflow = later("headrace.flow.pipe", "Overflow")
+    Tracker = later("headrace.track", "Tracker")
 
 _ROUTING = ("deployment_id", "compute_cluster_id", "nodepool_id", "deployment_user_id", "user_id")
 

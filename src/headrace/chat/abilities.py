@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.errors import InvalidRequest, PredictionFailed
+from headrace.support.later import later
 
 if TYPE_CHECKING:
     from headrace.methods.signatures import Method
     from headrace.model import Model
+else:
+    Model = later("headrace.model", "Model")
 
 #: The methods of models that speak OpenAI's API themselves.
 TRANSPORT, STREAM_TRANSPORT = "openai_transport", "openai_stream_transport"

@@ -14,9 +14,12 @@ from headrace.chat.conversation import ConversationError, as_input, messages_of
 from headrace.chat.embedding import embed
 from headrace.chat.generation import Generation
 from headrace.results import Usage
+from headrace.support.later import later
 
 if TYPE_CHECKING:
     from headrace.model import Model
+else:
+    Model = later("headrace.model", "Model")
 
 #: Fields of OpenAI's API that only a model that speaks it itself can honour, and the values that ask for nothing.
 _NEEDS_OPENAI: Mapping[str, tuple[Any, ...]] = {

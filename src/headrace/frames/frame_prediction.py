@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace import media
-from headrace.errors import ConfigError
+from headrace.errors import ConfigError, HeadraceError
 from headrace.inputs import Input
 from headrace.media import encoding, pictures
+from headrace.results import Concept, Prediction, Region
+from headrace.support.later import later, later_module
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import supervision
     from PIL.Image import Image
 
-    from headrace.errors import HeadraceError
     from headrace.integrations.supervision import PictureOrSize
-    from headrace.results import Concept, Prediction, Region
+else:
+    Image = later("PIL.Image", "Image")
+    PictureOrSize = later("headrace.integrations.supervision", "PictureOrSize")
+    supervision = later_module("supervision")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping  # noqa: F401 - named by the types of the fields that are inherited
 from dataclasses import dataclass
 
 from headrace.calls.stats import Outcomes

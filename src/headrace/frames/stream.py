@@ -32,6 +32,7 @@ from headrace.frames.stats import FrameRate, FrameStats
 from headrace.frames.window import AdaptiveWindow
 from headrace.sources.iterables import Source
 from headrace.support.frozen import FrozenDict
+from headrace.support.later import later
 from headrace.support.misuse import AsyncContext, AsyncIteration
 
 if TYPE_CHECKING:
@@ -40,6 +41,15 @@ if TYPE_CHECKING:
     from headrace.frames.feed import Feed, QueuedFrame
     from headrace.results import Prediction, Region
     from headrace.track import Tracker
+else:
+    Mode = later("headrace.calls.options", "Mode")
+    OnError = later("headrace.calls.streams", "OnError")
+    PredictionStream = later("headrace.calls.streams", "PredictionStream")
+    Feed = later("headrace.frames.feed", "Feed")
+    QueuedFrame = later("headrace.frames.feed", "QueuedFrame")
+    Prediction = later("headrace.results", "Prediction")
+    Region = later("headrace.results", "Region")
+    Tracker = later("headrace.track", "Tracker")
 
 MODES: tuple[Mode, ...] = ("auto", "stream", "unary")
 

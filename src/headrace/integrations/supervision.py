@@ -15,20 +15,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace import media
+from headrace.draw import Picture
 from headrace.errors import ConfigError, InputError
 from headrace.media import encoding, pictures
+from headrace.results.views import Region
 from headrace.support.extras import install
+from headrace.support.later import later_module
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import supervision
-    from numpy.typing import NDArray
+else:
+    np = later_module("numpy")
+    npt = later_module("numpy.typing")
+    supervision = later_module("supervision")
 
-    from headrace.draw import Picture
-    from headrace.results.views import Region
 
 #: The picture that was sent, or its (width, height) in pixels.
-PictureOrSize: TypeAlias = "Picture | tuple[int, int]"
+PictureOrSize: TypeAlias = Picture | tuple[int, int]
 
 
 def detections(
@@ -64,7 +69,7 @@ def detections(
     ids = None if classes is None else {name: number for number, name in enumerate(classes)}
     kept: list[Region] = []
     boxes: list[tuple[float, float, float, float]] = []
-    inside: list[NDArray[np.bool_] | None] = []
+    inside: list[npt.NDArray[np.bool_] | None] = []
     for region in regions:
         if ids is not None and region.name not in ids:
             continue
@@ -130,7 +135,7 @@ def _pixels(region: Region, size: tuple[int, int]) -> tuple[float, float, float,
     return left * width, top * height, right * width, bottom * height
 
 
-def _around(mask: NDArray[np.bool_] | None) -> tuple[float, float, float, float] | None:
+def _around(mask: npt.NDArray[np.bool_] | None) -> tuple[float, float, float, float] | None:
     """Give the box around what a mask covers, None where it covers nothing."""
     if mask is None or not mask.any():
         return None
@@ -141,8 +146,8 @@ def _around(mask: NDArray[np.bool_] | None) -> tuple[float, float, float, float]
 
 
 def _stacked(
-    masks: list[NDArray[np.bool_] | None], boxes: list[tuple[float, float, float, float]], size: tuple[int, int]
-) -> NDArray[np.bool_] | None:
+    masks: list[npt.NDArray[np.bool_] | None], boxes: list[tuple[float, float, float, float]], size: tuple[int, int]
+) -> npt.NDArray[np.bool_] | None:
     """Give the masks as one array of shape (n, height, width); None where there are none."""
     import numpy as np
 

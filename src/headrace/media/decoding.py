@@ -9,9 +9,12 @@ from headrace.errors import ConfigError
 from headrace.media import pictures
 from headrace.media.pictures import MAX_PIXELS
 from headrace.support.extras import install
+from headrace.support.later import later_module
 
 if TYPE_CHECKING:
     from PIL import Image
+else:
+    Image = later_module("PIL.Image")
 
 
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:

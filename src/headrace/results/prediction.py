@@ -28,17 +28,28 @@ from headrace.results.views import (
     regions_of,
     status_of,
 )
+from headrace.support.later import later, later_module
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import status_pb2
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import supervision
-    from numpy.typing import NDArray
     from PIL import Image
 
     from headrace.draw import Picture
     from headrace.integrations.supervision import PictureOrSize
+
+    Vector: TypeAlias = memoryview[float]
+else:
+    Vector = memoryview
+    Picture = later("headrace.draw", "Picture")
+    PictureOrSize = later("headrace.integrations.supervision", "PictureOrSize")
+    Image = later_module("PIL.Image")
+    np = later_module("numpy")
+    npt = later_module("numpy.typing")
+    supervision = later_module("supervision")
 
 
 #: An output, decoded or still bytes.
@@ -280,7 +291,7 @@ class Prediction:
         return frames_of(self.data)
 
     @cached
-    def embeddings(self) -> tuple[memoryview[float], ...]:
+    def embeddings(self) -> tuple[Vector, ...]:
         """The vectors, each a view of 32-bit floats: `numpy.asarray(v)` looks at them without copying.
 
         Those of a large response lie in the bytes received, and are read-only.
@@ -292,18 +303,18 @@ class Prediction:
         return tuple(codec.vector_of(embedding) for embedding in self.data.embeddings)
 
     @property
-    def embedding(self) -> memoryview[float]:
+    def embedding(self) -> Vector:
         """The first vector, empty when there is none."""
         return self.embeddings[0] if self.embeddings else memoryview(array.array("f"))
 
-    def embedding_array(self) -> NDArray[np.float32]:
+    def embedding_array(self) -> npt.NDArray[np.float32]:
         """The first vector as an array of shape (n,), float32, on the same memory as `embedding`.
 
         Raises:
             ConfigError: numpy isn't installed (extra `images`).
         """
         numpy = media.require("numpy", "arrays")
-        view: NDArray[np.float32] = numpy.asarray(self.embedding)
+        view: npt.NDArray[np.float32] = numpy.asarray(self.embedding)
         return view
 
     @property

@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from headrace import media
 from headrace.errors import PredictionFailed
+from headrace.support.later import later_module
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import status_pb2
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    import numpy.typing as npt
     from PIL import Image
+else:
+    Image = later_module("PIL.Image")
+    np = later_module("numpy")
+    npt = later_module("numpy.typing")
 
 
 class Concept(NamedTuple):
@@ -104,7 +109,7 @@ class Region:
         except media.BadPicture as error:
             raise PredictionFailed(f"the mask of region {self.name!r} cannot be used: {error}") from error
 
-    def mask_array(self, size: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+    def mask_array(self, size: tuple[int, int] | None = None) -> npt.NDArray[np.bool_]:
         """Decode the mask as an array of shape (height, width): True for the pixels that belong to the region.
 
         Those are the ones of at least half of the brightest. For the values themselves, `mask_picture()`.
@@ -120,7 +125,7 @@ class Region:
         picture = self.mask_picture()
         if size is not None and size != picture.size:
             picture = picture.resize(size)
-        inside: NDArray[np.bool_] = numpy.asarray(picture) >= 128
+        inside: npt.NDArray[np.bool_] = numpy.asarray(picture) >= 128
         return inside
 
 

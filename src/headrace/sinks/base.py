@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from headrace.errors import ClosedError
+from headrace.support.later import later
 from headrace.support.misuse import AsyncContext
 
 if TYPE_CHECKING:
     from headrace.frames import FramePrediction
+else:
+    FramePrediction = later("headrace.frames", "FramePrediction")
 
 
 class Sink(AsyncContext):

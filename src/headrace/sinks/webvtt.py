@@ -10,9 +10,12 @@ from typing import IO, TYPE_CHECKING
 
 from headrace.sinks.base import Sink
 from headrace.support.files import placed
+from headrace.support.later import later
 
 if TYPE_CHECKING:
     from headrace.frames import FramePrediction
+else:
+    FramePrediction = later("headrace.frames", "FramePrediction")
 
 LAST_SECONDS = 2.0  # how long the last caption stands
 

@@ -23,9 +23,12 @@ from headrace.sources.decoder import Decoder, Raw
 from headrace.sources.items import SourceInput, failed, ids
 from headrace.support.extras import install
 from headrace.support.frozen import counts
+from headrace.support.later import later
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+else:
+    Image = later("PIL.Image", "Image")
 
 #: Size of the frames sent: the longest side, or (width, height); None: as they are.
 Resize = int | tuple[int, int] | None

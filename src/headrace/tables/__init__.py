@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from headrace.errors import ConfigError
 from headrace.support.extras import install
+from headrace.support.later import later_module
 from headrace.tables.batch import ROWS, Batch
 from headrace.tables.columns import FrameLike, Item, Items, require_pyarrow, schema, singles_of
 from headrace.tables.writer import FORMATS, TableWriter
@@ -36,6 +37,9 @@ from headrace.tables.writer import FORMATS, TableWriter
 if TYPE_CHECKING:
     import pandas
     import pyarrow
+else:
+    pandas = later_module("pandas")
+    pyarrow = later_module("pyarrow")
 
 
 @overload

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 from headrace.errors import ConfigError, HeadraceError
 from headrace.export import singles
 from headrace.results.prediction import Prediction
+from headrace.results.views import Concept, Frame, Region
 from headrace.support.extras import install
+from headrace.support.later import later_module
 
 if TYPE_CHECKING:
     import pyarrow
-
-    from headrace.results.views import Concept, Frame, Region
+else:
+    pyarrow = later_module("pyarrow")
 
 
 class FrameLike(Protocol):
@@ -31,8 +33,8 @@ class FrameLike(Protocol):
     def regions(self) -> tuple[Region, ...]: ...
 
 
-Item: TypeAlias = "Prediction | FrameLike"
-Items: TypeAlias = "Item | Iterable[Item]"
+Item: TypeAlias = Prediction | FrameLike
+Items: TypeAlias = Item | Iterable[Item]
 
 
 def schema(dimensions: int = 0) -> pyarrow.Schema:

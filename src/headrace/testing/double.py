@@ -7,22 +7,19 @@ import contextlib
 import inspect
 import itertools
 from collections import Counter
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Literal, TypeAlias
 
 from google.protobuf.message import Message
 
 from headrace.codec import GENERATE, PREDICT, SERVICE, STREAM
+from headrace.config import Target, Transmission
 from headrace.testing import answers
 from headrace.testing.answers import Answer, Fail, GrpcFail, ModelFunction, ReceivedInput, Shape
 from headrace.testing.turnstile import Turnstile
 from headrace.transport.memory import MemoryServer, MemoryTransport, ServerCall
 from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import service_pb2 as service
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-
-    from headrace.config import Target, Transmission
 
 _REQUESTS: dict[str, type[Message]] = {
     "GetModel": service.GetModelRequest,

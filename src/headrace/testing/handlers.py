@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from headrace.codec import GENERATE, PREDICT, STREAM
+from headrace.transport.memory import Handler, ServerCall
 from headrace.v2 import service_pb2 as service
-
-if TYPE_CHECKING:
-    from headrace.transport.memory import Handler, ServerCall
 
 Request: TypeAlias = service.PostModelOutputsRequest
 Response: TypeAlias = service.MultiOutputResponse

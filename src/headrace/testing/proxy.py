@@ -8,17 +8,15 @@ import functools
 import os
 import random
 import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from headrace.errors import ConfigError
 from headrace.target import Target
 from headrace.testing.faults import ConnectionFaults
 from headrace.testing.link import Link
 from headrace.transport.changes import Changes
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)

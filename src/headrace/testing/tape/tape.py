@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeAlias
+from typing import Literal, NamedTuple, Self, TypeAlias
 
+from headrace.config import Target, Transmission
 from headrace.errors import ConfigError
 from headrace.testing.tape import file
 from headrace.testing.tape.calls import RecordedCall
@@ -16,11 +17,8 @@ from headrace.testing.tape.player import Player, PlayerTransport
 from headrace.testing.tape.recorder import Recorder, RecordingTransport
 from headrace.testing.tape.redaction import Redaction
 from headrace.testing.tape.shelf import Shelf
+from headrace.transport.base import Transport, TransportFactory
 from headrace.transport.choice import choose, reaches_target
-
-if TYPE_CHECKING:
-    from headrace.config import Target, Transmission
-    from headrace.transport.base import Transport, TransportFactory
 
 TapeMode: TypeAlias = Literal["replay", "record", "once"]
 

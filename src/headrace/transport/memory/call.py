@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol, TypeAlias
+from typing import Any, Literal, NoReturn, Protocol, TypeAlias
 
 from headrace import status
 from headrace.errors import ConnectionLost
-from headrace.transport.memory.wire import StreamHalf
-
-if TYPE_CHECKING:
-    from headrace.transport.changes import Changes
-    from headrace.transport.memory.wire import Failure
-    from headrace.types import Metadata
+from headrace.transport.changes import Changes
+from headrace.transport.memory.wire import Failure, StreamHalf
+from headrace.types import Metadata
 
 #: Serves one call; when it returns, the call has succeeded.
 Handler: TypeAlias = Callable[["ServerCall"], Awaitable[None]]

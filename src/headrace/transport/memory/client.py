@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from headrace import status
+from headrace.config import Target, Transmission
 from headrace.errors import ClosedError, ConnectFailed, ConnectionLost
+from headrace.transport.changes import Changes
+from headrace.transport.memory.call import ServerCall
 from headrace.transport.memory.connection import Connection, no_connection
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from headrace.config import Target, Transmission
-    from headrace.transport.changes import Changes
-    from headrace.transport.memory.call import ServerCall
-    from headrace.types import Buffer, Metadata
+from headrace.types import Buffer, Metadata
 
 
 class Server(Protocol):

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from headrace import status
+from headrace.config import Target, Transmission
 from headrace.transport.changes import Changes
 from headrace.transport.memory.call import CallFailed, Handler, ServerCall
 from headrace.transport.memory.client import MemoryTransport
 from headrace.transport.memory.connection import Connection, no_connection
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from headrace.config import Target, Transmission
-    from headrace.types import Metadata
+from headrace.types import Metadata
 
 __all__ = ["CallFailed", "Handler", "MemoryServer", "ServerCall"]
 

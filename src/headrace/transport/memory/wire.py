@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TypeAlias
 
 from headrace.errors import ConcurrentUse
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Failure = Callable[[], Exception]
+Failure: TypeAlias = Callable[[], Exception]
 
 
 PREFIX_BYTES = 5  # what every message costs on the wire besides its own bytes
