@@ -239,6 +239,7 @@ class Catalog:
             self._session(),
             codec.SERVICE + method,
             Encoded([request.SerializeToString()], parse),
+            metadata=(),
             timeout=self._seconds if deadline is None else deadline,
             label=method,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from headrace.calls.deadline import Deadline
 from headrace.calls.options import (
@@ -27,11 +27,11 @@ from headrace.catalog import Catalog, template
 from headrace.config import Limits, Timeouts, Unset
 from headrace.errors import HeadraceError
 from headrace.inputs import Input, InputLike, InputType, checked_type, is_single
-from headrace.inputs.checks import prepare_now, prepare_text
-from headrace.inputs.prepared import Prepared
+from headrace.inputs.checks import longest_text, prepare_now
+from headrace.inputs.prepared import Prepared, PreparedText
 from headrace.reference import ModelRef
 from headrace.results import Prediction
-from headrace.types import Buffer
+from headrace.types import Buffer, Metadata
 
 if TYPE_CHECKING:
     from headrace.calls.generate.stream import TokenStream
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from headrace.sources.iterables import Source
 
 #: Sends one prepared input, as `predict_one` does: alone, or together with those of concurrent calls.
-PredictOne: TypeAlias = Callable[..., Coroutine[Any, Any, Prediction]]
+PredictOne: TypeAlias = Callable[
+    [Session, bytes, Prepared, Metadata, "float | Deadline | None", "float | None"], Coroutine[Any, Any, Prediction]
+]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -63,6 +65,19 @@ class Backend:
     owner: tuple[str, str]
 
 
+class Resolved(NamedTuple):
+    """What the options of a call with one input come to.
+
+    Attributes:
+        head: the request's template; b"" if its routing has to be looked up.
+        timeout: seconds of the whole call; None: no limit.
+    """
+
+    options: ResolvedOptions
+    head: bytes
+    timeout: float | None
+
+
 class ModelCalls:
     """Makes the calls of one model.
 
@@ -76,7 +91,8 @@ class ModelCalls:
         self.backend = backend
         self.ref = ref
         self._routing = routing
-        self._plain: tuple[ResolvedOptions, bytes] | None = None  # of calls that give no options, see `_resolved`
+        self._longest_text = longest_text(backend.limits)
+        self._plain: Resolved | None = None  # what calls share that give no options
 
     def resolve(
         self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
@@ -86,29 +102,28 @@ class ModelCalls:
         Raises:
             ConfigError: one of them is wrong.
         """
-        return self._resolved(options, input_type, known)[0]
+        return self._resolved(options, input_type, known).options
 
     def _resolved(
         self, options: CallOptions | StreamOptions, input_type: str | None, known: frozenset[str] = CALL_OPTIONS
-    ) -> tuple[ResolvedOptions, bytes]:
-        """Check options, as `resolve` does; with their template, or b"" if its routing has to be looked up."""
+    ) -> Resolved:
+        """Check options, as `resolve` does; those of calls without any are checked once."""
         checked_type(input_type)
         if not options and self._plain is not None:
             return self._plain
         resolved = check(options, self._routing, self.backend.timeout, known)
         head = template(self.ref, resolved, resolved.routing)  # finds parameters that cannot be sent
-        if resolved.routing:
-            head = b""
+        result = Resolved(resolved, b"" if resolved.routing else head, resolved.seconds(self.backend.timeouts.total))
         if not options:
-            self._plain = resolved, head
-        return resolved, head
+            self._plain = result
+        return result
 
     def predict_one(
         self, item: Input, input_type: InputType | None, options: CallOptions
     ) -> Coroutine[Any, Any, Prediction]:
         """Send one input; if nothing has to be read or looked up first, the call is all that is awaited."""
         plain = self._plain
-        resolved, head = self._resolved(options, input_type) if options or input_type or plain is None else plain
+        resolved = self._resolved(options, input_type) if options or input_type or plain is None else plain
         backend = self.backend
         try:
             ready = prepare_now(item, backend.ids, backend.limits)
@@ -118,41 +133,32 @@ class ModelCalls:
             raise own_error(error, item.id) from error
         if ready is None:
             return self._predict_later(item, input_type, resolved)
-        return self._send(ready, resolved, head)
+        return self._send(ready, resolved)
 
     def predict_text(self, text: str, options: CallOptions) -> Coroutine[Any, Any, Prediction]:
         """Send one text, as `predict_one` does, but do not encode it before its turn comes if it is ASCII."""
         plain = self._plain
-        resolved, head = self._resolved(options, None) if options or plain is None else plain
-        ready = prepare_text(text, self.backend.ids, self.backend.limits)
-        if ready is None:
+        resolved = self._resolved(options, None) if options or plain is None else plain
+        if not (text.isascii() and 0 < len(text) <= self._longest_text):
             return self.predict_one(Input.from_text(text), None, options)
-        return self._send(ready, resolved, head)
+        return self._send(PreparedText(text, next(self.backend.ids)), resolved)
 
-    def _send(self, ready: Prepared, resolved: ResolvedOptions, head: bytes) -> Coroutine[Any, Any, Prediction]:
+    def _send(self, ready: Prepared, resolved: Resolved) -> Coroutine[Any, Any, Prediction]:
+        options, head, timeout = resolved
         if not head:
             return self._predict_later(ready, None, resolved)
         backend = self.backend
-        return backend.predict_one(
-            backend.session(),
-            head,
-            ready,
-            timeout=resolved.seconds(backend.timeouts.total),
-            warm_up=resolved.warm_up,
-            metadata=resolved.metadata,
-        )
+        return backend.predict_one(backend.session(), head, ready, options.metadata, timeout, options.warm_up)
 
     async def _predict_later(
-        self, item: Input | Prepared, input_type: InputType | None, resolved: ResolvedOptions
+        self, item: Input | Prepared, input_type: InputType | None, resolved: Resolved
     ) -> Prediction:
-        backend = self.backend
-        deadline = Deadline.after(resolved.seconds(backend.timeouts.total))
-        preparer = self._preparer(None, input_type, resolved)
+        backend, options = self.backend, resolved.options
+        deadline = Deadline.after(resolved.timeout)
+        preparer = self._preparer(None, input_type, options)
         ready = await preparer.later(item, deadline) if isinstance(item, Input) else item
         head = await preparer.template(deadline)
-        return await backend.predict_one(
-            backend.session(), head, ready, timeout=deadline, warm_up=resolved.warm_up, metadata=resolved.metadata
-        )
+        return await backend.predict_one(backend.session(), head, ready, options.metadata, deadline, options.warm_up)
 
     async def predict_list(
         self, inputs: Mapping[int, InputLike], input_type: InputType | None, options: CallOptions

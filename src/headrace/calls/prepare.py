@@ -23,10 +23,10 @@ from headrace.errors import (
     ServerError,
 )
 from headrace.inputs import Input, InputType, is_url, name_of, shortened
-from headrace.inputs.checks import is_ready, prepare_now, prepare_text
+from headrace.inputs.checks import is_ready, longest_text, prepare_now
 from headrace.inputs.kinds import type_for
 from headrace.inputs.loading import prepare
-from headrace.inputs.prepared import Prepared
+from headrace.inputs.prepared import Prepared, PreparedText
 from headrace.reference import ModelRef
 from headrace.results import Prediction
 from headrace.sources.items import OWN_ERRORS
@@ -69,7 +69,8 @@ class Preparer:
         options: ResolvedOptions,
     ) -> None:
         self._make = make
-        self._takes_texts = make is None and input_type in (None, "text")
+        # Longer ones, and all of a call that makes something else of a str, take the long way.
+        self._longest_text = longest_text(limits) if make is None and input_type in (None, "text") else 0
         self._input_type = input_type
         self._timeout = timeout
         self._ids = ids
@@ -98,10 +99,8 @@ class Preparer:
         Raises (and awaiting it):
             InputError, SourceError, DeadlineExceeded: it cannot be sent.
         """
-        if self._takes_texts and type(raw) is str:
-            text = prepare_text(raw, self._ids, self._limits)
-            if text is not None:
-                return text
+        if type(raw) is str and raw.isascii() and 0 < len(raw) <= self._longest_text:
+            return PreparedText(raw, next(self._ids))
         item: Input | None = None
         try:
             item = self._make(raw) if self._make is not None else Input.of(raw, self._input_type)

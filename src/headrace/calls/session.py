@@ -57,26 +57,8 @@ class Session:
         from headrace.calls.retry import Attempts  # most programs start without a failure
 
         if fresh:
-            self.budget.called()
+            self.budget.calls += 1
         return Attempts(self.policy, self.budget, self.timeouts.warm_up if warm_up is None else warm_up, self.emit)
-
-    def admit_nowait(self, now: float) -> Connection | None:
-        """Admit a unary call that has nothing to wait for: no queue, no rate, no connecting; else None.
-
-        An admitted call takes a slot of the concurrency limit and of its connection; `Connection.leave` returns both.
-
-        Args:
-            now: `time.monotonic`, which the caller has at hand.
-        """
-        pool = self.channels.pool()
-        connection = None if pool.waiters else pool.find(now)
-        if connection is None or not pool.concurrency.enter():
-            return None
-        if not self.rate.start(now):
-            pool.concurrency.release()
-            return None
-        connection.enter(now)
-        return connection
 
     def queue(self, ends: float) -> Turn:
         """Queue a unary call for its turn; see `Concurrency.queue`.

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import weakref
+from asyncio import get_running_loop
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,15 +18,19 @@ from headrace.errors import ClosedError
 from headrace.transport.base import TransportFactory
 
 _forks = 0  # how many lie between the first process and this one
+_managers: weakref.WeakSet[ChannelManager] = weakref.WeakSet()
 
 
-def _count_fork() -> None:
+def _forked() -> None:
+    """Count a fork, and let each manager look at its pools before the child uses one."""
     global _forks
     _forks += 1
+    for manager in list(_managers):
+        manager._last = None
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count_fork)
+    os.register_at_fork(after_in_child=_forked)
 
 
 class ChannelManager:
@@ -51,9 +56,10 @@ class ChannelManager:
         self._listeners: tuple[weakref.ref[events.Emitter], ...] = (weakref.ref(emit),)
         self._indexes = itertools.count()
         self._pools: dict[int, LoopPool] = {}
-        self._last: LoopPool | None = None  # that was used; most programs have one loop
+        self._last: LoopPool | None = None  # that was used and can be; most programs have one loop
         self._process = _forks  # in which it makes connections
         self._closed = False
+        _managers.add(self)
 
     def __repr__(self) -> str:
         connections = self.connections
@@ -90,9 +96,9 @@ class ChannelManager:
         Raises:
             ClosedError: the client is closed.
         """
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         pool = self._last
-        if pool is not None and pool.loop is loop and self._process == _forks and not self._closed:
+        if pool is not None and pool.loop is loop:
             return pool
         if self._closed:
             raise ClosedError("the client is closed")
@@ -104,6 +110,9 @@ class ChannelManager:
                 loop, self._make, limits.connections, limits.concurrency, self._transmission.connect_timeout
             )
         self._last = pool
+        if self.closed:  # meanwhile, by another thread
+            self._last = None
+            raise ClosedError("the client is closed")
         return pool
 
     async def acquire(self, timeout: float | None = None) -> Connection:
@@ -116,7 +125,7 @@ class ChannelManager:
             return
         self._closed, self._last = True, None
         self._forget_stale()
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         pools, self._pools = list(self._pools.values()), {}
         closing: list[Connection] = []
         for pool in pools:

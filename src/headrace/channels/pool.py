@@ -12,7 +12,7 @@ from collections.abc import Callable
 from headrace.channels.assign import DOUBT, NEW, QUIET, assign
 from headrace.channels.connection import Connection
 from headrace.errors import ClosedError
-from headrace.flow.rate import Concurrency
+from headrace.flow.rate import Concurrency, Rate
 from headrace.flow.rate_queue import RateQueue
 
 WATCH = 0.5  # seconds between two looks whether connections are still there
@@ -69,13 +69,33 @@ class LoopPool:
         """Whether any connection is connected."""
         return any(connection.ready for connection in self.connections)
 
+    def admit(self, now: float, rate: Rate) -> Connection | None:
+        """Admit a unary call that has nothing to wait for: no queue, no rate, no connecting; else None.
+
+        An admitted call takes a slot of the concurrency limit and of its connection; `Connection.leave` returns both.
+
+        Args:
+            now: `time.monotonic`, which the caller has at hand.
+            rate: the client's.
+        """
+        concurrency = self.concurrency
+        if self.waiters or concurrency.turns or concurrency.running >= concurrency.limit:
+            return None
+        connection = self.find(now)
+        if connection is None or not rate.start(now):
+            return None
+        concurrency.running += 1
+        connection.enter(now)
+        return connection
+
     def find(self, now: float) -> Connection | None:
         """Find a connected connection with room, to be used immediately; waiting calls come first."""
         connections = self.connections
         if len(connections) == 1:  # the usual case, and nothing to choose
             connection = connections[0]
-            quiet = connection.calls and now - connection.last_answer > QUIET
-            if connection.ready and connection.calls < connection.limit and not quiet and connection.transport.healthy:
+            calls = connection.calls
+            quiet = calls and now - connection.last_answer > QUIET
+            if calls < connection.limit and not quiet and connection.ready and connection.transport.healthy:
                 return connection
         while True:
             chosen = assign(connections, self._max_connections, now)

@@ -19,6 +19,8 @@ from headrace.v2 import status_pb2
 
 M = TypeVar("M", bound=Message)
 
+_parse = rpc.MultiOutputResponse.FromString  # looked up once, as each call needs it
+
 LAZY_BYTES = 32 * 1024  # bytes from which a response is decoded lazily
 MAX_FIELDS = 10_000  # of one answer to a look-up, on its outermost level
 _OTHER_FIELDS = 1024  # of a response beside its outputs, and of an output: some ten are known
@@ -31,7 +33,7 @@ def decode(raw: bytes) -> rpc.MultiOutputResponse:
         PredictionFailed: the bytes are not a response.
     """
     try:
-        return rpc.MultiOutputResponse.FromString(raw)
+        return _parse(raw)
     except DecodeError:
         return decode_as(rpc.MultiOutputResponse, raw)
 
@@ -45,7 +47,7 @@ def single_output(raw: bytes) -> tuple[status_pb2.Status, pb.Output] | None:
     if len(raw) >= LAZY_BYTES:
         return None
     try:
-        response = rpc.MultiOutputResponse.FromString(raw)
+        response = _parse(raw)
     except DecodeError as error:
         raise _undecodable(raw, error) from None
     head, outputs = response.status, response.outputs
@@ -130,6 +132,11 @@ class LazyOutput:
         if self._message is None:
             self._message = decode_as(pb.Output, bytes(self.wire))
         return self._message
+
+    @property
+    def data(self) -> pb.Data:
+        """Its data; see `message`."""
+        return self.message.data
 
 
 class TooManyOutputs(Exception):

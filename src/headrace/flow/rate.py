@@ -62,8 +62,9 @@ class Rate:
         """Start a call now if no rate is in force; False if it has to take a ticket."""
         if self._now is not None:
             return False
-        self._issued += 1
-        self._count_start(now)
+        if now >= self._next_mark:
+            self._mark(now)
+        self._started += 1
         return True
 
     def take(self) -> int:
@@ -83,7 +84,9 @@ class Rate:
         """Return how many seconds to wait before asking again; 0: the call starts now."""
         seconds = self.until(ticket)
         if seconds == 0:
-            self._count_start(self._when)
+            if self._when >= self._next_mark:
+                self._mark(self._when)
+            self._started += 1
         return seconds
 
     def give_back(self, ticket: int) -> None:
@@ -107,13 +110,11 @@ class Rate:
         self._ceiling = throttled_at if self._now is not None else math.inf
         self._now = max(min(self.SLOWEST, throttled_at), throttled_at * min(0.95, max(0.5, 1.0 - refused)))
 
-    def _count_start(self, now: float) -> None:
-        """Count a start; a mark now and then costs less than the time of each."""
-        if now >= self._next_mark:
-            self._forget(now)
-            self._marks.append((now, self._started))
-            self._next_mark = now + self.MARKS
-        self._started += 1
+    def _mark(self, now: float) -> None:
+        """Note how many calls have started; a mark now and then costs less than the time of each start."""
+        self._forget(now)
+        self._marks.append((now, self._started))
+        self._next_mark = now + self.MARKS
 
     def _forget(self, now: float) -> None:
         """Keep the last second."""
@@ -191,39 +192,35 @@ class Concurrency:
     """Admits calls while fewer than a limit run; the limit halves on a throttle and grows by one a full round.
 
     Belongs to one event loop. Waiting calls are admitted first come, first served.
+
+    Attributes:
+        limit: how many calls may run at once now.
+        running: calls running now.
+        turns: of the calls that wait.
     """
 
-    __slots__ = ("_clock", "_cut", "_deadlines", "_limit", "_max_calls", "_running", "_turns")
+    __slots__ = ("_clock", "_cut", "_deadlines", "_exact_limit", "_max_calls", "limit", "running", "turns")
 
     def __init__(self, max_calls: int, clock: Clock = time.monotonic) -> None:
+        self.limit: int = max_calls
+        self.running: int = 0
+        self.turns: deque[Turn] = deque()
         self._max_calls = max_calls
-        self._limit = float(max_calls)
-        self._running = 0
+        self._exact_limit = float(max_calls)  # it grows by fractions
         self._cut = -1.0
         self._clock = clock
-        self._turns: deque[Turn] = deque()
         self._deadlines: Deadlines | None = None
-
-    @property
-    def limit(self) -> int:
-        """How many calls may run at once now."""
-        return int(self._limit)
-
-    @property
-    def running(self) -> int:
-        """Calls running now."""
-        return self._running
 
     @property
     def waiting(self) -> int:
         """Calls waiting now."""
-        return len(self._turns)
+        return len(self.turns)
 
     def enter(self) -> bool:
         """Take a place if one is free; calls that wait come first."""
-        if self._turns or self._running + 1 > self._limit:
+        if self.turns or self.running >= self.limit:
             return False
-        self._running += 1
+        self.running += 1
         return True
 
     def queue(self, timeout: float | None = None) -> Turn:
@@ -237,7 +234,7 @@ class Concurrency:
         if self.enter():
             turn.set_result(None)
             return turn
-        self._turns.append(turn)
+        self.turns.append(turn)
         if timeout is not None and timeout < FAR:
             if self._deadlines is None:
                 self._deadlines = Deadlines(loop)
@@ -247,27 +244,27 @@ class Concurrency:
     def forget(self, turn: Turn) -> None:
         """Take a call out of the queue, if it is in it."""
         with contextlib.suppress(ValueError):
-            self._turns.remove(turn)
+            self.turns.remove(turn)
         self._end_wait(turn)
 
     def release(self) -> None:
         """Give the place back."""
-        self._running -= 1
-        if self._turns:
+        self.running -= 1
+        if self.turns:
             self._admit()
 
     def leave(self, succeeded: bool) -> None:
         """Give the place back. Only a success lets the limit grow: not a failure, and not a call that was cancelled."""
-        self._running -= 1
-        if succeeded and self._limit < self._max_calls:
+        self.running -= 1
+        if succeeded and self.limit < self._max_calls:
             self.succeeded()
-        if self._turns:
+        if self.turns:
             self._admit()
 
     def succeeded(self, count: int = 1) -> None:
         """Note successes: one more place after as many successes as there are places."""
-        if self._limit < self._max_calls:
-            self._limit = min(float(self._max_calls), self._limit + count / self._limit)
+        if self.limit < self._max_calls:
+            self._set_limit(min(float(self._max_calls), self._exact_limit + count / self._exact_limit))
             self._admit()
 
     def throttled(self) -> None:
@@ -275,14 +272,18 @@ class Concurrency:
         now = self._clock()
         if now - self._cut >= 0.1:
             self._cut = now
-            self._limit = max(1.0, min(self._limit, float(self._running)) / 2)
+            self._set_limit(max(1.0, min(self._exact_limit, float(self.running)) / 2))
+
+    def _set_limit(self, limit: float) -> None:
+        self._exact_limit = limit
+        self.limit = int(limit)
 
     def _admit(self) -> None:
-        while self._turns and self._running < self.limit:
-            turn = self._turns.popleft()
+        while self.turns and self.running < self.limit:
+            turn = self.turns.popleft()
             self._end_wait(turn)
             if not turn.done():
-                self._running += 1
+                self.running += 1
                 turn.set_result(None)
 
     def _end_wait(self, turn: Turn) -> None:
@@ -297,11 +298,15 @@ class Budget:
         limit: tokens when full; None: any number of retries.
         ratio: tokens that each new call puts in.
         per_second: tokens that time puts in.
+
+    Attributes:
+        calls: how many new calls were made since the last look at the tokens; callers count them here.
     """
 
-    __slots__ = ("_clock", "_limit", "_per_second", "_ratio", "_tokens", "_when")
+    __slots__ = ("_clock", "_limit", "_per_second", "_ratio", "_tokens", "_when", "calls")
 
     def __init__(self, limit: float | None, ratio: float, per_second: float, clock: Clock = time.monotonic) -> None:
+        self.calls: int = 0
         self._limit = limit
         self._ratio = ratio
         self._per_second = per_second
@@ -312,19 +317,18 @@ class Budget:
     @property
     def tokens(self) -> float:
         """Retries that could be made now; inf if there is no budget."""
-        return self._tokens if self._limit is not None else math.inf
-
-    def called(self, count: int = 1) -> None:
-        """Note new calls."""
-        if self._limit is not None and self._tokens < self._limit:
-            self._tokens = min(self._limit, self._tokens + self._ratio * count)
+        if self._limit is None:
+            return math.inf
+        calls, self.calls = self.calls, 0
+        self._tokens = min(self._limit, self._tokens + self._ratio * calls)
+        return self._tokens
 
     def spend(self) -> bool:
         """Take the token of one retry; False when there is none."""
         if self._limit is None:
             return True
         now = self._clock()
-        self._tokens = min(self._limit, self._tokens + (now - self._when) * self._per_second)
+        self._tokens = min(self._limit, self.tokens + (now - self._when) * self._per_second)
         self._when = now
         if self._tokens < 1.0:
             return False

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 from headrace import media
 from headrace.config import Limits
 from headrace.errors import InputError
-from headrace.inputs.prepared import Prepared, PreparedText
+from headrace.inputs.prepared import Prepared
 from headrace.inputs.reading import View
 from headrace.inputs.value import Input, name_of
 from headrace.types import Buffer
@@ -37,12 +37,9 @@ def prepare_now(item: Input, ids: Iterator[str], limits: Limits) -> Prepared | N
     return Prepared(item, id)
 
 
-def prepare_text(text: str, ids: Iterator[str], limits: Limits) -> PreparedText | None:
-    """Give a text an id and check it; None if only its bytes can be checked, or something is wrong with it."""
-    size = len(text)
-    if text.isascii() and limits.request_bytes >= size <= limits.input_bytes.get("text", 0) and size:
-        return PreparedText(text, next(ids))
-    return None
+def longest_text(limits: Limits) -> int:
+    """Return how long an ASCII text may be that needs no other check: it is sent as a `PreparedText`."""
+    return min(limits.request_bytes, limits.input_bytes.get("text", 0))
 
 
 def is_ready(item: Input) -> bool:

@@ -228,7 +228,7 @@ class Prediction:
         """
         outputs = self._outputs
         output = outputs[0] if len(outputs) == 1 and self.error is None else self._only
-        return (output if isinstance(output, pb.Output) else output.message).data
+        return output.data
 
     @property
     def _only(self) -> Output:

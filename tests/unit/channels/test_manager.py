@@ -319,12 +319,12 @@ async def test_calls_that_failed_or_were_cancelled_raise_no_limit(network: Netwo
     connection = (await four_calls_one_refused(manager))[0]
     concurrency = manager.pool().concurrency
     concurrency.throttled()
-    before = connection.limit, concurrency._limit
+    before = connection.limit, concurrency._exact_limit
     for _ in range(100):
         concurrency.enter()
         connection.enter(NOW)
         connection.leave(False)
-    assert (connection.limit, concurrency._limit) == before
+    assert (connection.limit, concurrency._exact_limit) == before
     await manager.close(0)
 
 
@@ -761,7 +761,8 @@ async def test_a_child_that_goes_on_with_the_same_loop_uses_no_connection_of_its
 ) -> None:
     manager = network.manager()
     parents = await manager.acquire()
-    monkeypatch.setattr(channels, "_forks", channels._forks + 1)  # what a fork leaves behind in the child
+    monkeypatch.setattr(channels, "_forks", channels._forks)  # put back after the test
+    channels._forked()  # as in the child
     own = await manager.acquire()
     assert own is not parents
     assert manager.connections == [own]

@@ -155,7 +155,7 @@ class Duplex(DuplexWork):
             # Of a window that nothing leaves: some servers answer only after the last input.
             self._standstill = Standstill(limit, self._steps, self._window_stands, self._stalled)
             self._standstill.watch()
-        self._session.budget.called()
+        self._session.budget.calls += 1
         while await self._something_to_send():
             failure = await self._call_once()
             if self._stopped:

@@ -138,7 +138,7 @@ class Outbox:
             if entry.item.error is not None:
                 entries = self._without_unsendable(entries)
                 break
-        self._budget.called(len(entries))
+        self._budget.calls += len(entries)
         return entries
 
     def _without_unsendable(self, entries: list[Entry]) -> list[Entry]:

@@ -64,8 +64,7 @@ async def unary(
     session: Session,
     method: str,
     request: Request[T],
-    *,
-    metadata: Metadata = (),
+    metadata: Metadata,
     timeout: float | Deadline | None,
     warm_up: float | None = None,
     label: str = "the call",
@@ -92,8 +91,9 @@ async def unary(
     """
     now = time.monotonic()
     headers = (*session.metadata, *metadata) if metadata else session.metadata
-    session.counts.calls += 1
-    session.budget.called()
+    counts = session.counts
+    counts.calls += 1
+    session.budget.calls += 1
     if isinstance(timeout, Deadline):
         ends, seconds = timeout.at, timeout.seconds
     else:
@@ -105,21 +105,34 @@ async def unary(
     try:
         while True:
             try:
-                if hedge_after is None:
-                    connection = session.admit_nowait(now)
-                    if connection is None:
-                        turn = session.queue(ends)
-                        try:
-                            await turn  # in no coroutine of its own: many calls may wait
-                            connection = await session.admit(ends)
-                        except BaseException:
-                            turn.leave()
-                            raise
-                        now = time.monotonic()
-                    return await _attempt(session, connection, method, request, headers, ends, now)
-                return await hedged(
-                    functools.partial(_admitted, session, method, request, headers, ends), hedge_after, session
-                )
+                if hedge_after is not None:
+                    attempt = functools.partial(_attempt, session, method, request, headers, ends)
+                    return await hedged(attempt, hedge_after, session)
+                # As `_attempt`, but in this coroutine: one more costs a call as much as its admission.
+                connection = session.channels.pool().admit(now, session.rate)
+                if connection is None:
+                    turn = session.queue(ends)
+                    try:
+                        await turn
+                        connection = await session.admit(ends)
+                    except BaseException:
+                        turn.leave()
+                        raise
+                    now = time.monotonic()
+                remaining = _remaining(session, ends, now)
+                counts.attempts += 1
+                succeeded = False
+                try:
+                    raw = await connection.transport.unary(method, request.parts(), headers, remaining)
+                    connection.last_answer = time.monotonic()
+                    result = request.parse(raw)
+                    succeeded = True
+                    return result
+                except TransportError as error:
+                    _explain(error, session, connection, ends, remaining)
+                    raise
+                finally:
+                    connection.leave(succeeded)
             except HeadraceError as error:
                 drop_traceback(error)  # one that holds its own frames would live on with them, and with the request
                 session.failed(error)
@@ -130,24 +143,30 @@ async def unary(
                 if warm_up is None and kind_of(error) is Kind.WARMING:
                     ends += delay  # waiting for a deploying model has a budget of its own
                 last = error
-            session.counts.retries += 1
+            counts.retries += 1
             await _pause(delay, ends)
             now = time.monotonic()
     except Waited as error:
-        session.counts.failures += 1
+        counts.failures += 1
         state = CallState(error.doing, last, attempts.number if attempts is not None else 1)
         label = named(input_id) if input_id else label
         raise state.deadline_exceeded(label, Deadline(ends, seconds), session.channels.target) from last
     except HeadraceError as error:
-        session.counts.failures += 1
+        counts.failures += 1
         if isinstance(error, ServerError):
             error.input_id = error.input_id or input_id or None
         raise
 
 
-async def _admitted(session: Session, method: str, request: Request[T], headers: Metadata, ends: float) -> T:
-    """Make an attempt, once it is admitted."""
-    connection = session.admit_nowait(time.monotonic())
+async def _attempt(session: Session, method: str, request: Request[T], headers: Metadata, ends: float) -> T:
+    """Make one of the attempts of a hedged call, which run in tasks of their own.
+
+    Raises:
+        Waited: the call's time is over.
+        HeadraceError: the attempt failed.
+    """
+    now = time.monotonic()
+    connection = session.channels.pool().admit(now, session.rate)
     if connection is None:
         turn = session.queue(ends)
         try:
@@ -156,51 +175,48 @@ async def _admitted(session: Session, method: str, request: Request[T], headers:
         except BaseException:
             turn.leave()
             raise
-    return await _attempt(session, connection, method, request, headers, ends, time.monotonic())
-
-
-async def _attempt(
-    session: Session,
-    connection: Connection,
-    method: str,
-    request: Request[T],
-    headers: Metadata,
-    ends: float,
-    now: float,
-) -> T:
-    """Make an attempt that has been admitted; only the answer is awaited, and the transport enforces the deadline.
-
-    Args:
-        now: `time.monotonic`, which the caller has at hand.
-
-    Raises:
-        Waited: the call's time is over.
-        HeadraceError: the attempt failed.
-    """
-    timeout = None if ends == math.inf else ends - now if ends > now else 0.0
-    limit = session.timeouts.attempt
-    if limit is not None and (timeout is None or limit < timeout):
-        timeout = limit
+        now = time.monotonic()
+    remaining = _remaining(session, ends, now)
     session.counts.attempts += 1
     succeeded = False
     try:
-        raw = await connection.transport.unary(method, request.parts(), headers, timeout)
+        raw = await connection.transport.unary(method, request.parts(), headers, remaining)
         connection.last_answer = time.monotonic()
         result = request.parse(raw)
         succeeded = True
         return result
-    except DeadlineExceeded as error:
-        if ends - time.monotonic() < CLOCKS:
-            raise Waited("waiting for the answer") from None
-        if timeout is not limit:
-            raise
-        message = f"{session.channels.target}: one attempt took longer than {limit:g} s"
-        raise DeadlineExceeded(message, target=error.target) from None
     except TransportError as error:
-        connection.failed(error)
+        _explain(error, session, connection, ends, remaining)
         raise
     finally:
         connection.leave(succeeded)
+
+
+def _remaining(session: Session, ends: float, now: float) -> float | None:
+    """Return how long an attempt may take that starts now: what remains of its call, or less; None: any time."""
+    remaining = ends - now
+    limit = session.timeouts.attempt
+    if limit is not None and limit < remaining:
+        return limit
+    return None if remaining == math.inf else remaining if remaining > 0.0 else 0.0
+
+
+def _explain(
+    error: TransportError, session: Session, connection: Connection, ends: float, seconds: float | None
+) -> None:
+    """Note a failed attempt of `seconds`; if its time was over, raise what that means for the call.
+
+    Raises:
+        Waited: the call's time is over.
+        DeadlineExceeded: the attempt's own time is over.
+    """
+    if not isinstance(error, DeadlineExceeded):
+        connection.failed(error)
+    elif ends - time.monotonic() < CLOCKS:
+        raise Waited("waiting for the answer") from None
+    elif seconds is not None and seconds == session.timeouts.attempt:
+        message = f"{session.channels.target}: one attempt took longer than {seconds:g} s"
+        raise DeadlineExceeded(message, target=error.target) from None
 
 
 def _retryable(error: HeadraceError) -> HeadraceError:

@@ -45,10 +45,9 @@ class Coalescer:
         session: Session,
         head: bytes,
         item: Prepared,
-        *,
+        metadata: Metadata,
         timeout: float | Deadline | None,
-        warm_up: float | None = None,
-        metadata: Metadata = (),
+        warm_up: float | None,
     ) -> Prediction:
         """Send one input, loaded and checked, with an id, maybe together with others.
 
@@ -57,7 +56,7 @@ class Coalescer:
         """
         size = item.size_bytes
         if len(head) + size >= self.batching.bytes:  # it fills a request by itself
-            return await predict_one(session, head, item, timeout=timeout, warm_up=warm_up, metadata=metadata)
+            return await predict_one(session, head, item, metadata, timeout, warm_up)
         loop = asyncio.get_running_loop()
         key = (id(loop), id(session), head, metadata)
         queue = self._queues.get(key)

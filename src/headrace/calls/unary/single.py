@@ -19,25 +19,17 @@ def predict_one(
     session: Session,
     head: bytes,
     item: Prepared,
-    *,
+    metadata: Metadata,
     timeout: float | Deadline | None,
-    warm_up: float | None = None,
-    metadata: Metadata = (),
+    warm_up: float | None,
 ) -> Coroutine[Any, Any, Prediction]:
     """Send one input, loaded and checked, with an id.
 
     Raises (when awaited):
         HeadraceError: the input's error.
     """
-    return unary(
-        session,
-        codec.PREDICT,
-        SingleInput(head, item),
-        metadata=metadata,
-        timeout=timeout,
-        warm_up=warm_up,
-        input_id=item.id,
-    )
+    # By position: names cost Python as much as the call.
+    return unary(session, codec.PREDICT, SingleInput(head, item), metadata, timeout, warm_up, "", item.id)
 
 
 class SingleInput:
@@ -55,7 +47,8 @@ class SingleInput:
 
     def parse(self, raw: bytes) -> Prediction:
         """Make the input's prediction."""
-        prediction = responses.prediction(self._item.id, raw)
-        if source := self._item.source:
+        item = self._item
+        prediction = responses.prediction(item.id, raw)
+        if source := item.source:
             prediction.source = source
         return prediction
