@@ -29,8 +29,8 @@ from headrace.config import (
     Unset,
     check_classes,
 )
+from headrace.emitter import Emitter
 from headrace.errors import ClosedError, ConfigError
-from headrace.events import Emitter, OnEvent
 from headrace.flow.rate import Budget, Rate
 from headrace.inputs.ids import new_ids
 from headrace.model import Model
@@ -43,9 +43,11 @@ from headrace.transport.choice import choose, reaches_target
 if TYPE_CHECKING:
     from headrace.calls.stats import ClientStats
     from headrace.calls.unary.coalesce import Coalescer
+    from headrace.events import OnEvent
     from headrace.local import LocalServer
 else:
     ClientStats = later("headrace.calls.stats", "ClientStats")
+    OnEvent = later("headrace.events", "OnEvent")
     LocalServer = later("headrace.local", "LocalServer")
 
 

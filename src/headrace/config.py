@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from headrace.errors import ConfigError
 from headrace.support.frozen import FrozenDict
+from headrace.support.later import later
 from headrace.target import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+else:
+    Path = later("pathlib", "Path")
 
 __all__ = ["TLS", "Coalesce", "KeepAlive", "Limits", "RetryPolicy", "Target", "Timeouts", "Transmission", "Window"]
 

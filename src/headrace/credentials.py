@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from headrace.errors import ConfigError
@@ -104,13 +103,13 @@ def resolve(
     return Account(Target.parse(base), credentials, user, app, roots)
 
 
-def context_path() -> Path | None:
+def context_path() -> str | None:
     """Where the official tools keep their contexts; None if there is no home folder."""
     folder = os.environ.get("XDG_CONFIG_HOME", "")
     if os.path.isabs(folder):  # relative paths are ignored: they would mean the current folder
-        return Path(folder, "clarifai", "config")
+        return os.path.join(folder, "clarifai", "config")
     home = os.path.expanduser("~")
-    return Path(home, ".config", "clarifai", "config") if os.path.isabs(home) else None
+    return os.path.join(home, ".config", "clarifai", "config") if os.path.isabs(home) else None
 
 
 def _context(target: Target | None) -> dict[str, Any]:
@@ -128,7 +127,8 @@ def _current_context() -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:

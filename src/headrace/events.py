@@ -3,6 +3,8 @@
 Metrics and progress bars are built on them. An exception that the callable raises is logged, never propagated.
 The logger "headrace" has a line for a change of the transport (WARNING), for each retry and resume (INFO), and for each
 connection made or lost (DEBUG).
+
+A client imports this module with its first event: a program that starts, calls once and ends has none to report.
 """
 
 from __future__ import annotations
@@ -149,25 +151,3 @@ def log(event: Event) -> None:
     if line and logger.isEnabledFor(level):
         fields = {name: getattr(event, name) for name in type(event).__slots__}
         logger.log(level, "%s", line.format(**fields))
-
-
-class Emitter:
-    """Passes events to the log and to the user's callable; without either, emitting costs little."""
-
-    __slots__ = ("__weakref__", "on_event")
-
-    def __init__(self, on_event: OnEvent | None = None) -> None:
-        self.on_event: OnEvent | None = on_event
-
-    def __call__(self, event: Event) -> None:
-        log(event)
-        self.deliver(event)
-
-    def deliver(self, event: Event) -> None:
-        """Pass an event to the user's callable only; its exceptions are logged."""
-        if self.on_event is None:
-            return
-        try:
-            self.on_event(event)
-        except Exception:
-            logger.exception("on_event raised on %s", type(event).__name__)

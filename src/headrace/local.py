@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from headrace.emitter import Emitter
 from headrace.errors import ClosedError, ConfigError, ConnectFailed
-from headrace.events import Emitter, ServerLog
+from headrace.events import ServerLog
 from headrace.support.extras import install
 from headrace.target import Target
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
+import socket
 from dataclasses import dataclass
-from urllib.parse import quote, urlsplit
 
 from headrace.errors import ConfigError
 
@@ -77,7 +76,7 @@ class Target:
                     f"base_url {text!r}: unix: needs the path of a socket file, as in unix:/run/model.sock"
                 )
             return cls.of_socket(path)
-        scheme, sep, _ = text.partition("://")
+        scheme, sep, rest = text.partition("://")
         scheme = scheme.lower()
         shown = _without_secrets(text)
         if "@" in text:
@@ -85,13 +84,13 @@ class Target:
         if sep and scheme not in ("http", "https"):
             raise ConfigError(f"base_url {shown!r}: the scheme must be http, https or unix")
         try:
-            parts = urlsplit(text if sep else f"//{text}")
-            host, port = parts.hostname or "", parts.port
-        except ValueError:  # its text repeats what was given
+            authority, _, path = (rest if sep else text).partition("/")
+            host, port = _host_and_port(authority)
+        except ValueError:
             raise ConfigError(f"base_url {shown!r}: the host or the port (1 to 65535) is malformed") from None
         if port == 0:
             raise ConfigError(f"base_url {shown!r}: the port must be from 1 to 65535")
-        if not host or any(c.isspace() for c in text) or parts.query or parts.fragment or parts.path.strip("/"):
+        if not host or " " in text or not text.isprintable() or "?" in host or "#" in host or path.strip("/"):
             raise ConfigError(
                 f"base_url {shown!r}: expected https://host[:port], http://host:port, host:port or unix:/path"
             )
@@ -105,6 +104,8 @@ class Target:
 
 def socket_address(path: str | os.PathLike[str]) -> str:
     """Write the path of a socket file as the URI that gRPC takes: `unix:/path`, percent-encoded."""
+    from urllib.parse import quote
+
     text = os.fsencode(path)
     if text.startswith(b"/"):
         text = b"/" + text.lstrip(b"/")  # two slashes would name a host
@@ -115,10 +116,43 @@ def is_loopback(host: str) -> bool:
     """Return whether a host name or address is this machine's loopback; names are not resolved."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    if ":" in host:
+        return _packed(host) == b"\0" * 15 + b"\1"
+    return _packed(host)[:1] == b"\x7f"
+
+
+def _host_and_port(authority: str) -> tuple[str, int | None]:
+    """Take `host`, `host:port`, `[address]` or `[address]:port` apart.
+
+    Raises:
+        ValueError: it is none of these forms.
+    """
+    if authority.startswith("["):
+        host, bracket, rest = authority[1:].partition("]")
+        between, _, port = rest.partition(":")
+        malformed = between or not bracket or ":" not in host or not _packed(host)
+    else:
+        host, _, port = authority.partition(":")
+        malformed = "[" in host or "]" in host
+    if malformed or (port and not (port.isascii() and port.isdigit() and int(port) < 1 << 16)):
+        raise ValueError("malformed")
+    if not host.isascii():
+        import unicodedata
+
+        if not set("/?#@:").isdisjoint(unicodedata.normalize("NFKC", host)):  # as which it is resolved
+            raise ValueError("malformed")
+    address, percent, zone = host.partition("%")
+    return f"{address.lower()}{percent}{zone}", int(port) if port else None
+
+
+def _packed(host: str) -> bytes:
+    """Return the bytes of an IPv4 or IPv6 address; none if it is a name."""
     try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+        if ":" in host:
+            return socket.inet_pton(socket.AF_INET6, host.partition("%")[0])  # behind it, the zone
+        return socket.inet_pton(socket.AF_INET, host)
+    except (OSError, ValueError):
+        return b""
 
 
 def _in_ascii(host: str, shown: str) -> str:

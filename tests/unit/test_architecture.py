@@ -22,7 +22,7 @@ FILES = sorted(path for path in SOURCE.rglob("*.py") if path.parent != SOURCE / 
 #: Rooms from the bottom up: each may import those of its own floor and of the floors below.
 FLOORS = (
     ("errors", "support", "types", "_version", "v2"),
-    ("target", "status", "events", "reference", "media"),
+    ("target", "status", "events", "emitter", "reference", "media"),
     ("config", "credentials", "local", "draw"),
     ("transport", "flow"),
     ("codec", "channels"),

@@ -180,10 +180,10 @@ def test_without_pyyaml_the_error_names_the_extra(write_contexts: Any, monkeypat
 
 def test_contexts_are_in_the_users_config_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    assert context_path() == tmp_path / "clarifai" / "config"
+    assert context_path() == str(tmp_path / "clarifai" / "config")
     monkeypatch.delenv("XDG_CONFIG_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert context_path() == tmp_path / ".config" / "clarifai" / "config"
+    assert context_path() == str(tmp_path / ".config" / "clarifai" / "config")
 
 
 # -- what a credential is

@@ -9,7 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from headrace import events
-from headrace.events import Connected, Dropped, Emitter, Event, RetryScheduled
+from headrace.emitter import Emitter
+from headrace.events import Connected, Dropped, Event, RetryScheduled
 
 
 def test_events_are_handed_over_at_once_and_in_order() -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from headrace import Client, blocking, local
+from headrace.emitter import Emitter
 from headrace.errors import ClosedError, ConnectFailed
-from headrace.events import Emitter, Event, ServerLog
+from headrace.events import Event, ServerLog
 from headrace.local import LocalServer
 from headrace.testing import ModelDouble, Tape
 

@@ -22,7 +22,6 @@ from headrace.config import (
     Window,
 )
 from headrace.errors import ConfigError
-from headrace.events import OnEvent
 from headrace.support.later import later
 from headrace.transport.base import OWN_HEADERS, Metadata, TransportFactory
 
@@ -30,10 +29,12 @@ if TYPE_CHECKING:
     from headrace.calls.batching import BatchLimits
     from headrace.calls.duplex.settings import DuplexOptions
     from headrace.calls.streams import OnError
+    from headrace.events import OnEvent
     from headrace.flow.pipe import Overflow
     from headrace.track import Tracker
 else:
     OnError = later("headrace.calls.streams", "OnError")
+    OnEvent = later("headrace.events", "OnEvent")
     Overflow = later("headrace.flow.pipe", "Overflow")
     Tracker = later("headrace.track", "Tracker")
 

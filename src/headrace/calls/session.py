@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from headrace import events
 from headrace.calls.deadline import Deadline
 from headrace.channels.connection import Connection
 from headrace.channels.manager import ChannelManager
@@ -18,6 +17,7 @@ from headrace.status import Kind, kind_of
 
 if TYPE_CHECKING:
     from headrace.calls.retry import Attempts
+    from headrace.emitter import Emitter
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -44,7 +44,7 @@ class Session:
     rate: Rate
     budget: Budget
     metadata: tuple[tuple[str, str], ...]
-    emit: events.Emitter
+    emit: Emitter
     counts: Counts = field(default_factory=Counts)
 
     def attempts(self, *, warm_up: float | None = None, fresh: bool = True) -> Attempts:
@@ -100,7 +100,9 @@ class Session:
         await self.channels.pool().rate_queue.wait(self.rate, timeout, self._emit_wait)
 
     def _emit_wait(self, seconds: float) -> None:
-        self.emit(events.Throttled(seconds))
+        from headrace.events import Throttled
+
+        self.emit(Throttled(seconds))
 
     async def acquire(self, timeout: float | None = None, call: CallState | None = None) -> Connection:
         """Take a place on a connection for a stream, after waiting for the rate; `Connection.release` gives it back.

@@ -7,10 +7,8 @@ import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from headrace import events
 from headrace.errors import ConnectFailed, TransportError
 
 if TYPE_CHECKING:
@@ -30,6 +28,16 @@ class Owner(Protocol):
         """Give waiting calls the connections that have room."""
 
 
+class Listener(Protocol):
+    """What hears of a connection, by its index."""
+
+    def connected(self, index: int, seconds: float) -> None:
+        """Note that it is connected, after `seconds` of connecting."""
+
+    def disconnected(self, index: int) -> None:
+        """Note that it was lost or closed."""
+
+
 class Connection:
     """One connection of a `LoopPool` with its count of calls.
 
@@ -40,7 +48,7 @@ class Connection:
     __slots__ = (
         "_admitted",
         "_caution",
-        "_on_event",
+        "_listener",
         "_our_limit",
         "_target",
         "_trying",
@@ -64,7 +72,7 @@ class Connection:
         transport: Transport,
         max_calls: int,
         target: str,
-        on_event: Callable[[events.Event], None],
+        listener: Listener,
     ) -> None:
         self.pool: Owner = pool
         self.index: int = index
@@ -78,7 +86,7 @@ class Connection:
         self.max_calls: int = max_calls  # concurrent calls that we and the server allow
         self._our_limit = max_calls
         self._target = target
-        self._on_event = on_event
+        self._listener = listener
         self.limit: int = max_calls
         self._admitted = 0  # calls since the limit last changed
         self._caution = 1
@@ -98,7 +106,7 @@ class Connection:
         self.ready = True
         self.failed_at = -math.inf
         self._reset_limit()
-        self._on_event(events.Connected(self._target, self.index, seconds))
+        self._listener.connected(self.index, seconds)
 
     def ended_at_once(self) -> ConnectFailed:
         """Make the error of a connection that was made, and was gone before a call could use it."""
@@ -113,7 +121,7 @@ class Connection:
         if self.ready:
             self.ready = False
             self._reset_limit()
-            self._on_event(events.Disconnected(self._target, self.index))
+            self._listener.disconnected(self.index)
 
     def answered(self) -> None:
         """Note that the server said something."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import weakref
 from asyncio import get_running_loop
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from headrace import events
 from headrace.channels.connection import Connection
 from headrace.channels.pool import LoopPool
 from headrace.config import Limits, Target, Transmission
+from headrace.emitter import Emitter, logger
 from headrace.errors import ClosedError
 from headrace.transport.base import TransportFactory
+
+if TYPE_CHECKING:
+    from headrace.events import Event
 
 _forks = 0  # how many lie between the first process and this one
 _managers: weakref.WeakSet[ChannelManager] = weakref.WeakSet()
@@ -47,13 +51,13 @@ class ChannelManager:
         transmission: Transmission,
         factory: TransportFactory,
         limits: Limits,
-        emit: events.Emitter,
+        emit: Emitter,
     ) -> None:
         self.target = target
         self._transmission = transmission
         self._factory = factory
         self._limits = limits
-        self._listeners: tuple[weakref.ref[events.Emitter], ...] = (weakref.ref(emit),)
+        self._listeners: tuple[weakref.ref[Emitter], ...] = (weakref.ref(emit),)
         self._indexes = itertools.count()
         self._pools: dict[int, LoopPool] = {}
         self._last: LoopPool | None = None  # that was used and can be; most programs have one loop
@@ -85,7 +89,7 @@ class ChannelManager:
         """Calls that wait for their turn or for a connection with room."""
         return sum(len(pool.waiters) + pool.concurrency.waiting for pool in list(self._pools.values()))
 
-    def listen(self, emit: events.Emitter) -> None:
+    def listen(self, emit: Emitter) -> None:
         """Send connection events to another emitter too, for as long as it is alive."""
         living = [reference for reference in self._listeners if reference() not in (None, emit)]
         self._listeners = (*living, weakref.ref(emit))
@@ -141,18 +145,35 @@ class ChannelManager:
 
     def _make(self, pool: LoopPool) -> Connection:
         transport = self._factory(self.target, self._transmission)
-        return Connection(
-            pool,
-            next(self._indexes),
-            transport,
-            self._limits.streams_per_connection,
-            str(self.target),
-            self.notify,
-        )
+        max_calls = self._limits.streams_per_connection
+        return Connection(pool, next(self._indexes), transport, max_calls, str(self.target), self)
 
-    def notify(self, event: events.Event) -> None:
+    def connected(self, index: int, seconds: float) -> None:
+        """Report a connection that was made, after `seconds` of connecting."""
+        if self._observed:
+            from headrace.events import Connected
+
+            self.notify(Connected(str(self.target), index, seconds))
+
+    def disconnected(self, index: int) -> None:
+        """Report a connection that was lost or closed."""
+        if self._observed:
+            from headrace.events import Disconnected
+
+            self.notify(Disconnected(str(self.target), index))
+
+    @property
+    def _observed(self) -> bool:
+        """Whether anybody takes what is reported of connections: without, `headrace.events` need not be imported."""
+        if logger.isEnabledFor(logging.DEBUG):
+            return True
+        return any(emit is not None and emit.on_event is not None for emit in (one() for one in self._listeners))
+
+    def notify(self, event: Event) -> None:
         """Write an event to the log, and pass it to all listeners."""
-        events.log(event)
+        from headrace.events import log
+
+        log(event)
         called: list[object] = []
         for reference in self._listeners:
             emitter = reference()

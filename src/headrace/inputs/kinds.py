@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
 from headrace import media
 from headrace.errors import ConfigError, InputError
@@ -40,6 +39,8 @@ async def _kind(field: Field, item: Input) -> InputType | None:
     if field.form == "bytes":
         return media.kind(field.payload)
     if field.form == "url":
+        from urllib.parse import urlsplit
+
         return media.kind_of_name(urlsplit(field.payload.decode()).path)
     if field.form == "file":
         name = getattr(field.payload, "name", "")

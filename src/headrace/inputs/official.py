@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self, cast
 
 from headrace import media
@@ -137,6 +136,8 @@ class OfficialNames(metaclass=Hints):
 
 def _folder(cls: type, folder: str | os.PathLike[str], type_: str) -> list[Any]:
     try:
+        from pathlib import Path
+
         paths = sorted(path for path in Path(folder).iterdir() if path.is_file())
     except OSError as error:
         raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import AsyncIterable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, TypeAlias, cast
-from urllib.parse import urlsplit
 
 from headrace.errors import ConfigError, InputError
 from headrace.inputs.official import OfficialNames
@@ -164,11 +162,13 @@ class Input(OfficialNames):
         Raises:
             ConfigError: not an http(s) URL, or an unknown type.
         """
-        return cls([_url_field(url, checked_type(input_type))], id, source=_CREDENTIALS("", url))
+        return cls([_url_field(url, checked_type(input_type))], id, source=re.sub(_CREDENTIALS, "", url))
 
     @classmethod
     def from_filepath(cls, path: str | os.PathLike[str], input_type: str | None = None, id: str | None = None) -> Input:
         """Make an input from a file, read when it is sent (in a worker thread)."""
+        from pathlib import Path
+
         path = Path(path)
         return cls([Field(checked_type(input_type), "path", path)], id, source=str(path))
 
@@ -276,6 +276,8 @@ def _field(data: Any, input_type: str) -> Field:
     if isinstance(data, bytes | bytearray | memoryview):
         return Field(input_type, "bytes", flat(data))
     if isinstance(data, os.PathLike):
+        from pathlib import Path
+
         return Field(input_type, "path", Path(data))
     if hasattr(data, "read"):
         return Field(input_type, "file", cast("BinaryIO", data))
@@ -297,8 +299,10 @@ def _url_field(url: str, input_type: str) -> Field:
 
 def is_url(text: str) -> bool:
     """Whether a text is a whole http(s) URL: with a host, without blanks, and of characters that can be sent."""
-    if not text.lower().startswith(("http://", "https://")) or not _URL_CHARACTERS(text):
+    if not text.lower().startswith(("http://", "https://")) or not re.fullmatch(_URL_CHARACTERS, text):
         return False
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(text)
         return bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -306,10 +310,10 @@ def is_url(text: str) -> bool:
         return False
 
 
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#]*@").sub  # of a URL: source, for what is shown
+_CREDENTIALS = r"(?<=://)[^/?#]*@"  # of a URL: source, for what is shown
 
 #: Neither blanks nor control characters nor lone surrogates.
-_URL_CHARACTERS = re.compile(r"[^\s\x00-\x1f\x7f\ud800-\udfff]+").fullmatch
+_URL_CHARACTERS = r"[^\s\x00-\x1f\x7f\ud800-\udfff]+"
 
 
 def shortened(text: str, length: int = 200) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import array
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from headrace import codec, media
@@ -33,6 +32,8 @@ from headrace.v2 import resources_pb2 as pb
 from headrace.v2 import status_pb2
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import numpy.typing as npt
     import supervision
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     Vector: TypeAlias = memoryview[float]
 else:
     Vector = memoryview
+    Path = later("pathlib", "Path")
     Picture = later("headrace.draw", "Picture")
     PictureOrSize = later("headrace.integrations.supervision", "PictureOrSize")
     Image = later_module("PIL.Image")
@@ -397,6 +399,8 @@ class Prediction:
             HeadraceError: the input's error.
             OSError: the file cannot be written.
         """
+        from pathlib import Path
+
         from headrace.results.saving import save
 
         return save(self, Path(path))

@@ -11,6 +11,7 @@ from headrace.calls.deadline import Deadline
 from headrace.calls.session import CallState, Session
 from headrace.channels.manager import ChannelManager
 from headrace.config import Limits, RetryPolicy, Timeouts, Transmission
+from headrace.emitter import Emitter
 from headrace.errors import ClosedError, DeadlineExceeded, PredictionFailed, Throttled
 from headrace.flow.rate import Budget, Rate
 from headrace.status import server_error
@@ -23,7 +24,7 @@ TARGET = Target.parse("http://localhost:1")
 
 
 def session_of(rate: float | None = None, got: list[events.Event] | None = None, connections: int = 8) -> Session:
-    emit = events.Emitter((got if got is not None else []).append)
+    emit = Emitter((got if got is not None else []).append)
     limits = Limits(streams_per_connection=1, connections=connections)
     channels = ChannelManager(TARGET, Transmission(), MemoryServer(), limits, emit)
     secret = (("authorization", "Key CANARY"),)

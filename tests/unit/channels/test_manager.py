@@ -21,6 +21,7 @@ from headrace.channels.assign import DOUBT, NEW, QUIET, assign
 from headrace.channels.connection import Connection
 from headrace.channels.manager import ChannelManager
 from headrace.config import Limits, Transmission
+from headrace.emitter import Emitter
 from headrace.errors import ClosedError, ConnectFailed, ConnectionLost, PredictionFailed
 from headrace.target import Target
 from headrace.transport.base import Buffer, Call, Metadata
@@ -88,7 +89,7 @@ class Network:
         self.brief = False  # connections that are gone as soon as they are made
         self.events: list[events.Event] = []
         self.heard = self.events.append
-        self.emit = events.Emitter(self.heard)
+        self.emit = Emitter(self.heard)
 
     def __call__(self, target: Target, options: Transmission) -> Wire:
         self.wires.append(Wire(self))
@@ -662,7 +663,7 @@ def test_connections_of_all_loops_have_numbers_of_their_own() -> None:
 async def test_whoever_listens_hears_of_connections_once(network: Network) -> None:
     manager = network.manager()
     others: list[events.Event] = []
-    same, other, gone = events.Emitter(network.heard), events.Emitter(others.append), events.Emitter(others.append)
+    same, other, gone = Emitter(network.heard), Emitter(others.append), Emitter(others.append)
     for emit in (same, other, other, gone):
         manager.listen(emit)
     del gone

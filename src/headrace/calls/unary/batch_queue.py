@@ -22,6 +22,7 @@ from headrace.calls.session import CallState, Counts, Session
 from headrace.calls.unary.lists import predict_many
 from headrace.calls.unary.single import predict_one
 from headrace.config import Limits
+from headrace.emitter import Emitter
 from headrace.errors import ClosedError, HeadraceError, ServerError
 from headrace.inputs.prepared import Prepared
 from headrace.results import Prediction
@@ -78,12 +79,12 @@ class _Request:
             call.request = self
 
 
-class _WarmUpListener(events.Emitter):
+class _WarmUpListener(Emitter):
     """Passes events on, and notes waiting for a deploying model, which counts in no call's timeout."""
 
     __slots__ = ("_emit", "_warming")
 
-    def __init__(self, emit: events.Emitter, warming: Callable[[float], None]) -> None:
+    def __init__(self, emit: Emitter, warming: Callable[[float], None]) -> None:
         super().__init__()
         self._emit = emit
         self._warming = warming

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from headrace.calls.deadline import Deadline
-from headrace.calls.hedge import hedged
 from headrace.calls.session import CallState, Session
 from headrace.channels.connection import Connection
 from headrace.errors import DeadlineExceeded, HeadraceError, ServerError, TransportError, drop_traceback
@@ -106,6 +105,8 @@ async def unary(
         while True:
             try:
                 if hedge_after is not None:
+                    from headrace.calls.hedge import hedged  # few clients hedge
+
                     attempt = functools.partial(_attempt, session, method, request, headers, ends)
                     return await hedged(attempt, hedge_after, session)
                 # As `_attempt`, but in this coroutine: one more costs a call as much as its admission.

@@ -14,7 +14,7 @@ _NO_H2 = "the server's TLS offers no HTTP/2 (ALPN h2), which gRPC needs: check t
 CHECK_PORT = "is it a gRPC port? check base_url="
 _SHOWN = 200
 #: What no HTTP/2 server says first: its SETTINGS would be longer than half a megabyte.
-_TEXT = re.compile(rb"[\t\n\r -~]{3,}")
+_TEXT = rb"[\t\n\r -~]{3,}"
 _LOOK = 2.0  # seconds for a second look
 
 
@@ -58,7 +58,7 @@ def recognize(first: bytes) -> Misfit | None:
         return Misfit(f"the server speaks HTTP/1.1 there: this is not a gRPC port; check base_url= (it said: {shown})")
     if len(first) >= 3 and first[0] in (0x15, 0x16) and first[1] == 0x03:
         return Misfit(_SPEAKS_TLS)
-    if _TEXT.fullmatch(first[:9]):
+    if re.fullmatch(_TEXT, first[:9]):
         return Misfit(f"the server speaks no HTTP/2 there: this is not a gRPC port; check base_url= (it said: {shown})")
     return None
 

@@ -15,11 +15,10 @@ from headrace.transport.h2.addresses import open_socket
 from headrace.transport.h2.connection import Connection
 from headrace.transport.h2.diagnosis import CHECK_PORT, EarlyEnd, Misfit, explain_early_end, explain_tls
 from headrace.transport.h2.proxy import Proxy, Tunnel, proxy_of
-from headrace.transport.h2.tls import make_context
 
 _SHUTDOWN = 1.0  # seconds for TLS to say goodbye
 _SETTINGS = "waiting for the server's HTTP/2 settings"
-_CONNECT_CALL = re.compile(r"\[Errno (\d+)\] Connect call failed")
+_CONNECT_CALL = r"\[Errno (\d+)\] Connect call failed"
 
 
 class DialFailed(Exception):
@@ -89,7 +88,11 @@ async def _open(target: Target, options: Transmission, make: Callable[[], Connec
         return (await loop.create_unix_connection(make, target.path))[1]
     if target.tls:
         phase.doing = "reading certificates"
-    context = await loop.run_in_executor(None, make_context, options.tls) if target.tls else None
+    context: ssl.SSLContext | None = None
+    if target.tls:
+        from headrace.transport.h2.tls import make_context
+
+        context = await loop.run_in_executor(None, make_context, options.tls)
     name = (options.tls.server_name or target.host) if context is not None else None
     if context is not None:  # a name that is none fails here, before there is a socket to lose
         context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
@@ -155,6 +158,7 @@ def _text(error: BaseException, phase: Phase) -> str:
     if not str(error) and isinstance(error, ConnectionError):
         return f"the server ended the connection ({phase.doing})"
     text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror and not _CONNECT_CALL.search(text):
+    if isinstance(error, OSError) and error.strerror and not re.search(_CONNECT_CALL, text):
         return f"{error.strerror} ({phase.doing})"
-    return _CONNECT_CALL.sub(lambda found: f"{os.strerror(int(found[1]))}:", text)  # asyncio gives the number alone
+    # asyncio gives the number alone
+    return re.sub(_CONNECT_CALL, lambda match: f"{os.strerror(int(match[1]))}:", text)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-import re
 from dataclasses import dataclass, field
 
 from headrace._version import __version__
@@ -15,8 +14,7 @@ from headrace.transport.h2.engine import headers
 from headrace.transport.h2.messages import ENCODINGS
 from headrace.types import Metadata
 
-_NAME = re.compile(r"[0-9a-z_.-]+\Z")
-_VALUE = re.compile(r"[\x20-\x7e]*\Z")
+_NAME = frozenset("0123456789abcdefghijklmnopqrstuvwxyz_.-")
 _SECRET = frozenset(("authorization", "x-clarifai-session-token", "cookie", "proxy-authorization"))
 _FIXED = headers.block(
     [
@@ -122,9 +120,9 @@ def decoded_binary(text: str) -> bytes | None:
 
 
 def _check(name: str, value: str) -> None:
-    if not _NAME.match(name) or name in OWN_HEADERS or name.startswith("grpc-"):
+    if not name or not _NAME.issuperset(name) or name in OWN_HEADERS or name.startswith("grpc-"):
         raise ConfigError(f"metadata: {name!r:.60} is no name that can be sent")
-    if not name.endswith("-bin") and not _VALUE.match(value):
+    if not name.endswith("-bin") and not (value.isascii() and value.isprintable()):
         raise ConfigError(f"metadata: the value of {name} holds characters that cannot be sent; use a name with -bin")
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import unquote_to_bytes
 
 from headrace import status
 from headrace.errors import ServerError, TransportError
@@ -81,6 +80,8 @@ def error_of_status(fields: Fields, target: str) -> TransportError | ServerError
         return _error(2, f"the server ended the call with a status that does not exist: {shown!r}", target)
     if texts[0] == "0":
         return None
+    from urllib.parse import unquote_to_bytes
+
     message = unquote_to_bytes(fields.first.get("grpc-message", "").encode("latin-1")).decode("utf-8", "replace")
     message = printable(message)
     status_details = fields.first.get("grpc-status-details-bin")

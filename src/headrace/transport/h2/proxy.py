@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import ipaddress
 import os
 from typing import cast
-from urllib.parse import unquote, urlsplit
 
 from headrace.config import Target
 from headrace.errors import ConfigError
@@ -20,6 +18,8 @@ class Proxy:
     """An HTTP proxy; its password is in no text of it."""
 
     def __init__(self, url: str) -> None:
+        from urllib.parse import unquote, urlsplit
+
         try:
             parts = urlsplit(url if "://" in url else f"http://{url}")
             host, port = parts.hostname, parts.port
@@ -80,6 +80,8 @@ def is_exempt(target: Target, exempt: str) -> bool:
 
 
 def _is_within(host: str, network: str) -> bool:
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
     except ValueError:  # one of them is a name
