@@ -320,11 +320,9 @@ class Connection(asyncio.BufferedProtocol):
             self._write_soon()
         elif isinstance(event, events.Failed):
             reason = f"the server violated HTTP/2: {event.reason} ({code_name(event.code)})"
-            if not self.engine.ready:
-                reason = f"{reason}: {CHECK_PORT}"
             if recognize(self._first) is None:  # it speaks HTTP/2
                 self.violation = reason
-            self.abort(reason)
+            self.abort(reason if self.engine.ready else f"{reason}: {CHECK_PORT}")
 
     def _lost(self, reason: str, error: Exception | None = None) -> None:
         """End everything that waits for the connection."""

@@ -1,13 +1,14 @@
 """The engine by the rules of HTTP/2: what a server may send, and what happens when it sends what it may not.
 
 Each case is named by the section of RFC 9113 (or, with HP, of RFC 7541) that it tests, and runs three times: its bytes
-arrive whole, one by one, and by sevens.
+arrive whole, one by one, and by sevens. Then it runs on a socket, below calls.
 """
 
 from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +19,13 @@ import hpack
 import pytest
 
 import headrace.transport.h2.engine as package
+from headrace import errors
+from headrace.transport.h2 import connection, transport
 from headrace.transport.h2.engine import Engine, H2Limits, events, headers
 from headrace.transport.h2.engine.flow import SMALL
 from headrace.transport.h2.engine.streams import Stream
+from tests.support.frames import FrameServer, answer
+from tests.support.h2calls import METHOD, call, connected
 
 pytestmark = pytest.mark.core
 
@@ -107,6 +112,9 @@ def bad_response(*fields: tuple[str, str]) -> bytes:
     return headers_of((":status", "200"), *fields)
 
 
+VALUE = "v" * 300
+LONG = OK_BLOCK + b"\0\x04name\x7f\xad\x01" + VALUE.encode()  # the length takes three octets
+HUFFMAN = OK_BLOCK + hpack.Encoder().encode([("name", VALUE)])
 PING_8 = frame(PING, 0, 0, b"12345678")
 SELF_DEPENDENT = (1).to_bytes(4, "big") + b"\x0f"
 CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
@@ -148,6 +156,31 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
         Fine(lambda seen: frame(PING, ACK, 0, b"12345678") in seen.output),
     ),
     ("H2-4.1-03", frame(PING, 0, 1 << 31, b"12345678"), Fine()),
+    ("H2-4.1-03 increment", update(0, 1 << 31 | 7), Fine(lambda seen: seen.engine.output.window == 65_542)),
+    (
+        "H2-4.1-03 last id",
+        frame(GOAWAY, 0, 0, (1 << 31 | 3).to_bytes(4, "big") + bytes(4)),
+        Fine(lambda seen: seen.engine.last_id == 3),
+    ),
+    ("H2-4.1-02 settings", frame(SETTINGS, 0xFE), Fine(lambda seen: frame(SETTINGS, ACK) in seen.output)),
+    (
+        "H2-4.1-02 window",
+        frame(WINDOW, 0xFF, 0, bytes(3) + b"\x07"),
+        Fine(lambda seen: seen.engine.output.window == 65_542),
+    ),
+    ("H2-4.1-02 priority", frame(PRIORITY, 0xFF, 1, bytes(5)), Fine()),
+    ("H2-4.1-02 reset", frame(RST, 0xFF, 1, bytes(4)), Fine(lambda seen: len(seen.of(events.Reset)) == 1)),
+    (
+        "H2-4.1-02 headers",
+        frame(HEADERS, END_HEADERS | 0xD2, 1, OK_BLOCK),
+        Fine(lambda seen: len(seen.of(events.ResponseHeaders)) == 1),
+    ),
+    ("H2-4.1-02 data", RESPONSE + frame(DATA, 0xF6, 1, b"x"), Fine(lambda seen: seen.content == b"x")),
+    (
+        "H2-4.1-02 continuation",
+        frame(HEADERS, 0, 1, OK_BLOCK) + frame(CONTINUATION, 0xFF, 1),
+        Fine(lambda seen: len(seen.of(events.ResponseHeaders)) == 1),
+    ),
     ("H2-4.2-01", RESPONSE + frame(DATA, 0, 1, bytes(16_384)), Fine(lambda seen: seen.content == bytes(16_384))),
     ("H2-4.2-02", RESPONSE + frame(DATA, 0, 1, b"", 16_385), Conn(SIZE)),
     ("H2-4.2-03 headers", frame(HEADERS, 0, 1, b"", 16_385), Conn(SIZE)),
@@ -208,6 +241,17 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
         + frame(CONTINUATION, END_HEADERS, 1, OK_BLOCK[20:]),
         Fine(lambda seen: seen.of(events.ResponseHeaders)[0].end),
     ),
+    *[
+        (
+            f"H2-6.10-01 cut inside {name}",
+            frame(HEADERS, 0, 1, whole[:at]) + frame(CONTINUATION, END_HEADERS, 1, whole[at:]),
+            Fine(lambda seen: seen.of(events.ResponseHeaders)[0].fields.first["name"] == VALUE),
+        )
+        for name, whole, at in (
+            ("an integer", LONG, len(LONG) - len(VALUE) - 1),
+            ("a Huffman string", HUFFMAN, len(HUFFMAN) - 3),
+        )
+    ],
     ("H2-6.10-02", frame(HEADERS, 0, 1, OK_BLOCK) + frame(DATA, 0, 1, b"x"), Conn(PROTOCOL)),
     ("H2-6.10-03 zero", frame(HEADERS, 0, 1, OK_BLOCK) + frame(CONTINUATION, END_HEADERS, 0), Conn(PROTOCOL)),
     ("H2-6.10-03 other", frame(HEADERS, 0, 1, OK_BLOCK) + frame(CONTINUATION, END_HEADERS, 3), Conn(PROTOCOL)),
@@ -310,6 +354,11 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
     ("H2-6.10-06", frame(HEADERS, 0, 1, OK_BLOCK) + frame(DATA, 0, 1) + frame(CONTINUATION, 4, 1), Conn(PROTOCOL)),
     ("HP-09", frame(HEADERS, END_HEADERS, 1, b"\x20\x88\x40\x01a\x01b"), Fine()),
     (
+        "HP-09 named by the entry that it evicts",
+        frame(HEADERS, END_HEADERS, 1, b"\x3f\x09\x88\x40\x02ab\x01c" + b"\x7e\x01d" + b"\xbe"),  # room for one
+        Fine(lambda seen: seen.of(events.ResponseHeaders)[0].fields.items == (("ab", "c"), ("ab", "d"), ("ab", "d"))),
+    ),
+    (
         "HP-13",
         frame(HEADERS, END_HEADERS, 1, b"\x88\x40\x01a\x01b\x00\x01c\x01d\x10\x01e\x81\x1f\xbe"),
         Fine(
@@ -336,7 +385,7 @@ CASES: list[tuple[str, bytes, Conn | OnStream | Fine]] = [
         frame(
             HEADERS, END_HEADERS, 1, b"\x88\x40\x01a\x7f\x81\x1e" + bytes(4_000).replace(b"\0", b"x") + b"\xbe" * 9_000
         ),
-        Conn(COMPRESSION),
+        Conn(CALM),
     ),
     ("AT-16", frame(PRIORITY, 0, 101, bytes(5)) * 1_001, Conn(CALM)),
     ("AT-17", headers_of((":status", "103")) * 33, OnStream(CALM)),
@@ -386,6 +435,45 @@ def test_frames_of_a_server(data: bytes, outcome: Conn | OnStream | Fine, size: 
         answer = engine.receive(frame(HEADERS, END_HEADERS | END, 3, OK_BLOCK))  # the other stream lives
         assert [type(event) for event in answer] == [events.ResponseHeaders]
     assert three.received_end or engine.draining
+
+
+@pytest.mark.parametrize(("data", "outcome"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+async def test_frames_of_a_server_on_a_socket(
+    data: bytes, outcome: Conn | OnStream | Fine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the calls of the transport, and the server, see of the same frames."""
+    limited = functools.partial(connection.Settings, limits=LIMITS)
+    monkeypatch.setattr(transport, "Settings", limited)
+    server = FrameServer(lambda peer, stream: None, acknowledge=False, credit=False)
+    async with server, connected(server) as slot:
+        one, three = slot.open(METHOD, ()), slot.open(METHOD, ())
+        for stream in (one, three):
+            await stream.half_close()
+        await server.until(lambda: server.requests == 2)
+        peer = server.peer
+        peer.send(data)
+        if isinstance(outcome, Conn):
+            with pytest.raises(errors.ConnectionLost, match="violated HTTP/2") as lost:
+                await three.read()
+            assert not lost.value.unprocessed
+            await server.until(lambda: peer.closed)
+            assert [f.payload[:8] for f in peer.of(GOAWAY)] == [bytes(4) + outcome.code.to_bytes(4, "big")]
+            server.on_request = answer
+            assert await call(slot) == b"answer"
+            assert len(server.peers) == 2
+            return
+        peer.answer(3)
+        assert await three.read() == b"answer"
+        assert await three.read() is None
+        if isinstance(outcome, OnStream):
+            with pytest.raises(errors.HeadraceError):
+                while await one.read() is not None:
+                    pass
+            await server.until(lambda: peer.of(RST, 1))
+            assert [f.payload for f in peer.of(RST, 1)] == [outcome.code.to_bytes(4, "big")]
+        peer.send(frame(PING, 0, 0, b"the last"))
+        await server.until(lambda: any(f.payload == b"the last" for f in peer.of(PING)))
+        assert len(server.peers) == 1
 
 
 @pytest.mark.case("H2-3.4-03")

@@ -110,7 +110,8 @@ class BlockDecoder:
             decoded: list[tuple[bytes, bytes]] = decoder.decode(block, raw=True)
         except (hpack.HPACKError, IndexError, ValueError, OverflowError) as error:
             reason = str(error).partition(" from ")[0]  # what follows are raw bytes, or where they are in memory
-            raise ConnectionFault(Code.COMPRESSION_ERROR, f"a header block cannot be decoded: {reason}") from None
+            code = Code.ENHANCE_YOUR_CALM if isinstance(error, hpack.OversizedHeaderListError) else Code.COMPRESSION_ERROR
+            raise ConnectionFault(code, f"a header block cannot be decoded: {reason}") from None
         if self._table is None:
             if len(decoder.header_table.dynamic_entries):
                 raise ConnectionFault(Code.COMPRESSION_ERROR, "a header block uses a table that has no room")

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class H2Limits:
-    """What one HTTP/2 connection accepts from its server.
+    """What one HTTP/2 connection accepts from its server, and what each bound guards against.
 
-    Counts decay: every useful frame (content, headers of an open stream) starts them again, so an honest connection
-    never reaches them however long it lives.
+    Counts start again with each useful frame (content, headers of an open stream): honest servers never reach them.
 
     Args:
-        frame_bytes: the largest frame (SETTINGS_MAX_FRAME_SIZE), of which a part may wait for its rest.
-        stream_window_bytes: content that a server may send to a stream that nobody reads.
-        connection_window_bytes: how much content may be on its way on all streams together.
-        header_list_bytes: the largest list of headers or trailers, each with 32 bytes more; others fail their call.
-        header_block_bytes: the largest encoded block. Guards against CONTINUATION without end.
-        continuations: frames of one block. Guards against empty CONTINUATION frames.
-        informational: 1xx responses of a stream.
-        replies: SETTINGS and PING acknowledgements that wait because the server does not read.
-        idle_frames: frames in a row that bring nothing, such as empty DATA, and SETTINGS, counted by their cost.
-        resets: streams that we had to reset in a row because the server violated the protocol there.
+        frame_bytes: the largest frame (SETTINGS_MAX_FRAME_SIZE): halves of frames whose rest never comes.
+        stream_window_bytes: content of a stream that nobody reads. More ends the stream.
+        connection_window_bytes: content on its way on all streams. More, also for reset streams, ends the connection.
+        header_list_bytes: the largest list of headers, each with 32 bytes more: large and many fields. Fails the call.
+        header_block_bytes: the largest encoded block: CONTINUATION without end.
+        continuations: frames of one block: empty CONTINUATION frames.
+        informational: 1xx responses of a stream: a response that never begins.
+        replies: acknowledgements that wait for the server to read: floods of PING and SETTINGS.
+        idle_frames: frames in a row that bring nothing: empty or late content, increments of a few bytes, GOAWAY,
+            PRIORITY, RST_STREAM of closed streams, unknown types; SETTINGS, by their entries and the open streams.
+        resets: streams in a row that broke the protocol, and that we reset: increments of 0, overflows, bad headers.
     """
 
     frame_bytes: int = 65_536
