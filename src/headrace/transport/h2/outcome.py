@@ -103,9 +103,9 @@ def error_of_http(fields: Fields, excerpt: bytes, target: str) -> TransportError
     kind = fields.first.get("content-type", "no content-type")
     if fields.status == 200 and kind.lower().startswith("application/grpc+"):
         return _error(13, f"the server answers in {printable(kind)[:100]}; headrace speaks protobuf alone", target)
-    text = printable(re.sub(r"\s+", " ", excerpt.decode("utf-8", "replace"))[:EXCERPT].strip())
+    text = re.sub(r"\s+", " ", excerpt.decode("utf-8", "replace"))[:EXCERPT].strip()
     location = fields.first.get("location", "")
-    details = "; ".join(part for part in (f"to {location}" if location else "", kind, text) if part)
+    details = printable("; ".join(part for part in (f"to {location}" if location else "", kind, text) if part))
     code = _BY_HTTP.get(fields.status, 2)
     return status.call_error(
         NAMES[code],

@@ -165,6 +165,13 @@ ENDS: list[tuple[str, Callable[[Peer, int], bytes], type[Exception], str, bool]]
     ),
     ("G-ST-17", only(GRPC, ("grpc-status", "5"), ("grpc-message", "50% of %ff%")), errors.NotFound, "50% of", False),
     ("AT-22", only(GRPC, ("grpc-status", "5"), ("grpc-message", "a%1b[2Jb")), errors.NotFound, "a\\x1b[2Jb", False),
+    (
+        "AT-22 other headers",
+        only(("content-type", "text/\x1b[2Jb"), ("location", "/\x1b[3J"), status="302"),
+        errors.ConnectFailed,
+        "to /\\x1b[3J; text/\\x1b[2Jb",
+        False,
+    ),
     ("G-CP-03", answered(message(b"x", 1)), errors.PredictionFailed, "compressed", False),
     (
         "G-CP-04",
@@ -180,6 +187,21 @@ ENDS: list[tuple[str, Callable[[Peer, int], bytes], type[Exception], str, bool]]
         "cut off",
         False,
     ),
+    *[
+        (
+            f"G-CP-05 {name}",
+            answered(message(packed, 1), fields=[("grpc-encoding", encoding)]),
+            errors.PredictionFailed,
+            text,
+            False,
+        )
+        for name, encoding, packed, text in (
+            ("broken", "gzip", b"\x1f\x8b" + bytes(20), "cannot be decompressed"),
+            ("broken deflate", "deflate", b"no zlib", "cannot be decompressed"),
+            ("over-long", "gzip", gzip.compress(b"x") + b"more", "cut off or too long"),
+            ("two members", "gzip", gzip.compress(b"x") * 2, "cut off or too long"),
+        )
+    ],
     (
         "G-CP-06",
         answered(message(gzip.compress(bytes(4 * MiB)), 1), fields=[("grpc-encoding", "gzip")]),

@@ -109,9 +109,9 @@ class BlockDecoder:
                 raise hpack.HPACKError("its size updates are too many, or too long")
             decoded: list[tuple[bytes, bytes]] = decoder.decode(block, raw=True)
         except (hpack.HPACKError, IndexError, ValueError, OverflowError) as error:
-            reason = str(error).partition(" from ")[0]  # what follows are raw bytes, or where they are in memory
-            code = Code.ENHANCE_YOUR_CALM if isinstance(error, hpack.OversizedHeaderListError) else Code.COMPRESSION_ERROR
-            raise ConnectionFault(code, f"a header block cannot be decoded: {reason}") from None
+            bomb = isinstance(error, hpack.OversizedHeaderListError)
+            reason = "a header block cannot be decoded: " + str(error).partition(" from ")[0]  # behind it: raw bytes
+            raise ConnectionFault(Code.ENHANCE_YOUR_CALM if bomb else Code.COMPRESSION_ERROR, reason) from None
         if self._table is None:
             if len(decoder.header_table.dynamic_entries):
                 raise ConnectionFault(Code.COMPRESSION_ERROR, "a header block uses a table that has no room")
