@@ -125,10 +125,10 @@ async def test_a_server_slower_than_the_camera_gets_the_newest_frames(
         assert stats.frames == 45
         assert balanced(stats)
         assert set(stats.drops) == {"latest"}
-        assert stats.predictions >= 12  # the server was kept busy: 15 in 1.5 s
-        return 1 / ages[int(len(ages) * 0.95)]
+        kept_busy = stats.predictions >= 12  # of the 15 that it can do in 1.5 s
+        return 1 / ages[int(len(ages) * 0.95)] if kept_busy else 0.0
 
-    assert 1 / await best(attempt, 1 / 0.2) < 0.2
+    assert await best(attempt, 1 / 0.2) > 1 / 0.2
 
 
 @pytest.mark.alone
@@ -144,7 +144,7 @@ async def test_a_real_video_at_its_pace_stays_fresh_and_balanced(tmp_path: Path)
         assert balanced(stats)
         return 1 / ages[int(len(ages) * 0.95)]
 
-    assert 1 / await best(attempt, 1 / 0.2) < 0.2
+    assert await best(attempt, 1 / 0.2) > 1 / 0.2
 
 
 @contextlib.asynccontextmanager
@@ -228,11 +228,11 @@ async def test_four_videos_share_one_stream_and_stay_fresh(tmp_path: Path) -> No
             stats = stream.stats
         assert stats.frames == 4 * 60
         assert balanced(stats)
-        assert min(counts.values()) / max(counts.values()) > 0.75  # twenty or so each: one more or less is much
-        assert sum(counts.values()) > 0.8 * 40 * 2
-        return 1 / sorted(ages)[int(len(ages) * 0.95)]
+        fair = min(counts.values()) / max(counts.values()) > 0.75  # twenty or so each: one more or less is much
+        kept_busy = sum(counts.values()) > 0.8 * 40 * 2
+        return 1 / sorted(ages)[int(len(ages) * 0.95)] if fair and kept_busy else 0.0
 
-    assert 1 / await best(attempt, 1 / 0.2) < 0.2
+    assert await best(attempt, 1 / 0.2) > 1 / 0.2
 
 
 async def test_minutes_of_a_camera_before_a_slow_server_pile_nothing_up(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -37,17 +38,21 @@ WORKS: dict[str, Any] = {
     "litellm_embeds": [384, 384],
     "litellm_paints": "89504e47",
     "litellm_speaks_and_hears": "The house is red.",
+    "litellm_is_refused": "The model 'nobody' does not exist",
 }
 
 
-@pytest.fixture(scope="module", params=["serve", "proxy"])
-def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
-    """What the programs were told by the embedded server, and through a proxy by another one."""
+@contextlib.contextmanager
+def told(front: str, steps: str, folder: Path) -> Iterator[Outcomes]:
+    """What the programs were told by the embedded server, or through a proxy by another one.
+
+    Args:
+        steps: how the names of the steps begin that run.
+    """
     need("minilm-l6-v2", "minilm-l6-v2-tokenizer", "whisper-tiny-en")
     python = needed("openai-tools", install.openai_tools)
-    folder = tmp_path_factory.mktemp("tools")
     with contextlib.ExitStack() as stack:
-        if request.param == "serve":
+        if front == "serve":
             base = stack.enter_context(running("serve", "--openai", "--models", MODELS, says=SAYS))
         else:
             command = [sys.executable, "-m", "headrace.server", "--watch-stdin", "--models", MODELS]
@@ -55,19 +60,38 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             base = stack.enter_context(running("proxy", "--base_url", server, says=SAYS))
         environment = {"PATH": "/usr/bin:/bin", "HOME": str(folder), "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         driver = [str(python), str(HERE / "drivers" / "openai_tools.py")]
-        yield drive(driver, environment, {"base": base, "folder": str(folder)})
+        yield drive(driver, environment, {"base": base, "folder": str(folder), "steps": steps})
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
+    with told("serve", "", tmp_path_factory.mktemp("tools")) as outcomes:
+        yield outcomes
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outcomes]:
+    with told("proxy", "litellm_", tmp_path_factory.mktemp("tools")) as outcomes:
+        yield outcomes
+
+
+def check(name: str, value: Any) -> None:
+    if name == "llm_waits":
+        value = value.splitlines()[0]
+    if name == "litellm_is_refused":  # the text of the error that the program knows
+        assert WORKS[name] in value
+    else:
+        assert value == WORKS[name]
 
 
 @pytest.mark.parametrize("name", WORKS)
-def test_other_peoples_programs_work(told: Outcomes, name: str) -> None:
-    value = told(name).must()
-    if name == "llm_waits":
-        value = value.splitlines()[0]
-    assert value == WORKS[name]
+def test_other_peoples_programs_work(served: Outcomes, name: str) -> None:
+    check(name, served(name).must())
 
 
-def test_a_refusal_is_the_error_that_the_program_knows(told: Outcomes) -> None:
-    assert "The model 'nobody' does not exist" in told("litellm_is_refused").must()
+@pytest.mark.parametrize("name", [name for name in WORKS if name.startswith("litellm_")])
+def test_one_of_them_has_every_kind_of_answer_through_a_proxy(proxied: Outcomes, name: str) -> None:
+    check(name, proxied(name).must())
 
 
 @pytest.fixture(scope="module")

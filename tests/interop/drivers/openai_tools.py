@@ -1,6 +1,7 @@
 """What people use with OpenAI's API, on ours: the `llm` command, LangChain, LiteLLM; run by a Python that has them.
 
-Settings come as JSON on stdin: `base`, the API's address, and `folder`, an empty one. Each step prints a line of JSON.
+Settings come as JSON on stdin: `base`, the API's address, `folder`, an empty one, and `steps`, how the names of the
+steps to run begin. Each step prints a line of JSON.
 """
 
 # mypy: ignore-errors
@@ -182,6 +183,8 @@ def litellm_is_refused():
 
 
 for function in STEPS:
+    if not function.__name__.startswith(SETTINGS["steps"]):
+        continue
     try:
         print(json.dumps({"step": function.__name__, "value": function()}), flush=True)
     except Exception as error:
