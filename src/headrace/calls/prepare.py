@@ -24,8 +24,6 @@ from headrace.errors import (
 )
 from headrace.inputs import Input, InputType, is_url, name_of, shortened
 from headrace.inputs.checks import is_ready, longest_text, prepare_now
-from headrace.inputs.kinds import type_for
-from headrace.inputs.loading import prepare
 from headrace.inputs.prepared import Prepared, PreparedText
 from headrace.reference import ModelRef
 from headrace.results import Prediction
@@ -130,6 +128,8 @@ class Preparer:
             if (ready := prepare_now(item, self._ids, self._limits)) is not None:
                 return ready
             async with within(deadline, f"{name_of(item)}: reading it"):
+                from headrace.inputs.loading import prepare  # threads, files and pictures
+
                 return await prepare(item, self._limits, head)
         except HeadraceError as error:
             _sourced(error, item)
@@ -155,6 +155,8 @@ class Preparer:
         if len(types) == 1:
             return types[0]
         async with within(deadline, f"{name_of(item)}: reading its first bytes"):
+            from headrace.inputs.kinds import type_for
+
             return await type_for(item, types, str(self._ref))
 
     async def _types(self, deadline: Deadline) -> tuple[InputType, ...]:

@@ -10,7 +10,6 @@ from headrace import media
 from headrace.config import Limits
 from headrace.errors import InputError
 from headrace.inputs.prepared import Prepared
-from headrace.inputs.reading import View
 from headrace.inputs.value import Input, name_of
 from headrace.types import Buffer
 
@@ -129,6 +128,7 @@ def _pixels(data: Buffer) -> int:
 
     from PIL import Image
 
+    from headrace.inputs.reading import View
     from headrace.media.pictures import formats
 
     file = io.BytesIO(data) if isinstance(data, bytes) else cast("BinaryIO", View(data))  # neither copies it

@@ -7,7 +7,6 @@ import os
 import re
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from headrace.config import Target, Transmission
 from headrace.errors import ConfigError
@@ -33,11 +32,13 @@ class DialFailed(Exception):
         self.permanent = permanent
 
 
-@dataclass(slots=True, eq=False, repr=False)
 class Phase:
     """What connecting is doing, for the message of a timeout."""
 
-    doing: str = "connecting"
+    __slots__ = ("doing",)
+
+    def __init__(self) -> None:
+        self.doing: str = "connecting"
 
     def late(self, timeout: float) -> DialFailed:
         """Make the error for when there is no connection after `timeout` seconds."""

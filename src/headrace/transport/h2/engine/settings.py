@@ -30,7 +30,7 @@ def announced(limits: H2Limits) -> list[tuple[int, int]]:
     ]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class PeerSettings:
     """The server's settings; what it has not sent yet has the protocol's defaults."""
 

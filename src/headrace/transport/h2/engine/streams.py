@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Stream:
     """One open stream. A closed one is forgotten: its id alone tells that it was there.
 
@@ -28,9 +28,9 @@ class Stream:
     id: int
     send_window: int
     receive_window: int
-    owner: Any = field(default=None, repr=False)
+    owner: Any = None
     uncredited: int = 0
-    pending: deque[memoryview] | None = field(default=None, repr=False)
+    pending: deque[memoryview] | None = None
     ending: bool = False
     sent_end: bool = False
     received_end: bool = False
