@@ -189,19 +189,25 @@ class StreamWork(ABC):
             self.fail(broken)
 
     async def _wait(self, seconds: float) -> None:
-        running = [task for task in self._tasks if not task.done()]
+        running = self._running_besides_us()
         if running and not self._detached:
             await asyncio.wait(running, timeout=seconds)
 
     def _leave(self) -> None:
         """Cancel once more what has not ended in time, and stop waiting for it."""
-        if self._detached or not self.running:
+        running = self._running_besides_us()
+        if self._detached or not running:
             return
         self._detached = True
-        if self._feeding is not None and not self._feeding.done():
+        if self._feeding in running:
             logger.warning(
                 "the source of inputs did not close within %g s (Timeouts.close): not waiting any longer",
                 self._session.timeouts.close,
             )
-        for task in self._tasks:
+        for task in running:
             task.cancel()
+
+    def _running_besides_us(self) -> list[asyncio.Task[None]]:
+        """List the tasks that run, without the one that asks: a source may close its own stream."""
+        current = asyncio.current_task()
+        return [task for task in self._tasks if not task.done() and task is not current]

@@ -111,6 +111,31 @@ async def test_inputs_time_out_one_after_another_while_there_is_no_connection(
         await client.close()
 
 
+@pytest.mark.parametrize("call", ["stream", "map"])
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_source_may_close_its_own_stream(
+    wire: Wire, call: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with rigged(wire, tmp_path, timeouts=Timeouts(close=60)) as rig:
+        stream: headrace.PredictionStream
+
+        async def source() -> AsyncIterator[str]:
+            for number in range(5):
+                yield f"text {number}"
+            await stream.aclose()
+            yield "dropped"
+
+        stream = getattr(rig.model, call)(source(), input_type="text")
+        async with asyncio.timeout(30):
+            with pytest.raises(headrace.ClosedError):
+                async for _ in stream:
+                    pass
+            while stream.stats.pulled < 6:
+                await asyncio.sleep(0)
+        assert stream.stats.pulled == stream.stats.received + stream.stats.errors + stream.stats.dropped
+    assert "did not close" not in caplog.text
+
+
 async def test_inputs_that_cannot_be_sent_are_bounded_though_any_number_may_be_in_flight(tmp_path: Path) -> None:
     async with rigged("memory", tmp_path) as rig:
         source = NeverWaiting(BAD)
