@@ -15,68 +15,12 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Coroutine
 from typing import Any
 
 from headrace.errors import ClosedError
+from headrace.flow.waiter import InlineWaiter
 from headrace.results import Prediction
-
-
-class InlineWaiter:
-    """An awaitable for one task: not a future, but it follows asyncio's protocol for awaitables of tasks.
-
-    The waiter of a future goes on a turn of the event loop after its result is set; here `open` resumes it immediately.
-    Source: `asyncio.isfuture`. `_asyncio_future_blocking` says that the task's `await` has yielded it; the task then
-    asks for the loop, leaves its next step with `add_done_callback`, and gives that a future that tells how it went.
-    """
-
-    _asyncio_future_blocking = False
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._opened = self._loop.create_future()  # one for all times that it opens
-        self._opened.set_result(None)
-        self._go_on: Callable[[asyncio.Future[None]], object] | None = None  # the next step of the task that waits
-        self._context = contextvars.Context()
-        self.get_loop: Callable[[], asyncio.AbstractEventLoop] = (
-            self._opened.get_loop
-        )  # a separate method would cost another call
-
-    def __await__(self) -> Generator[InlineWaiter, None, None]:
-        self._asyncio_future_blocking = True
-        return iter((self,))  # type: ignore[return-value]  # an iterator does, and a generator is a step more
-
-    def open(self) -> None:
-        """Let a waiting task go on, within this call: only from a callback of the event loop, never from a task."""
-        go_on = self._go_on
-        if go_on is not None:
-            self._go_on = None
-            self._context.run(go_on, self._opened)
-
-    def open_soon(self) -> None:
-        """Let a waiting task go on in the next turn of the event loop."""
-        self._let_go(self._opened)
-
-    def add_done_callback(
-        self, go_on: Callable[[asyncio.Future[None]], object], *, context: contextvars.Context
-    ) -> None:
-        """Take the waiting task's next step."""
-        self._go_on = go_on
-        self._context = context
-
-    def cancel(self, msg: Any = None) -> bool:
-        """End the task's waiting, and nothing else; False when it is about to go on anyway."""
-        if self._go_on is None:
-            return False
-        cancelled = self._loop.create_future()
-        cancelled.cancel(msg)
-        self._let_go(cancelled)
-        return True
-
-    def _let_go(self, how: asyncio.Future[None]) -> None:
-        go_on, self._go_on = self._go_on, None
-        if go_on is not None:
-            self._loop.call_soon(go_on, how, context=self._context)
 
 
 class ReadAhead:
@@ -103,7 +47,7 @@ class ReadAhead:
         self.ready: deque[Prediction] = deque()
         self.over: bool = False
         self.failure: BaseException | None = None
-        self.waiter: InlineWaiter = InlineWaiter()
+        self.waiter: InlineWaiter = InlineWaiter(asyncio.get_running_loop())
         self._limit, self._limit_bytes = items, size_bytes
         self._bytes = 0
         self._closed = False
@@ -216,7 +160,7 @@ class ReadAhead:
                 future._asyncio_future_blocking = False
                 future.add_done_callback(self._arrived, context=self._context)
             else:  # `asyncio.sleep(0)`
-                self.waiter.get_loop().call_soon(self._arrived, context=self._context)
+                asyncio.get_running_loop().call_soon(self._arrived, context=self._context)
 
 
-__all__ = ["InlineWaiter", "ReadAhead"]
+__all__ = ["ReadAhead"]

@@ -131,7 +131,7 @@ class TokenStream(AsyncContext, AsyncIteration):
         if reader is None or self._done or not reader.running:
             return
         warnings.warn(f"unclosed {self!r}: use `async with`, or read it to its end", ResourceWarning, stacklevel=2)
-        loop = reader.ahead.waiter.get_loop()
+        loop = reader.ahead.waiter.loop
         if not loop.is_closed():
             loop.call_soon_threadsafe(reader.stop)
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from headrace import status
 from headrace.errors import HeadraceError
 from headrace.flow.deadlines import Bucket
+from headrace.flow.waiter import InlineWaiter
 from headrace.transport.h2 import outcome
 from headrace.transport.h2.engine import events
 from headrace.transport.h2.engine.headers import Fields
@@ -149,9 +150,9 @@ class Call:
                 self.reject(error)
                 return
         self._unreturned += event.size
-        self._received(messages)
-        if event.end and not self.done:
+        if event.end:
             self._end(self._error("INTERNAL", "the response ended without trailers"))
+        self._received(messages)
 
     def take_trailers(self, event: events.Trailers) -> None:
         """Take the trailers, which end the call."""
@@ -232,15 +233,27 @@ class Call:
 
 
 class UnaryCall(Call):
-    """A call with one message each way; `future` gets the answer."""
+    """A call with one message each way; `waiter` lets go when it is over, and `answer` tells how."""
 
     at_once = True
-    __slots__ = ("_answer", "future")
+    __slots__ = ("_answer", "_failure", "waiter")
 
     def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop) -> None:
         Call.__init__(self, slot, loop)
-        self.future: asyncio.Future[bytes] = loop.create_future()
+        self.waiter: InlineWaiter = InlineWaiter(loop)
         self._answer: bytes | None = None
+        self._failure: HeadraceError | None = None
+
+    def answer(self) -> bytes:
+        """Give the answer of a call that is over, or raise its error."""
+        failure = self._failure
+        if failure is None:
+            assert self._answer is not None
+            return self._answer
+        try:
+            raise failure.with_traceback(None)
+        finally:
+            del self, failure  # the traceback keeps this frame, and the call keeps the error
 
     def take_answer(self, event: events.Answer) -> None:
         """Take a whole response: in one step, where it is one message and a success."""
@@ -251,9 +264,9 @@ class UnaryCall(Call):
             if message is not None:
                 self.done = True
                 self.connection = self.stream = None
+                self._answer = message
                 self._slot.ended(self)
-                if not self.future.done():
-                    self.future.set_result(message)
+                self.waiter.open()
                 return
         Call.take_answer(self, event)
 
@@ -267,15 +280,13 @@ class UnaryCall(Call):
             self._answer = message
 
     def _over(self, error: HeadraceError | None) -> None:
-        if self.future.done():
-            return
         if error is None and self._answer is None:
             error = self._error("INTERNAL", "no answer to a unary call")
-        if error is not None:
-            self.future.set_exception(error)
+        self._failure = error
+        if error is None:
+            self.waiter.open()  # a success comes from the server alone
         else:
-            assert self._answer is not None
-            self.future.set_result(self._answer)
+            self.waiter.open_soon()  # not now: we may be in a task
 
 
 class StreamCall(Call):
@@ -287,7 +298,7 @@ class StreamCall(Call):
         Call.__init__(self, slot, loop)
         self._messages: deque[bytes] = deque()
         self._used = 0  # bytes that were read, less those given back
-        self._reader: asyncio.Future[None] | None = None
+        self._reader: InlineWaiter | None = None
         self._writer: asyncio.Future[None] | None = None
         self._failure: HeadraceError | None = None
 
@@ -331,11 +342,8 @@ class StreamCall(Call):
                     raise failure.with_traceback(None)
                 finally:
                     del self, failure  # the traceback keeps this frame, and the call keeps the error
-            self._reader = self.loop.create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None
+            self._reader = self._reader or InlineWaiter(self.loop)
+            await self._reader
         return message
 
     def read_now(self) -> bytes | None:
@@ -362,7 +370,8 @@ class StreamCall(Call):
     def _received(self, messages: list[bytes]) -> None:
         if messages:
             self._messages.extend(messages)
-            _wake(self._reader)
+            if self._reader is not None:
+                self._reader.open()
         elif not self._messages and self._unreturned >= self.credit_bytes:
             self._make_room()  # for the rest of a message
 
@@ -374,7 +383,8 @@ class StreamCall(Call):
 
     def _over(self, error: HeadraceError | None) -> None:
         self._failure = error
-        _wake(self._reader)
+        if self._reader is not None:
+            self._reader.open_soon()  # not now: we may be in a task
         _wake(self._writer)
 
     def _ended(self) -> HeadraceError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -262,14 +262,7 @@ class Connection(asyncio.BufferedProtocol):
         engine = self.engine
         if not engine.ready:
             self._first = (self._first + data)[:256]
-        for event in engine.receive(data):
-            if type(event) is events.Answer:
-                if not (call := event.stream.owner).done:
-                    call.take_answer(event)
-            elif (taker := TAKERS.get(type(event))) is None:
-                self._take(event)
-            elif not (call := event.stream.owner).done:  # type: ignore[union-attr]
-                taker(call, event)
+        self._handle(iter(engine.receive(data)))
         if engine.output.frames or engine.output.waiting or not (engine.can_open or engine.streams):
             self._write_soon()  # which closes a connection that nobody needs any more
 
@@ -295,7 +288,22 @@ class Connection(asyncio.BufferedProtocol):
             self._cut.cancel()
         _settle(self._gone)
 
-    # --- events of the connection
+    # --- events
+
+    def _handle(self, reported: Iterator[events.Event]) -> None:
+        """Pass events on. Tasks that wait for them go on at once, in here."""
+        try:
+            for event in reported:
+                if type(event) is events.Answer:
+                    if not (call := event.stream.owner).done:
+                        call.take_answer(event)
+                elif (taker := TAKERS.get(type(event))) is None:
+                    self._take(event)
+                elif not (call := event.stream.owner).done:  # type: ignore[union-attr]
+                    taker(call, event)
+        except BaseException:  # a task that went on has ended the program, or tried to
+            self._loop.call_soon(self._handle, reported)
+            raise
 
     def _take(self, event: events.Event) -> None:
         if isinstance(event, events.SettingsChanged):

@@ -99,7 +99,9 @@ class H2Transport:
         call = UnaryCall(self, self._loop or self._bind())
         self._begin(call, method, parts, metadata, timeout)
         try:
-            return await call.future
+            if not call.done:
+                await call.waiter
+            return call.answer()
         except asyncio.CancelledError:
             call.cancel()
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import random
@@ -28,6 +29,7 @@ from tests.support.frames import (
     PING,
     RST,
     SETTINGS,
+    WINDOW,
     FrameServer,
     Peer,
     frame,
@@ -117,6 +119,10 @@ OTHERS: dict[str, Write] = {
     "a list over the limit": joined(opening(block([(":status", "200"), ("a", "x" * 70_000)])), content(), ending()),
     "a stream that was never opened": joined(opening(), content(), elsewhere(HEADERS, PLAIN, ALL, 9_999)),
     "a frame that is too long": joined(opening(), content(bytes(16_385)), ending()),
+    "trailers that begin as others do": joined(opening(), content(), ending(PLAIN + block([("a", "b")]))),
+    "trailers that are too long": joined(
+        opening(), content(), lambda stream: [frame(HEADERS, ALL, stream, PLAIN + bytes(1 << 16))]
+    ),
     "a GOAWAY": joined(opening(), elsewhere(GOAWAY, (1).to_bytes(4, "big") + bytes(4)), content(), ending()),
     "settings": joined(opening(), elsewhere(SETTINGS), content(), ending()),
     "idle frames": joined(*[opening()], *[content(b"")] * 900, content(), ending()),
@@ -209,7 +215,7 @@ def test_what_is_no_usual_answer_goes_frame_by_frame(write: Write, half_closed: 
     assert whole.facts == apart.facts
     assert 1 <= whole.answers <= 2 + (write is OTHERS["an answer again"])
     data = b"".join(frames)
-    for place in range(1, len(data), 1 + len(data) // 30):
+    for place in range(1, len(data), max(1, len(data) // 150)):
         assert outcome([data[:place], data[place:]]).facts == apart.facts, place
 
 
@@ -331,3 +337,63 @@ async def test_a_call_has_the_same_result_whole_and_frame_by_frame(
     assert len(whole) >= 2  # the blocks of the first ones are new
     assert result in results[0]
     assert len(set(results[:5])) == 1
+
+
+# -- tasks that go on while the rest of a receive waits
+
+
+def answered_together(number: int) -> FrameServer:
+    """Make a server that answers so many calls in one write, when all of them have come."""
+
+    def script(peer: Peer, stream: int) -> None:
+        streams = sorted(peer.messages)
+        if len(streams) % number == 0:
+            peer.send(b"".join(answered(message(b"%d" % one))(peer, one) for one in streams[-number:]))
+
+    return FrameServer(script)
+
+
+async def test_who_goes_on_first_can_cancel_the_next_one_though_its_answer_has_come() -> None:
+    async with answered_together(3) as server, connected(server) as transport:
+        tasks: list[asyncio.Task[bytes]] = []
+
+        async def first() -> bytes:
+            answer = await call(transport)
+            tasks[1].cancel()
+            return answer + await call(transport)
+
+        tasks += [asyncio.create_task(first()), *(asyncio.create_task(call(transport)) for _ in range(2))]
+        await asyncio.wait(tasks[1:])
+        assert tasks[1].cancelled()
+        assert await tasks[2] == b"5"
+        await asyncio.gather(call(transport), call(transport))  # with the second call of the first task
+        assert (await tasks[0])[:1] == b"1"
+        assert server.peer.check.problems == []
+
+
+def test_a_task_that_ends_the_program_takes_nothing_from_the_others() -> None:
+    async def start() -> list[asyncio.Task[bytes]]:
+        async def ends() -> bytes:
+            await call(transport)
+            raise KeyboardInterrupt
+
+        server = await stack.enter_async_context(answered_together(3))
+        transport = await stack.enter_async_context(connected(server))
+        return [asyncio.ensure_future(one) for one in (ends(), call(transport), call(transport))]
+
+    stack = contextlib.AsyncExitStack()
+    with asyncio.Runner() as runner:
+        tasks = runner.run(start())
+        with pytest.raises(KeyboardInterrupt):
+            runner.get_loop().run_until_complete(asyncio.wait(tasks))
+        assert runner.get_loop().run_until_complete(asyncio.gather(*tasks[1:])) == [b"3", b"5"]
+        runner.get_loop().run_until_complete(stack.aclose())
+
+
+@pytest.mark.parametrize(("used", "given_back"), [(32_666, False), (32_667, True)])
+def test_half_of_the_connections_window_is_given_back_at_once(used: int, given_back: bool) -> None:
+    _, streams = begun()
+    data = b"".join(joined(opening(), content(bytes(100)))(streams[0].id))
+    whole = outcome([data], used=used)
+    assert whole.facts == outcome([data[start : start + 7] for start in range(0, len(data), 7)], used=used).facts
+    assert (whole.facts[2] == frame(WINDOW, 0, 0, (32_767).to_bytes(4, "big"))) is given_back
