@@ -85,6 +85,7 @@ class Call:
     )  # fmt: skip
 
     credit_bytes: int
+    _excerpt: bytes  # of what is no gRPC answer
 
     def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
@@ -97,7 +98,6 @@ class Call:
         self._unreturned = 0  # bytes of the server's window that were not given back
         self._assembler: Assembler | None = None  # made where messages are compressed, or do not come whole
         self._http: Fields | None = None  # headers of an answer that is no gRPC answer
-        self._excerpt = b""
 
     def reject(self, error: MessageError) -> None:
         """End with what is wrong with a message."""
@@ -127,7 +127,7 @@ class Call:
         fields = event.fields
         facts = fields.note or outcome.facts_of(fields)
         if not facts.grpc:
-            self._http = fields
+            self._http, self._excerpt = fields, b""
             if event.end:
                 self._end(outcome.error_of_http(fields, b"", self._slot.target))
         elif event.end:

@@ -97,6 +97,7 @@ class Connection(asyncio.BufferedProtocol):
         self._settings = settings
         self._transport: asyncio.Transport | None = None
         self._flushing = False
+        self._limit = _OWN_LIMIT  # of calls at once
         self._lone = False  # there was one, or none: calls come one at a time
         self._first = b""  # what the server said before its SETTINGS
         self._received = memoryview(bytearray(_RECEIVED))
@@ -119,10 +120,8 @@ class Connection(asyncio.BufferedProtocol):
         return self.engine.next_id == 1
 
     def has_room(self) -> bool:
-        """Whether another call can begin now."""
-        engine = self.engine
-        limit = engine.peer.max_streams
-        return engine.can_open and len(engine.streams) < (_OWN_LIMIT if limit is None else limit) and not self.closed
+        """Whether another call can begin now on this connection, which is usable."""
+        return len(self.engine.streams) < self._limit
 
     @property
     def max_streams(self) -> int | None:
@@ -135,9 +134,12 @@ class Connection(asyncio.BufferedProtocol):
         if self._watch is not None and self._watch.asleep:
             self._watch.wake()
         call.connection, call.credit_bytes = self, self.credit_bytes
-        call.stream = self.engine.request(block, content=message, owner=call)
+        engine = self.engine
+        call.stream = engine.request(block, False, message, call)
+        if not engine.can_open:  # that was the last stream
+            self._owner.changed(self)
         if not self._flushing:
-            if self._lone and call.at_once and len(self.engine.streams) == 1:
+            if self._lone and call.at_once and len(engine.streams) == 1:
                 self._end_turn()  # a turn of the loop is a tenth of what such a call costs
             else:
                 self._write_soon()
@@ -307,6 +309,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _take(self, event: events.Event) -> None:
         if isinstance(event, events.SettingsChanged):
+            limit = self.engine.peer.max_streams
+            self._limit = _OWN_LIMIT if limit is None else limit
             if not self.ready.done():
                 self._first = b""
                 self.ready.set_result(None)

@@ -40,7 +40,9 @@ def framed(parts: Sequence[Buffer]) -> list[Buffer]:
     Raises:
         MessageError: its length is none that gRPC can write.
     """
-    size = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
+    if len(parts) == 1 and (size := len(parts[0])) < _JOINED:
+        return [_write_prefix(0, size) + parts[0]]
+    size = sum(map(len, parts))
     if size < _JOINED:
         return [b"".join((_write_prefix(0, size), *parts))]
     if size >> 32:

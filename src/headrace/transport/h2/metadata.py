@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from dataclasses import dataclass, field
+from math import ceil
 
 from headrace._version import __version__
 from headrace.errors import ConfigError
@@ -28,13 +28,12 @@ _FIXED = headers.block(
 
 @dataclass(slots=True, eq=False, repr=False)
 class _Block:
-    """The header block of a method and metadata, whole and as what stands before and behind grpc-timeout."""
+    """The header blocks of a method and metadata: what stands before and behind grpc-timeout, and its size."""
 
     pseudo: bytes
     rest: bytes
-    whole: bytes
     size: int  # as SETTINGS_MAX_HEADER_LIST_SIZE counts it
-    timed: dict[int, bytes] = field(default_factory=dict)  # with grpc-timeout, by its milliseconds
+    timed: dict[int | None, tuple[bytes, int]] = field(default_factory=dict)  # whole, by milliseconds, with their sizes
 
 
 class RequestBlocks:
@@ -50,7 +49,7 @@ class RequestBlocks:
         self._authority = authority
         self._tls = tls
         self._entries: dict[tuple[str, Metadata], _Block] = {}
-        self._last: _Block | None = None  # of the same method and metadata as the call before, in most calls
+        self._last = _Block(b"", b"", 0)  # of the same method and metadata as the call before, in most calls
         self._last_method = ""
         self._last_metadata: Metadata | None = None
 
@@ -61,20 +60,21 @@ class RequestBlocks:
             ConfigError: metadata that cannot be sent.
         """
         entry = self._last
-        if entry is None or method is not self._last_method or metadata is not self._last_metadata:
+        if metadata is not self._last_metadata or method is not self._last_method:
             entry = self._last = self._entry(method, tuple(metadata))
             self._last_method = method
             self._last_metadata = metadata if type(metadata) is tuple else None  # a list may change
-        if timeout is None:
-            return entry.whole, entry.size
-        milliseconds = math.ceil(timeout * 1000)
-        block = entry.timed.get(milliseconds)
-        if block is None:
-            if len(entry.timed) >= self._MAX_BLOCKS:
-                entry.timed.clear()
-            literal = headers.block([("grpc-timeout", timeout_text(timeout))])
-            block = entry.timed[milliseconds] = b"".join((entry.pseudo, literal, entry.rest))
-        return block, entry.size + 53
+        milliseconds = ceil(timeout * 1000) if timeout is not None else None
+        return entry.timed.get(milliseconds) or self._timed(entry, milliseconds, timeout)
+
+    def _timed(self, entry: _Block, milliseconds: int | None, timeout: float | None) -> tuple[bytes, int]:
+        if len(entry.timed) >= self._MAX_BLOCKS:
+            entry.timed.clear()
+        literal, size = b"", entry.size
+        if timeout is not None:
+            literal, size = headers.block([("grpc-timeout", timeout_text(timeout))]), size + 53
+        entry.timed[milliseconds] = timed = (b"".join((entry.pseudo, literal, entry.rest)), size)
+        return timed
 
     def _entry(self, method: str, metadata: tuple[tuple[str, str], ...]) -> _Block:
         entry = self._entries.get((method, metadata))
@@ -92,14 +92,13 @@ class RequestBlocks:
         items = [(name, encoded_binary(value) if name.endswith("-bin") else value) for name, value in items]
         custom = b"".join(headers.block([item], secret=item[0] in _SECRET) for item in items)
         size = sum(len(name) + len(value) + 32 for name, value in items) + len(method) + len(self._authority) + 400
-        pseudo, rest = headers.request_block(method, self._authority, tls=self._tls), _FIXED + custom
-        return _Block(pseudo, rest, pseudo + rest, size)
+        return _Block(headers.request_block(method, self._authority, tls=self._tls), _FIXED + custom, size)
 
 
 def timeout_text(seconds: float) -> str:
     """Write a timeout in at most eight digits and a unit, rounded up."""
     for unit, scale in (("m", 1e3), ("S", 1.0), ("M", 1 / 60), ("H", 1 / 3600)):
-        count = max(1, math.ceil(seconds * scale))
+        count = max(1, ceil(seconds * scale))
         if count < 100_000_000:
             return f"{count}{unit}"
     return "99999999H"

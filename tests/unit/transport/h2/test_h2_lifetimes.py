@@ -602,3 +602,27 @@ async def test_writing_to_a_call_that_has_ended_is_quiet_or_its_own_error() -> N
         await stream.half_close()
         assert await stream.read() is None
         assert not [f for f in server.peer.of(DATA) if f.flags & END]
+
+
+async def test_a_connection_whose_stream_ids_are_used_up_is_left_for_a_new_one() -> None:
+    async with FrameServer(lambda peer, stream: peer.answer(stream)) as server, connected(server) as transport:
+        assert transport._connection is not None
+        transport._connection.engine.next_id = (1 << 31) - 3
+        assert transport.healthy
+        assert await call(transport) == b"answer"
+        assert transport.healthy
+        assert await call(transport) == b"answer"
+        assert not transport.healthy
+        assert await asyncio.gather(*(call(transport) for _ in range(3))) == [b"answer"] * 3
+        assert transport.healthy
+        assert len(server.peers) == 2
+        await server.until(lambda: server.peers[0].closed)
+
+
+async def test_a_transport_that_is_retired_or_closed_is_not_healthy() -> None:
+    for end in (H2Transport.retire, H2Transport.discard, lambda transport: transport.close(0)):
+        async with FrameServer(lambda peer, stream: peer.answer(stream)) as server, connected(server) as transport:
+            assert transport.healthy
+            if (ending := end(transport)) is not None:
+                await ending
+            assert not transport.healthy
