@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ DIFFERENCES = {
     "block": "a block is decoded here when all of its CONTINUATION frames have come",
     "value": "tolerated are control characters but NUL, CR and LF, blanks at the ends, `te`, a stray `content-length`",
     "settings": "each value of a setting that comes twice in a frame has to be allowed here",
+    "extended settings": "settings 8 and 9 are unknown here; nghttp2 takes 0 and 1 of them (RFC 8441, RFC 9218)",
     "no content": "content of a 204 is tolerated here: the call fails for its status",
     "updates": "a third size update, or one of many octets, ends the connection here",
     "push": "any PUSH_PROMISE ends the connection here",
@@ -176,6 +178,8 @@ def _difference(reading: Reading, engine: Engine) -> str:
         return "no content"
     if type_ == SETTINGS and ours == "connection" and theirs == "fine":
         return "settings"
+    if type_ == SETTINGS and ours == "fine" and _extended(reading.frame[9:]):
+        return "extended settings"
     if "size updates" in reading.reason:
         return "updates"
     if type_ == PUSH and ours == "connection":
@@ -194,3 +198,8 @@ def _tolerated(block: list[tuple[bytes, bytes]]) -> bool:
 
 
 __all__ = ["DIFFERENCES", "compare"]
+
+
+def _extended(payload: bytes) -> bool:
+    """Return whether settings that only extensions define have other values than theirs."""
+    return any(name in (8, 9) and value > 1 for name, value in struct.iter_unpack(">HI", payload))
