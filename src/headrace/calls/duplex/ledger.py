@@ -7,7 +7,6 @@ waiting to be sent -> on the wire -> (waiting to be sent again ->) answered -> t
 from __future__ import annotations
 
 import enum
-import heapq
 import secrets
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from headrace.calls.duplex.entry import Entry
+from headrace.calls.duplex.expiry import Expiry
 from headrace.calls.responses import Envelope, id_of
 from headrace.errors import HeadraceError, ServerError, StreamBroken
 from headrace.flow.window import FlowWindow
@@ -59,8 +59,7 @@ class Ledger:
     _wire: deque[Entry] = field(default_factory=deque)  # sent and not answered, in order (timed-out ones stay)
     _done: dict[int, Entry] = field(default_factory=dict)  # seq -> answered, not taken
     _ready: deque[Entry] = field(default_factory=deque)  # answered, not taken, in order of answers
-    _usual: deque[Entry] = field(default_factory=deque)  # in the order of their deadlines, which is the usual one
-    _deadlines: list[tuple[float, Entry]] = field(default_factory=list)  # the others: those that were given more time
+    _expiry: Expiry = field(default_factory=Expiry)
     _late: dict[str, Entry] = field(default_factory=dict)
     _awaited: dict[int, int] = field(default_factory=dict)  # request -> inputs of it that await their answer
 
@@ -155,14 +154,7 @@ class Ledger:
             total += size
         self._next_seq = seq
         self.window.take(total, len(entries))
-        usual = self._usual
-        if len(usual) > 2 * len(open_) + 64:  # answered ones, with what they hold, behind one that waits
-            self._usual = usual = deque(entry for entry in usual if entry.answer is None and not entry.extended)
-        if not usual or usual[-1].deadline <= deadline:
-            usual.extend(entries)
-        else:
-            for entry in entries:
-                heapq.heappush(self._deadlines, (deadline, entry))
+        self._expiry.add(entries, deadline, len(open_))
         return entries
 
     def sent(self, entries: Sequence[Entry]) -> None:
@@ -176,9 +168,7 @@ class Ledger:
 
     def extend(self, entry: Entry, seconds: float) -> None:
         """Give an entry more time."""
-        entry.deadline += seconds
-        entry.extended = True
-        heapq.heappush(self._deadlines, (entry.deadline, entry))
+        self._expiry.extend(entry, seconds)
 
     def match_single(self, output: pb.Output) -> Entry | None:
         """Find the input of a response with one good output in the simple case; None: use `match`.
@@ -330,25 +320,11 @@ class Ledger:
 
     def next_deadline(self) -> float | None:
         """When the next open entry times out, or None."""
-        usual, deadlines = self._usual, self._deadlines
-        while usual and (usual[0].answer is not None or usual[0].extended):
-            usual.popleft()
-        while deadlines:
-            when, entry = deadlines[0]
-            if entry.answer is None and entry.deadline == when:
-                return min(when, usual[0].deadline) if usual else when
-            heapq.heappop(deadlines)
-        return usual[0].deadline if usual else None
+        return self._expiry.next()
 
     def expired(self, now: float) -> list[Entry]:
         """Entries that have timed out; `time_out` settles each."""
-        expired: list[Entry] = []
-        while (when := self.next_deadline()) is not None and when <= now:
-            if self._usual and self._usual[0].deadline == when:
-                expired.append(self._usual.popleft())
-            else:
-                expired.append(heapq.heappop(self._deadlines)[1])
-        return expired
+        return self._expiry.take(now)
 
     def time_out(self, entry: Entry, error: HeadraceError) -> None:
         """Settle an entry with its timeout; its late answer will be discarded.
