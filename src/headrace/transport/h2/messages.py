@@ -53,13 +53,14 @@ def framed(parts: Sequence[Buffer]) -> list[Buffer]:
     return [prefix, *parts]
 
 
-def whole_message(data: bytes | memoryview, limit: int) -> bytes | None:
+def whole_message(data: bytes, limit: int) -> bytes | None:
     """Cut the message out of content that is one whole, plain message; None for any other."""
-    size = len(data) - PREFIX_BYTES
-    if size < 0:
+    if len(data) < PREFIX_BYTES:
         return None
     flag, length = _prefix(data)
-    return bytes(data[PREFIX_BYTES:]) if length == size and not flag and length <= limit else None
+    if flag or length > limit or length + PREFIX_BYTES != len(data):
+        return None
+    return data[PREFIX_BYTES:]
 
 
 def whole_messages(data: bytes | memoryview, limit: int) -> list[bytes] | None:

@@ -89,10 +89,10 @@ class Reader:
                 window = min(stream.receive_window, self._credit_bytes - state.uncredited - 1)
                 if kind or stream.content_left is not None or not 0 < length <= small or length > window:
                     break
-                pieces, frame, stop = [data[start:end]], data[position + 3 : start], min(start + window, size)
-                while data[end + 3 : end + HEADER_BYTES] == frame:  # more of the stream's content
-                    start, length = end + HEADER_BYTES, int.from_bytes(data[end : end + 3], "big")
-                    if not 0 < length <= small or start + length > stop:
+                pieces, stop = [data[start:end]], min(start + window, size)
+                while (start := end + HEADER_BYTES) < stop:  # more of the stream's content
+                    high, length, kind, stream_id = read_header(data, end)
+                    if high or kind or stream_id != stream.id or not 0 < length <= small or start + length > stop:
                         break
                     end = start + length
                     pieces.append(data[start:end])
