@@ -221,6 +221,32 @@ async def test_two_hundred_cancels_at_random_points_leave_nothing_behind() -> No
         assert server.peer.most_open <= 20
 
 
+@pytest.mark.case("H2-6.9-15")
+async def test_a_thousand_cancelled_calls_with_content_in_flight_leave_the_connections_window_whole() -> None:
+    content = bytes(70_000)  # all of it more than the window: without credit for it, the last call would wait
+    sent = 0
+
+    def script(peer: Peer, stream: int) -> None:
+        nonlocal sent
+        pieces = [content[at : at + 16_384] for at in range(0, len(content), 16_384)]
+        peer.send(peer.response(stream), *(frame(DATA, 0, stream, piece) for piece in pieces))
+        sent += len(content)
+
+    async with FrameServer(script) as server, connected(server) as transport:
+        for number in range(1, 1_001):
+            stream = transport.open(METHOD, (), first=[b"ask"])
+            await server.until(lambda: server.requests == number)  # noqa: B023
+            stream.cancel()  # what is on its way comes later
+        await ping_answered(server)
+        assert len(server.peers) == 1
+        assert sent > 64 * MiB
+        granted = sum(int.from_bytes(f.payload, "big") for f in server.peer.of(8) if not f.stream)
+        assert 32 * MiB <= granted + 65_535 - sent <= 64 * MiB
+        assert len(server.peer.of(RST)) == 1_000
+        server.on_request = Peer.answer
+        assert await call(transport) == b"answer"
+
+
 @pytest.mark.case("G-DL-06")
 @pytest.mark.parametrize("ends_with", ["reset", "status"])
 async def test_a_cancel_of_the_server_just_after_the_deadline_is_the_deadline(ends_with: str) -> None:

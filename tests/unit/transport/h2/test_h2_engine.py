@@ -693,7 +693,7 @@ def test_h2_5_1_13_after_our_reset_everything_is_decoded_credited_and_dropped() 
     assert engine.uncredited == before + 50
     (event,) = engine.receive(frame(HEADERS, END_HEADERS, 3, b"\x88\xbe"))
     assert event.fields.items == (("a", "b"),)  # type: ignore[union-attr]
-    for _ in range(1_001):
+    for _ in range(1_001 + 256):
         engine.receive(frame(DATA, 0, 1, b"x"))
     assert engine.failure is not None
     assert engine.failure.code == CALM

@@ -20,8 +20,7 @@ class H2Limits:
         continuations: frames of one block: empty CONTINUATION frames.
         informational: 1xx responses of a stream: a response that never begins.
         replies: acknowledgements that wait for the server to read: floods of PING and SETTINGS.
-        idle_frames: frames in a row that bring nothing: empty or late content, increments of a few bytes, GOAWAY,
-            PRIORITY, RST_STREAM of closed streams, unknown types; SETTINGS, by their entries and the open streams.
+        idle_frames: frames in a row that bring nothing: empty or late content, small increments, SETTINGS, unknown.
         resets: streams in a row that broke the protocol, and that we reset: increments of 0, overflows, bad headers.
     """
 

@@ -55,6 +55,7 @@ class State:
         """End a stream at once; nothing happens where it is closed, and nothing leaves of one that has not left."""
         if stream.id in self.streams and self.forget(stream):
             self.output.frames.append(frames.rst_stream(stream.id, code))
+            self.idle -= 256  # frames that may be on their way: those of a full window
 
     def forget(self, stream: Stream) -> bool:
         """Close an open stream, and tell whether anything of it has left."""
