@@ -84,13 +84,12 @@ class Target:
         if sep and scheme not in ("http", "https"):
             raise ConfigError(f"base_url {shown!r}: the scheme must be http, https or unix")
         try:
-            authority, _, path = (rest if sep else text).partition("/")
-            host, port = _host_and_port(authority)
-        except ValueError:
+            host, port, others = _parts(rest if sep else text)
+        except ValueError:  # its text repeats what was given
             raise ConfigError(f"base_url {shown!r}: the host or the port (1 to 65535) is malformed") from None
         if port == 0:
             raise ConfigError(f"base_url {shown!r}: the port must be from 1 to 65535")
-        if not host or " " in text or not text.isprintable() or "?" in host or "#" in host or path.strip("/"):
+        if not host or others or " " in text or not text.isprintable():
             raise ConfigError(
                 f"base_url {shown!r}: expected https://host[:port], http://host:port, host:port or unix:/path"
             )
@@ -121,28 +120,23 @@ def is_loopback(host: str) -> bool:
     return _packed(host)[:1] == b"\x7f"
 
 
-def _host_and_port(authority: str) -> tuple[str, int | None]:
-    """Take `host`, `host:port`, `[address]` or `[address]:port` apart.
+def _parts(text: str) -> tuple[str, int | None, str]:
+    """Take a URL without its scheme apart: host, port, and what else there is.
 
     Raises:
-        ValueError: it is none of these forms.
+        ValueError: the host or the port is malformed.
     """
-    if authority.startswith("["):
-        host, bracket, rest = authority[1:].partition("]")
-        between, _, port = rest.partition(":")
-        malformed = between or not bracket or ":" not in host or not _packed(host)
-    else:
-        host, _, port = authority.partition(":")
-        malformed = "[" in host or "]" in host
-    if malformed or (port and not (port.isascii() and port.isdigit() and int(port) < 1 << 16)):
-        raise ValueError("malformed")
-    if not host.isascii():
-        import unicodedata
+    host, colon, digits = text.removesuffix("/").partition(":")
+    plain = host.isascii() and host.replace(".", "").replace("-", "").isalnum()
+    if plain and (not colon or (len(digits) < 6 and digits.isascii() and digits.isdecimal() and int(digits) < 1 << 16)):
+        return host.lower(), int(digits) if colon else None, ""
 
-        if not set("/?#@:").isdisjoint(unicodedata.normalize("NFKC", host)):  # as which it is resolved
-            raise ValueError("malformed")
-    address, percent, zone = host.partition("%")
-    return f"{address.lower()}{percent}{zone}", int(port) if port else None
+    from urllib.parse import urlsplit  # a fortieth of a start, which plain names and IPv4 addresses do not need
+
+    parts = urlsplit(f"//{text}")
+    if parts.netloc.rpartition("]")[2][:1] not in ("", ":") and "]" in parts.netloc:  # older Pythons drop it
+        raise ValueError("text behind the address")
+    return parts.hostname or "", parts.port, parts.path.strip("/") + parts.query + parts.fragment
 
 
 def _packed(host: str) -> bytes:
