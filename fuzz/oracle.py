@@ -168,7 +168,7 @@ def _difference(reading: Reading, engine: Engine) -> str:
         return "extension"
     if type_ == GOAWAY and ours == "fine" and theirs == "connection":
         return "goaway"
-    if ours == "fine" and engine._reader._responses.begun is not None:
+    if ours == "fine" and engine._reader._responses.opening is not None:
         return "block"
     if theirs == "connection" and reading.code == 9 and engine.decoder._table is None:
         return "update"

@@ -40,7 +40,7 @@ class Reader:
         responses, size = self._responses, len(data)
         position = self._pass_on(data, 0, reported) if self._remaining else 0
         while True:
-            if (begun := responses.begun) is None:
+            if (opening := responses.opening) is None:
                 position = self._usual(data, position, reported)
             if (start := position + HEADER_BYTES) > size:
                 break
@@ -52,7 +52,7 @@ class Reader:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"a frame of {length} bytes, more than {self._longest}")
             if not self._state.ready and (type_ != frames.SETTINGS or flags & frames.ACK):
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "the first frame is not SETTINGS")
-            if begun is not None and (type_ != frames.CONTINUATION or stream_id != begun.stream_id):
+            if opening is not None and (type_ != frames.CONTINUATION or stream_id != opening.stream_id):
                 raise ConnectionFault(Code.PROTOCOL_ERROR, "a header block is interrupted")
             passed_on = type_ > frames.CONTINUATION or (type_ == frames.DATA and not flags & frames.PADDED)
             if not passed_on and end > size:

@@ -9,10 +9,10 @@ from headrace.transport.h2.engine.state import State
 
 
 class Responses:
-    """Reads the header blocks of a connection; `begun` is the HEADERS frame of one whose CONTINUATION has not come."""
+    """Reads the header blocks of a connection; `opening` is the HEADERS frame of one that has not come whole."""
 
     def __init__(self, state: State) -> None:
-        self.begun: Frame | None = None
+        self.opening: Frame | None = None
         self._parts: list[bytes] = []  # of its block
         self._state = state
 
@@ -27,19 +27,19 @@ class Responses:
         if frame.flags & frames.END_HEADERS:
             self._take(frame, payload, reported)
         else:
-            self.begun, self._parts = frame, [payload]
+            self.opening, self._parts = frame, [payload]
 
     def continuation(self, frame: Frame, reported: events.Reported) -> None:
         """Take a CONTINUATION frame."""
-        begun, parts, limits = self.begun, self._parts, self._state.limits
-        if begun is None:
+        opening, parts, limits = self.opening, self._parts, self._state.limits
+        if opening is None:
             raise ConnectionFault(Code.PROTOCOL_ERROR, "CONTINUATION without a header block")
         parts.append(frame.payload)
         if sum(map(len, parts)) > limits.header_block_bytes or len(parts) > limits.continuations:
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM, "a header block without end")
         if frame.flags & frames.END_HEADERS:
-            self.begun, self._parts = None, []
-            self._take(begun, b"".join(parts), reported)
+            self.opening, self._parts = None, []
+            self._take(opening, b"".join(parts), reported)
 
     def _take(self, frame: Frame, block: bytes, reported: events.Reported) -> None:
         """Take the whole block that begins with a frame."""
