@@ -120,8 +120,9 @@ class Connection(asyncio.BufferedProtocol):
         return self.engine.next_id == 1
 
     def has_room(self) -> bool:
-        """Whether another call can begin now on this connection, which is usable."""
-        return len(self.engine.streams) < self._limit
+        """Whether another call can begin now."""
+        engine = self.engine
+        return engine.can_open and len(engine.streams) < self._limit and not self.closed
 
     @property
     def max_streams(self) -> int | None:
@@ -136,8 +137,6 @@ class Connection(asyncio.BufferedProtocol):
         call.connection, call.credit_bytes = self, self.credit_bytes
         engine = self.engine
         call.stream = engine.request(block, False, message, call)
-        if not engine.can_open:  # that was the last stream
-            self._owner.changed(self)
         if not self._flushing:
             if self._lone and call.at_once and len(engine.streams) == 1:
                 self._end_turn()  # a turn of the loop is a tenth of what such a call costs

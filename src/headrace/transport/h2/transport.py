@@ -32,7 +32,6 @@ class H2Transport:
 
     Attributes:
         target: the server's name in messages.
-        healthy: the connection is ready: it is up, and takes new calls.
         on_connection_end: called when a connection has ended, with the violation of the protocol, or "".
         message_bytes: largest message to receive.
     """
@@ -42,7 +41,6 @@ class H2Transport:
     def __init__(self, target: Target, options: Transmission) -> None:
         self.on_max_streams: Callable[[], object] | None = None
         self.on_connection_end: Callable[[str], object] | None = None
-        self.healthy: bool = False  # whether there is `_connection`
         self.target: str = str(target)
         self.message_bytes: int = options.message_bytes
         self._address = target
@@ -63,6 +61,12 @@ class H2Transport:
         self._serving = False
         self._max_streams: int | None = None
         self._closed = False
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the connection is ready."""
+        connection = self._connection
+        return connection is not None and connection.engine.can_open and not connection.closed
 
     @property
     def max_streams(self) -> int | None:
@@ -121,7 +125,6 @@ class H2Transport:
         """Close the connections; see `Transport.close`."""
         self._closed = True
         connections = self._connections()
-        self._drain_connection()
         if self._attempt is not None:
             self._attempt.cancel()
             await asyncio.wait([self._attempt])
@@ -138,7 +141,7 @@ class H2Transport:
         self._closed = True
         inherited = os.getpid() != self._process
         connections = self._connections()
-        self._draining, self._connection, self.healthy = set(), None, False
+        self._draining, self._connection = set(), None
         if not inherited and self._loop is not None and not self._loop.is_closed():
             for connection in connections:
                 connection.give_up("the connection was discarded")
@@ -155,8 +158,7 @@ class H2Transport:
         self._closed = True
         if self._attempt is not None:
             self._attempt.cancel()
-        self._drain_connection()
-        for connection in list(self._draining):
+        for connection in self._connections():
             connection.drain()
         self._fail_waiting(
             lambda: status.call_error(
@@ -297,7 +299,7 @@ class H2Transport:
         else:
             if connection.usable:
                 self._drain_connection()
-                self._connection, self.healthy = connection, True
+                self._connection = connection
                 if self._loop_end is None:
                     self._loop_end = self._close_at_loop_end()
                     await anext(self._loop_end)
@@ -345,7 +347,7 @@ class H2Transport:
 
     def _drain_connection(self) -> None:
         """Let the connection finish its calls, where it has one, and take no more."""
-        connection, self._connection, self.healthy = self._connection, None, False
+        connection, self._connection = self._connection, None
         if connection is not None and not connection.closed:
             self._draining.add(connection)
 
