@@ -236,6 +236,8 @@ class UnaryCall(Call):
     """A call with one message each way; `waiter` lets go when it is over, and `answer` tells how."""
 
     at_once = True
+    connection: Wire | None
+    stream: Stream | None
     __slots__ = ("_answer", "_failure", "waiter")
 
     def __init__(self, slot: Slot, loop: asyncio.AbstractEventLoop) -> None:
