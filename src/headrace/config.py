@@ -234,7 +234,7 @@ class KeepAlive:
         _positive(self)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@dataclass(frozen=True, slots=True)
 class Transmission:
     """The settings that a transport needs besides the target."""
 

@@ -22,16 +22,17 @@ if TYPE_CHECKING:
     from headrace.results.views import Region
 
     Font: TypeAlias = ImageFont.ImageFont | ImageFont.FreeTypeFont
+    #: A path, an encoded picture as bytes, a PIL picture, or an array of shape (height, width[, 3 or 4]), uint8.
+    Picture: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | Any
 else:
     Image = later_module("PIL.Image")
     ImageDraw = later_module("PIL.ImageDraw")
     Font = later("PIL.ImageFont", "FreeTypeFont")
+    Picture = str | os.PathLike[str] | bytes | later("PIL.Image", "Image") | Any
     Region = later("headrace.results.views", "Region")
 
 Colour: TypeAlias = tuple[int, int, int]
 
-#: A path, an encoded picture as bytes, a PIL picture, or an array of shape (height, width[, 3 or 4]), uint8.
-Picture: TypeAlias = str | os.PathLike[str] | bytes | Image.Image | Any
 _MASK_OPACITY = 0.45
 _BACKGROUND = "background"
 _SAME_SHARE = 0.005  # tolerance within which a value counts as the mask's share of the picture

@@ -16,14 +16,15 @@ from headrace.blocking.thread import Opened, close, open_until_closed
 from headrace.catalog import ModelInfo
 from headrace.client import Client as AsyncClient
 from headrace.config import TLS, UNSET, Coalesce, KeepAlive, Limits, Pem, RetryPolicy, Target, Timeouts, Unset
-from headrace.events import OnEvent
 from headrace.support.later import later
 from headrace.transport.base import TransportFactory
 
 if TYPE_CHECKING:
     from headrace.calls.stats import ClientStats
+    from headrace.events import OnEvent
 else:
     ClientStats = later("headrace.calls.stats", "ClientStats")
+    OnEvent = later("headrace.events", "OnEvent")
 
 
 class Client(Closing):
