@@ -10,6 +10,7 @@ import pytest
 
 from headrace import Client, ConnectFailed, ConnectionLost, RetryPolicy, StreamBroken, Timeouts
 from tests.support.frames import GOAWAY, frame, settings
+from tests.support.grpc_version import skip_if_attempts_are_kept
 
 pytestmark = pytest.mark.core
 
@@ -26,6 +27,8 @@ SAID = {
 @pytest.mark.parametrize("end", SAID)
 @pytest.mark.parametrize("transport", ["h2", "grpc"])
 async def test_it_is_asked_once_an_attempt_and_every_call_hears_why(transport: Any, end: str, wait: bool) -> None:
+    if wait:
+        skip_if_attempts_are_kept(transport)
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

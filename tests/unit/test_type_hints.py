@@ -70,6 +70,7 @@ def test_they_are_the_classes_themselves() -> None:
     assert typing.get_type_hints(headrace.Model.stream)["return"] is headrace.PredictionStream
     assert typing.get_type_hints(headrace.Model.generate)["return"] is headrace.TokenStream
     assert typing.get_type_hints(headrace.FramePrediction)["prediction"] is headrace.Prediction
+    pytest.importorskip("PIL")
     image = typing.get_type_hints(headrace.Prediction.to_pil)["return"]
     assert (image.__module__, image.__name__) == ("PIL.Image", "Image")
 

@@ -13,6 +13,7 @@ import pytest
 import headrace
 from headrace import RetryPolicy, Timeouts
 from headrace.calls.duplex.sender import MAX_UNSENT
+from tests.support.grpc_version import skip_if_attempts_are_kept
 from tests.support.rig import SOCKET_WIRES, WIRES, Wire, rigged
 
 pytestmark = pytest.mark.core
@@ -88,6 +89,7 @@ async def test_a_source_that_never_waits_leaves_others_their_turns(
 async def test_inputs_time_out_one_after_another_while_there_is_no_connection(
     wire: Literal["grpc", "h2"], options: dict[str, Any], wait: bool
 ) -> None:
+    skip_if_attempts_are_kept(wire)
     inputs = 3 * MAX_UNSENT
 
     async def source() -> AsyncIterator[str]:

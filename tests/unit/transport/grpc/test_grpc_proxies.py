@@ -6,13 +6,13 @@ import asyncio
 import functools
 from typing import Any
 
-import grpc
 import pytest
 
 from headrace import Client, errors
 from headrace.config import RetryPolicy
 from headrace.model import Model
 from headrace.testing import answers
+from tests.support.grpc_version import VERSION
 from tests.support.rig import MODEL
 from tests.support.scripted import Peer, ScriptedServer
 
@@ -23,7 +23,7 @@ over_grpc = functools.partial(Client, transport="grpc")
 GOOD = answers.to_response(["good"], [None], "r").SerializeToString()
 SHAPES = ("predict", "generate", "map", "stream")
 #: The oldest supported gRPC says "Stream removed" of a page with 200, and of any HTTP answer to a token stream.
-SILENT = tuple(map(int, grpc.__version__.split(".")[:2])) < (1, 66)
+SILENT = VERSION < (1, 66)
 
 
 async def ending(model: Model, shape: str) -> str:
