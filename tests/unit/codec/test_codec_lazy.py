@@ -190,7 +190,7 @@ def test_messages_without_end_inside_of_outputs_are_counted_not_made(crowd: str)
         with pytest.raises(PredictionFailed, match="more than 200,000 fields"):
             _ = responses.prediction("a", CROWDS[crowd]).outputs
         seconds.append(time.process_time() - began)
-    assert min(seconds) < 0.2  # of a processor that is shared; by itself it takes half of that
+    assert min(seconds) < 0.8  # 0.1 to 0.3, by the machine; counting all of five million would take ten times that
 
 
 # What the parser passes over, and a count must not be led astray by: it would go on within the field after it.
