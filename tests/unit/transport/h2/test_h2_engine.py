@@ -487,6 +487,20 @@ def test_h2_3_4_03_the_first_frame_has_to_be_settings(first: bytes) -> None:
     assert engine.failure.code == PROTOCOL
 
 
+@pytest.mark.parametrize(
+    "bad", [b"\x7f" + b"\xff" * 20, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"\x00\x85\xff"]
+)
+def test_the_reason_of_a_block_that_cannot_be_decoded_has_neither_bytes_nor_addresses(bad: bytes) -> None:
+    engine = Engine()
+    engine.receive(frame(SETTINGS))
+    engine.request(b"")
+    engine.receive(frame(HEADERS, 4, 1, bad))
+    assert engine.failure is not None
+    assert "cannot be decoded: " in engine.failure.reason
+    assert "<" not in engine.failure.reason
+    assert engine.failure.reason.isprintable()
+
+
 @pytest.mark.case("H2-3.4-01")
 def test_h2_3_4_01_the_preface_says_no_push_and_asks_for_no_table() -> None:
     output = b"".join(Engine(LIMITS).take_output())

@@ -110,7 +110,7 @@ class BlockDecoder:
             decoded: list[tuple[bytes, bytes]] = decoder.decode(block, raw=True)
         except (hpack.HPACKError, IndexError, ValueError, OverflowError) as error:
             bomb = isinstance(error, hpack.OversizedHeaderListError)
-            reason = "a header block cannot be decoded: " + str(error).partition(" from ")[0]  # behind it: raw bytes
+            reason = "a header block cannot be decoded: " + re.split(" from |: <", str(error))[0]  # no raw bytes
             raise ConnectionFault(Code.ENHANCE_YOUR_CALM if bomb else Code.COMPRESSION_ERROR, reason) from None
         if self._table is None:
             if len(decoder.header_table.dynamic_entries):
